@@ -1,0 +1,83 @@
+/**
+ * Every failure that a user can meet, with the stable code that a program can rely on.
+ * `retryable` says whether the same request can succeed later without anybody changing it; `hint` says what to do.
+ */
+export const FAILURES = {
+  invalid_spec: { retryable: false, hint: 'Correct the field that the message names.' },
+  invalid_config: { retryable: false, hint: 'Correct the environment variable that the message names.' },
+  job_conflict: { retryable: false, hint: 'Use another job id, or submit the same spec again.' },
+  job_not_found: { retryable: false, hint: 'Check the job id and the Temporal namespace.' },
+  temporal_unreachable: { retryable: true, hint: 'Start Temporal, or set TEMPORAL_ADDRESS.' },
+  temporal_missing: { retryable: false, hint: 'Install the Temporal CLI or Go 1.21+, or set TEMPORAL_ADDRESS.' },
+  database_unreachable: { retryable: true, hint: 'Start Postgres, or set DATABASE_URL.' },
+  agent_not_installed: { retryable: false, hint: 'Install the adapter from npm, or set VALETKEY_AGENTS_DIR.' },
+  isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
+  sandbox_start_failed: { retryable: true, hint: 'Read the log of the sandbox in the state directory.' },
+  sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran: submit the job again.' },
+  sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
+  workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
+  gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
+  key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
+  key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
+  budget_exhausted: { retryable: false, hint: 'Raise budgetUsd and submit the job again.' },
+  model_not_allowed: { retryable: false, hint: 'Use the model of the job, or name another in its spec.' },
+  model_unpriced: { retryable: false, hint: 'The gateway does not serve a model whose price it does not know.' },
+  llm_unauthorized: { retryable: false, hint: 'The provider refused the credential of the gateway: replace it.' },
+  llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit.' },
+  llm_forbidden: { retryable: false, hint: 'The provider forbids this request for the account.' },
+  llm_rate_limited: { retryable: true, hint: 'The provider limits the rate: submit the job again later.' },
+  llm_failed: { retryable: true, hint: 'The provider failed: submit the job again.' },
+  llm_timeout: { retryable: true, hint: 'The provider did not answer in time: submit the job again.' },
+  llm_rejected: { retryable: false, hint: 'The provider rejected the request, for example an unknown model.' },
+  agent_failed: { retryable: false, hint: 'The agent ended the turn with an error: read the events of the job.' },
+  agent_unresponsive: { retryable: true, hint: 'The agent did not answer in time.' },
+  turn_refused: { retryable: false, hint: 'The model or the agent refused the prompt.' },
+  deadline_exceeded: { retryable: false, hint: 'Give the job a later deadline.' },
+  cancelled: { retryable: false, hint: 'The job was cancelled.' },
+  terminated: { retryable: false, hint: 'The job was terminated in Temporal.' },
+  internal: { retryable: true, hint: 'An error that Valetkey does not know: report it.' },
+} as const satisfies Record<string, { retryable: boolean; hint: string }>;
+
+/** Stable: a code is never renamed or given another meaning. */
+export type FailureCode = keyof typeof FAILURES;
+
+const MARKER = Symbol.for('valetkey.error');
+
+/** The error that every public function of Valetkey throws. Its message never holds a secret or a response body. */
+export class ValetkeyError extends Error {
+  readonly [MARKER] = true;
+  override readonly name = 'ValetkeyError';
+  readonly code: FailureCode;
+  /** For `invalid_spec` and `invalid_config`: one entry a wrong field. */
+  readonly issues: readonly FieldIssue[];
+
+  constructor(code: FailureCode, message: string, issues: readonly FieldIssue[] = []) {
+    super(message);
+    this.code = code;
+    this.issues = issues;
+  }
+
+  get retryable(): boolean {
+    return FAILURES[this.code].retryable;
+  }
+
+  /** What a person can do about it, as one sentence. */
+  get hint(): string {
+    return FAILURES[this.code].hint;
+  }
+
+  /** True for an error of any copy of this package, where `instanceof` fails. */
+  static is(error: unknown): error is ValetkeyError {
+    return typeof error === 'object' && error !== null && MARKER in error;
+  }
+}
+
+/** A wrong field: its dotted path, and what is allowed there. */
+export interface FieldIssue {
+  path: string;
+  message: string;
+}
+
+export function isFailureCode(code: unknown): code is FailureCode {
+  return typeof code === 'string' && Object.hasOwn(FAILURES, code);
+}

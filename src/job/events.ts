@@ -1,0 +1,37 @@
+import { z } from 'zod';
+
+/** What happens in a job, in the order in which it is stored. Never holds a secret. */
+export const jobEventSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('job.started'), tenant: z.string(), agent: z.string(), model: z.string() }),
+  z.object({ type: z.literal('job.ended'), outcome: z.string(), code: z.string().nullable(), message: z.string().nullable() }),
+  z.object({ type: z.literal('key.minted'), ref: z.string(), expiresAt: z.string() }),
+  z.object({ type: z.literal('key.bound'), ref: z.string() }),
+  z.object({ type: z.literal('key.used'), ref: z.string() }),
+  z.object({ type: z.literal('key.disabled'), ref: z.string() }),
+  z.object({ type: z.literal('key.dead'), ref: z.string() }),
+  z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.string() }),
+  z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
+  z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),
+  z.object({ type: z.literal('turn.ended'), turn: z.number(), stopReason: z.string().nullable(), code: z.string().nullable() }),
+  z.object({ type: z.literal('message'), turn: z.number(), text: z.string() }),
+  z.object({ type: z.literal('thought'), turn: z.number(), text: z.string() }),
+  z.object({
+    type: z.literal('tool'),
+    turn: z.number(),
+    id: z.string(),
+    title: z.string(),
+    kind: z.string().nullable(),
+    status: z.string().nullable(),
+    /** Text output or diff, cut to 8 KiB. */
+    output: z.string().nullable(),
+  }),
+  z.object({ type: z.literal('plan'), turn: z.number(), entries: z.array(z.object({ text: z.string(), status: z.string() })) }),
+  z.object({ type: z.literal('usage'), inputTokens: z.number(), outputTokens: z.number(), usd: z.number() }),
+  z.object({ type: z.literal('warning'), code: z.string(), message: z.string() }),
+]);
+
+/** One thing that happened, before it has a place in the job's order. */
+export type JobEventBody = z.infer<typeof jobEventSchema>;
+
+/** One thing that happened: `seq` counts from 1 within the job, `at` is an ISO 8601 instant. */
+export type JobEvent = JobEventBody & { seq: number; at: string };

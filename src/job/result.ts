@@ -1,0 +1,62 @@
+import type { FailureCode } from './errors.ts';
+
+/** How a job can end. */
+export type Outcome = 'completed' | 'failed' | 'cancelled' | 'deadline_exceeded';
+
+/** What the job's key was used for, from the gateway's own record of the provider's usage figures. */
+export interface Usage {
+  /** All input tokens, those read from and written to a cache included. */
+  inputTokens: number;
+  outputTokens: number;
+  requests: number;
+  /** USD, rounded to 1e-12. */
+  usd: number;
+}
+
+/** The life of a key; each an ISO 8601 instant, null when it did not happen. */
+export interface KeyLife {
+  ref: string;
+  mintedAt: string | null;
+  boundAt: string | null;
+  firstUsedAt: string | null;
+  /** The control plane accepted its end. */
+  disabledAt: string | null;
+  /** A request made with it was refused by the data plane. */
+  observedDeadAt: string | null;
+}
+
+/** One prompt that was answered. */
+export interface TurnResult {
+  stopReason: string;
+  /** The agent's text of the turn, cut to 16 KiB: the whole is in the events. */
+  message: string;
+}
+
+export interface JobFailure {
+  code: FailureCode;
+  message: string;
+}
+
+/** What stands in for a stored artifact. */
+export interface ArtifactInfo {
+  name: string;
+  bytes: number;
+  /** Hex. */
+  sha256: string;
+}
+
+/** How a job ended and what it cost. */
+export interface JobResult {
+  jobId: string;
+  tenant: string;
+  agent: string;
+  outcome: Outcome;
+  /** Null when the outcome is `completed`. */
+  failure: JobFailure | null;
+  turns: TurnResult[];
+  usage: Usage;
+  keys: KeyLife[];
+  artifacts: ArtifactInfo[];
+  startedAt: string;
+  endedAt: string;
+}

@@ -1,0 +1,130 @@
+import ms from 'ms';
+import { z } from 'zod';
+
+import { ValetkeyError, type FieldIssue } from './errors.ts';
+
+/** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
+const MAX_PROMPT_BYTES = 256 * 1024;
+const MAX_SPEC_BYTES = 1024 * 1024;
+const MAX_DEADLINE_MS = 7 * 24 * 60 * 60 * 1000;
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length;
+
+const promptSchema = z
+  .string()
+  .refine((text) => text.trim() !== '', 'must not be empty')
+  .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
+
+const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine(
+    (path) => !path.startsWith('/') && !path.includes('\0') && !path.split('/').some((part) => part === '..' || part === ''),
+    'must be a relative path inside the workspace',
+  )
+  .refine((path) => path.split('/')[0] !== '.git', 'must not lie in .git');
+
+const workspaceSchema = z
+  .strictObject({
+    files: z.record(relativePathSchema, z.string()).optional().describe('Text files by relative path.'),
+    git: z
+      .string()
+      .regex(/^(https?|ssh|git):\/\/\S+$/, 'must be an https, http, ssh or git URL')
+      .refine((url) => !/^\w+:\/\/[^/]*:[^/]*@/.test(url), 'must not hold a password')
+      .optional()
+      .describe('URL of a repository that the worker clones.'),
+    path: z
+      .string()
+      .startsWith('/', 'must be an absolute path')
+      .optional()
+      .describe('A folder or a repository on the host of the worker.'),
+    ref: z
+      .string()
+      .regex(/^(?!-)[\w./-]{1,200}$/, 'must be a branch, a tag or a commit')
+      .optional()
+      .describe('What of `git` or `path` to check out.'),
+  })
+  .refine(({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1, 'must have at most one of files, git and path')
+  .refine(({ files, git, path, ref }) => ref === undefined || files !== undefined || git !== undefined || path !== undefined, {
+    path: ['ref'],
+    message: 'needs git or path',
+  })
+  .refine(({ files, ref }) => files === undefined || ref === undefined, { path: ['ref'], message: 'does not go with files' });
+
+/** The contract of a job. Unknown fields are refused. */
+export const jobSpecSchema = z
+  .strictObject({
+    tenant: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
+      .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
+    agent: z.enum(['claude', 'codex']),
+    model: z.string().regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model').describe('The only model that the key of the job may use.'),
+    prompts: z.array(promptSchema).min(1).max(50).describe('Each is one turn of the same session.'),
+    credential: z
+      .strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') })
+      .default({ strategy: 'gateway', gateway: 'builtin' }),
+    budgetUsd: z.number().positive('must be more than 0').max(1000).describe('USD. The gateway refuses the key when it is spent.'),
+    sandbox: z
+      .strictObject({
+        provider: z.literal('local').default('local'),
+        isolation: z.enum(['bubblewrap', 'none']).default('bubblewrap').describe('"none": the agent runs on the host itself.'),
+      })
+      .default({ provider: 'local', isolation: 'bubblewrap' }),
+    workspace: workspaceSchema.default({}).describe('Empty when left out.'),
+    deadline: z
+      .union([
+        z.iso.datetime({ offset: true, error: 'must be an ISO 8601 instant or a duration like "30m"' }),
+        z.string().regex(/^\d+(\.\d+)?\s?(s|m|h|d)$/, 'must be an ISO 8601 instant or a duration like "30m"'),
+      ])
+      .default('1h')
+      .describe('When the job ends at the latest: an ISO 8601 instant, or a duration from its start such as "30m".'),
+  })
+  .refine((spec) => bytes(JSON.stringify(spec)) <= MAX_SPEC_BYTES, `the whole job must be at most ${MAX_SPEC_BYTES} bytes`);
+
+export const jobIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
+
+/** A job as the caller writes it: fields with a default may be left out. */
+export type JobSpecInput = z.input<typeof jobSpecSchema>;
+/** A job with every default filled in. */
+export type JobSpec = z.output<typeof jobSpecSchema>;
+export type AgentName = JobSpec['agent'];
+export type Isolation = JobSpec['sandbox']['isolation'];
+export type Workspace = JobSpec['workspace'];
+
+/** Checks a job before anything starts. Throws `invalid_spec` with one issue a wrong field. `nowMs`: epoch ms. */
+export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
+  const parsed = jobSpecSchema.safeParse(input);
+  if (!parsed.success) throw invalidSpec(parsed.error.issues.map(toFieldIssue));
+  const leftMs = msUntilDeadline(parsed.data.deadline, nowMs);
+  if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
+  if (leftMs > MAX_DEADLINE_MS) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
+  return parsed.data;
+}
+
+/** Milliseconds from `startMs` (epoch ms) to the deadline; not positive when it has passed. */
+export function msUntilDeadline(deadline: string, startMs: number): number {
+  const instant = /^\d{4}-/.test(deadline) ? Date.parse(deadline) : Number.NaN;
+  return Number.isNaN(instant) ? ms(deadline as ms.StringValue) : instant - startMs;
+}
+
+/** The JSON Schema (draft 2020-12) of what a caller may write. */
+export function jobSpecJsonSchema(): object {
+  return z.toJSONSchema(jobSpecSchema, { io: 'input' });
+}
+
+function invalidSpec(issues: FieldIssue[]): ValetkeyError {
+  const lines = issues.map(({ path, message }) => `${path || 'job'}: ${message}`);
+  return new ValetkeyError('invalid_spec', lines.join('; '), issues);
+}
+
+function toFieldIssue(issue: z.core.$ZodIssue): FieldIssue {
+  const path = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const at = path === '' ? '' : `${path}.`;
+    return { path: `${at}${issue.keys.join(', ')}`, message: 'unknown field' };
+  }
+  if (issue.code === 'invalid_union') return { path, message: issue.errors.at(-1)?.at(-1)?.message ?? issue.message };
+  return { path, message: issue.message };
+}

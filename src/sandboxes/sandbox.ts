@@ -1,0 +1,59 @@
+import type { AgentName, Isolation } from '../job/spec.ts';
+
+/** Serialisable: any worker that knows it can talk to the sandbox and end it. */
+export interface SandboxHandle {
+  provider: string;
+  /** Unique within the provider, made from the job id. */
+  id: string;
+  isolation: Isolation;
+  /** The task queue of the host that the sandbox is bound to; null where any worker can drive it. */
+  hostTaskQueue: string | null;
+}
+
+export interface SandboxRequest {
+  jobId: string;
+  agent: AgentName;
+  isolation: Isolation;
+}
+
+/** Where things are, as seen from inside the sandbox. */
+export interface SandboxPaths {
+  /** The agent's private home. */
+  home: string;
+  workspace: string;
+  /** Base URL of the gateway, without a trailing slash and without `/v1`. */
+  gatewayUrl: string;
+}
+
+/** A way to talk to the sandbox-agent server in one sandbox. Construction does no I/O. */
+export interface SandboxConnection {
+  readonly paths: SandboxPaths;
+  /** Like the global fetch, `path` begins with `/v1/`. Throws `sandbox_lost` or `sandbox_socket_refused`. */
+  fetch(path: string, init?: SandboxFetchInit): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export interface SandboxFetchInit {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array;
+  signal?: AbortSignal;
+}
+
+export interface SandboxProvider {
+  readonly name: string;
+  /**
+   * Idempotent on job id: a sandbox of that job that is healthy is returned as it is, one that is not is ended first.
+   * Resolves when the sandbox-agent server answers. Throws `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`.
+   */
+  start(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxHandle>;
+  /** Throws nothing: an ended sandbox shows on the first fetch. */
+  connect(handle: SandboxHandle): SandboxConnection;
+  /** Whether its process is there. */
+  isAlive(handle: SandboxHandle): Promise<boolean>;
+  /**
+   * Idempotent on job id, and works from any process of the host, also where `start` never answered. An unknown job resolves.
+   * Resolves when no process, no socket and no file is left.
+   */
+  stop(jobId: string): Promise<void>;
+}

@@ -1,0 +1,28 @@
+import { inspect } from 'node:util';
+
+const MASK = '[secret]';
+
+/** A credential in memory. String, JSON and inspection show a mask; `reveal` is the one way to the text. */
+export class Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  reveal(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return MASK;
+  }
+
+  toJSON(): string {
+    return MASK;
+  }
+
+  [inspect.custom](): string {
+    return MASK;
+  }
+}
