@@ -1,0 +1,104 @@
+import { tmpdir, hostname } from 'node:os';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { ValetkeyError } from './job/errors.ts';
+import { Secret } from './secrets/secret.ts';
+
+const secretSchema = z.string().min(1).transform((text) => new Secret(text));
+const portSchema = z.coerce.number().int().min(0).max(65535);
+const secondsSchema = z.coerce.number().positive().transform((seconds) => Math.round(seconds * 1000));
+
+/** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
+const environmentSchema = z.object({
+  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://').optional().describe('Postgres that holds keys, events and settlements.'),
+  VALETKEY_ROOT_KEY: z
+    .string()
+    .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 bytes in base64: openssl rand -base64 32')
+    .transform((text) => new Secret(text))
+    .optional()
+    .describe('What the keys of jobs are derived from; workers only.'),
+  VALETKEY_TASK_QUEUE: z.string().min(1).default('valetkey').describe('Task queue of workers and clients.'),
+  VALETKEY_HOST: z.string().min(1).default(hostname()).describe('Name of this host; local sandboxes are driven on its own task queue.'),
+  VALETKEY_STATE_DIR: z
+    .string()
+    .startsWith('/')
+    .default(process.getuid?.() === 0 ? '/var/lib/valetkey' : join(tmpdir(), `valetkey-${process.getuid?.() ?? 0}`))
+    .describe('Folder of the local sandboxes and of the gateway’s socket.'),
+  VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
+  VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
+  VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
+  VALETKEY_GATEWAY_IDLE_TIMEOUT: secondsSchema.default(300_000).describe('Seconds without a byte from the provider until a request is given up (default 300).'),
+  VALETKEY_ANTHROPIC_BASE_URL: z.url().default('https://api.anthropic.com').describe('Where Anthropic Messages go, without /v1.'),
+  VALETKEY_OPENAI_BASE_URL: z.url().default('https://api.openai.com').describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
+  ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic; gateway only.'),
+  OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI; gateway only.'),
+  VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
+});
+
+type Environment = z.output<typeof environmentSchema>;
+
+export interface Upstream {
+  /** Without a trailing slash and without `/v1`. */
+  baseUrl: string;
+  /** Absent: requests of this protocol are refused. */
+  credential?: Secret | undefined;
+}
+
+/** Everything that comes from outside, typed. Durations in ms. */
+export interface Config {
+  databaseUrl: string | undefined;
+  rootKey: Secret | undefined;
+  taskQueue: string;
+  host: string;
+  stateDir: string;
+  agentsDir: string | undefined;
+  gateway: {
+    host: string;
+    port: number;
+    /** Directory of the unix socket: only this directory is mounted into sandboxes. */
+    socketDir: string;
+    idleTimeoutMs: number;
+    anthropic: Upstream;
+    openai: Upstream;
+  };
+  logLevel: Environment['VALETKEY_LOG_LEVEL'];
+  /** PATH, to look for programs. */
+  path: string;
+}
+
+/** Reads the environment. An empty variable counts as absent. Throws `invalid_config` that names the variable, never its value. */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const present = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(present);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
+    throw new ValetkeyError('invalid_config', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), issues);
+  }
+  const env = parsed.data;
+  return {
+    databaseUrl: env.DATABASE_URL,
+    rootKey: env.VALETKEY_ROOT_KEY,
+    taskQueue: env.VALETKEY_TASK_QUEUE,
+    host: env.VALETKEY_HOST,
+    stateDir: env.VALETKEY_STATE_DIR,
+    agentsDir: env.VALETKEY_AGENTS_DIR,
+    gateway: {
+      host: env.VALETKEY_GATEWAY_HOST,
+      port: env.VALETKEY_GATEWAY_PORT,
+      socketDir: join(env.VALETKEY_STATE_DIR, 'gateway'),
+      idleTimeoutMs: env.VALETKEY_GATEWAY_IDLE_TIMEOUT,
+      anthropic: { baseUrl: env.VALETKEY_ANTHROPIC_BASE_URL.replace(/\/$/, ''), credential: env.ANTHROPIC_API_KEY },
+      openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
+    },
+    logLevel: env.VALETKEY_LOG_LEVEL,
+    path: environment.PATH ?? '',
+  };
+}
+
+/** What a value of the configuration is worth to a command: throws `invalid_config` where it is missing. */
+export function required<T>(value: T | undefined, variable: string): T {
+  if (value === undefined) throw new ValetkeyError('invalid_config', `${variable} is not set`, [{ path: variable, message: 'is not set' }]);
+  return value;
+}

@@ -1,0 +1,54 @@
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import pg from 'pg';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { migrations } from './migrations.ts';
+import type { Schema } from './schema.ts';
+
+export type Db = Kysely<Schema>;
+
+/** A pool of connections to Valetkey's Postgres. */
+export interface Database {
+  readonly db: Db;
+  /** For named statements and LISTEN, which kysely does not do. */
+  readonly pool: pg.Pool;
+  close(): Promise<void>;
+}
+
+/** Opens a pool; connects on first use. */
+export function openDatabase(url: string, { maxConnections = 10 }: { maxConnections?: number } = {}): Database {
+  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 5_000, application_name: 'valetkey' });
+  // An idle connection that breaks emits 'error'; unheard it would end the process. The next query reports it.
+  pool.on('error', () => {});
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return { db, pool, close: () => db.destroy() };
+}
+
+/** Brings the schema up to date; safe when several processes do it at once. Throws `database_unreachable`. */
+export async function migrate({ db }: Pick<Database, 'db'>): Promise<void> {
+  await asDatabaseError(sql`select 1`.execute(db));
+  const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
+  if (error !== undefined) throw error;
+}
+
+/**
+ * Waits for a query; a broken connection becomes `database_unreachable`, without the driver's message, which can hold
+ * the URL with its password.
+ */
+export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
+  try {
+    return await query;
+  } catch (error) {
+    if (isConnectionError(error)) throw new ValetkeyError('database_unreachable', 'Postgres does not answer');
+    throw error;
+  }
+}
+
+/** Classes 08 (connection), 53 (resources) and 57P (shutdown) of SQLSTATE, 28 and 3D of a wrong login, and Node's socket errors. */
+function isConnectionError(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (/^(08|53|57P|28|3D)/.test(code) || /^E[A-Z]+$/.test(code)) return true;
+  // The pool and the driver give these no code: a connection that ended, and a pool that waited too long.
+  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect)/.test(error.message);
+}

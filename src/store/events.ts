@@ -1,0 +1,54 @@
+import { sql } from 'kysely';
+
+import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
+import { asDatabaseError, type Database, type Db } from './database.ts';
+
+const CHANNEL = 'valetkey_events';
+const PAGE = 500;
+
+/** An event and the name of its occurrence: a repeat with the same `source` is stored once. */
+export interface SourcedEvent {
+  source: string;
+  body: JobEventBody;
+}
+
+/**
+ * Stores events of one job after those that are there, in the order given, and wakes those who follow it. Any number of
+ * processes may write at once: the job's advisory lock makes `seq` gapless. Throws `database_unreachable`.
+ */
+export async function appendEvents(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  const rows = JSON.stringify(events.map(({ source, body }) => ({ source, type: body.type, body })));
+  await asDatabaseError(
+    db.transaction().execute(async (trx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`valetkey:${jobId}`}, 0))`.execute(trx);
+      await sql`
+        insert into events (job_id, seq, type, body, source)
+        select ${jobId}, coalesce((select max(seq) from events where job_id = ${jobId}), 0) + row_number() over (order by fresh.ord),
+               fresh.e ->> 'type', fresh.e -> 'body', fresh.e ->> 'source'
+        from jsonb_array_elements(${rows}::jsonb) with ordinality as fresh (e, ord)
+        where not exists (select 1 from events where job_id = ${jobId} and source = fresh.e ->> 'source')`.execute(trx);
+      await sql`select pg_notify(${CHANNEL}, ${jobId})`.execute(trx);
+    }),
+  );
+}
+
+/** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */
+export async function readEvents(db: Db, jobId: string, after: number): Promise<JobEvent[]> {
+  const rows = await asDatabaseError(
+    db.selectFrom('events').select(['seq', 'at', 'body']).where('job_id', '=', jobId).where('seq', '>', after).orderBy('seq').limit(PAGE).execute(),
+  );
+  return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
+}
+
+/** Calls `wake` after each event of the job that is stored from now on. Resolves to what ends the watch. Throws `database_unreachable`. */
+export async function watchEvents({ pool }: Database, jobId: string, wake: (error?: Error) => void): Promise<() => void> {
+  const connection = await asDatabaseError(pool.connect());
+  connection.on('notification', ({ payload }) => {
+    if (payload === jobId) wake();
+  });
+  connection.on('error', wake);
+  await asDatabaseError(connection.query(`listen ${CHANNEL}`));
+  // Destroyed, not returned to the pool: it would go on listening.
+  return () => connection.release(true);
+}

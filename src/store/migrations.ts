@@ -1,0 +1,83 @@
+import { sql } from 'kysely';
+import type { Migration } from 'kysely/migration';
+
+const initial: Migration = {
+  up: async (db) => {
+    await sql`
+      create table keys (
+        ref text primary key,
+        job_id text not null,
+        tenant text not null,
+        generation integer not null,
+        gateway text not null,
+        state text not null check (state in ('minting', 'live', 'disabled', 'dead', 'stuck')),
+        secret_hash bytea unique,
+        models text[] not null,
+        budget_usd numeric(24, 12) not null,
+        spent_usd numeric(24, 12) not null default 0,
+        input_tokens integer not null default 0,
+        output_tokens integer not null default 0,
+        requests integer not null default 0,
+        expires_at timestamptz not null,
+        intended_at timestamptz not null default now(),
+        minted_at timestamptz,
+        bound_at timestamptz,
+        first_used_at timestamptz,
+        disabled_at timestamptz,
+        dead_at timestamptz
+      )`.execute(db);
+    await sql`create index keys_job on keys (job_id)`.execute(db);
+    await sql`create index keys_open on keys (tenant) where state <> 'dead'`.execute(db);
+    await sql`
+      create table requests (
+        id bigint generated always as identity primary key,
+        ref text not null references keys,
+        protocol text not null,
+        model text,
+        status integer,
+        code text,
+        input_tokens integer not null default 0,
+        output_tokens integer not null default 0,
+        usd numeric(24, 12) not null default 0,
+        started_at timestamptz not null default now(),
+        ended_at timestamptz
+      )`.execute(db);
+    await sql`create index requests_ref on requests (ref, id)`.execute(db);
+    await sql`
+      create table events (
+        job_id text not null,
+        seq integer not null,
+        at timestamptz not null default now(),
+        type text not null,
+        body jsonb not null,
+        source text not null,
+        primary key (job_id, seq),
+        unique (job_id, source)
+      )`.execute(db);
+    await sql`
+      create table settlements (
+        job_id text primary key,
+        tenant text not null,
+        outcome text not null,
+        usd numeric(24, 12) not null,
+        input_tokens integer not null,
+        output_tokens integer not null,
+        requests integer not null,
+        result jsonb not null,
+        settled_at timestamptz not null default now()
+      )`.execute(db);
+    await sql`create index settlements_tenant on settlements (tenant, settled_at)`.execute(db);
+    await sql`
+      create table artifacts (
+        job_id text not null,
+        name text not null,
+        bytes integer not null,
+        sha256 text not null,
+        content bytea not null,
+        primary key (job_id, name)
+      )`.execute(db);
+  },
+};
+
+/** In order of their names; a migration that has landed is never changed. */
+export const migrations: Record<string, Migration> = { '0001_initial': initial };
