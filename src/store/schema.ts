@@ -3,7 +3,9 @@ import type { ColumnType, Generated } from 'kysely';
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
 type Timestamp = ColumnType<Date, Date | string, Date | string>;
-type NullableTimestamp = ColumnType<Date | null, Date | string | null, Date | string | null>;
+type DefaultTimestamp = ColumnType<Date, Date | string | undefined, Date | string>;
+type DefaultNumeric = ColumnType<string, number | string | undefined, number | string>;
+type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
 
 /** minting → live → disabled → dead; `stuck`: its end was tried and did not succeed yet. */
 export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
@@ -20,12 +22,12 @@ export interface KeysTable {
   secret_hash: Buffer | null;
   models: string[];
   budget_usd: Numeric;
-  spent_usd: Generated<Numeric>;
+  spent_usd: DefaultNumeric;
   input_tokens: Generated<number>;
   output_tokens: Generated<number>;
   requests: Generated<number>;
   expires_at: Timestamp;
-  intended_at: Generated<Timestamp>;
+  intended_at: DefaultTimestamp;
   minted_at: NullableTimestamp;
   bound_at: NullableTimestamp;
   first_used_at: NullableTimestamp;
@@ -45,15 +47,15 @@ export interface RequestsTable {
   code: string | null;
   input_tokens: Generated<number>;
   output_tokens: Generated<number>;
-  usd: Generated<Numeric>;
-  started_at: Generated<Timestamp>;
+  usd: DefaultNumeric;
+  started_at: DefaultTimestamp;
   ended_at: NullableTimestamp;
 }
 
 export interface EventsTable {
   job_id: string;
   seq: number;
-  at: Generated<Timestamp>;
+  at: DefaultTimestamp;
   type: string;
   body: ColumnType<unknown, string, never>;
   /** Names the occurrence, so that a retried writer stores it once. */
@@ -70,7 +72,7 @@ export interface SettlementsTable {
   output_tokens: number;
   requests: number;
   result: ColumnType<unknown, string, string>;
-  settled_at: Generated<Timestamp>;
+  settled_at: DefaultTimestamp;
 }
 
 export interface ArtifactsTable {
