@@ -11,7 +11,7 @@ const portSchema = z.coerce.number().int().min(0).max(65535);
 const secondsSchema = z.coerce.number().positive().transform((seconds) => Math.round(seconds * 1000));
 
 /** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
-const environmentSchema = z.object({
+export const environmentSchema = z.object({
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://').optional().describe('Postgres that holds keys, events and settlements.'),
   VALETKEY_ROOT_KEY: z
     .string()
@@ -34,6 +34,7 @@ const environmentSchema = z.object({
   VALETKEY_OPENAI_BASE_URL: z.url().default('https://api.openai.com').describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI; gateway only.'),
+  VALETKEY_HEARTBEAT_INTERVAL: secondsSchema.default(2000).describe('Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });
 
@@ -59,10 +60,12 @@ export interface Config {
     port: number;
     /** Directory of the unix socket: only this directory is mounted into sandboxes. */
     socketDir: string;
+    socketPath: string;
     idleTimeoutMs: number;
     anthropic: Upstream;
     openai: Upstream;
   };
+  heartbeatMs: number;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
   /** PATH, to look for programs. */
   path: string;
@@ -87,14 +90,21 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     gateway: {
       host: env.VALETKEY_GATEWAY_HOST,
       port: env.VALETKEY_GATEWAY_PORT,
-      socketDir: join(env.VALETKEY_STATE_DIR, 'gateway'),
+      ...gatewaySocket(env.VALETKEY_STATE_DIR),
       idleTimeoutMs: env.VALETKEY_GATEWAY_IDLE_TIMEOUT,
       anthropic: { baseUrl: env.VALETKEY_ANTHROPIC_BASE_URL.replace(/\/$/, ''), credential: env.ANTHROPIC_API_KEY },
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
     },
+    heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
     logLevel: env.VALETKEY_LOG_LEVEL,
     path: environment.PATH ?? '',
   };
+}
+
+/** Where the gateway of a host has its unix socket. */
+export function gatewaySocket(stateDir: string): { socketDir: string; socketPath: string } {
+  const socketDir = join(stateDir, 'gateway');
+  return { socketDir, socketPath: join(socketDir, 'gateway.sock') };
 }
 
 /** What a value of the configuration is worth to a command: throws `invalid_config` where it is missing. */

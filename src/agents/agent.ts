@@ -6,6 +6,8 @@ export interface Agent {
   readonly name: AgentName;
   /** The npm package of its ACP adapter. */
   readonly adapterPackage: string;
+  /** The version of the adapter that Valetkey is tested with. */
+  readonly adapterVersion: string;
 
   /**
    * The command that runs the adapter and the environment that it needs, given where its packages can be seen inside the sandbox.

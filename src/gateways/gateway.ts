@@ -2,11 +2,16 @@ import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
 import type { Secret } from '../secrets/secret.ts';
 
-export interface MintRequest {
+/** Which key, and whose. */
+export interface KeyIdentity {
   ref: KeyRef;
   jobId: string;
   tenant: string;
+  /** Counts from 1 within its job. */
   generation: number;
+}
+
+export interface MintRequest extends KeyIdentity {
   /** USD. */
   budgetUsd: number;
   /** The models that the key may use; never empty. */
@@ -34,11 +39,14 @@ export interface Gateway {
    * Idempotent on ref. An unknown ref resolves, and can never be minted afterwards. Resolves when the control plane
    * accepted, not when traffic stops: `probe` tells that.
    */
-  disable(ref: KeyRef): Promise<void>;
+  disable(key: KeyIdentity): Promise<void>;
 
-  /** Makes a real request with the key at the data plane. True: it was refused. Throws `gateway_unreachable`. */
+  /**
+   * Whether the data plane refuses the key: it makes a real request with it. A key that never went live is refused.
+   * Throws `gateway_unreachable`.
+   */
   probe(ref: KeyRef): Promise<boolean>;
 
-  /** What the key was used for up to now; final once it is dead. An unknown ref has used nothing. */
+  /** What a dead key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet. */
   spend(ref: KeyRef): Promise<Usage>;
 }

@@ -1,4 +1,5 @@
 import type { FailureCode } from './errors.ts';
+import type { KeyRef } from './ref.ts';
 
 /** How a job can end. */
 export type Outcome = 'completed' | 'failed' | 'cancelled' | 'deadline_exceeded';
@@ -15,7 +16,7 @@ export interface Usage {
 
 /** The life of a key; each an ISO 8601 instant, null when it did not happen. */
 export interface KeyLife {
-  ref: string;
+  ref: KeyRef;
   mintedAt: string | null;
   boundAt: string | null;
   firstUsedAt: string | null;
@@ -28,7 +29,7 @@ export interface KeyLife {
 /** One prompt that was answered. */
 export interface TurnResult {
   stopReason: string;
-  /** The agent's text of the turn, cut to 16 KiB: the whole is in the events. */
+  /** The agent's text of the turn, cut to 4 KiB: the whole is in the events. */
   message: string;
 }
 

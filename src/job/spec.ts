@@ -1,6 +1,6 @@
-import ms from 'ms';
 import { z } from 'zod';
 
+import { msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
@@ -90,6 +90,8 @@ export type JobSpecInput = z.input<typeof jobSpecSchema>;
 /** A job with every default filled in. */
 export type JobSpec = z.output<typeof jobSpecSchema>;
 export type AgentName = JobSpec['agent'];
+export type SandboxProviderName = JobSpec['sandbox']['provider'];
+export type GatewayName = JobSpec['credential']['gateway'];
 export type Isolation = JobSpec['sandbox']['isolation'];
 export type Workspace = JobSpec['workspace'];
 
@@ -101,12 +103,6 @@ export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
   if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
   if (leftMs > MAX_DEADLINE_MS) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
   return parsed.data;
-}
-
-/** Milliseconds from `startMs` (epoch ms) to the deadline; not positive when it has passed. */
-export function msUntilDeadline(deadline: string, startMs: number): number {
-  const instant = /^\d{4}-/.test(deadline) ? Date.parse(deadline) : Number.NaN;
-  return Number.isNaN(instant) ? ms(deadline as ms.StringValue) : instant - startMs;
 }
 
 /** The JSON Schema (draft 2020-12) of what a caller may write. */

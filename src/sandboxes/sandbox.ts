@@ -1,8 +1,8 @@
-import type { AgentName, Isolation } from '../job/spec.ts';
+import type { AgentName, Isolation, SandboxProviderName } from '../job/spec.ts';
 
 /** Serialisable: any worker that knows it can talk to the sandbox and end it. */
 export interface SandboxHandle {
-  provider: string;
+  provider: SandboxProviderName;
   /** Unique within the provider, made from the job id. */
   id: string;
   isolation: Isolation;
@@ -41,7 +41,7 @@ export interface SandboxFetchInit {
 }
 
 export interface SandboxProvider {
-  readonly name: string;
+  readonly name: SandboxProviderName;
   /**
    * Idempotent on job id: a sandbox of that job that is healthy is returned as it is, one that is not is ended first.
    * Resolves when the sandbox-agent server answers. Throws `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`.

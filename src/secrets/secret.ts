@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { inspect } from 'node:util';
 
 const MASK = '[secret]';
@@ -25,4 +26,9 @@ export class Secret {
   [inspect.custom](): string {
     return MASK;
   }
+}
+
+/** SHA-256: what the ledger keeps of a key, and what the proxy looks it up by. */
+export function hashSecret(secret: Secret): Buffer {
+  return createHash('sha256').update(secret.reveal()).digest();
 }

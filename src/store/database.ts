@@ -49,6 +49,6 @@ export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
 function isConnectionError(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/^(08|53|57P|28|3D)/.test(code) || /^E[A-Z]+$/.test(code)) return true;
-  // The pool and the driver give these no code: a connection that ended, and a pool that waited too long.
-  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect)/.test(error.message);
+  // The pool and the driver give these no code: a connection that ended, and one that was waited for too long.
+  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(error.message);
 }

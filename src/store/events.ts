@@ -41,14 +41,24 @@ export async function readEvents(db: Db, jobId: string, after: number): Promise<
   return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
 }
 
-/** Calls `wake` after each event of the job that is stored from now on. Resolves to what ends the watch. Throws `database_unreachable`. */
-export async function watchEvents({ pool }: Database, jobId: string, wake: (error?: Error) => void): Promise<() => void> {
+export interface EventWatch {
+  /** The connection was lost: events may be missed from now on. */
+  broken(): boolean;
+  stop(): void;
+}
+
+/** Calls `wake` after each event of the job that is stored from now on, and when the watch breaks. Throws `database_unreachable`. */
+export async function watchEvents({ pool }: Database, jobId: string, wake: () => void): Promise<EventWatch> {
   const connection = await asDatabaseError(pool.connect());
+  let broken = false;
   connection.on('notification', ({ payload }) => {
     if (payload === jobId) wake();
   });
-  connection.on('error', wake);
+  connection.on('error', () => {
+    broken = true;
+    wake();
+  });
   await asDatabaseError(connection.query(`listen ${CHANNEL}`));
   // Destroyed, not returned to the pool: it would go on listening.
-  return () => connection.release(true);
+  return { broken: () => broken, stop: () => connection.release(true) };
 }

@@ -1,5 +1,8 @@
 import type { ColumnType, Generated } from 'kysely';
 
+import type { JobResult, Outcome } from '../job/result.ts';
+import type { KeyRef } from '../job/ref.ts';
+
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
 type Timestamp = ColumnType<Date, Date | string, Date | string>;
@@ -12,7 +15,7 @@ export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
 
 /** The key ledger: every key that was ever intended, also those that never came to be. */
 export interface KeysTable {
-  ref: string;
+  ref: KeyRef;
   job_id: string;
   tenant: string;
   generation: number;
@@ -62,16 +65,16 @@ export interface EventsTable {
   source: string;
 }
 
-/** One row a job, written once: what was settled and how the job ended (`result` is a JobResult). */
+/** One row a job, written once: what was settled and how the job ended. */
 export interface SettlementsTable {
   job_id: string;
   tenant: string;
-  outcome: string;
+  outcome: Outcome;
   usd: Numeric;
   input_tokens: number;
   output_tokens: number;
   requests: number;
-  result: ColumnType<unknown, string, string>;
+  result: ColumnType<JobResult, string, string>;
   settled_at: DefaultTimestamp;
 }
 

@@ -1,0 +1,7 @@
+import { loadConfig } from '../src/config.ts';
+import { runGateway } from '../src/gateway.ts';
+
+/** The gateway as a process of its own, which tells its URL to the one that started it. */
+const { url } = await runGateway(loadConfig());
+process.send?.(url);
+process.on('disconnect', () => process.exit());

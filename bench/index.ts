@@ -1,0 +1,28 @@
+import { parseArgs } from 'node:util';
+
+import Table from 'cli-table3';
+
+import { gateway } from './gateway.ts';
+import { job } from './job.ts';
+import { memory } from './memory.ts';
+
+export interface BenchReport {
+  /** One document, for programs. */
+  json: unknown;
+  /** Rows for a person, the heading first. */
+  table: string[][];
+}
+
+const benches: Record<string, () => Promise<BenchReport>> = { job, gateway, memory };
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } });
+const bench = benches[positionals[0] ?? ''];
+if (bench === undefined) {
+  process.stderr.write(`usage: npm run bench -- <${Object.keys(benches).join('|')}> [--json]\n`);
+  process.exit(2);
+}
+const { json, table } = await bench();
+const [head = [], ...rows] = table;
+const print = new Table({ head });
+print.push(...rows);
+process.stdout.write(values.json ? `${JSON.stringify(json)}\n` : `${print.toString()}\n`);

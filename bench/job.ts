@@ -1,0 +1,112 @@
+import { fileURLToPath } from 'node:url';
+
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+
+import { startStack, type Stack } from '../src/dev/stack.ts';
+import { startTemporal } from '../src/dev/temporal.ts';
+import type { BareActivities } from './bare-workflow.ts';
+import type { BenchReport } from './index.ts';
+import { noopAdapters } from './noop-adapters.ts';
+import { percentile } from './percentile.ts';
+
+const ROUNDS = 8;
+const JOBS = 40;
+const CONCURRENCY = 10;
+const BARE_QUEUE = 'bare';
+
+interface Figures {
+  jobsPerSecond: number;
+  /** ms. */
+  p50: number;
+  p95: number;
+}
+
+/** Our job with adapters that do nothing against a workflow of six activities that do nothing, in turns on one server. */
+export async function job(): Promise<BenchReport> {
+  const report = (line: string): void => void process.stderr.write(`${line}\n`);
+  const temporal = await startTemporal({ report });
+  const environment = { ...process.env, TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
+  const stack = await startStack({ report, environment, adapters: noopAdapters() });
+  const bareJobs = await startBare(temporal.address, temporal.namespace);
+  try {
+    await measure(() => ourJob(stack));
+    await measure(bareJobs.run);
+    const ours: Figures[] = [];
+    const bare: Figures[] = [];
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      report(`round ${round} of ${ROUNDS}`);
+      ours.push(await measure(() => ourJob(stack)));
+      bare.push(await measure(bareJobs.run));
+    }
+    return describe(summarise(ours), summarise(bare));
+  } finally {
+    await bareJobs.stop();
+    await stack.stop();
+    await temporal.stop();
+  }
+}
+
+async function ourJob({ client }: Stack): Promise<void> {
+  const { jobId } = await client.submit({ tenant: 'bench', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['nothing'], budgetUsd: 1 });
+  const { outcome } = await client.result(jobId);
+  if (outcome !== 'completed') throw new Error(`a job of the bench ended ${outcome}`);
+}
+
+async function startBare(address: string, namespace: string): Promise<{ run(): Promise<void>; stop(): Promise<void> }> {
+  const native = await NativeConnection.connect({ address, grpcCompression: { codec: 'none' } });
+  const nothing = (): Promise<void> => Promise.resolve();
+  const activities: BareActivities = { one: nothing, two: nothing, three: nothing, four: nothing, five: nothing, six: nothing };
+  const worker = await Worker.create({
+    connection: native,
+    namespace,
+    taskQueue: BARE_QUEUE,
+    workflowsPath: fileURLToPath(new URL('./bare-workflow.ts', import.meta.url)),
+    activities: { ...activities },
+  });
+  const running = worker.run();
+  const client = new Client({ connection: await Connection.connect({ address }), namespace });
+  return {
+    run: async () => {
+      await client.workflow.execute('bare', { workflowId: crypto.randomUUID(), taskQueue: BARE_QUEUE });
+    },
+    stop: async () => {
+      worker.shutdown();
+      await running;
+      await client.connection.close();
+      await native.close();
+    },
+  };
+}
+
+async function measure(run: () => Promise<void>): Promise<Figures> {
+  const startedMs = performance.now();
+  const latencies: number[] = [];
+  let left = JOBS;
+  const lane = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      const at = performance.now();
+      await run();
+      latencies.push(performance.now() - at);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+  const seconds = (performance.now() - startedMs) / 1000;
+  return { jobsPerSecond: JOBS / seconds, p50: percentile(latencies, 50), p95: percentile(latencies, 95) };
+}
+
+/** The median of each figure over the rounds. */
+function summarise(rounds: readonly Figures[]): Figures {
+  const median = (of: (figures: Figures) => number): number => percentile(rounds.map(of), 50);
+  return { jobsPerSecond: median(({ jobsPerSecond }) => jobsPerSecond), p50: median(({ p50 }) => p50), p95: median(({ p95 }) => p95) };
+}
+
+function describe(ours: Figures, bare: Figures): BenchReport {
+  const ratio = ours.jobsPerSecond / bare.jobsPerSecond;
+  const row = (name: string, { jobsPerSecond, p50, p95 }: Figures): string[] => [name, jobsPerSecond.toFixed(1), p50.toFixed(0), p95.toFixed(0)];
+  return {
+    json: { ratio, ours, bare, rounds: ROUNDS, jobs: JOBS, concurrency: CONCURRENCY },
+    table: [['', 'jobs/s', 'p50 ms', 'p95 ms'], row('our job', ours), row('bare workflow', bare), ['ratio', ratio.toFixed(2), '', '']],
+  };
+}

@@ -1,0 +1,38 @@
+import type { Gateway } from '../src/gateways/gateway.ts';
+import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
+import { Secret } from '../src/secrets/secret.ts';
+import type { WorkerSettings } from '../src/worker.ts';
+
+/** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
+export function noopAdapters(): NonNullable<WorkerSettings['adapters']> {
+  const gateway: Gateway = {
+    name: 'builtin',
+    mint: () => Promise.resolve(),
+    secret: () => Promise.resolve(new Secret('nothing')),
+    disable: () => Promise.resolve(),
+    probe: () => Promise.resolve(true),
+    spend: () => Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 }),
+  };
+  const local: SandboxProvider = {
+    name: 'local',
+    start: ({ jobId, isolation }) => Promise.resolve({ provider: 'local', id: jobId, isolation, hostTaskQueue: null }),
+    connect: () => ({
+      paths: { home: '/home', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1' },
+      fetch: () => Promise.resolve(new Response()),
+      close: () => Promise.resolve(),
+    }),
+    isAlive: () => Promise.resolve(true),
+    stop: () => Promise.resolve(),
+  };
+  const state = { v: 1, instanceMs: 1, sessionId: 'none', turn: 1, since: 0, lastEventId: 0 } as const;
+  return {
+    gateways: { builtin: gateway },
+    sandboxes: { local },
+    session: {
+      putWorkspace: () => Promise.resolve('0'.repeat(40)),
+      takePatch: () => Promise.resolve(Buffer.alloc(0)),
+      bindKey: () => Promise.resolve(),
+      runTurn: () => Promise.resolve({ stopReason: 'end_turn', message: '', state }),
+    },
+  };
+}

@@ -1,0 +1,87 @@
+import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
+import type { KeyRef } from '../job/ref.ts';
+import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
+import type { SandboxHandle } from '../sandboxes/sandbox.ts';
+import type { SessionState } from '../session/state.ts';
+
+/** Whose step it is. */
+export interface JobIdentity {
+  jobId: string;
+  tenant: string;
+}
+
+export interface KeyInput extends JobIdentity {
+  ref: KeyRef;
+  generation: number;
+  gateway: GatewayName;
+}
+
+export interface MintKeyInput extends KeyInput {
+  /** USD. */
+  budgetUsd: number;
+  model: string;
+  agent: AgentName;
+  /** ISO 8601: after the job's deadline. */
+  expiresAt: string;
+}
+
+export interface StartSandboxInput extends JobIdentity {
+  agent: AgentName;
+  model: string;
+  sandbox: JobSpec['sandbox'];
+  workspace: JobSpec['workspace'];
+}
+
+export interface StartedSandbox {
+  handle: SandboxHandle;
+  /** The commit that the workspace started from: what the patch is taken against. */
+  startCommit: string;
+}
+
+export interface RunSessionInput extends KeyInput {
+  agent: AgentName;
+  model: string;
+  handle: SandboxHandle;
+  /** From 1. */
+  turn: number;
+  prompt: string;
+  /** Of the turn before; null in the first. */
+  session: SessionState | null;
+}
+
+export interface RunSessionResult {
+  turn: TurnResult;
+  session: SessionState;
+  /** USD, of the key up to now. */
+  spentUsd: number;
+}
+
+export interface StopSandboxInput extends JobIdentity {
+  provider: SandboxProviderName;
+  /** Null where the start never answered: then nothing came out of it, and it is ended by the job's id. */
+  started: StartedSandbox | null;
+}
+
+export interface SettleUsageInput extends JobIdentity {
+  agent: AgentName;
+  gateway: GatewayName;
+  outcome: Outcome;
+  failure: JobFailure | null;
+  turns: TurnResult[];
+  artifacts: ArtifactInfo[];
+  /** ISO 8601. */
+  startedAt: string;
+}
+
+/** The steps of a job. Each is idempotent: Temporal may run it again at any moment. */
+export interface Activities {
+  mintKey(input: MintKeyInput): Promise<void>;
+  /** Starts the sandbox and puts the workspace into it. */
+  startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
+  /** Runs one turn, or goes on with it where another worker left it. */
+  runSession(input: RunSessionInput): Promise<RunSessionResult>;
+  /** Takes out what the agent made, as far as that is possible, and ends the sandbox. */
+  stopSandbox(input: StopSandboxInput): Promise<ArtifactInfo[]>;
+  revokeKey(input: KeyInput): Promise<void>;
+  settleUsage(input: SettleUsageInput): Promise<JobResult>;
+}

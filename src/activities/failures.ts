@@ -1,0 +1,24 @@
+import { ApplicationFailure } from '@temporalio/common';
+
+import { FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
+
+/**
+ * What an activity throws: the code as the failure's type, and a message of ours. `retried` are the codes that Temporal
+ * shall try again; an error that Valetkey does not know is tried again, its message kept out of the history.
+ */
+export function toFailure(error: unknown, retried: readonly FailureCode[] | 'all'): ApplicationFailure {
+  const code = ValetkeyError.is(error) ? error.code : 'internal';
+  const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${nameOf(error)})`;
+  const nonRetryable = retried !== 'all' && code !== 'internal' && !retried.includes(code);
+  return ApplicationFailure.create({ type: code, message, nonRetryable });
+}
+
+/** Name and code say what broke; the message of a foreign error has held secrets elsewhere. */
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return 'code' in error && isPlain(error.code) ? `${error.name} ${error.code}` : error.name;
+}
+
+function isPlain(code: unknown): code is string {
+  return typeof code === 'string' && (isFailureCode(code) || /^[A-Z0-9_]{1,40}$/.test(code));
+}

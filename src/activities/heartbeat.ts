@@ -1,0 +1,19 @@
+import { Context } from '@temporalio/activity';
+
+const EVERY_MS = 2_000;
+
+/**
+ * Runs the work while it tells Temporal that the activity lives, each time with the newest details: how Temporal's answer,
+ * a cancel for example, gets here. The SDK throttles what is really sent.
+ */
+export async function withHeartbeat<T, D>(details: () => D, work: () => Promise<T>): Promise<T> {
+  const context = Context.current();
+  const beat = (): void => context.heartbeat(details());
+  beat();
+  const timer = setInterval(beat, EVERY_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,12 @@
+import type { Activities } from './contracts.ts';
+import { keyActivities, type KeyDeps } from './keys.ts';
+import { sandboxActivities, type SandboxDeps } from './sandbox.ts';
+import { sessionActivities, type SessionDeps } from './session.ts';
+import { usageActivities, type UsageDeps } from './usage.ts';
+
+export type ActivityDeps = KeyDeps & SandboxDeps & SessionDeps & UsageDeps;
+
+/** The steps of a job over the given adapters. */
+export function createActivities(deps: ActivityDeps): Activities {
+  return { ...keyActivities(deps), ...sandboxActivities(deps), ...sessionActivities(deps), ...usageActivities(deps) };
+}

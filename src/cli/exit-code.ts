@@ -1,0 +1,46 @@
+import type { FailureCode } from '../job/errors.ts';
+import type { Outcome } from '../job/result.ts';
+
+/** Scripts rely on these numbers. */
+const EXIT = { unexpected: 1, usage: 2, failed: 3, cancelled: 4, deadlineExceeded: 5, notFound: 6, unreachable: 7, interrupted: 130 } as const;
+
+export const USAGE_EXIT_CODE = EXIT.usage;
+/** As shells have it for SIGINT. */
+export const INTERRUPTED_EXIT_CODE = EXIT.interrupted;
+
+export const EXIT_CODE_HELP = `
+Exit codes:
+  0  done; "run": the job completed     4    "run": the job was cancelled
+  1  unexpected error                   5    "run": the deadline of the job passed
+  2  wrong usage, job or configuration  6    there is no such job
+  3  "run": the job failed              7    Temporal or Postgres does not answer
+                                        130  interrupted; the job goes on
+`;
+
+export function exitCodeOfOutcome(outcome: Outcome): number {
+  switch (outcome) {
+    case 'completed':
+      return 0;
+    case 'failed':
+      return EXIT.failed;
+    case 'cancelled':
+      return EXIT.cancelled;
+    case 'deadline_exceeded':
+      return EXIT.deadlineExceeded;
+  }
+}
+
+const BY_FAILURE: Partial<Record<FailureCode, number>> = {
+  invalid_spec: EXIT.usage,
+  invalid_config: EXIT.usage,
+  job_conflict: EXIT.usage,
+  terminated: EXIT.failed,
+  job_not_found: EXIT.notFound,
+  temporal_unreachable: EXIT.unreachable,
+  temporal_missing: EXIT.unreachable,
+  database_unreachable: EXIT.unreachable,
+};
+
+export function exitCodeOfFailure(code: FailureCode): number {
+  return BY_FAILURE[code] ?? EXIT.unexpected;
+}

@@ -1,0 +1,32 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import { loadConfig } from '../config.ts';
+import { createLogger } from '../telemetry/log.ts';
+import { printJson, printLines } from './print.ts';
+import { secretsOf } from './secrets.ts';
+import { stopSignal } from './stop-signal.ts';
+
+const EXAMPLES = `
+Logs JSON lines on standard error; says on standard output when it is ready. Ends on SIGTERM or SIGINT.
+
+Examples:
+  $ DATABASE_URL=postgres://… ANTHROPIC_API_KEY=… valetkey gateway
+`;
+
+export function addGateway(program: Command): void {
+  program
+    .command('gateway')
+    .description('run the built-in gateway: a port, and the unix socket of the local sandboxes')
+    .option('--json', 'say that it is ready as one JSON document')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ json }) => {
+      const config = loadConfig();
+      const { runGateway } = await import('../gateway.ts');
+      const stop = stopSignal();
+      const { url, socketPath, close } = await runGateway(config, createLogger({ level: config.logLevel, secrets: secretsOf(config) }));
+      if (json === true) printJson({ ready: true, url, socketPath });
+      else printLines([`ready: ${url}, ${socketPath}`]);
+      await stop;
+      await close();
+    });
+}

@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { parseJobSpec, type JobSpec } from '../job/spec.ts';
+
+/** The flags of a job, as they were given. */
+export interface JobFlags {
+  tenant?: string | undefined;
+  agent?: string | undefined;
+  model?: string | undefined;
+  prompt?: string[] | undefined;
+  budget?: number | undefined;
+  deadline?: string | undefined;
+  git?: string | undefined;
+  path?: string | undefined;
+  ref?: string | undefined;
+  file?: Record<string, string> | undefined;
+  isolation?: string | undefined;
+}
+
+/** What flags say. Throws `invalid_spec`. */
+export function specOfFlags(flags: JobFlags): JobSpec {
+  const { tenant, agent, model, prompt, budget, deadline, git, path, ref, file, isolation } = flags;
+  const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
+  const spec = {
+    tenant,
+    agent,
+    model,
+    prompts: prompt,
+    budgetUsd: budget,
+    deadline,
+    workspace,
+    sandbox: isolation === undefined ? undefined : { isolation },
+  };
+  return parseJobSpec(spec, Date.now());
+}
+
+/** What a JSON file says, or standard input where it is `-`. Throws `invalid_spec`. */
+export async function readSpec(file: string): Promise<JobSpec> {
+  const source = file === '-' ? 'standard input' : file;
+  const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
+    throw new ValetkeyError('invalid_spec', `cannot read ${source}: ${error.code ?? error.name}`);
+  });
+  return parseJobSpec(parseJson(json, source), Date.now());
+}
+
+function parseJson(json: string, source: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    // The parser's message quotes the text.
+    throw new ValetkeyError('invalid_spec', `${source} is not JSON`);
+  }
+}

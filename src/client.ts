@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+
+import { Client, Connection, WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+
+import { digestSpec, summariseSpec } from './client/digest-spec.ts';
+import { keyStateOf, stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
+import { asTemporalError } from './client/temporal-error.ts';
+import { ValetkeyError } from './job/errors.ts';
+import type { JobEvent } from './job/events.ts';
+import type { JobResult } from './job/result.ts';
+import { searchAttributes } from './job/search-attributes.ts';
+import { jobIdSchema, parseJobSpec, type JobSpecInput } from './job/spec.ts';
+import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
+import { readArtifact } from './store/artifacts.ts';
+import { openDatabase, type Database } from './store/database.ts';
+import { followEvents } from './store/follow-events.ts';
+import { readEvents } from './store/events.ts';
+import { keyLives, keyUsage } from './store/keys.ts';
+import { readResult, readSettlements } from './store/settlements.ts';
+
+const QUERY_TIMEOUT_MS = 5_000;
+
+export interface ClientOptions {
+  /** Postgres that the workers use. */
+  databaseUrl: string;
+  /** Default: `valetkey`. */
+  taskQueue?: string;
+  /** Default: what Temporal's environment variables and profile say (@temporalio/envconfig). */
+  temporal?: { address: string; namespace?: string };
+}
+
+export interface ListOptions {
+  tenant?: string;
+  /** Only jobs that run. */
+  running?: boolean;
+  /** The newest so many; default 100. */
+  limit?: number;
+}
+
+/**
+ * What a backend does with jobs.
+ *
+ * ```ts
+ * const valetkey = await createClient({ databaseUrl });
+ * const { jobId } = await valetkey.submit({ tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['…'], budgetUsd: 1 });
+ * for await (const event of valetkey.events(jobId)) console.log(event.type);
+ * const { outcome, usage } = await valetkey.result(jobId);
+ * await valetkey.close();
+ * ```
+ */
+export class ValetkeyClient {
+  readonly #temporal: Client;
+  readonly #database: Database;
+  readonly #taskQueue: string;
+
+  /** Use `createClient`. */
+  constructor(temporal: Client, database: Database, taskQueue: string) {
+    this.#temporal = temporal;
+    this.#database = database;
+    this.#taskQueue = taskQueue;
+  }
+
+  /**
+   * Starts a job. Idempotent on `id`: the same id with the same spec is the same job, running or ended (`created` is false).
+   * Without an id a new one is drawn. Throws `invalid_spec`, `job_conflict`, `temporal_unreachable`.
+   */
+  async submit(input: JobSpecInput, { id = `job-${randomUUID()}` }: { id?: string } = {}): Promise<{ jobId: string; created: boolean }> {
+    const jobId = checkJobId(id);
+    const spec = parseJobSpec(input, Date.now());
+    const specSha256 = digestSpec(spec);
+    try {
+      await asTemporalError(
+        this.#temporal.workflow.start(JOB_WORKFLOW, {
+          workflowId: jobId,
+          taskQueue: this.#taskQueue,
+          args: [spec],
+          workflowIdReusePolicy: 'REJECT_DUPLICATE',
+          priority: { fairnessKey: spec.tenant },
+          memo: { specSha256 },
+          staticSummary: summariseSpec(spec),
+          typedSearchAttributes: new TypedSearchAttributes([
+            { key: searchAttributes.tenant, value: spec.tenant },
+            { key: searchAttributes.agent, value: spec.agent },
+            { key: searchAttributes.gateway, value: spec.credential.gateway },
+            { key: searchAttributes.keyState, value: 'minting' },
+            { key: searchAttributes.spendUsd, value: 0 },
+          ]),
+        }),
+      );
+      return { jobId, created: true };
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      const { memo } = await asTemporalError(this.#handle(jobId).describe());
+      if (memo?.specSha256 !== specSha256) throw new ValetkeyError('job_conflict', `the job ${jobId} is there with another spec`);
+      return { jobId, created: false };
+    }
+  }
+
+  /**
+   * Waits for the end of a job, whatever its outcome. Throws `job_not_found`, and `terminated` where Temporal ended the
+   * workflow without its cleanup.
+   */
+  async result(jobId: string): Promise<JobResult> {
+    const handle = this.#handle(jobId);
+    // How the workflow ended says less than what it stored.
+    await asTemporalError(handle.result()).catch((error: unknown) => {
+      if (ValetkeyError.is(error)) throw error;
+    });
+    const result = await readResult(this.#database.db, jobId);
+    if (result === null) throw new ValetkeyError('terminated', `the job ${jobId} ended without a settlement`);
+    return result;
+  }
+
+  /** How the job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
+  async status(jobId: string): Promise<JobStatus> {
+    const { db } = this.#database;
+    const handle = this.#handle(jobId);
+    const description = await asTemporalError(handle.describe());
+    const [result, keys] = await Promise.all([readResult(db, jobId), keyLives(db, jobId)]);
+    const progress = result === null && stateOf(description) === 'running' ? await this.#progress(handle) : null;
+    const usages = await Promise.all(keys.map(({ ref }) => keyUsage(db, ref)));
+    const base = summarise(description);
+    return {
+      ...base,
+      state: base.state === 'running' ? 'running' : (result?.outcome ?? base.state),
+      keyState: keyStateOf(keys.at(-1)) ?? base.keyState,
+      spentUsd: usages.reduce((sum, { usd }) => sum + usd, 0),
+      phase: result === null ? (progress?.phase ?? null) : 'ended',
+      turn: progress?.turn ?? result?.turns.length ?? null,
+      turns: progress?.turns ?? null,
+      deadline: progress?.deadline ?? null,
+      sandbox: progress?.sandbox ?? null,
+      failure: result?.failure ?? null,
+      keys,
+    };
+  }
+
+  /**
+   * The events of a job in order, from the one after `after`. With `follow` (the default) it goes on with each new one and
+   * ends with the job. Throws `job_not_found`, `database_unreachable`.
+   */
+  async *events(jobId: string, { after = 0, follow = true }: { after?: number; follow?: boolean } = {}): AsyncGenerator<JobEvent> {
+    const hasEnded = async (): Promise<boolean> => stateOf(await asTemporalError(this.#handle(jobId).describe())) !== 'running';
+    await hasEnded();
+    if (follow) {
+      yield* followEvents(this.#database, jobId, after, hasEnded);
+      return;
+    }
+    for (let last = after; ; ) {
+      const events = await readEvents(this.#database.db, jobId, last);
+      yield* events;
+      const newest = events.at(-1);
+      if (newest === undefined) return;
+      last = newest.seq;
+    }
+  }
+
+  /** Asks a job to end; its sandbox and its key are ended first. An ended job stays as it is. Throws `job_not_found`. */
+  async cancel(jobId: string): Promise<void> {
+    const handle = this.#handle(jobId);
+    if (stateOf(await asTemporalError(handle.describe())) !== 'running') return;
+    await asTemporalError(handle.cancel());
+  }
+
+  /** The newest jobs first, by Temporal's visibility, which lags by some milliseconds. Throws `temporal_unreachable`. */
+  async list({ tenant, running = false, limit = 100 }: ListOptions = {}): Promise<JobSummary[]> {
+    const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`];
+    if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
+    if (running) clauses.push(`ExecutionStatus = 'Running'`);
+    const jobs = await asTemporalError(this.#collect(clauses.join(' AND '), limit));
+    const settled = await readSettlements(
+      this.#database.db,
+      jobs.map(({ jobId }) => jobId),
+    );
+    return jobs.map((job) => {
+      const settlement = settled.get(job.jobId);
+      if (settlement === undefined || job.state === 'running') return job;
+      return { ...job, state: settlement.outcome, spentUsd: settlement.usd };
+    });
+  }
+
+  /** What came out of a job under a name, for example `patch`. Null where there is none. Throws `database_unreachable`. */
+  async artifact(jobId: string, name: string): Promise<Buffer | null> {
+    return readArtifact(this.#database.db, checkJobId(jobId), name);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#temporal.connection.close(), this.#database.close()]);
+  }
+
+  #handle(jobId: string): WorkflowHandle {
+    return this.#temporal.workflow.getHandle(checkJobId(jobId));
+  }
+
+  /** Null where no worker is there to answer. */
+  async #progress(handle: WorkflowHandle): Promise<JobProgress | null> {
+    const answer = this.#temporal.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<JobProgress>(STATUS_QUERY));
+    return answer.catch(() => null);
+  }
+
+  async #collect(query: string, limit: number): Promise<JobSummary[]> {
+    const jobs: JobSummary[] = [];
+    for await (const execution of this.#temporal.workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
+      jobs.push(summarise(execution));
+      if (jobs.length >= limit) break;
+    }
+    return jobs;
+  }
+}
+
+/** Connects to Temporal and opens the store. Throws `temporal_unreachable`, `invalid_config`. */
+export async function createClient({ databaseUrl, taskQueue = 'valetkey', temporal }: ClientOptions): Promise<ValetkeyClient> {
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const connection = await asTemporalError(Connection.connect(temporal === undefined ? connectionOptions : { address: temporal.address }));
+  const client = new Client({ connection, namespace: temporal?.namespace ?? namespace ?? 'default' });
+  return new ValetkeyClient(client, openDatabase(databaseUrl), taskQueue);
+}
+
+function checkJobId(id: string): string {
+  const parsed = jobIdSchema.safeParse(id);
+  if (parsed.success) return parsed.data;
+  const message = parsed.error.issues[0]?.message ?? 'is not a job id';
+  throw new ValetkeyError('invalid_spec', `id: ${message}`, [{ path: 'id', message }]);
+}

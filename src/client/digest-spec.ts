@@ -1,0 +1,21 @@
+import { createHash } from 'node:crypto';
+
+import type { JobSpec } from '../job/spec.ts';
+
+/** SHA-256, hex: the same for specs that differ in the order of their fields only. */
+export function digestSpec(spec: JobSpec): string {
+  const canonical = JSON.stringify(spec, (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).toSorted(byName)) : value,
+  );
+  return createHash('sha256').update(canonical).digest('hex');
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1;
+}
+
+/** Temporal's UI shows it in the job's header; at most 200 characters, so that it still fits once it is encrypted. */
+export function summariseSpec({ agent, tenant, prompts }: JobSpec): string {
+  const words = (prompts[0] ?? '').replace(/\s+/g, ' ').trim();
+  return `${agent} · ${tenant} · ${words}`.slice(0, 200);
+}

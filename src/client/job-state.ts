@@ -1,0 +1,74 @@
+import type { WorkflowExecutionInfo } from '@temporalio/client';
+
+import type { JobFailure, KeyLife, Outcome } from '../job/result.ts';
+import { searchAttributes } from '../job/search-attributes.ts';
+import type { Phase } from '../job/status.ts';
+
+/** `terminated`: Temporal ended the job's workflow without its cleanup. */
+export type JobState = 'running' | Outcome | 'terminated';
+
+export interface JobSummary {
+  jobId: string;
+  tenant: string;
+  agent: string;
+  state: JobState;
+  /** Of the job's newest key: `dead` once it was seen refused. */
+  keyState: string;
+  /** USD; of a running job as of its last settled figure. */
+  spentUsd: number;
+  /** ISO 8601. */
+  startedAt: string;
+  endedAt: string | null;
+}
+
+export interface JobStatus extends JobSummary {
+  /** Null where no worker answered. */
+  phase: Phase | null;
+  turn: number | null;
+  turns: number | null;
+  deadline: string | null;
+  sandbox: string | null;
+  failure: JobFailure | null;
+  keys: KeyLife[];
+}
+
+type Execution = Pick<WorkflowExecutionInfo, 'workflowId' | 'typedSearchAttributes' | 'startTime' | 'closeTime' | 'status'>;
+
+/** What Temporal's own record says of a job. */
+export function summarise(execution: Execution): JobSummary {
+  const { workflowId, typedSearchAttributes: attributes, startTime, closeTime } = execution;
+  return {
+    jobId: workflowId,
+    tenant: attributes.get(searchAttributes.tenant) ?? '',
+    agent: attributes.get(searchAttributes.agent) ?? '',
+    state: stateOf(execution),
+    keyState: attributes.get(searchAttributes.keyState) ?? '',
+    spentUsd: attributes.get(searchAttributes.spendUsd) ?? 0,
+    startedAt: startTime.toISOString(),
+    endedAt: closeTime?.toISOString() ?? null,
+  };
+}
+
+export function stateOf({ status }: Pick<Execution, 'status'>): JobState {
+  switch (status.name) {
+    case 'COMPLETED':
+      return 'completed';
+    case 'FAILED':
+      return 'failed';
+    case 'CANCELLED':
+      return 'cancelled';
+    case 'TERMINATED':
+    case 'TIMED_OUT':
+      return 'terminated';
+    default:
+      return 'running';
+  }
+}
+
+/** The state of a key by the times in its life; null where there is no key yet. */
+export function keyStateOf(key: KeyLife | undefined): string | null {
+  if (key === undefined) return null;
+  if (key.observedDeadAt !== null) return 'dead';
+  if (key.disabledAt !== null) return key.mintedAt === null ? 'dead' : 'disabled';
+  return key.mintedAt === null ? 'minting' : 'live';
+}

@@ -1,0 +1,54 @@
+import type { ToolCall } from './tools.ts';
+import type { SentUsage } from './usage.ts';
+
+/** A protocol of an LLM provider. */
+export interface Protocol {
+  name: 'messages' | 'responses' | 'chat';
+  /** Whether the provider charges for writing to its cache. */
+  writesCache: boolean;
+  /** Throws ZodError for a body that the provider would refuse. */
+  read(body: unknown): Conversation;
+  /** The body of an answer that is not streamed. */
+  whole(reply: Reply): object;
+  /** The events of an answer that is streamed. */
+  frames(reply: Reply, conversation: Conversation): Generator<Frame>;
+  error(status: number, message: string): object;
+}
+
+/** What a request holds that decides the answer. */
+export interface Conversation {
+  model: string;
+  stream: boolean;
+  entries: Entry[];
+  /** Names of the tools that the caller offers. */
+  tools: string[];
+  /** Where the agent works, if it told the model. */
+  cwd?: string | undefined;
+  /** Whether a stream reports usage: Chat Completions do so only when asked. */
+  streamUsage: boolean;
+}
+
+/** One piece of the conversation, oldest first. `other` parts one prompt from the next. */
+export type Entry = { is: 'prompt'; text: string } | { is: 'result' } | { is: 'other' };
+
+/** An answer, ready to be told in any protocol. */
+export interface Reply {
+  id: string;
+  model: string;
+  /** Unix time, s. */
+  created: number;
+  parts: Part[];
+  usage: SentUsage;
+}
+
+export type Part =
+  | { is: 'text'; chunks: string[]; everyMs: number }
+  | { is: 'thinking'; text: string }
+  | { is: 'call'; id: string; call: ToolCall }
+  | { is: 'break'; how: Break };
+
+/** `hang`: nothing more comes. `die`: the connection breaks. */
+export type Break = 'hang' | 'die';
+
+/** What a stream does next; `usage` is what the caller has been told once it has this frame. */
+export type Frame = { event?: string; data: object | '[DONE]'; usage?: SentUsage } | { waitMs: number } | Break;

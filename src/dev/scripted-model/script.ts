@@ -1,0 +1,55 @@
+import { z } from 'zod';
+
+/**
+ * What the scripted model does next. `say`, `think` and `slow` are output and run into one another; each of the others ends an
+ * answer: after `run` and `write` the script goes on in the request that brings the tool's result, after `fail`, `hang` and `die`
+ * the same answer is given again to whoever asks again.
+ */
+export const stepSchema = z.union([
+  z.strictObject({ say: z.string() }),
+  z.strictObject({ think: z.string() }),
+  z.strictObject({ run: z.string() }).describe('A shell command.'),
+  z
+    .strictObject({ write: z.strictObject({ path: z.string(), content: z.string() }) })
+    .describe('A file, relative to the working directory of the agent.'),
+  z
+    .strictObject({
+      slow: z.strictObject({ chunks: z.int().positive(), everyMs: z.int().nonnegative(), text: z.string() }),
+    })
+    .describe('Says `text` in so many chunks, a pause before each.'),
+  z.strictObject({ fail: z.strictObject({ status: z.int().min(400).max(599) }) }).describe('An HTTP error in place of the whole answer.'),
+  z.strictObject({ hang: z.literal(true) }).describe('Nothing more comes, nor do headers where nothing came before.'),
+  z.strictObject({ die: z.literal(true) }).describe('Breaks the connection in mid-answer.'),
+]);
+
+export type Step = z.output<typeof stepSchema>;
+
+const scriptSchema = z.array(stepSchema);
+const FENCE = /^```script\n([\s\S]*?)\n```$/gm;
+const NO_SCRIPT: Step[] = [{ say: 'I have no script for this.' }];
+
+/** Embeds a script in a prompt, where the scripted model finds it again in every request of the turn. */
+export function withScript(prompt: string, script: Step[]): string {
+  return `${prompt}\n\n\`\`\`script\n${JSON.stringify(script)}\n\`\`\`\n`;
+}
+
+/** The script that stands in a prompt. Throws ZodError or SyntaxError where it is malformed. */
+export function findScript(prompt: string): Step[] | undefined {
+  const text = [...prompt.matchAll(FENCE)].at(-1)?.[1];
+  return text === undefined ? undefined : scriptSchema.parse(JSON.parse(text));
+}
+
+/** The steps of one answer, given how many tool results followed the prompt; beyond the end of the script a short text. */
+export function answerAt(script: Step[] = NO_SCRIPT, toolResults: number): Step[] {
+  const answers: Step[][] = [[]];
+  for (const step of script) {
+    answers.at(-1)?.push(step);
+    if (!isOutput(step)) answers.push([]);
+  }
+  const answer = answers[toolResults];
+  return answer === undefined || answer.length === 0 ? [{ say: 'Done.' }] : answer;
+}
+
+function isOutput(step: Step): boolean {
+  return 'say' in step || 'think' in step || 'slow' in step;
+}

@@ -1,0 +1,27 @@
+import { required, type Config } from './config.ts';
+import { startProxy, type Proxy } from './proxy/server.ts';
+import { migrate, openDatabase } from './store/database.ts';
+import type { Logger } from './telemetry/log.ts';
+
+/**
+ * The gateway process: a replica of the built-in gateway's data plane over a pool of connections of its own. Closing it closes
+ * both. Throws `invalid_config`, `database_unreachable`.
+ */
+export async function runGateway(config: Config, logger?: Logger): Promise<Proxy> {
+  const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'), { maxConnections: 20 });
+  try {
+    await migrate(database);
+    const proxy = await startProxy({ database, gateway: config.gateway, logger });
+    return {
+      url: proxy.url,
+      socketPath: proxy.socketPath,
+      close: async () => {
+        await proxy.close();
+        await database.close();
+      },
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}

@@ -1,0 +1,10 @@
+import type { GatewayName } from '../job/spec.ts';
+import { BuiltinGateway, type BuiltinGatewayOptions } from './builtin.ts';
+import type { Gateway } from './gateway.ts';
+
+export type Gateways = Record<GatewayName, Gateway>;
+
+/** Every gateway that a job can name. Construction does no I/O. */
+export function createGateways(options: { builtin: BuiltinGatewayOptions }): Gateways {
+  return { builtin: new BuiltinGateway(options.builtin) };
+}

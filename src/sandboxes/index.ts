@@ -1,0 +1,10 @@
+import type { SandboxProviderName } from '../job/spec.ts';
+import { createLocalProvider, type LocalProviderOptions } from './local.ts';
+import type { SandboxProvider } from './sandbox.ts';
+
+export type Sandboxes = Record<SandboxProviderName, SandboxProvider>;
+
+/** Every sandbox provider that a job can name. Construction does no I/O. */
+export function createSandboxes(options: { local: LocalProviderOptions }): Sandboxes {
+  return { local: createLocalProvider(options.local) };
+}

@@ -1,0 +1,98 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both
+ * are atomic, so no lock is needed that a killed worker would leave behind. A launch whose folder was taken away meanwhile
+ * finds none of its files and fails by itself; an incarnation's name is never used twice.
+ */
+export interface SandboxFolder {
+  /** `<job>/<incarnation>`: the id of the sandbox. */
+  id: string;
+  path: string;
+  home: string;
+  workspace: string;
+  /** Holds nothing but the socket of the sandbox-agent server, and is the agent's to change. */
+  run: string;
+  socket: string;
+  /** What of ours the sandbox sees, read-only. */
+  tools: string;
+  log: string;
+  /** What bubblewrap says about its child. */
+  record: string;
+  /** Loopback port of the forwarder to the gateway. */
+  gatewayPort: number;
+  /** The process that made it. */
+  ownerPid: number;
+}
+
+const ID = /^([0-9a-f]{20})\/(\d{1,10})-(\d{1,5})-[0-9a-f]{8}$/;
+
+export function jobFolder(stateDir: string, jobId: string): string {
+  return join(stateDir, 'jobs', createHash('sha256').update(jobId).digest('hex').slice(0, 20));
+}
+
+/** The layout of a sandbox's folder; undefined where `id` is not the name of one, whatever else it may point to. */
+export function sandboxFolder(stateDir: string, id: string): SandboxFolder | undefined {
+  const match = ID.exec(id);
+  if (match === null) return undefined;
+  const path = join(stateDir, 'jobs', id);
+  const run = join(path, 'run');
+  return {
+    id,
+    path,
+    home: join(path, 'home'),
+    workspace: join(path, 'workspace'),
+    run,
+    socket: join(run, 'agent.sock'),
+    tools: join(path, 'tools'),
+    log: join(path, 'log'),
+    record: join(path, 'bwrap.json'),
+    gatewayPort: Number(match[3]),
+    ownerPid: Number(match[2]),
+  };
+}
+
+/** Takes a job's place; undefined where somebody else has it, or took it away before its folder was there. */
+export async function claimFolder(stateDir: string, jobId: string, gatewayPort: number): Promise<SandboxFolder | undefined> {
+  const job = jobFolder(stateDir, jobId);
+  const incarnation = `${process.pid}-${gatewayPort}-${randomBytes(4).toString('hex')}`;
+  try {
+    await mkdir(job, { mode: 0o700 });
+    await mkdir(join(job, incarnation), { mode: 0o700 });
+  } catch (error) {
+    if (isCode(error, 'EEXIST') || isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  return sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
+}
+
+/** Who has a job's place, and for how long; `folder` is undefined for a moment while it is being claimed. */
+export async function claimedFolder(stateDir: string, jobId: string): Promise<{ folder: SandboxFolder | undefined; ageMs: number } | undefined> {
+  const job = jobFolder(stateDir, jobId);
+  try {
+    const { ctimeMs } = await stat(job);
+    const [incarnation] = await readdir(job);
+    const folder = incarnation === undefined ? undefined : sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
+    return { folder, ageMs: Date.now() - ctimeMs };
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Frees a job's place. Resolves to the folders whose processes and files are still to be ended, those of earlier attempts included. */
+export async function freeFolder(stateDir: string, jobId: string): Promise<string[]> {
+  const job = jobFolder(stateDir, jobId);
+  await rename(job, `${job}.ended-${randomBytes(4).toString('hex')}`).catch((error: unknown) => {
+    if (!isCode(error, 'ENOENT')) throw error;
+  });
+  const jobs = join(stateDir, 'jobs');
+  const names = await readdir(jobs).catch(() => []);
+  return names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
+}
+
+export function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { lchown, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { Agent } from '../../agents/agent.ts';
+import { ValetkeyError } from '../../job/errors.ts';
+import type { SandboxConnection } from '../sandbox.ts';
+import { bubblewrapArguments, insideView } from './bubblewrap.ts';
+import type { SandboxFolder } from './folder.ts';
+import type { Located } from './locate.ts';
+import { environmentOf, initCommand, writeTools, type View } from './tools.ts';
+
+/** On a busy machine a sandbox is up in a second or two. */
+export const START_TIMEOUT_MS = 30_000;
+const HEALTH_TIMEOUT_MS = 5_000;
+const POLL_MS = 10;
+
+/** Starts a sandbox in a folder that was claimed for it. The process outlives this one. */
+export async function launchSandbox(folder: SandboxFolder, located: Located, agent: Agent, gatewayFolder: string): Promise<ChildProcess> {
+  const { bubblewrap, identity, packages } = located;
+  const view = bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort);
+  for (const path of [folder.home, folder.workspace, folder.run, folder.tools]) await mkdir(path, { mode: 0o700 });
+  await writeTools(folder.tools, view, agent, bubblewrap === undefined ? packages : []);
+  if (identity.uid !== undefined) await giveTo(identity.uid, dirname(folder.path));
+
+  const env = environmentOf(view, agent);
+  const command = initCommand(view);
+  if (bubblewrap === undefined) return await spawnDetached(folder, command, { ...identity, cwd: folder.workspace, env });
+  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, env, command });
+  return await spawnDetached(folder, [bubblewrap, ...args], { ...identity, cwd: '/', env: {} });
+}
+
+/** Resolves when the server answers. Throws `sandbox_start_failed` when the process ends first, or time is up. */
+export async function untilHealthy(child: ChildProcess, connection: SandboxConnection, folder: SandboxFolder, signal?: AbortSignal): Promise<void> {
+  const giveUpAt = Date.now() + START_TIMEOUT_MS;
+  let ended: string | undefined;
+  child.once('error', () => (ended = 'cannot be run'));
+  child.once('exit', () => (ended = 'ended at once'));
+  while (!(await isHealthy(connection))) {
+    signal?.throwIfAborted();
+    if (ended === undefined && Date.now() > giveUpAt) ended = `did not answer within ${START_TIMEOUT_MS / 1000} s`;
+    if (ended !== undefined) throw new ValetkeyError('sandbox_start_failed', `The sandbox ${ended}${await lastWords(folder.log)}`);
+    await delay(POLL_MS);
+  }
+}
+
+export async function isHealthy(connection: SandboxConnection): Promise<boolean> {
+  try {
+    const response = await connection.fetch('/v1/health', { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+interface SpawnOptions {
+  uid?: number;
+  gid?: number;
+  cwd: string;
+  env: Record<string, string>;
+}
+
+async function spawnDetached({ log, record }: SandboxFolder, [command = '', ...args]: string[], options: SpawnOptions): Promise<ChildProcess> {
+  await using logFile = await open(log, 'a', 0o600);
+  await using recordFile = await open(record, 'w', 0o600);
+  const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', logFile.fd, logFile.fd, recordFile.fd] });
+  child.unref();
+  return child;
+}
+
+/** Without isolation a sandbox sees the host's own paths. */
+function hostView(folder: SandboxFolder, { node, server }: Located, gatewayFolder: string): View {
+  const { home, workspace, run, tools, gatewayPort } = folder;
+  const gatewaySocket = join(gatewayFolder, 'gateway.sock');
+  return { home, workspace, run, tools, node, server, nodeModules: join(tools, 'node_modules'), gatewaySocket, gatewayPort };
+}
+
+async function giveTo(uid: number, folder: string): Promise<void> {
+  await lchown(folder, uid, uid);
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) await lchown(join(entry.parentPath, entry.name), uid, uid);
+}
+
+/** Nothing secret is in a sandbox yet when its start fails. */
+async function lastWords(log: string): Promise<string> {
+  const text = await readFile(log, 'utf8').catch(() => '');
+  const line = text.trim().split('\n').at(-1) ?? '';
+  return line === '' ? '.' : `: ${line.slice(0, 300)}`;
+}

@@ -1,0 +1,106 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import { ValetkeyError } from '../../job/errors.ts';
+import { isCode } from './folder.ts';
+
+const END_TIMEOUT_MS = 15_000;
+/** The outer bubblewrap ends by itself with the inner one and collects it; killed first, it would leave the sandbox alive. */
+const COLLECT_MS = 1_000;
+
+const recordSchema = z.object({ 'child-pid': z.int().positive(), 'pid-namespace': z.int().positive() });
+
+/**
+ * Kills what runs in a job's folder and resolves when it is gone. `folders` are where its records lie now: the name that
+ * its processes know, `job`, has been taken away before.
+ */
+export async function endProcesses(job: string, folders: readonly string[]): Promise<void> {
+  const giveUpAt = Date.now() + END_TIMEOUT_MS;
+  const spared = new Map<number, number>();
+  for (;;) {
+    const records = (await Promise.all(folders.map(recordsIn))).flat();
+    const recorded = (await Promise.all(records.map(recordedProcess))).filter((pid) => pid !== undefined);
+    const { bubblewraps, members } = await processesIn(job);
+    const inside = [...recorded, ...bubblewraps];
+    const pids = new Set([...inside, ...members]);
+    if (pids.size === 0) return;
+    if (Date.now() > giveUpAt) throw new ValetkeyError('internal', `Processes of ${job} cannot be killed: ${[...pids].join(', ')}`);
+    for (const parent of await Promise.all(inside.map(parentOf))) spared.set(parent, Date.now() + COLLECT_MS);
+    for (const pid of pids) if ((spared.get(pid) ?? 0) < Date.now()) kill(pid);
+    await delay(10);
+  }
+}
+
+/**
+ * The first process inside a bubblewrap sandbox, with which all others in it end. Its pid may have been given to another
+ * process meanwhile: the namespace tells, and one that is our own is never believed.
+ */
+export async function recordedProcess(recordFile: string): Promise<number | undefined> {
+  const text = await readFile(recordFile, 'utf8').catch(() => '');
+  const record = recordSchema.safeParse(parseJson(text.split('\n', 1)[0] ?? ''));
+  if (!record.success) return undefined;
+  const pid = record.data['child-pid'];
+  const namespace = `pid:[${record.data['pid-namespace']}]`;
+  if (namespace === (await readlink('/proc/self/ns/pid'))) return undefined;
+  const [itsNamespace, status] = await Promise.all([
+    readlink(`/proc/${pid}/ns/pid`).catch(() => ''),
+    readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
+  ]);
+  // A zombie has ended, also where nobody collects it.
+  return itsNamespace === namespace && !/\) Z /.test(status) ? pid : undefined;
+}
+
+/**
+ * The processes of this host that were started for a sandbox in `folder`, also where no record was written: bubblewrap names
+ * the folder in its arguments; without isolation every process inherits a home in it.
+ */
+export async function processesIn(folder: string): Promise<{ bubblewraps: number[]; members: number[] }> {
+  const prefix = `${folder}/`;
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number);
+  const words = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/cmdline`)));
+  const variables = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/environ`)));
+  return {
+    bubblewraps: pids.filter((_, index) => words[index]?.includes('--json-status-fd') && words[index].some((word) => word.startsWith(prefix))),
+    members: pids.filter((_, index) => variables[index]?.some((entry) => entry.startsWith(`HOME=${prefix}`))),
+  };
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return isCode(error, 'EPERM');
+  }
+}
+
+async function parentOf(pid: number): Promise<number> {
+  return Number(/\) \S (\d+)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))?.[1]);
+}
+
+async function nulSeparated(file: string): Promise<string[]> {
+  return (await readFile(file, 'utf8').catch(() => '')).split('\0');
+}
+
+async function recordsIn(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(() => [])).map((incarnation) => join(folder, incarnation, 'bwrap.json'));
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile; if it has not, the next look finds it again.
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

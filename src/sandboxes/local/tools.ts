@@ -1,0 +1,97 @@
+import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { Agent } from '../../agents/agent.ts';
+import type { SandboxPaths } from '../sandbox.ts';
+import type { Part } from './readable.ts';
+
+/** Where things are as the processes in a sandbox see them. */
+export interface View {
+  home: string;
+  workspace: string;
+  run: string;
+  tools: string;
+  node: string;
+  server: string;
+  nodeModules: string;
+  gatewaySocket: string;
+  gatewayPort: number;
+}
+
+/** The user that everything in a sandbox runs as, inside, and on the host as well where the worker is root. */
+export const SANDBOX_UID = 10_001;
+
+/** Whom processes belong to; empty: the worker's own user. */
+export interface Identity {
+  uid?: number;
+  gid?: number;
+}
+
+const DAY_MS = 86_400_000;
+/** Sources are run as they are, a build as JavaScript. */
+const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+const initFile = fileURLToPath(new URL(`./init${extension}`, import.meta.url));
+const shimFile = fileURLToPath(new URL(`../../session/shim/shim${extension}`, import.meta.url));
+
+export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
+  return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
+}
+
+export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server }: View): string[] {
+  return [node, join(tools, `init${extension}`), String(gatewayPort), gatewaySocket, run, server];
+}
+
+/** The whole environment of a sandbox: nothing of the worker's. */
+export function environmentOf(view: View, agent: Agent): Record<string, string> {
+  return {
+    PATH: [join(view.tools, 'bin'), dirname(view.node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
+    HOME: view.home,
+    USER: 'agent',
+    LOGNAME: 'agent',
+    SHELL: '/bin/bash',
+    LANG: 'C.UTF-8',
+    TMPDIR: '/tmp',
+    XDG_DATA_HOME: join(view.tools, 'data'),
+    SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
+    SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: String(DAY_MS),
+    ...agent.launch(view).env,
+  };
+}
+
+/**
+ * Writes what of ours a sandbox sees into `folder`. The server knows an agent by a launcher in its data folder, and wants a
+ * program of the agent's name besides. `packages` are linked to where no mounts can put them in place.
+ */
+export async function writeTools(folder: string, view: View, agent: Agent, packages: readonly Part[]): Promise<void> {
+  const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
+  await mkdir(launchers, { recursive: true });
+  await mkdir(join(folder, 'bin'));
+  const { command, args } = agent.launch(view);
+  const words = [view.node, join(view.tools, `shim${extension}`), '--', command, ...args].map(quoted).join(' ');
+  await Promise.all([
+    copyFile(initFile, join(folder, `init${extension}`)),
+    copyFile(shimFile, join(folder, `shim${extension}`)),
+    writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
+    writeFile(join(folder, 'passwd'), `agent:x:${SANDBOX_UID}:${SANDBOX_UID}:Agent:${view.home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`),
+    writeFile(join(folder, 'group'), `agent:x:${SANDBOX_UID}:\nnogroup:x:65534:\n`),
+    writeFile(join(folder, 'hosts'), '127.0.0.1 localhost sandbox\n'),
+    // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.
+    writeScript(join(launchers, `${agent.name}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
+    writeScript(join(folder, 'bin', agent.name), `echo ${agent.adapterVersion}`),
+    ...packages.map(async ({ name, path }) => {
+      const at = join(folder, 'node_modules', name);
+      await mkdir(dirname(at), { recursive: true });
+      await symlink(path, at);
+    }),
+  ]);
+}
+
+async function writeScript(file: string, body: string): Promise<void> {
+  await writeFile(file, `#!/bin/sh\n${body}\n`);
+  await chmod(file, 0o755);
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,19 @@
+import type { Workspace } from '../job/spec.ts';
+import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import { bindKey } from './bind-key.ts';
+import { putWorkspace } from './put-workspace.ts';
+import { takePatch } from './take-patch.ts';
+import { runTurn } from './turn.ts';
+
+/** What can be done with a sandbox that was started, in this order; each function's own comment says the rest. */
+export interface Session {
+  putWorkspace(sandbox: SandboxConnection, workspace: Workspace, signal?: AbortSignal): Promise<string>;
+  bindKey: typeof bindKey;
+  runTurn: typeof runTurn;
+  takePatch: typeof takePatch;
+}
+
+/** `path`: PATH, to find git. */
+export function createSession({ path }: { path: string }): Session {
+  return { putWorkspace: (sandbox, workspace, signal) => putWorkspace(sandbox, workspace, path, signal), bindKey, runTurn, takePatch };
+}

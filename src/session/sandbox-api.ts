@@ -1,0 +1,76 @@
+import { z } from 'zod';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { SandboxConnection, SandboxFetchInit } from '../sandboxes/sandbox.ts';
+
+/** The server takes 2 MiB a file at most (sandbox-agent 0.4.2). */
+export const PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;
+
+const MAX_ANSWER_BYTES = 1024 * 1024;
+const RUN_TIMEOUT_MS = 300_000;
+
+const runSchema = z.object({ exitCode: z.number().nullish(), timedOut: z.boolean() });
+
+/** Writes a file; its folders come to be. Not atomic. `content`: at most `PART_BYTES`. Throws `sandbox_lost`. */
+export async function putFile(sandbox: SandboxConnection, path: string, content: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+  await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, { method: 'PUT', body: content, ...(signal && { signal }) });
+}
+
+/** Renames within one file system, atomically; what was at `to` is replaced. Throws `sandbox_lost`. */
+export async function moveFile(sandbox: SandboxConnection, from: string, to: string, signal?: AbortSignal): Promise<void> {
+  await callJson(sandbox, '/v1/fs/move', { from, to, overwrite: true }, signal);
+}
+
+/** The bytes of a file; null where it is longer than `maxBytes`, whatever the sandbox says about it. Throws `sandbox_lost`. */
+export async function readFile(sandbox: SandboxConnection, path: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer | null> {
+  return readCapped(await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, signal && { signal }), maxBytes);
+}
+
+/**
+ * Runs a POSIX shell script in the sandbox and resolves to its exit code, null when it took longer than 300 s or a signal
+ * ended it. `env` reaches the script only: what varies goes there, never into the text. Throws `sandbox_lost`.
+ */
+export async function runScript(sandbox: SandboxConnection, script: string, env: Record<string, string>, signal?: AbortSignal): Promise<number | null> {
+  const request = { command: 'sh', args: ['-c', script], cwd: '/', env, timeoutMs: RUN_TIMEOUT_MS, maxOutputBytes: 1024 };
+  const parsed = runSchema.safeParse(await callJson(sandbox, '/v1/processes/run', request, signal));
+  if (!parsed.success) throw refused('/v1/processes/run', 200);
+  return parsed.data.timedOut ? null : (parsed.data.exitCode ?? null);
+}
+
+async function callJson(sandbox: SandboxConnection, path: string, body: object, signal?: AbortSignal): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' };
+  return readJson(await call(sandbox, path, { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) }));
+}
+
+/** The JSON of an answer, undefined where it is none or longer than 1 MiB: the agent may have replaced the server. */
+export async function readJson(response: Response): Promise<unknown> {
+  const bytes = await readCapped(response, MAX_ANSWER_BYTES);
+  try {
+    return bytes === null ? undefined : JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+async function call(sandbox: SandboxConnection, path: string, init?: SandboxFetchInit): Promise<Response> {
+  const response = await sandbox.fetch(path, init);
+  if (response.ok) return response;
+  await response.body?.cancel();
+  throw refused(path, response.status);
+}
+
+async function readCapped(response: Response, maxBytes: number): Promise<Buffer | null> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    bytes += part.length;
+    if (bytes > maxBytes) return null;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The path without its query: that names files. */
+function refused(path: string, status: number): ValetkeyError {
+  return new ValetkeyError('sandbox_lost', `The sandbox did not do what was asked of it (${path.split('?')[0]}, HTTP ${status}).`);
+}

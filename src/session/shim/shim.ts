@@ -1,0 +1,158 @@
+/**
+ * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`.
+ * It makes the session durable, and imports nothing but Node, because it is mounted alone. What it adds to a plain pipe:
+ * - A request whose id it has seen does not reach the agent again: any worker may post the same request once more. One that
+ *   was answered gets the same answer again. Its memory is as old as the agent's process, and so is the conversation.
+ * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
+ * - The first answer to a request of the agent counts: two workers may both answer.
+ * - `_valetkey/ping` ends here: that it could be written says that the agent's process lives.
+ * - Chunks of text that come fast are joined here, where the cut is the same for every reader, and the server's short memory
+ *   of messages reaches further back.
+ */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { createInterface } from 'node:readline';
+
+/** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
+const JOIN_MS = 40;
+const JOIN_CHARS = 4096;
+
+interface Message {
+  id?: unknown;
+  method?: unknown;
+  params?: unknown;
+}
+
+interface Chunk {
+  message: object;
+  content: { text: string };
+  /** Equal for chunks that differ in their text only. */
+  shape: string;
+}
+
+const [command, ...args] = process.argv.slice(process.argv[2] === '--' ? 3 : 2);
+if (command === undefined) {
+  process.stderr.write('usage: shim -- <command> [args…]\n');
+  process.exit(2);
+}
+
+const agent = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+/** Request id → the agent's answer as it came, null before. */
+const requests = new Map<unknown, string | null>();
+const answered = new Set<unknown>();
+let waiting: Chunk | null = null;
+let timer: NodeJS.Timeout | null = null;
+
+agent.on('error', () => process.exit(127));
+agent.on('close', (code, signal) => {
+  flush();
+  process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
+});
+// A write that fails means that the agent is gone: 'close' follows.
+agent.stdin.on('error', () => {});
+// The server is gone: so is the one who could read.
+process.stdout.on('error', () => agent.kill('SIGKILL'));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => agent.kill(signal));
+
+createInterface({ input: process.stdin, crlfDelay: Infinity })
+  .on('line', fromServer)
+  .on('close', () => agent.stdin.end());
+createInterface({ input: agent.stdout, crlfDelay: Infinity }).on('line', fromAgent);
+
+function fromServer(line: string): void {
+  const { id, method } = parse(line);
+  if (method === '_valetkey/ping') return;
+  if (id === undefined) return toAgent(line);
+  if (method === undefined) {
+    if (answered.has(id)) return;
+    answered.add(id);
+    return toAgent(line);
+  }
+  if (method === 'session/prompt') toServer(JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/received', params: { id } }));
+  const answer = requests.get(id);
+  if (answer !== undefined) {
+    if (answer !== null) toServer(answer);
+    return;
+  }
+  requests.set(id, null);
+  toAgent(line);
+}
+
+function fromAgent(line: string): void {
+  const message = parse(line);
+  if (message.method === undefined && requests.has(message.id)) requests.set(message.id, line);
+  const chunk = asChunk(message);
+  if (chunk === null) return toServer(line);
+  if (waiting !== null && waiting.shape === chunk.shape) {
+    waiting.content.text += chunk.content.text;
+    if (waiting.content.text.length >= JOIN_CHARS) writeWaiting();
+  } else if (timer === null) {
+    toServer(line);
+    timer = setTimeout(onTimer, JOIN_MS);
+  } else {
+    writeWaiting();
+    waiting = chunk;
+  }
+}
+
+function onTimer(): void {
+  timer = writeWaiting() ? setTimeout(onTimer, JOIN_MS) : null;
+}
+
+/** What waits goes first, so the order is the agent's. */
+function toServer(line: string): void {
+  flush();
+  process.stdout.write(`${line}\n`);
+}
+
+function toAgent(line: string): void {
+  agent.stdin.write(`${line}\n`);
+}
+
+function flush(): void {
+  if (timer !== null) clearTimeout(timer);
+  timer = null;
+  writeWaiting();
+}
+
+/** Whether there was something. */
+function writeWaiting(): boolean {
+  if (waiting === null) return false;
+  process.stdout.write(`${JSON.stringify(waiting.message)}\n`);
+  waiting = null;
+  return true;
+}
+
+function asChunk(message: Message): Chunk | null {
+  if (message.method !== 'session/update') return null;
+  const update = child(message.params, 'update');
+  const kind = update === null ? null : update['sessionUpdate'];
+  if (kind !== 'agent_message_chunk' && kind !== 'agent_thought_chunk') return null;
+  const content = child(update, 'content');
+  if (content === null || !hasText(content)) return null;
+  const shape = JSON.stringify(message, (key, value: unknown) => (key === 'text' && typeof value === 'string' ? '' : value));
+  return { message, content, shape };
+}
+
+function child(parent: unknown, key: string): Record<string, unknown> | null {
+  const value: unknown = isObject(parent) ? parent[key] : null;
+  return isObject(value) ? value : null;
+}
+
+function hasText(content: Record<string, unknown>): content is { text: string } {
+  return content['type'] === 'text' && typeof content['text'] === 'string';
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A line that is no JSON object is passed on as it is. */
+function parse(line: string): Message {
+  try {
+    const message: unknown = JSON.parse(line);
+    return isObject(message) ? message : {};
+  } catch {
+    return {};
+  }
+}

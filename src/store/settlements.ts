@@ -1,0 +1,37 @@
+import type { JobResult, Outcome } from '../job/result.ts';
+import { asDatabaseError, type Db } from './database.ts';
+
+/**
+ * Stores how a job ended and what it cost. Idempotent on job id: it holds totals of the ledger, so a repeat writes the same,
+ * and a job that was reset after its end is settled to its new total, never added up twice.
+ */
+export async function settle(db: Db, result: JobResult): Promise<void> {
+  const figures = {
+    outcome: result.outcome,
+    usd: result.usage.usd,
+    input_tokens: result.usage.inputTokens,
+    output_tokens: result.usage.outputTokens,
+    requests: result.usage.requests,
+    result: JSON.stringify(result),
+  };
+  await asDatabaseError(
+    db
+      .insertInto('settlements')
+      .values({ job_id: result.jobId, tenant: result.tenant, ...figures })
+      .onConflict((conflict) => conflict.column('job_id').doUpdateSet(figures))
+      .execute(),
+  );
+}
+
+/** The stored result of a job; null while it was not settled. */
+export async function readResult(db: Db, jobId: string): Promise<JobResult | null> {
+  const row = await asDatabaseError(db.selectFrom('settlements').select('result').where('job_id', '=', jobId).executeTakeFirst());
+  return row === undefined ? null : (row.result);
+}
+
+/** How the given jobs ended and what they cost, by job id; a job that was not settled is not there. */
+export async function readSettlements(db: Db, jobIds: readonly string[]): Promise<Map<string, { outcome: Outcome; usd: number }>> {
+  if (jobIds.length === 0) return new Map();
+  const rows = await asDatabaseError(db.selectFrom('settlements').select(['job_id', 'outcome', 'usd']).where('job_id', 'in', jobIds).execute());
+  return new Map(rows.map(({ job_id, outcome, usd }) => [job_id, { outcome, usd: Number(usd) }]));
+}

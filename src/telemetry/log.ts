@@ -1,0 +1,34 @@
+import { pino, stdTimeFunctions, type Logger } from 'pino';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { createRedactor } from '../secrets/redact.ts';
+import type { Secret } from '../secrets/secret.ts';
+
+export type { Logger };
+
+export interface LogOptions {
+  level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** Masked wherever they would show. */
+  secrets?: readonly Secret[];
+  /** Path of the file to append to; standard error where left out. */
+  file?: string;
+}
+
+/**
+ * A logger of JSON lines. Every line passes the redactor as text, since pino's own redaction sees only named fields. An
+ * error is logged by its name, code and message; never its cause or stack, which have held request headers elsewhere.
+ */
+export function createLogger({ level, secrets = [], file }: LogOptions): Logger {
+  const redact = createRedactor(secrets);
+  const target = pino.destination({ dest: file ?? 2, sync: true });
+  return pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: describeError, error: describeError } },
+    { write: (line: string) => target.write(redact(line)) },
+  );
+}
+
+function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: 'not an error' };
+  const code = ValetkeyError.is(error) ? error.code : 'code' in error ? String(error.code) : undefined;
+  return { name: error.name, code, message: error.message };
+}

@@ -1,0 +1,34 @@
+import { formatUsd } from '../job/money.ts';
+import type { JobResult, KeyLife, Outcome } from '../job/result.ts';
+import { formatTokens } from './event-lines.ts';
+import { elapsed, harmless, type Paint } from './text.ts';
+
+const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow' }> = {
+  completed: { text: 'completed', color: 'green' },
+  failed: { text: 'failed', color: 'red' },
+  cancelled: { text: 'cancelled', color: 'yellow' },
+  deadline_exceeded: { text: 'deadline exceeded', color: 'yellow' },
+};
+
+/** How a job ended, what it cost, and the life of its keys. */
+export function resultLines(result: JobResult, paint: Paint): string[] {
+  const { outcome, failure, turns, usage, keys, artifacts, startedAt, endedAt } = result;
+  const { text, color } = OUTCOMES[outcome];
+  const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
+  return [
+    field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
+    ...(failure === null ? [] : [field('failure', `${failure.code}: ${harmless(failure.message)}`)]),
+    field('turns', String(turns.length)),
+    field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${usage.requests} requests, ${formatUsd(usage.usd)}`),
+    ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),
+    ...artifacts.map(({ name, bytes }) => field(name, `${bytes} bytes`)),
+  ];
+}
+
+/** The times of a key's life, each from the start of its job. */
+export function keyLifeLine({ mintedAt, boundAt, firstUsedAt, disabledAt, observedDeadAt }: KeyLife, startedAt: string): string {
+  const moments = { minted: mintedAt, bound: boundAt, 'first used': firstUsedAt, disabled: disabledAt, 'observed dead': observedDeadAt };
+  return Object.entries(moments)
+    .map(([name, at]) => (at === null ? `never ${name}` : `${name} +${elapsed(startedAt, at)}`))
+    .join(' · ');
+}

@@ -1,0 +1,127 @@
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
+
+import { createActivities, type ActivityDeps } from './activities/index.ts';
+import { agents } from './agents/index.ts';
+import { required, type Config } from './config.ts';
+import { createGateways } from './gateways/index.ts';
+import { ValetkeyError } from './job/errors.ts';
+import { deriveSecret } from './keys/derive.ts';
+import { createSandboxes } from './sandboxes/index.ts';
+import { createSession } from './session/index.ts';
+import { migrate, openDatabase, type Database } from './store/database.ts';
+import type { Logger } from './telemetry/log.ts';
+
+/** Delays the hand-over to the next worker one to one, so it is short. */
+const SHUTDOWN_GRACE = '2s';
+
+export interface RunningWorker {
+  /** Resolves when the worker has ended; rejects with what ended it. */
+  readonly done: Promise<void>;
+  /** Takes no more work and leaves running turns to the next worker. Resolves when all is closed. */
+  shutdown(): Promise<void>;
+}
+
+export interface WorkerSettings {
+  config: Config;
+  /** Default: what Temporal's environment variables and profile say. */
+  temporal?: { address: string; namespace: string };
+  /** Adapters of another make, in place of those that the configuration names. */
+  adapters?: Partial<Omit<ActivityDeps, 'database'>>;
+}
+
+/**
+ * Starts a worker: it runs the workflows and drives the sandboxes of this host. Resolves when it polls. Throws
+ * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
+ */
+export async function startWorker({ config, temporal, adapters = {} }: WorkerSettings): Promise<RunningWorker> {
+  const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
+  const deps = { ...createAdapters(config, database), ...adapters, database };
+  try {
+    await migrate(database);
+    const connection = await connect(temporal);
+    const workers = await createWorkers(config, connection, temporal?.namespace ?? loadClientConnectConfig().namespace ?? 'default', deps);
+    const done = Promise.all(workers.map((worker) => worker.run())).then(async () => {
+      await connection.close();
+      await database.close();
+    });
+    return {
+      done,
+      shutdown: () => {
+        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+        return done;
+      },
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+let installed = false;
+
+/** Sends the SDK's log where ours goes, and leaves signals to the process. Before the first worker; the first call of a process counts. */
+export function installRuntime(logger: Logger): void {
+  if (installed) return;
+  installed = true;
+  const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+  Runtime.install({
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => logger[levels[level]](meta ?? {}, message)),
+    shutdownSignals: [],
+  });
+}
+
+/** The task queue of what only this host can do: drive the sandboxes that run on it. */
+function hostTaskQueue({ taskQueue, host }: Config): string {
+  return `${taskQueue}-host-${host}`;
+}
+
+function createAdapters(config: Config, database: Database): Omit<ActivityDeps, 'database'> {
+  const { stateDir, agentsDir, path } = config;
+  const { socketDir, socketPath } = config.gateway;
+  const rootKey = required(config.rootKey, 'VALETKEY_ROOT_KEY');
+  return {
+    gateways: createGateways({ builtin: { database, secretOf: (ref) => deriveSecret(rootKey, ref), socketPath } }),
+    sandboxes: createSandboxes({ local: { stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
+    agents,
+    session: createSession({ path }),
+  };
+}
+
+async function createWorkers(config: Config, connection: NativeConnection, namespace: string, deps: ActivityDeps): Promise<Worker[]> {
+  const options: WorkerOptions = {
+    connection,
+    namespace,
+    taskQueue: config.taskQueue,
+    activities: createActivities(deps),
+    maxHeartbeatThrottleInterval: config.heartbeatMs,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  };
+  return Promise.all([
+    Worker.create({ ...options, workflowBundle: await workflowBundle() }),
+    Worker.create({ ...options, taskQueue: hostTaskQueue(config) }),
+  ]);
+}
+
+let bundling: Promise<WorkflowBundle> | undefined;
+
+/** Bundled once a process: it takes one to two seconds. */
+async function workflowBundle(): Promise<WorkflowBundle> {
+  const workflowsPath = fileURLToPath(new URL(`./workflows/index${extname(import.meta.url)}`, import.meta.url));
+  bundling ??= bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  return bundling;
+}
+
+async function connect(temporal: WorkerSettings['temporal']): Promise<NativeConnection> {
+  const options = temporal === undefined ? loadClientConnectConfig().connectionOptions : { address: temporal.address };
+  // The SDK compresses by default, which costs more than it saves on the way to oneself.
+  const nearby = /^(localhost|127\.|\[::1\])/.test(options.address ?? 'localhost');
+  try {
+    return await NativeConnection.connect({ ...options, ...(nearby ? { grpcCompression: { codec: 'none' } } : {}) });
+  } catch {
+    throw new ValetkeyError('temporal_unreachable', `Temporal does not answer at ${options.address ?? 'its default address'}`);
+  }
+}

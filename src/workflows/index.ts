@@ -1,0 +1,1 @@
+export { sandboxJob } from './sandbox-job.ts';

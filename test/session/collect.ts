@@ -1,0 +1,58 @@
+import type { JobEventBody } from '../../src/job/events.ts';
+import { runTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
+import type { SessionState } from '../../src/session/state.ts';
+import type { SourcedEvent } from '../../src/store/events.ts';
+import type { Server } from './server.ts';
+
+/** Stores each source once, in order, as Postgres does. */
+export class EventStore {
+  readonly bySource = new Map<string, JobEventBody>();
+  repeats = 0;
+  readonly #waiting = new Set<() => void>();
+
+  readonly append = (events: readonly SourcedEvent[]): Promise<void> => {
+    for (const { source, body } of events) {
+      if (this.bySource.has(source)) this.repeats += 1;
+      else this.bySource.set(source, body);
+    }
+    for (const wake of this.#waiting) wake();
+    return Promise.resolve();
+  };
+
+  get events(): JobEventBody[] {
+    return [...this.bySource.values()];
+  }
+
+  /** The text of the messages, joined. */
+  get text(): string {
+    return this.events.map((event) => (event.type === 'message' ? event.text : '')).join('');
+  }
+
+  /** Resolves when the messages hold the text. */
+  async said(text: string): Promise<void> {
+    while (!this.text.includes(text)) {
+      await new Promise<void>((wake) => {
+        this.#waiting.add(wake);
+      });
+    }
+  }
+}
+
+/** A turn whose events go to `store` and whose states to `states`. */
+export function turnOn(server: Server, store: EventStore, options: Partial<TurnOptions> & { prompt: string }): Promise<Turn> {
+  const never = new AbortController().signal;
+  return runTurn({
+    sandbox: server.sandbox,
+    agent: 'codex',
+    jobId: 'job:1',
+    turn: 1,
+    resume: null,
+    onEvent: store.append,
+    onState: () => {},
+    cancel: never,
+    detach: never,
+    ...options,
+  });
+}
+
+export type { SessionState };

@@ -1,0 +1,22 @@
+/** A process that drives one turn and writes a line for each thing that happens: it is there to be killed. */
+import { connectTo } from './server.ts';
+import { runTurn } from '../../src/session/turn.ts';
+
+const { port, paths, prompt, resume } = JSON.parse(process.argv[2] ?? '');
+const never = new AbortController().signal;
+const tell = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const turn = await runTurn({
+  sandbox: connectTo(port, paths),
+  agent: 'codex',
+  jobId: 'job:1',
+  turn: 1,
+  prompt,
+  resume,
+  onEvent: async (events) => tell({ events }),
+  onState: (state) => tell({ state }),
+  cancel: never,
+  detach: never,
+});
+tell({ turn });
+process.exit();

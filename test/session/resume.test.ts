@@ -1,0 +1,114 @@
+/**
+ * A session survives the process that drives it: the next one goes on with the turn, with the last state or with none.
+ * No prompt runs twice, no event is lost or doubled.
+ */
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { execa } from 'execa';
+import { afterEach, expect, test } from 'vitest';
+
+import { sessionStateSchema, type SessionState } from '../../src/session/state.ts';
+import type { SourcedEvent } from '../../src/store/events.ts';
+import { EventStore, turnOn } from './collect.ts';
+import { startServer, type Server } from './server.ts';
+
+const driver = join(import.meta.dirname, 'driver.ts');
+const counted = Array.from({ length: 150 }, (_, index) => `${index + 1} `).join('');
+const prompt = 'ask\ncount 150 10\nask';
+
+let server: Server;
+afterEach(() => server.stop());
+
+test.each([
+  ['before it said anything', 'state', 'with its state'],
+  ['before it said anything', 'state', 'with none'],
+  ['in the middle', ' 40 ', 'with its state'],
+  ['in the middle', ' 40 ', 'with none'],
+  ['near its end', ' 149 ', 'with its state'],
+])('a turn whose driver is killed %s (%s) is ended by another, %s', async (_when, mark, how) => {
+  server = await startServer();
+  const store = new EventStore();
+  const last = await driveUntil(mark, store);
+  const turn = await turnOn(server, store, { prompt, resume: how === 'with none' ? null : last });
+  expect(await server.prompts()).toEqual([prompt]);
+  expect(store.text).toBe(`answer: yes${counted}answer: yes`);
+  expect(turn).toMatchObject({ stopReason: 'end_turn', message: store.text });
+});
+
+test('two drivers at the same time run the prompt once and make the same events', async () => {
+  server = await startServer();
+  const [one, two] = [new EventStore(), new EventStore()];
+  const first = turnOn(server, one, { prompt });
+  await one.said('answer');
+  await Promise.all([first, turnOn(server, two, { prompt })]);
+  expect(await server.prompts()).toEqual([prompt]);
+  expect([...two.bySource]).toEqual([...one.bySource]);
+});
+
+test('a turn that has ended is told again without running', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const { state } = await turnOn(server, store, { prompt: 'say once' });
+  expect(await turnOn(server, store, { prompt: 'say once', resume: state })).toMatchObject({ stopReason: 'end_turn', message: 'once' });
+  expect(await turnOn(server, store, { prompt: 'say once' })).toMatchObject({ stopReason: 'end_turn', message: 'once' });
+  expect(await server.prompts()).toEqual(['say once']);
+  expect(store.text).toBe('once');
+});
+
+test('the answer is had again when the server has forgotten it', async () => {
+  server = await startServer();
+  await turnOn(server, new EventStore(), { prompt: 'say once' });
+  const { state } = await turnOn(server, new EventStore(), { prompt: Array(700).fill('say x\nthink y').join('\n'), turn: 2 });
+  expect(state.lastEventId).toBeGreaterThan(1100);
+  expect(await turnOn(server, new EventStore(), { prompt: 'say once' })).toMatchObject({ stopReason: 'end_turn' });
+  expect(await server.prompts()).toHaveLength(2);
+});
+
+test('a detached turn goes on without us', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const detach = new AbortController();
+  const turn = turnOn(server, store, { prompt, detach: detach.signal });
+  await store.said('5 ');
+  detach.abort(new Error('the worker shuts down'));
+  await expect(turn).rejects.toThrow('the worker shuts down');
+  await turnOn(server, store, { prompt });
+  expect(store.text).toBe(`answer: yes${counted}answer: yes`);
+  expect(await server.prompts()).toEqual([prompt]);
+});
+
+test('a store that fails ends the call, and the next one loses nothing', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const failing = turnOn(server, store, {
+    prompt,
+    onEvent: (events) => (store.text.includes('20 ') ? Promise.reject(new Error('no database')) : store.append(events)),
+  });
+  await expect(failing).rejects.toThrow('no database');
+  await turnOn(server, store, { prompt });
+  expect(store.text).toBe(`answer: yes${counted}answer: yes`);
+});
+
+test('a state of an agent that is not there any more is a lost sandbox', async () => {
+  server = await startServer();
+  const { state } = await turnOn(server, new EventStore(), { prompt: 'say hello' });
+  const resume = { ...state, instanceMs: state.instanceMs - 1 };
+  await expect(turnOn(server, new EventStore(), { prompt: 'say more', turn: 2, resume })).rejects.toMatchObject({ code: 'sandbox_lost' });
+  expect(await server.prompts()).toEqual(['say hello']);
+});
+
+/** Runs the turn in a process of its own, kills it −9 when a line holds `mark`, and resolves to the last state that it told. */
+async function driveUntil(mark: string, store: EventStore): Promise<SessionState | null> {
+  const argument = JSON.stringify({ port: server.port, paths: server.paths, prompt, resume: null });
+  const child = execa(process.execPath, [driver, argument], { reject: false, buffer: false });
+  let state: SessionState | null = null;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const told: { events?: SourcedEvent[]; state?: unknown } = JSON.parse(line);
+    if (told.events) await store.append(told.events);
+    if (told.state) state = sessionStateSchema.parse(told.state);
+    if (mark === 'state' ? told.state : store.text.includes(mark)) child.kill('SIGKILL');
+  }
+  await child;
+  return state;
+}

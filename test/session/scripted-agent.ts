@@ -1,0 +1,113 @@
+/**
+ * An agent that does what the prompt says, one command a line, over ACP on stdio. It appends each prompt that it gets to
+ * `prompts.log` in its home, and knows the prompts of its session.
+ */
+import { appendFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+interface Message {
+  id?: string | number;
+  method?: string;
+  params?: { sessionId?: string; prompt?: { text: string }[] };
+  result?: { outcome?: { outcome?: string; optionId?: string } };
+}
+
+type Command = (args: string[], text: string) => Promise<object | void> | object | void;
+
+const home = process.env['HOME'] ?? '/';
+const prompts: string[] = [];
+const permissions = new Map<string, (answer: string) => void>();
+let cancelled = Promise.withResolvers<object>();
+let permissionsAsked = 0;
+
+if (existsSync(join(home, 'crash-at-start'))) process.exit(3);
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const message: Message = JSON.parse(line);
+  if (existsSync(join(home, 'hang-at-start'))) return;
+  void handle(message);
+});
+
+async function handle({ id, method, params, result }: Message): Promise<void> {
+  if (method === 'initialize') return send({ id, result: { protocolVersion: 1, agentCapabilities: {} } });
+  if (method === 'session/new') return send({ id, result: { sessionId: 'session-1' } });
+  if (method === 'session/cancel') return cancelled.resolve({ result: { stopReason: 'cancelled' } });
+  if (method === 'session/prompt') {
+    const text = params?.prompt?.[0]?.text ?? '';
+    appendFileSync(join(home, 'prompts.log'), `${JSON.stringify(text)}\n`);
+    cancelled = Promise.withResolvers();
+    const answer = await Promise.race([run(text), cancelled.promise]);
+    prompts.push(text);
+    return send({ id, ...answer });
+  }
+  if (method === undefined) return permissions.get(String(id))?.(result?.outcome?.optionId ?? 'none');
+  if (id !== undefined) send({ id, error: { code: -32601, message: 'Method not found' } });
+}
+
+async function run(prompt: string): Promise<object> {
+  for (const line of prompt.split('\n')) {
+    const [name = '', ...args] = line.split(' ');
+    const answer = await commands[name]?.(args, line.slice(name.length + 1));
+    if (answer) return answer;
+  }
+  return { result: { stopReason: 'end_turn' } };
+}
+
+const commands: Record<string, Command> = {
+  say: (_args, text) => say(text),
+  think: (_args, text) => update({ sessionUpdate: 'agent_thought_chunk', content: { type: 'text', text } }),
+  recall: () => say(prompts.map((prompt) => prompt.split('\n')[0]).join(', ')),
+  /** `count 200 5`: the numbers from 1 to 200, one each 5 ms. */
+  count: async ([to, everyMs]) => {
+    for (let n = 1; n <= Number(to); n += 1) {
+      say(`${n} `);
+      await sleep(Number(everyMs));
+    }
+  },
+  tool: () => {
+    const toolCallId = `tool-${prompts.length}`;
+    update({ sessionUpdate: 'tool_call', toolCallId, title: 'Write a file', kind: 'edit', status: 'in_progress' });
+    const diff = { type: 'diff', path: 'a.txt', oldText: 'old\n', newText: 'new\n' };
+    update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content: [diff] });
+  },
+  plan: () => update({ sessionUpdate: 'plan', entries: [{ content: 'Look', status: 'pending', priority: 'high' }] }),
+  ask: async () => {
+    permissionsAsked += 1;
+    const id = `permission-${permissionsAsked}`;
+    const answered = new Promise<string>((resolve) => permissions.set(id, resolve));
+    const options = [
+      { optionId: 'no', name: 'No', kind: 'reject_once' },
+      { optionId: 'always', name: 'Always', kind: 'allow_always' },
+      { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
+    ];
+    send({ id, method: 'session/request_permission', params: { sessionId: 'session-1', toolCall: { toolCallId: 'tool' }, options } });
+    say(`answer: ${await answered}`);
+  },
+  read: async () => {
+    const answered = new Promise<string>((resolve) => permissions.set('read', resolve));
+    send({ id: 'read', method: 'fs/read_text_file', params: { sessionId: 'session-1', path: '/etc/passwd' } });
+    say(`read: ${await answered}`);
+  },
+  fail: ([code]) => ({ error: { code: Number(code), message: 'a text that may hold anything' } }),
+  'fail-softly': () => {
+    const _meta = { jetbrains: { air: { sessionFailure: { severity: 'error' } } } };
+    return { result: { stopReason: 'end_turn', _meta } };
+  },
+  stop: ([stopReason]) => ({ result: { stopReason } }),
+  hang: () => new Promise(() => {}),
+  crash: () => process.exit(1),
+};
+
+function say(text: string): void {
+  update({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } });
+}
+
+function update(body: object): void {
+  send({ method: 'session/update', params: { sessionId: 'session-1', update: body } });
+}
+
+function send(message: object): void {
+  process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+}

@@ -1,0 +1,98 @@
+import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { execa } from 'execa';
+import getPort from 'get-port';
+
+import { ValetkeyError } from '../../src/job/errors.ts';
+import type { SandboxConnection, SandboxPaths } from '../../src/sandboxes/sandbox.ts';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const shim = join(here, '../../src/session/shim/shim.ts');
+const scriptedAgent = [process.execPath, join(here, 'scripted-agent.ts')];
+
+export interface Server {
+  port: number;
+  paths: SandboxPaths;
+  sandbox: SandboxConnection;
+  pid: number;
+  /** Every prompt that reached the agent, in order. */
+  prompts(): Promise<string[]>;
+  /** Writes a file into the agent's home. */
+  put(name: string, content?: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts the real sandbox-agent server, unconfined, whose agent `codex` is `command` behind the shim. */
+export async function startServer(command: string[] = scriptedAgent, env: Record<string, string> = {}): Promise<Server> {
+  const root = await mkdtemp(join(tmpdir(), 'valetkey-session-'));
+  const paths: SandboxPaths = { home: join(root, 'home'), workspace: join(root, 'workspace'), gatewayUrl: 'http://127.0.0.1:9' };
+  const bin = join(root, 'data/sandbox-agent/bin/agent_processes');
+  for (const folder of [paths.home, paths.workspace, bin, join(root, 'bin')]) await mkdir(folder, { recursive: true });
+  const launcher = ['exec', ...[process.execPath, shim, '--', ...command].map((word) => `'${word}'`)].join(' ');
+  for (const agent of ['codex', 'claude']) {
+    await writeFile(join(bin, `${agent}-acp`), `#!/bin/sh\n${launcher}\n`, { mode: 0o755 });
+    await writeFile(join(root, 'bin', agent), '#!/bin/sh\necho 1.0.0\n', { mode: 0o755 });
+  }
+  const port = await getPort({ host: '127.0.0.1' });
+  const child = execa(serverBinary(), ['server', '--no-token', '--no-telemetry', '--host', '127.0.0.1', '--port', String(port)], {
+    cwd: root,
+    detached: true,
+    extendEnv: false,
+    stdio: 'ignore',
+    reject: false,
+    env: {
+      PATH: [join(root, 'bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
+      HOME: paths.home,
+      XDG_DATA_HOME: join(root, 'data'),
+      SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
+      SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: '86400000',
+      ...env,
+    },
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error('The server did not start.');
+  const sandbox = connectTo(port, paths);
+  while (!(await sandbox.fetch('/v1/health').catch(() => null))?.ok) await new Promise((resolve) => setTimeout(resolve, 20));
+  return {
+    port,
+    paths,
+    sandbox,
+    pid,
+    async prompts() {
+      const log = await readFile(join(paths.home, 'prompts.log'), 'utf8').catch(() => '');
+      return log.split('\n').filter(Boolean).map((line): string => JSON.parse(line));
+    },
+    put: (name, content = '') => writeFile(join(paths.home, name), content),
+    async stop() {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // The group is gone already.
+      }
+      await child;
+      await rm(root, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** A connection to a server on a loopback port. */
+export function connectTo(port: number, paths: SandboxPaths): SandboxConnection {
+  return {
+    paths,
+    fetch: (path, init) =>
+      fetch(`http://127.0.0.1:${port}${path}`, init as RequestInit).catch((error: unknown) => {
+        if (init?.signal?.aborted) throw error;
+        throw new ValetkeyError('sandbox_lost', 'The server does not answer.');
+      }),
+    close: () => Promise.resolve(),
+  };
+}
+
+function serverBinary(): string {
+  const require = createRequire(createRequire(import.meta.url).resolve('@sandbox-agent/cli/package.json'));
+  return join(dirname(require.resolve(`@sandbox-agent/cli-${process.platform}-${process.arch}/package.json`)), 'bin/sandbox-agent');
+}

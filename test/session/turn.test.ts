@@ -1,0 +1,126 @@
+/** A turn runs in the agent's session to its stop reason, its events come in order, and every other end is typed. */
+import { afterEach, expect, test } from 'vitest';
+
+import { EventStore, turnOn } from './collect.ts';
+import { startServer, type Server } from './server.ts';
+
+let server: Server;
+afterEach(() => server.stop());
+
+test('the events of a turn come in the order in which the agent told them', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const turn = await turnOn(server, store, { prompt: 'say Hello\nthink Hm\ntool\nplan\nsay Bye' });
+  expect(turn).toMatchObject({ stopReason: 'end_turn', message: 'Hello\n\nBye' });
+  expect(store.events).toEqual([
+    { type: 'message', turn: 1, text: 'Hello' },
+    { type: 'thought', turn: 1, text: 'Hm' },
+    { type: 'tool', turn: 1, id: 'tool-0', title: 'Write a file', kind: 'edit', status: 'in_progress', output: null },
+    { type: 'tool', turn: 1, id: 'tool-0', title: 'Write a file', kind: 'edit', status: 'completed', output: '--- a.txt\n+++ a.txt\n-old\n+new' },
+    { type: 'plan', turn: 1, entries: [{ text: 'Look', status: 'pending' }] },
+    { type: 'message', turn: 1, text: 'Bye' },
+  ]);
+});
+
+test('a second turn knows the first, and its events are its own', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const { state } = await turnOn(server, store, { prompt: 'say one' });
+  const second = await turnOn(server, store, { prompt: 'recall', turn: 2, resume: state });
+  expect(second.message).toBe('say one');
+  expect(store.events.map((event) => 'turn' in event && event.turn)).toEqual([1, 2]);
+  expect(JSON.stringify(second.state).length).toBeLessThan(1024);
+});
+
+test('chunks that come fast are joined on the way, and none is lost', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  await turnOn(server, store, { prompt: 'count 2000 0' });
+  expect(store.text).toBe(numbersTo(2000));
+  expect(store.events.length).toBeLessThan(200);
+});
+
+test('a message of more than 16 KiB is told by its end', async () => {
+  server = await startServer();
+  const { message } = await turnOn(server, new EventStore(), { prompt: 'count 5000 0' });
+  expect(message).toBe(numbersTo(5000).slice(-16 * 1024));
+});
+
+test('a permission is given once, and what the agent may not ask of us is refused', async () => {
+  server = await startServer();
+  const { message } = await turnOn(server, new EventStore(), { prompt: 'ask\nask\nread' });
+  expect(message).toContain('answer: yes');
+  expect(message.match(/answer: yes/g)).toHaveLength(2);
+  expect(message).toContain('read: none');
+});
+
+test.each([
+  ['fail -32000', 'agent_failed'],
+  ['fail -32603', 'agent_failed'],
+  ['fail-softly', 'agent_failed'],
+  ['stop cancelled', 'agent_failed'],
+  ['stop refusal', 'turn_refused'],
+])('the prompt "%s" fails as %s, without the words of the agent', async (prompt, code) => {
+  server = await startServer();
+  const error: unknown = await turnOn(server, new EventStore(), { prompt }).catch((caught: unknown) => caught);
+  expect(error).toMatchObject({ code });
+  expect(String(error)).not.toContain('anything');
+});
+
+test('the session takes the next prompt after one that failed', async () => {
+  server = await startServer();
+  await expect(turnOn(server, new EventStore(), { prompt: 'fail -32000' })).rejects.toMatchObject({ code: 'agent_failed' });
+  expect(await turnOn(server, new EventStore(), { prompt: 'say well', turn: 2 })).toMatchObject({ message: 'well' });
+});
+
+test('a cancel ends the turn at the agent, keeps what it said, and rejects with the reason', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const cancel = new AbortController();
+  const turn = turnOn(server, store, { prompt: 'say started\nhang', cancel: cancel.signal });
+  await store.said('started');
+  const startedMs = Date.now();
+  cancel.abort(new Error('the tenant changed its mind'));
+  await expect(turn).rejects.toThrow('the tenant changed its mind');
+  expect(Date.now() - startedMs).toBeLessThan(2000);
+  // The agent takes another prompt, so the turn is over there, too.
+  expect(await turnOn(server, store, { prompt: 'recall', turn: 2 })).toMatchObject({ message: 'say started' });
+});
+
+test('an agent that crashes in mid-turn is a lost sandbox within 5 s', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const startedMs = Date.now();
+  await expect(turnOn(server, store, { prompt: 'say before\ncrash' })).rejects.toMatchObject({ code: 'sandbox_lost' });
+  expect(Date.now() - startedMs).toBeLessThan(5000);
+  expect(store.text).toBe('before');
+});
+
+test('an agent that crashes at its start is a lost sandbox', async () => {
+  server = await startServer();
+  await server.put('crash-at-start');
+  await expect(turnOn(server, new EventStore(), { prompt: 'say hello' })).rejects.toMatchObject({ code: 'sandbox_lost' });
+});
+
+test('a server that is killed in mid-turn is a lost sandbox within 5 s', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const turn = turnOn(server, store, { prompt: 'say before\nhang' });
+  turn.catch(() => {});
+  await store.said('before');
+  const killedMs = Date.now();
+  process.kill(server.pid, 'SIGKILL');
+  await expect(turn).rejects.toMatchObject({ code: 'sandbox_lost' });
+  expect(Date.now() - killedMs).toBeLessThan(5000);
+});
+
+test('an agent that never answers at its start is unresponsive', async () => {
+  server = await startServer();
+  await server.put('hang-at-start');
+  const turn = turnOn(server, new EventStore(), { prompt: 'say hello', startTimeoutMs: 1500 });
+  await expect(turn).rejects.toMatchObject({ code: 'agent_unresponsive' });
+});
+
+function numbersTo(last: number): string {
+  return Array.from({ length: last }, (_, index) => `${index + 1} `).join('');
+}

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, inject } from 'vitest';
+
+import { loadConfig } from '../src/config.ts';
+import { startStack, type Stack, type StackOptions } from '../src/dev/stack.ts';
+import type { JobSpecInput } from '../src/job/spec.ts';
+import { newDatabase } from './database.ts';
+import { findSecrets, mintedSecrets } from './secrets.ts';
+
+/** A stack on the Temporal and the Postgres of the test run, with a database and a task queue of its own. */
+export async function testStack({ environment = {}, ...options }: Partial<StackOptions> & { environment?: NodeJS.ProcessEnv } = {}): Promise<Stack> {
+  const config = loadConfig({
+    PATH: process.env.PATH,
+    DATABASE_URL: await newDatabase(),
+    VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
+    VALETKEY_LOG_LEVEL: 'debug',
+    ...environment,
+  });
+  return startStack({ report: () => undefined, config, temporal: { ...inject('temporal'), uiUrl: null }, ...options });
+}
+
+/** Gives the tests of a file one stack, and looks through all that it left behind for secrets. */
+export function useStack(options: Parameters<typeof testStack>[0] = {}): () => Stack {
+  let stack: Stack | undefined;
+  beforeAll(async () => {
+    stack = await testStack(options);
+  });
+  afterAll(async () => {
+    if (stack === undefined) return;
+    try {
+      const secrets = await mintedSecrets(stack);
+      expect(await findSecrets(stack, secrets), 'secrets in histories, logs or events').toEqual([]);
+    } finally {
+      await stack.stop();
+    }
+  });
+  return () => {
+    if (stack === undefined) throw new Error('the stack has not started');
+    return stack;
+  };
+}
+
+/** A job that is right, with what a test wants different. */
+export function jobSpec(change: Partial<JobSpecInput> = {}): JobSpecInput {
+  const agent = change.agent ?? 'codex';
+  const model = agent === 'codex' ? 'gpt-5.1-codex' : 'claude-sonnet-4-5';
+  return { tenant: 'acme', agent, model, prompts: ['say hello'], budgetUsd: 1, deadline: '3m', ...change };
+}
+
+/** The log of a stack, all lines so far. */
+export async function logOf({ config }: Stack): Promise<string> {
+  return readFile(join(config.stateDir, 'log.jsonl'), 'utf8');
+}

@@ -1,0 +1,17 @@
+import { existsSync } from 'node:fs';
+
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: existsSync('test/global-setup.ts') ? ['test/global-setup.ts'] : [],
+    // A process a file: the tests start servers, and Temporal's native runtime is one a process.
+    pool: 'forks',
+    // Each file brings load of its own (a worker, agents): more at once would only slow all of them down.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+  },
+});
