@@ -50,9 +50,17 @@ async function histories({ config, temporal: { address, namespace } }: Stack): P
   return texts;
 }
 
-/** JSON in which the bytes of payloads are the text that they are. */
+/** JSON in which bytes, those of payloads for example, are the text that they are. */
 function readable(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => (part instanceof Uint8Array ? Buffer.from(part).toString() : part)) ?? '';
+  return JSON.stringify(textual(value)) ?? '';
+}
+
+function textual(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString();
+  if (Array.isArray(value)) return value.map(textual);
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, textual(part)]));
 }
 
 async function store({ config: { databaseUrl = '' } }: Stack): Promise<[string, string][]> {

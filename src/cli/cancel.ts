@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import { paintFor } from '../terminal/text.ts';
 import { resultLines } from '../terminal/result-lines.ts';
+import { paintFor } from '../terminal/text.ts';
 import { printJson, printLines } from './print.ts';
 import { withClient } from './with-client.ts';
 

@@ -2,8 +2,18 @@ import type { FailureCode } from '../job/errors.ts';
 import type { Outcome } from '../job/result.ts';
 
 /** Scripts rely on these numbers. */
-const EXIT = { unexpected: 1, usage: 2, failed: 3, cancelled: 4, deadlineExceeded: 5, notFound: 6, unreachable: 7, interrupted: 130 } as const;
+const EXIT = {
+  unexpected: 1,
+  usage: 2,
+  failed: 3,
+  cancelled: 4,
+  deadlineExceeded: 5,
+  notFound: 6,
+  unreachable: 7,
+  interrupted: 130,
+} as const;
 
+export const UNEXPECTED_EXIT_CODE = EXIT.unexpected;
 export const USAGE_EXIT_CODE = EXIT.usage;
 /** As shells have it for SIGINT. */
 export const INTERRUPTED_EXIT_CODE = EXIT.interrupted;
@@ -42,5 +52,5 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
 };
 
 export function exitCodeOfFailure(code: FailureCode): number {
-  return BY_FAILURE[code] ?? EXIT.unexpected;
+  return BY_FAILURE[code] ?? UNEXPECTED_EXIT_CODE;
 }

@@ -2,9 +2,9 @@ import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig } from '../config.ts';
 import { createLogger } from '../telemetry/log.ts';
+import { stopSignal } from '../terminal/stop-signal.ts';
 import { printJson, printLines } from './print.ts';
 import { secretsOf } from './secrets.ts';
-import { stopSignal } from './stop-signal.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error; says on standard output when it is ready. Ends on SIGTERM or SIGINT.
@@ -23,10 +23,10 @@ export function addGateway(program: Command): void {
       const config = loadConfig();
       const { runGateway } = await import('../gateway.ts');
       const stop = stopSignal();
-      const { url, socketPath, close } = await runGateway(config, createLogger({ level: config.logLevel, secrets: secretsOf(config) }));
-      if (json === true) printJson({ ready: true, url, socketPath });
-      else printLines([`ready: ${url}, ${socketPath}`]);
+      const gateway = await runGateway(config, createLogger({ level: config.logLevel, secrets: secretsOf(config) }));
+      if (json === true) printJson({ ready: true, url: gateway.url, socketPath: gateway.socketPath });
+      else printLines([`ready: ${gateway.url}, ${gateway.socketPath}`]);
       await stop;
-      await close();
+      await gateway.close();
     });
 }

@@ -40,9 +40,22 @@ function limit(text: string): number {
 }
 
 const NO_LINES = Object.fromEntries(
-  ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right', 'left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'].map(
-    (name) => [name, ''],
-  ),
+  [
+    'top',
+    'top-mid',
+    'top-left',
+    'top-right',
+    'bottom',
+    'bottom-mid',
+    'bottom-left',
+    'bottom-right',
+    'left',
+    'left-mid',
+    'mid',
+    'mid-mid',
+    'right',
+    'right-mid',
+  ].map((name) => [name, '']),
 );
 
 function table(jobs: readonly JobSummary[]): string {
@@ -57,7 +70,16 @@ function table(jobs: readonly JobSummary[]): string {
   });
   for (const { jobId, tenant, agent, state, keyState, spentUsd, startedAt, endedAt } of jobs) {
     const started = startedAt.replace(/\.\d+Z$/, 'Z');
-    rows.push([harmless(jobId), harmless(tenant), agent, state, keyState, formatUsd(spentUsd), started, elapsed(startedAt, endedAt ?? now)]);
+    rows.push([
+      harmless(jobId),
+      harmless(tenant),
+      agent,
+      state,
+      keyState,
+      formatUsd(spentUsd),
+      started,
+      elapsed(startedAt, endedAt ?? now),
+    ]);
   }
   return rows.toString();
 }

@@ -34,7 +34,9 @@ export function createProgram(): Command {
   // What a command inherits is copied when it is added.
   const program = new Command()
     .name('valetkey')
-    .description('Runs coding agents in sandboxes as durable Temporal jobs and gives each job an LLM key of its own that dies with the job.')
+    .description(
+      'Runs coding agents in sandboxes as durable Temporal jobs and gives each job an LLM key of its own that dies with the job.',
+    )
     .version(version())
     .exitOverride()
     .configureOutput({ outputError: () => {} })

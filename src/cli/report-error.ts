@@ -1,60 +1,43 @@
 import { CommanderError } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../config.ts';
-import { ValetkeyError, type FieldIssue } from '../job/errors.ts';
+import { ValetkeyError } from '../job/errors.ts';
 import { createRedactor } from '../secrets/redact.ts';
-import { harmless, paintFor } from '../terminal/text.ts';
-import { exitCodeOfFailure, USAGE_EXIT_CODE } from './exit-code.ts';
+import { errorLines, errorReport, type ErrorReport } from '../terminal/error-report.ts';
+import { paintFor } from '../terminal/text.ts';
+import { exitCodeOfFailure, UNEXPECTED_EXIT_CODE, USAGE_EXIT_CODE } from './exit-code.ts';
 import { secretsOf } from './secrets.ts';
 
-interface Report {
-  code: string;
-  message: string;
-  hint: string | null;
-  issues: readonly FieldIssue[];
-}
-
 /**
- * Says on standard error what went wrong, as JSON for a program, and returns the exit code. Of an error that is not known
- * the stack shows with VALETKEY_LOG_LEVEL=debug or trace only.
+ * Says on standard error what went wrong, as JSON for a program, and returns the exit code. The stack shows only where
+ * VALETKEY_LOG_LEVEL is debug or trace.
  */
 export function reportError(error: unknown, { json }: { json: boolean }): number {
-  if (error instanceof CommanderError && error.exitCode === 0) return 0;
-  const { report, exitCode } = describe(error);
-  // Help in place of a command was printed by commander.
-  if (error instanceof CommanderError && error.code === 'commander.help') return exitCode;
+  if (error instanceof CommanderError) return reportUsage(error, json);
   const config = configuration();
   const redact = createRedactor(config === null ? [] : secretsOf(config));
-  const text = json ? JSON.stringify({ error: report }) : forPerson(report);
-  process.stderr.write(`${redact(text)}\n`);
+  write(errorReport(error), json, redact);
   const verbose = config?.logLevel === 'debug' || config?.logLevel === 'trace';
-  if (verbose && !json && error instanceof Error && error.stack !== undefined) process.stderr.write(`${redact(error.stack)}\n`);
-  return exitCode;
+  if (verbose && !json && error instanceof Error) process.stderr.write(`${redact(error.stack ?? '')}\n`);
+  return ValetkeyError.is(error) ? exitCodeOfFailure(error.code) : UNEXPECTED_EXIT_CODE;
 }
 
-function describe(error: unknown): { report: Report; exitCode: number } {
-  if (ValetkeyError.is(error)) {
-    const { code, message, hint, issues } = error;
-    return { report: { code, message, hint, issues }, exitCode: exitCodeOfFailure(code) };
+function reportUsage({ code, exitCode, message }: CommanderError, json: boolean): number {
+  if (exitCode === 0) return 0;
+  // Without a command commander prints the help itself.
+  if (code !== 'commander.help') {
+    write(
+      { code: 'usage', message: message.replace(/^error: /, ''), hint: 'Add --help to see what is allowed.', issues: [] },
+      json,
+      (text) => text,
+    );
   }
-  if (error instanceof CommanderError) {
-    const message = error.message.replace(/^error: /, '');
-    return { report: { code: 'usage', message, hint: 'Add --help to see what is allowed.', issues: [] }, exitCode: USAGE_EXIT_CODE };
-  }
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : 'An error that is not an error';
-  return { report: { code: 'internal', message, hint: 'VALETKEY_LOG_LEVEL=debug shows where it came from.', issues: [] }, exitCode: 1 };
+  return USAGE_EXIT_CODE;
 }
 
-/** The message of wrong fields repeats them: one a line reads better. */
-function forPerson({ message, hint, issues }: Report): string {
-  const paint = paintFor(process.stderr);
-  const [only, ...more] = issues;
-  const wrong = only !== undefined && more.length > 0;
-  return [
-    `${paint('red', 'valetkey:')} ${wrong ? `${issues.length} fields are wrong` : harmless(message).replace(/\s*\n\s*/g, ' ')}`,
-    ...(wrong ? issues.map(({ path, message: allowed }) => `  ${harmless(path) || 'job'}: ${allowed}`) : []),
-    ...(hint === null ? [] : [paint('dim', hint)]),
-  ].join('\n');
+function write(report: ErrorReport, json: boolean, redact: (text: string) => string): void {
+  const text = json ? JSON.stringify({ error: report }) : errorLines(report, paintFor(process.stderr)).join('\n');
+  process.stderr.write(`${redact(text)}\n`);
 }
 
 /** Null where it is the configuration that is wrong. */

@@ -100,7 +100,8 @@ function append(text: string, before: string[] | undefined): string[] {
 
 function addFile(text: string, before: Record<string, string> | undefined): Record<string, string> {
   const [path, ...content] = text.split('=');
-  if (path === undefined || path === '' || content.length === 0) throw new InvalidArgumentError('It is a path and its content: a.txt=hello');
+  if (path === undefined || path === '' || content.length === 0)
+    throw new InvalidArgumentError('It is a path and its content: a.txt=hello');
   return { ...before, [path]: content.join('=') };
 }
 

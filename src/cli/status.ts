@@ -30,7 +30,8 @@ export function addStatus(program: Command): void {
 }
 
 function statusLines(status: JobStatus): string[] {
-  const { jobId, tenant, agent, state, phase, turn, turns, deadline, sandbox, failure, keyState, keys, spentUsd, startedAt, endedAt } = status;
+  const { jobId, tenant, agent, state, phase, turn, turns, deadline, sandbox, failure, keyState, keys, spentUsd, startedAt, endedAt } =
+    status;
   const paint = paintFor(process.stdout);
   const now = new Date().toISOString();
   const field = (name: string, value: string | null): string[] => (value === null ? [] : [`${paint('cyan', name.padEnd(9))}${value}`]);

@@ -2,9 +2,9 @@ import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig } from '../config.ts';
 import { createLogger } from '../telemetry/log.ts';
+import { stopSignal } from '../terminal/stop-signal.ts';
 import { printJson, printLines } from './print.ts';
 import { secretsOf } from './secrets.ts';
-import { stopSignal } from './stop-signal.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error; says on standard output when it is ready. SIGTERM or SIGINT: it takes no more work and

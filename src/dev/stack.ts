@@ -104,7 +104,7 @@ async function scriptedModel(credential: Secret, script: Step[] | undefined): Pr
 /** The sandboxes' user has to get through it, and a socket's path is short. */
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'vk-'));
-  await chmod(folder, 0o711);
+  await chmod(folder, 0o755);
   return folder;
 }
 

@@ -40,10 +40,7 @@ export interface ProxyContext {
 }
 
 /** Serves one request, from its key to its record. Throws only what is a mistake of ours. */
-const T: Record<string, number[]> = {}; const mark = (k: string, t: number) => { (T[k] ??= []).push(performance.now() - t); };
-process.on('exit', () => { for (const [k, v] of Object.entries(T)) console.error(k, v.sort((a, b) => a - b)[v.length >> 1]); });
 export async function handle(context: ProxyContext, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const t0 = performance.now(); res.once('finish', () => mark('all', t0));
   const url = req.url ?? '';
   const [path = ''] = url.split('?', 1);
   const dialect = dialectOf(path, req.headers);
@@ -60,10 +57,10 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
   res.once('close', () => {
     if (!res.writableFinished) abort.abort('cancelled' satisfies FailureCode);
   });
-  const body = route.hasBody ? await readBody(req, route.protocol) : null; mark('body', t0); const t1 = performance.now();
+  const body = route.hasBody ? await readBody(req, route.protocol) : null;
   if (abort.signal.aborted) return;
   const access = await lookUp(context, key, route, body);
-  mark('lookup', t1); if (isRefusal(access)) return sendRefusal(res, dialect, access);
+  if (isRefusal(access)) return sendRefusal(res, dialect, access);
   const remove = context.open.add(access.ref, abort);
   try {
     await serve(context, { req, res, url, route, body, access, signal: abort.signal });
@@ -123,7 +120,6 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
     const code = isFailureCode(signal.reason) ? signal.reason : 'internal';
     return refuse(refusal(code, 'the request was given up before it was sent', code === 'cancelled' ? CALLER_LEFT : undefined));
   }
-  mark('admit', startedMs); const t2 = performance.now();
   try {
     const firstUse = protocol === null || access.used ? null : context.recorder.firstUse(access);
     await forward({
@@ -141,7 +137,7 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
       idleTimeoutMs: context.idleTimeoutMs,
       signal,
       settle: async (end) => {
-        mark('fwd', t2); const t3 = performance.now(); admitted.release(await record(end, true)); mark('record', t3);
+        admitted.release(await record(end, true));
         await firstUse;
       },
     });

@@ -18,7 +18,7 @@ export interface WorstRates {
 
 /** Beyond every tier of every model. */
 const MANY_TOKENS = 1e9;
-const MAX_CACHED_RATES = 1_000;
+const MAX_CACHED_MODELS = 1_000;
 
 const anthropic = provider('anthropic');
 const openai = provider('openai');
@@ -30,19 +30,34 @@ const SOURCES: Record<Protocol, { provider: Provider; flavour: string }> = {
   'openai-chat': { provider: openai, flavour: 'chat' },
 };
 
-const ratesByModel = new Map<string, WorstRates | null>();
+/** A model as the price data knows it, found once: looking it up takes longer than pricing. */
+interface PricedModel {
+  /** The provider with this model only. */
+  provider: Provider;
+  rates: WorstRates;
+}
+
+const models = new Map<string, PricedModel | null>();
 
 /** Upper bound of a model's rates; null where its price is not known. */
 export function worstRates(protocol: Protocol, model: string): WorstRates | null {
+  return pricedModel(protocol, model)?.rates ?? null;
+}
+
+function pricedModel(protocol: Protocol, model: string): PricedModel | null {
   const key = `${protocol} ${model}`;
-  const cached = ratesByModel.get(key);
-  if (cached !== undefined) return cached;
-  if (ratesByModel.size >= MAX_CACHED_RATES) ratesByModel.clear();
+  const known = models.get(key);
+  if (known !== undefined) return known;
+  if (models.size >= MAX_CACHED_MODELS) models.clear();
   const n = MANY_TOKENS;
-  const price = calcPrice({ input_tokens: n, cache_write_tokens: n, cache_write_1h_tokens: n, output_tokens: n }, model, SOURCES[protocol]);
-  const rates = price === null ? null : { inputUsd: price.input_price / n, outputUsd: price.output_price / n };
-  ratesByModel.set(key, rates);
-  return rates;
+  const { provider } = SOURCES[protocol];
+  const price = calcPrice({ input_tokens: n, cache_write_tokens: n, cache_write_1h_tokens: n, output_tokens: n }, model, { provider });
+  const found = price && {
+    provider: { ...price.provider, models: [price.model] },
+    rates: { inputUsd: price.input_price / n, outputUsd: price.output_price / n },
+  };
+  models.set(key, found);
+  return found;
 }
 
 /** Tokens as the provider's usage object states them; null where it states none. */
@@ -57,10 +72,11 @@ export function readUsage(protocol: Protocol, usage: unknown): PricedUsage | nul
 }
 
 /** Prices the usage with the first of these models whose price is known; its tokens count even where none is. */
-export function meter(protocol: Protocol, models: readonly string[], usage: PricedUsage): Metered {
+export function meter(protocol: Protocol, candidates: readonly string[], usage: PricedUsage): Metered {
   const tokens = { inputTokens: Math.round(usage.input_tokens ?? 0), outputTokens: Math.round(usage.output_tokens ?? 0) };
-  for (const model of models) {
-    const price = calcPrice(usage, model, SOURCES[protocol]);
+  for (const model of candidates) {
+    const known = pricedModel(protocol, model);
+    const price = known && calcPrice(usage, model, { provider: known.provider });
     if (price !== null) return { ...tokens, usd: price.total_price };
   }
   return { ...tokens, usd: 0 };

@@ -4,7 +4,7 @@ import type { Agent, AgentFile } from '../agents/agent.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { moveFile, putFile, runScript } from './sandbox-api.ts';
+import { putFile, runScript } from './sandbox-api.ts';
 
 /**
  * Puts a key into a sandbox: the agent's files, then the key file (mode 0600). Each appears whole or not at all, so an agent
@@ -19,11 +19,19 @@ export async function bindKey(sandbox: SandboxConnection, agent: Agent, key: Sec
   await replaceFile(sandbox, { path: keyFile, content: key.reveal() }, '600', signal);
 }
 
+/** The mode before the content: the server makes files 0644, and keeps the mode of one that is there. */
+const MAKE = 'umask 077 && mkdir -p "$(dirname "$FILE")" && : > "$FILE" && chmod "$MODE" "$FILE"';
+/** The server's own move removes the target first (sandbox-agent 0.4.2): for a moment there would be no key. */
+const REPLACE = 'mv -fT "$FILE" "$TARGET"';
+
 async function replaceFile(sandbox: SandboxConnection, { path, content }: AgentFile, mode: string, signal?: AbortSignal): Promise<void> {
-  const temporary = `${path}.${randomUUID()}`;
-  // The mode before the content: the server makes files 0644, and keeps the mode of one that is there.
-  const made = await runScript(sandbox, 'umask 077 && mkdir -p "$(dirname "$FILE")" && : > "$FILE" && chmod "$MODE" "$FILE"', { FILE: temporary, MODE: mode }, signal);
-  if (made !== 0) throw new ValetkeyError('sandbox_lost', `The sandbox did not take a file of the agent (exit code ${made ?? 'none'}).`);
-  await putFile(sandbox, temporary, content, signal);
-  await moveFile(sandbox, temporary, path, signal);
+  const env = { FILE: `${path}.${randomUUID()}`, TARGET: path, MODE: mode };
+  await run(sandbox, MAKE, env, signal);
+  await putFile(sandbox, env.FILE, content, signal);
+  await run(sandbox, REPLACE, env, signal);
+}
+
+async function run(sandbox: SandboxConnection, script: string, env: Record<string, string>, signal?: AbortSignal): Promise<void> {
+  const exitCode = await runScript(sandbox, script, env, signal);
+  if (exitCode !== 0) throw new ValetkeyError('sandbox_lost', `The sandbox did not take a file of the agent (exit code ${exitCode ?? 'none'}).`);
 }

@@ -16,11 +16,6 @@ export async function putFile(sandbox: SandboxConnection, path: string, content:
   await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, { method: 'PUT', body: content, ...(signal && { signal }) });
 }
 
-/** Renames within one file system, atomically; what was at `to` is replaced. Throws `sandbox_lost`. */
-export async function moveFile(sandbox: SandboxConnection, from: string, to: string, signal?: AbortSignal): Promise<void> {
-  await callJson(sandbox, '/v1/fs/move', { from, to, overwrite: true }, signal);
-}
-
 /** The bytes of a file; null where it is longer than `maxBytes`, whatever the sandbox says about it. Throws `sandbox_lost`. */
 export async function readFile(sandbox: SandboxConnection, path: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer | null> {
   return readCapped(await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, signal && { signal }), maxBytes);

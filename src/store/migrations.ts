@@ -63,7 +63,7 @@ const initial: Migration = {
         input_tokens integer not null,
         output_tokens integer not null,
         requests integer not null,
-        result jsonb not null,
+        result json not null,
         settled_at timestamptz not null default now()
       )`.execute(db);
     await sql`create index settlements_tenant on settlements (tenant, settled_at)`.execute(db);

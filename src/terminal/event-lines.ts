@@ -2,6 +2,7 @@ import type { JobEvent } from '../job/events.ts';
 import { formatUsd } from '../job/money.ts';
 import { elapsed, harmless, oneLine, type Paint } from './text.ts';
 
+const TIME_COLUMNS = 9;
 const LABEL_COLUMNS = 9;
 const TITLE_COLUMNS = 160;
 const OUTPUT_LINES = 8;
@@ -25,10 +26,8 @@ export function eventLines(paint: Paint): EventLines {
 
   function labelled(at: string, label: string, text: string): string {
     startedAt ??= at;
-    return `${paint('dim', elapsed(startedAt, at).padStart(7))}  ${paint('cyan', label.padEnd(LABEL_COLUMNS))}${text}`;
+    return `${paint('dim', elapsed(startedAt, at).padStart(TIME_COLUMNS - 2))}  ${paint('cyan', label.padEnd(LABEL_COLUMNS))}${text}`;
   }
-
-  const indented = (text: string): string => `${' '.repeat(9 + LABEL_COLUMNS)}${text}`;
 
   /** The whole lines of the message, or all of it. */
   function takeMessage(all: boolean): string[] {
@@ -52,7 +51,10 @@ export function eventLines(paint: Paint): EventLines {
     if (title !== '' && titles.get(id) !== title) lines.push(labelled(at, 'tool', oneLine(title, TITLE_COLUMNS)));
     titles.set(id, title);
     if (status !== 'completed' && status !== 'failed') return lines;
-    const told = harmless(output ?? '').trimEnd().split('\n').filter((line) => line.trim() !== '');
+    const told = harmless(output ?? '')
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line.trim() !== '');
     const hidden = told.length - OUTPUT_LINES;
     lines.push(...told.slice(0, OUTPUT_LINES).map((line) => indented(paint('dim', line))));
     if (hidden > 0) lines.push(indented(paint('dim', `… ${hidden} more lines`)));
@@ -66,7 +68,9 @@ export function eventLines(paint: Paint): EventLines {
       case 'job.started':
         return [labelled(at, 'job', `started for ${event.tenant}: ${event.agent} with ${event.model}`)];
       case 'job.ended':
-        return [labelled(at, 'job', event.code === null ? event.outcome : `${event.outcome}: ${event.code}, ${harmless(event.message ?? '')}`)];
+        return [
+          labelled(at, 'job', event.code === null ? event.outcome : `${event.outcome}: ${event.code}, ${harmless(event.message ?? '')}`),
+        ];
       case 'key.minted':
         return [labelled(at, 'key', `minted; dies by itself at ${event.expiresAt}`)];
       case 'key.bound':
@@ -107,6 +111,10 @@ export function eventLines(paint: Paint): EventLines {
     pending: () => message?.text ?? '',
     rest: () => takeMessage(true),
   };
+}
+
+function indented(text: string): string {
+  return `${' '.repeat(TIME_COLUMNS + LABEL_COLUMNS)}${text}`;
 }
 
 export function formatTokens(input: number, output: number): string {

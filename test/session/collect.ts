@@ -1,6 +1,5 @@
 import type { JobEventBody } from '../../src/job/events.ts';
 import { runTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
-import type { SessionState } from '../../src/session/state.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 import type { Server } from './server.ts';
 
@@ -54,5 +53,3 @@ export function turnOn(server: Server, store: EventStore, options: Partial<TurnO
     ...options,
   });
 }
-
-export type { SessionState };

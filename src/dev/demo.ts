@@ -1,0 +1,83 @@
+import { Command, Option } from '@commander-js/extra-typings';
+
+import { loadConfig, type Config } from '../config.ts';
+import { ValetkeyError } from '../job/errors.ts';
+import { errorLines, errorReport } from '../terminal/error-report.ts';
+import { liveLines, type LiveLines } from '../terminal/live-lines.ts';
+import { stopSignal } from '../terminal/stop-signal.ts';
+import { paintFor, type Paint } from '../terminal/text.ts';
+import { createDemoRepository } from './demo/repository.ts';
+import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
+import { SCRIPT } from './demo/script.ts';
+import { startStack, type Stack } from './stack.ts';
+
+const TASKS: (DemoTask & { upstream: 'openai' | 'anthropic'; variable: string })[] = [
+  { agent: 'codex', llm: 'gpt-5.1-codex', upstream: 'openai', variable: 'OPENAI_API_KEY' },
+  { agent: 'claude', llm: 'claude-sonnet-4-5', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
+];
+
+const { json, keep, live, agent } = new Command()
+  .name('npm run demo --')
+  .description('Has agents mend a small repository, each as a job with a key of its own, and shows what became of the key.')
+  .option('--json', 'print one JSON document on standard output, the rest on standard error')
+  .option('--keep', "leave everything running, to look at Temporal's UI")
+  .option('--live', 'use the real providers whose key is in ANTHROPIC_API_KEY or OPENAI_API_KEY: this costs money')
+  .addOption(new Option('--agent <name>', 'only this one').choices(['codex', 'claude']))
+  .parse()
+  .opts();
+
+const stream = json === true ? process.stderr : process.stdout;
+const [out, paint] = [liveLines(stream), paintFor(stream)];
+try {
+  process.exitCode = await demo(out, paint);
+} catch (error) {
+  for (const line of errorLines(errorReport(error), paint)) out.line(line);
+  process.exitCode = 1;
+}
+
+/** The exit code: 0 where every job completed and mended the test. */
+async function demo(lines: LiveLines, colors: Paint): Promise<number> {
+  const config = loadConfig();
+  const tasks = choose(config, lines);
+  const stop = stopSignal();
+  const stack = await startStack({ report: (line) => lines.line(line), config, script: SCRIPT, live: live === true });
+  try {
+    const jobs = await Promise.race([runAll(stack, tasks, config, lines, colors), stop]);
+    if (jobs === undefined) return 130;
+    const { address, uiUrl } = stack.temporal;
+    if (json === true) process.stdout.write(`${JSON.stringify({ jobs, temporalAddress: address, uiUrl })}\n`);
+    if (keep === true) {
+      lines.line('');
+      lines.line(`Temporal's UI: ${uiUrl ?? `see the server at ${address}`} (Ctrl-C stops everything)`);
+      await stop;
+    }
+    return jobs.every(({ outcome, testPassedAfter }) => outcome === 'completed' && testPassedAfter) ? 0 : 1;
+  } finally {
+    lines.now(null);
+    await stack.stop();
+  }
+}
+
+/** Throws `invalid_config` where the real providers are wanted and there is no key of theirs. */
+function choose(config: Config, lines: LiveLines): typeof TASKS {
+  const wanted = TASKS.filter((task) => agent === undefined || task.agent === agent);
+  if (live !== true) return wanted;
+  const [able, unable] = [true, false].map((has) =>
+    wanted.filter(({ upstream }) => (config.gateway[upstream].credential !== undefined) === has),
+  );
+  for (const task of unable ?? []) lines.line(`${task.agent} is left out: ${task.variable} is not set`);
+  if (able === undefined || able.length === 0) throw new ValetkeyError('invalid_config', 'no key of a provider is set');
+  return able;
+}
+
+async function runAll(stack: Stack, tasks: DemoTask[], { path }: Config, lines: LiveLines, colors: Paint): Promise<DemoJob[]> {
+  const repository = await createDemoRepository({ path });
+  try {
+    const { client, model } = stack;
+    const jobs: DemoJob[] = [];
+    for (const task of tasks) jobs.push(await runDemoJob({ client, model, repository, out: lines, paint: colors }, task));
+    return jobs;
+  } finally {
+    await repository.remove();
+  }
+}

@@ -1,0 +1,120 @@
+import type { ValetkeyClient } from '../../client.ts';
+import { roundUsd } from '../../job/money.ts';
+import type { JobResult, KeyLife, Outcome } from '../../job/result.ts';
+import type { AgentName, Isolation } from '../../job/spec.ts';
+import { followJob } from '../../terminal/follow-job.ts';
+import type { LiveLines } from '../../terminal/live-lines.ts';
+import { resultLines } from '../../terminal/result-lines.ts';
+import { harmless, type Paint } from '../../terminal/text.ts';
+import type { ScriptedModel } from '../scripted-model/index.ts';
+import type { DemoRepository } from './repository.ts';
+import { PROMPT } from './script.ts';
+
+/** One job of the demo, as `--json` prints it. */
+export interface DemoJob {
+  agent: AgentName;
+  outcome: Outcome;
+  /** Null where there is none. */
+  patch: string | null;
+  testPassedBefore: boolean;
+  testPassedAfter: boolean;
+  turns: number;
+  tokens: { input: number; output: number };
+  /** What the gateway metered. */
+  usd: number;
+  /** What the scripted model says it sent; null with a real provider. */
+  upstreamUsd: number | null;
+  key: KeyLife | null;
+  startedAt: string;
+  endedAt: string;
+}
+
+export interface DemoSettings {
+  client: ValetkeyClient;
+  model: ScriptedModel | null;
+  repository: DemoRepository;
+  out: LiveLines;
+  paint: Paint;
+}
+
+export interface DemoTask {
+  agent: AgentName;
+  /** Name of the LLM. */
+  llm: string;
+}
+
+const BUDGET_USD = 1;
+
+/** Has an agent mend the repository, shows how, and checks its patch. */
+export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTask): Promise<DemoJob> {
+  const { client, model, repository, out, paint } = settings;
+  const beforeUsd = model?.usd() ?? 0;
+  out.line('');
+  out.line(paint('bold', `${agent} with ${llm}`));
+  const result = await runIsolated(settings, { agent, llm });
+  const upstreamUsd = model === null ? null : roundUsd(model.usd() - beforeUsd);
+  const patch = (await client.artifact(result.jobId, 'patch'))?.toString() ?? null;
+  const [testPassedBefore, testPassedAfter] = [await repository.testPasses(null), await repository.testPasses(patch)];
+
+  for (const line of harmless(patch ?? '')
+    .trimEnd()
+    .split('\n'))
+    out.line(paint(colorOf(line), line));
+  for (const line of resultLines(result, paint)) out.line(line);
+  if (upstreamUsd !== null) out.line(`${paint('cyan', 'upstream ')}$${upstreamUsd} sent, $${result.usage.usd} metered`);
+  out.line(`${paint('cyan', 'test     ')}${passed(testPassedBefore)} before, ${passed(testPassedAfter)} with the patch`);
+
+  const { outcome, turns, usage, keys, startedAt, endedAt } = result;
+  return {
+    agent,
+    outcome,
+    patch,
+    testPassedBefore,
+    testPassedAfter,
+    turns: turns.length,
+    tokens: { input: usage.inputTokens, output: usage.outputTokens },
+    usd: usage.usd,
+    upstreamUsd,
+    key: keys.at(-1) ?? null,
+    startedAt,
+    endedAt,
+  };
+}
+
+/** With isolation, and without where this machine has none. */
+async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobResult> {
+  const result = await follow(settings, task, 'bubblewrap');
+  if (result.failure?.code !== 'isolation_unavailable') return result;
+  settings.out.line(
+    settings.paint('yellow', 'There is no isolation on this machine: the agent runs on the host itself, with all that your user may do.'),
+  );
+  return follow(settings, task, 'none');
+}
+
+async function follow(
+  { client, repository, out, paint }: DemoSettings,
+  { agent, llm }: DemoTask,
+  isolation: Isolation,
+): Promise<JobResult> {
+  const { jobId } = await client.submit({
+    tenant: 'demo',
+    agent,
+    model: llm,
+    prompts: [PROMPT],
+    budgetUsd: BUDGET_USD,
+    sandbox: { isolation },
+    workspace: { path: repository.path },
+    deadline: '10m',
+  });
+  await followJob(client.events(jobId), out, paint);
+  return client.result(jobId);
+}
+
+function colorOf(line: string): 'green' | 'red' | 'reset' {
+  if (/^\+(?!\+\+)/.test(line)) return 'green';
+  return /^-(?!--)/.test(line) ? 'red' : 'reset';
+}
+
+function passed(passes: boolean): string {
+  return passes ? 'passes' : 'fails';
+}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+
+import { agents } from '../../src/agents/index.ts';
+
+const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
+const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job' };
+
+test('Codex’s configuration names the gateway, the model, and the key by its file', () => {
+  const [file, ...others] = agents.codex.files(binding);
+  expect(others).toEqual([]);
+  expect(file?.path).toBe('/home/agent/.codex/config.toml');
+  expect(file?.content).toContain('base_url = "http://127.0.0.1:8787/v1"');
+  expect(file?.content).toContain('model = "model-of-the-job"');
+  expect(file?.content).toContain('args = ["/home/agent/key"]');
+  expect(file?.content).toContain('request_max_retries = 0');
+});
+
+test('every model that Claude Code may call is the job’s', () => {
+  const files = agents.claude.files(binding);
+  const settings = JSON.parse(files.find(({ path }) => path === '/home/agent/.claude/settings.json')?.content ?? '');
+  expect(settings.env.ANTHROPIC_BASE_URL).toBe('http://127.0.0.1:8787');
+  const models = Object.entries(settings.env).filter(([name]) => name.endsWith('_MODEL'));
+  expect(models.map(([name]) => name)).toContain('ANTHROPIC_DEFAULT_HAIKU_MODEL');
+  expect(new Set(models.map(([, model]) => model))).toEqual(new Set(['model-of-the-job']));
+  const helper = files.find(({ path }) => path === settings.apiKeyHelper);
+  expect(helper).toMatchObject({ executable: true, content: expect.stringContaining("cat '/home/agent/key'") });
+});
+
+test.each(['codex', 'claude'] as const)('%s is launched by its adapter with no base URL and no credential', (name) => {
+  const { command, args, env } = agents[name].launch({ nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node' });
+  expect(command).toBe('/opt/node/bin/node');
+  expect(args[0]).toContain(`/opt/agent/node_modules/${agents[name].adapterPackage}/`);
+  expect(Object.keys(env).filter((variable) => /KEY|TOKEN|BASE_URL/.test(variable))).toEqual([]);
+});

@@ -1,0 +1,204 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+
+import type { SandboxHandle } from '../../src/sandboxes/sandbox.ts';
+import { createLocalProvider } from '../../src/sandboxes/local.ts';
+import { createRig, namespaceOf, processesOfNamespace, run, type Rig } from './rig.ts';
+
+const starterFile = fileURLToPath(new URL('./starter.ts', import.meta.url));
+const isRoot = process.getuid?.() === 0;
+
+let rig: Rig;
+beforeAll(async () => {
+  rig = await createRig();
+});
+afterAll(async () => {
+  await rig.close();
+});
+
+describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) => {
+  test('a sandbox that was started answers, reaches the gateway, and is not the host’s root', { timeout: 60_000 }, async () => {
+    const { provider } = rig;
+    const handle = await provider.start({ jobId: `answers-${isolation}`, agent: 'codex', isolation });
+    expect(handle).toMatchObject({ provider: 'local', isolation, hostTaskQueue: 'host-of-tests' });
+    expect(await provider.isAlive(handle)).toBe(true);
+    const connection = provider.connect(handle);
+    expect((await connection.fetch('/v1/health')).status).toBe(200);
+    expect(await run(connection, `curl -s ${connection.paths.gatewayUrl}/from-${isolation}`)).toBe('gateway');
+    expect(rig.requests).toContain(`GET /from-${isolation}`);
+    expect(await run(connection, `cd && pwd && cd - > /dev/null && pwd`)).toBe(`${connection.paths.home}\n${connection.paths.workspace}\n`);
+    await connection.close();
+
+    const pids = await processesOfJob(handle);
+    expect(pids.length).toBeGreaterThan(1);
+    for (const pid of pids) expect(await uidOf(pid)).toBe(isRoot ? 10_001 : process.getuid?.());
+  });
+
+  test('stop leaves no process, no socket and no file, also of what the agent detached', { timeout: 60_000 }, async () => {
+    const { provider, options } = rig;
+    const handle = await provider.start({ jobId: `stops-${isolation}`, agent: 'codex', isolation });
+    const connection = provider.connect(handle);
+    await run(connection, 'mkdir -p read/only && touch read/only/file && chmod 500 read/only read; setsid sleep 600 > /dev/null 2>&1 < /dev/null &');
+    await connection.close();
+    const pids = await processesOfJob(handle);
+    await provider.stop(`stops-${isolation}`);
+    expect(await filter(pids, isLiving)).toEqual([]);
+    expect((await readdir(join(options.stateDir, 'jobs'))).filter((name) => handle.id.startsWith(name.slice(0, 20)))).toEqual([]);
+    expect(await provider.isAlive(handle)).toBe(false);
+    await expect(provider.connect(handle).fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
+    await provider.stop(`stops-${isolation}`);
+  });
+
+  test.each(['codex', 'claude'] as const)('%s answers initialize in the sandbox', { timeout: 60_000 }, async (agent) => {
+    const { provider } = rig;
+    const connection = provider.connect(await provider.start({ jobId: `${agent}-${isolation}`, agent, isolation }));
+    const response = await connection.fetch(`/v1/acp/main?agent=${agent}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: 1, clientCapabilities: {} } }),
+      signal: AbortSignal.timeout(50_000),
+    });
+    expect(await response.json()).toMatchObject({ id: 1, result: { protocolVersion: 1 } });
+    await connection.close();
+    await provider.stop(`${agent}-${isolation}`);
+  });
+});
+
+test('several starts at once give one sandbox, and so does a later one', { timeout: 60_000 }, async () => {
+  const request = { jobId: 'at-once', agent: 'codex', isolation: 'bubblewrap' } as const;
+  const others = [createLocalProvider(rig.options), createLocalProvider(rig.options)];
+  const handles = await Promise.all([rig.provider, rig.provider, ...others].map(async (provider) => await provider.start(request)));
+  handles.push(await rig.provider.start(request));
+  expect(new Set(handles.map(({ id }) => id)).size).toBe(1);
+});
+
+test('a sandbox that died is replaced by the next start', { timeout: 60_000 }, async () => {
+  const request = { jobId: 'died', agent: 'codex', isolation: 'bubblewrap' } as const;
+  const first = await rig.provider.start(request);
+  const connection = rig.provider.connect(first);
+  process.kill((await namespaceOf(rig.folderOf(first.id))).pid, 'SIGKILL');
+  await expect.poll(async () => await rig.provider.isAlive(first)).toBe(false);
+  await expect(connection.fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
+  const second = await rig.provider.start(request);
+  expect(second.id).not.toBe(first.id);
+  expect(await rig.provider.isAlive(second)).toBe(true);
+  await connection.close();
+});
+
+test('a sandbox survives its worker and is stopped by another process', { timeout: 60_000 }, async () => {
+  const handle = await startAndKillWorker('survives');
+  expect(await rig.provider.isAlive(handle)).toBe(true);
+  const connection = rig.provider.connect(handle);
+  expect((await connection.fetch('/v1/health')).status).toBe(200);
+  await connection.close();
+  const { namespace } = await namespaceOf(rig.folderOf(handle.id));
+  await rig.provider.stop('survives');
+  expect(await processesOfNamespace(namespace)).toEqual([]);
+  await expect(stat(rig.folderOf(handle.id))).rejects.toThrow('ENOENT');
+});
+
+test('a sandbox is stopped also where its worker was killed before anything was recorded', { timeout: 60_000 }, async () => {
+  const handle = await startAndKillWorker('unrecorded');
+  const { namespace } = await namespaceOf(rig.folderOf(handle.id));
+  await writeFile(join(rig.folderOf(handle.id), 'bwrap.json'), '');
+  await rig.provider.stop('unrecorded');
+  expect(await processesOfNamespace(namespace)).toEqual([]);
+});
+
+test('a record that names a process of the host kills nobody', { timeout: 60_000 }, async () => {
+  const handle = await rig.provider.start({ jobId: 'forged', agent: 'codex', isolation: 'bubblewrap' });
+  const bystander = spawn('sleep', ['600'], { stdio: 'ignore' });
+  const { namespace } = await namespaceOf(rig.folderOf(handle.id));
+  const hostNamespace = (await stat('/proc/self/ns/pid')).ino;
+  await writeFile(join(rig.folderOf(handle.id), 'bwrap.json'), JSON.stringify({ 'child-pid': bystander.pid, 'pid-namespace': hostNamespace }));
+  await rig.provider.stop('forged');
+  expect(await processesOfNamespace(namespace)).toEqual([]);
+  expect(bystander.exitCode ?? bystander.signalCode).toBeNull();
+  bystander.kill('SIGKILL');
+});
+
+test('a stop during a start ends both', { timeout: 60_000 }, async () => {
+  const { provider, options } = rig;
+  const starting = provider.start({ jobId: 'overtaken', agent: 'codex', isolation: 'bubblewrap' });
+  const outcome = starting.then(
+    () => 'started',
+    () => 'failed',
+  );
+  await expect.poll(async () => await readdir(join(options.stateDir, 'jobs')), { interval: 1 }).toContainEqual(expect.stringMatching(/^[0-9a-f]{20}$/));
+  await provider.stop('overtaken');
+  expect(['started', 'failed']).toContain(await outcome);
+  await provider.stop('overtaken');
+});
+
+test('a start that is aborted leaves nothing', { timeout: 60_000 }, async () => {
+  const before = await readdir(join(rig.options.stateDir, 'jobs'));
+  const aborted = rig.provider.start({ jobId: 'aborted', agent: 'codex', isolation: 'bubblewrap' }, AbortSignal.timeout(5));
+  await expect(aborted).rejects.toMatchObject({ name: 'TimeoutError' });
+  expect(await readdir(join(rig.options.stateDir, 'jobs'))).toEqual(before);
+});
+
+test('stopping a job that never was resolves', async () => {
+  await rig.provider.stop('never-was');
+});
+
+test('a broken bubblewrap on PATH is passed over', { timeout: 60_000 }, async () => {
+  const folder = join(rig.options.stateDir, 'broken');
+  await mkdir(folder);
+  await writeFile(join(folder, 'bwrap'), '#!/bin/sh\nexit 1\n');
+  await chmod(join(folder, 'bwrap'), 0o755);
+  const provider = createLocalProvider({ ...rig.options, path: folder });
+  const handle = await provider.start({ jobId: 'broken', agent: 'codex', isolation: 'bubblewrap' });
+  expect(await provider.isAlive(handle)).toBe(true);
+  await provider.stop('broken');
+});
+
+test.runIf(isRoot)('a state directory that keeps the sandbox’s user out is named in the error', async () => {
+  const stateDir = join(rig.options.stateDir, 'closed');
+  await mkdir(stateDir, { mode: 0o700 });
+  const provider = createLocalProvider({ ...rig.options, stateDir });
+  await expect(provider.start({ jobId: 'closed', agent: 'codex', isolation: 'none' })).rejects.toMatchObject({
+    code: 'sandbox_start_failed',
+    message: expect.stringContaining(stateDir),
+  });
+});
+
+const handleSchema = z.object({ provider: z.string(), id: z.string(), isolation: z.enum(['bubblewrap', 'none']), hostTaskQueue: z.string().nullable() });
+
+/** Starts a sandbox in a worker of its own, which is killed as soon as the sandbox is up. */
+async function startAndKillWorker(jobId: string): Promise<SandboxHandle> {
+  const worker = spawn(process.execPath, [starterFile, JSON.stringify(rig.options), jobId], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(createInterface(worker.stdout), 'line');
+  const gone = once(worker, 'exit');
+  worker.kill('SIGKILL');
+  await gone;
+  return handleSchema.parse(JSON.parse(String(line)));
+}
+
+/** Those that bear the job's home in their environment, or live in its namespace. */
+async function processesOfJob({ id, isolation }: SandboxHandle): Promise<number[]> {
+  const folder = rig.folderOf(id);
+  if (isolation === 'bubblewrap') return await processesOfNamespace((await namespaceOf(folder)).namespace);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  return await filter(pids, async (pid) => (await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')).includes(folder));
+}
+
+async function isLiving(pid: number): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ');
+  return !text.includes(') Z ');
+}
+
+async function uidOf(pid: number): Promise<number> {
+  return Number(/^Uid:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+async function filter<T>(items: readonly T[], predicate: (item: T) => Promise<boolean>): Promise<T[]> {
+  const kept = await Promise.all(items.map(predicate));
+  return items.filter((_, index) => kept[index]);
+}

@@ -1,0 +1,98 @@
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
+import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
+
+export interface Rig {
+  options: LocalProviderOptions;
+  provider: SandboxProvider;
+  /** What reached the gateway's socket. */
+  requests: string[];
+  /** The path of a sandbox's folder on the host. */
+  folderOf(id: string): string;
+  close(): Promise<void>;
+}
+
+/** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
+export async function createRig(): Promise<Rig> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
+  await chmod(stateDir, 0o755);
+  const socketDir = join(stateDir, 'gateway');
+  await mkdir(socketDir);
+  const requests: string[] = [];
+  const gateway = createServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    response.end('gateway');
+  });
+  await new Promise<void>((resolve) => gateway.listen(join(socketDir, 'gateway.sock'), resolve));
+  await chmod(join(socketDir, 'gateway.sock'), 0o666);
+  const options = { stateDir, socketDir, agentsDir: undefined, hostTaskQueue: 'host-of-tests', path: process.env['PATH'] ?? '' };
+  const jobs: string[] = [];
+  const inner = createLocalProvider(options);
+  const provider: SandboxProvider = {
+    ...inner,
+    async start(request, signal) {
+      jobs.push(request.jobId);
+      return await inner.start(request, signal);
+    },
+  };
+  return {
+    options,
+    provider,
+    requests,
+    folderOf: (id) => join(stateDir, 'jobs', id),
+    async close() {
+      for (const job of jobs) await inner.stop(job);
+      gateway.closeAllConnections();
+      await new Promise((resolve) => gateway.close(resolve));
+      await rm(stateDir, { recursive: true });
+    },
+  };
+}
+
+const runSchema = z.object({ exitCode: z.number().nullable(), stdout: z.string(), stderr: z.string() });
+
+/** Runs a shell script in the sandbox and resolves to what it printed. */
+export async function run(connection: SandboxConnection, script: string): Promise<string> {
+  return await runCommand(connection, 'sh', ['-c', script]);
+}
+
+export async function runCommand(connection: SandboxConnection, command: string, args: string[]): Promise<string> {
+  const response = await connection.fetch('/v1/processes/run', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ command, args, timeoutMs: 60_000, maxOutputBytes: 1_000_000 }),
+  });
+  const { exitCode, stdout, stderr } = runSchema.parse(await response.json());
+  if (exitCode !== 0) throw new Error(`exit code ${exitCode}: ${stderr}`);
+  return stdout;
+}
+
+const recordSchema = z.object({ 'pid-namespace': z.number(), 'child-pid': z.number() });
+
+/** The pid namespace of a sandbox, and its first process there as the host sees it. */
+export async function namespaceOf(folder: string): Promise<{ namespace: string; pid: number }> {
+  const [line = ''] = (await readFile(join(folder, 'bwrap.json'), 'utf8')).split('\n');
+  const record = recordSchema.parse(JSON.parse(line));
+  return { namespace: `pid:[${record['pid-namespace']}]`, pid: record['child-pid'] };
+}
+
+/** The living processes of the host in a pid namespace. */
+export async function processesOfNamespace(namespace: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const [link, stat] = await Promise.all([
+        readlink(`/proc/${pid}/ns/pid`).catch(() => ''),
+        readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
+      ]);
+      return link === namespace && !stat.includes(') Z ');
+    }),
+  );
+  return pids.filter((_, index) => found[index]);
+}

@@ -1,0 +1,153 @@
+/** What goes into a sandbox comes out again as a patch against the start, whatever the agent did to the repository. */
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+
+import type { Workspace } from '../../src/job/spec.ts';
+import { createSession } from '../../src/session/index.ts';
+import { startServer, type Server } from './server.ts';
+
+const { putWorkspace, takePatch } = createSession({ path: process.env['PATH'] ?? '' });
+const bytes = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) % 256));
+
+let server: Server;
+let folder: string;
+beforeAll(async () => {
+  server = await startServer();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const put = (workspace: Workspace): Promise<string> => putWorkspace(server.sandbox, workspace);
+const inWorkspace = (...names: string[]): string => join(server.paths.workspace, ...names);
+const git = async (cwd: string, ...args: string[]): Promise<string> => {
+  const identity = ['-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'init.defaultBranch=trunk'];
+  return (await execa('git', [...identity, ...args], { cwd })).stdout;
+};
+
+test('new, changed, deleted, binary and committed files come out as a patch that makes the same files of the start', async () => {
+  await repository({ 'keep.txt': 'keep\n', 'change.txt': 'one\n', 'delete.txt': 'away\n', 'ä ö.txt': 'umlaut\n', '.gitignore': 'ignored\n' });
+  const start = await put({ path: folder });
+  const before = await git(folder, 'rev-parse', 'HEAD');
+  expect(start).toBe(before);
+
+  await writeFile(inWorkspace('change.txt'), 'two\n');
+  await unlink(inWorkspace('delete.txt'));
+  await mkdir(inWorkspace('deep/er'), { recursive: true });
+  await writeFile(inWorkspace('deep/er/new.bin'), bytes);
+  await git(server.paths.workspace, 'add', '--all');
+  await git(server.paths.workspace, 'commit', '--quiet', '--message', 'work of the agent');
+  await writeFile(inWorkspace('script.sh'), '#!/bin/sh\n');
+  await chmod(inWorkspace('script.sh'), 0o755);
+  await symlink('keep.txt', inWorkspace('link'));
+  await writeFile(inWorkspace('ä ö.txt'), 'changed\n');
+  await writeFile(inWorkspace('ignored'), 'not for you');
+  const status = await git(server.paths.workspace, 'status', '--porcelain');
+
+  const patch = await takePatch(server.sandbox, start);
+  expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe(status);
+  expect((await takePatch(server.sandbox, start)).equals(patch)).toBe(true);
+  await execa('git', ['apply', '--binary', '--index'], { cwd: folder, input: patch });
+  expect(await git(folder, 'ls-files')).toBe('.gitignore\nchange.txt\ndeep/er/new.bin\nkeep.txt\nlink\nscript.sh\n"\\303\\244 \\303\\266.txt"');
+  expect((await readFile(join(folder, 'deep/er/new.bin'))).equals(bytes)).toBe(true);
+  expect(await readFile(join(folder, 'ä ö.txt'), 'utf8')).toBe('changed\n');
+  expect(await git(folder, 'ls-files', '--stage', 'script.sh')).toMatch(/^100755 /);
+});
+
+test('inline files become the start, the same commit each time, and what was there before is gone', async () => {
+  await writeFile(inWorkspace('rest'), 'of an earlier attempt');
+  const workspace = { files: { 'a.txt': 'text', 'src/b.ts': 'export {};\n' } };
+  const start = await put(workspace);
+  expect(await put(workspace)).toBe(start);
+  expect(await git(server.paths.workspace, 'ls-files')).toBe('a.txt\nsrc/b.ts');
+  expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe('');
+  expect((await takePatch(server.sandbox, start)).length).toBe(0);
+});
+
+test('an empty workspace is a repository, too', async () => {
+  const start = await put({});
+  await writeFile(inWorkspace('new.txt'), 'new\n');
+  expect(String(await takePatch(server.sandbox, start))).toContain('+new');
+});
+
+test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without one; nothing that is not committed', async () => {
+  await repository({ 'a.txt': 'first\n' });
+  const first = await git(folder, 'rev-parse', 'HEAD');
+  await git(folder, 'tag', 'v1');
+  await git(folder, 'checkout', '--quiet', '-b', 'topic/x');
+  await writeFile(join(folder, 'a.txt'), 'second\n');
+  await git(folder, 'commit', '--quiet', '--all', '--message', 'second');
+  const second = await git(folder, 'rev-parse', 'HEAD');
+  await git(folder, 'checkout', '--quiet', 'trunk');
+  await writeFile(join(folder, 'a.txt'), 'not committed\n');
+
+  expect(await put({ path: folder, ref: 'topic/x' })).toBe(second);
+  expect(await put({ path: folder, ref: 'v1' })).toBe(first);
+  expect(await put({ path: folder, ref: second.slice(0, 12) })).toBe(second);
+  expect(await put({ path: folder })).toBe(first);
+  expect(await readFile(inWorkspace('a.txt'), 'utf8')).toBe('first\n');
+  expect(await git(server.paths.workspace, 'remote')).toBe('');
+});
+
+test('a folder that is no repository comes without what it ignores', async () => {
+  await writeFile(join(folder, 'a.txt'), 'text');
+  await writeFile(join(folder, '.env'), 'not for the agent');
+  await writeFile(join(folder, '.gitignore'), '.env\n');
+  await put({ path: folder });
+  expect(await git(server.paths.workspace, 'ls-files')).toBe('.gitignore\na.txt');
+});
+
+test('more than one part of 2 MiB arrives whole', async () => {
+  const large = Buffer.alloc(5 * 1024 * 1024);
+  let seed = 1;
+  for (let index = 0; index < large.length; index += 4) large.writeUInt32LE((seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0), index);
+  await writeFile(join(folder, 'large.bin'), large);
+  await put({ path: folder });
+  expect((await readFile(inWorkspace('large.bin'))).equals(large)).toBe(true);
+});
+
+test.each([
+  ['a ref that is not there', async () => ({ path: await repository({ 'a.txt': 'a' }), ref: 'nowhere' })],
+  ['a folder that is not there', () => ({ path: join(tmpdir(), 'valetkey-no-such-folder') })],
+  ['a plain folder with a ref', () => ({ path: folder, ref: 'main' })],
+  ['a repository without a commit', async () => (await git(folder, 'init', '--quiet'), { path: folder })],
+  ['a URL that nobody serves', () => ({ git: 'http://user:upstream-credential-for-tests@127.0.0.1:9/x.git' })],
+  ['ssh, which would use the keys of the worker', () => ({ git: 'ssh://127.0.0.1:9/x.git' })],
+])('%s is told as workspace_failed, and no URL with it', async (_what, make) => {
+  const error: unknown = await put(await make()).catch((caught: unknown) => caught);
+  expect(error).toMatchObject({ code: 'workspace_failed' });
+  expect(String(error)).not.toMatch(/credential|127\.0\.0\.1/);
+});
+
+test('a patch over 10 MiB is refused with its cap', async () => {
+  const start = await put({});
+  await writeFile(inWorkspace('large.txt'), `${'x'.repeat(1000)}\n`.repeat(11_000));
+  await expect(takePatch(server.sandbox, start)).rejects.toMatchObject({ code: 'workspace_failed', message: expect.stringContaining('10 MiB') });
+});
+
+test('an agent that removes the repository or the start gets no patch, and one that sets its form does not change it', async () => {
+  const start = await put({ files: { 'a.txt': 'a\n' } });
+  await writeFile(inWorkspace('a.txt'), 'b\n');
+  const plain = await takePatch(server.sandbox, start);
+  for (const [key, value] of [['diff.noprefix', 'true'], ['color.ui', 'always'], ['diff.external', 'echo'], ['diff.context', '0'], ['core.fsmonitor', 'false']] as const) {
+    await git(server.paths.workspace, 'config', key, value);
+  }
+  expect(String(await takePatch(server.sandbox, start))).toBe(String(plain));
+  await rm(inWorkspace('.git'), { recursive: true });
+  await expect(takePatch(server.sandbox, start)).rejects.toMatchObject({ code: 'workspace_failed' });
+});
+
+/** Makes `folder` a repository with one commit of these files. */
+async function repository(files: Record<string, string>): Promise<string> {
+  await git(folder, 'init', '--quiet');
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  await git(folder, 'add', '--all');
+  await git(folder, 'commit', '--quiet', '--message', 'first');
+  return folder;
+}
