@@ -26,8 +26,7 @@ interface Figures {
 export async function job(): Promise<BenchReport> {
   const report = (line: string): void => void process.stderr.write(`${line}\n`);
   const temporal = await startTemporal({ report });
-  const environment = { ...process.env, TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
-  const stack = await startStack({ report, environment, adapters: noopAdapters() });
+  const stack = await startStack({ report, temporal, adapt: noopAdapters });
   const bareJobs = await startBare(temporal.address, temporal.namespace);
   try {
     await measure(() => ourJob(stack));

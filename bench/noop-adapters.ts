@@ -1,10 +1,10 @@
 import type { Gateway } from '../src/gateways/gateway.ts';
 import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
 import { Secret } from '../src/secrets/secret.ts';
-import type { WorkerSettings } from '../src/worker.ts';
+import type { Adapters } from '../src/worker.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
-export function noopAdapters(): NonNullable<WorkerSettings['adapters']> {
+export function noopAdapters({ agents }: Adapters): Adapters {
   const gateway: Gateway = {
     name: 'builtin',
     mint: () => Promise.resolve(),
@@ -26,6 +26,7 @@ export function noopAdapters(): NonNullable<WorkerSettings['adapters']> {
   };
   const state = { v: 1, instanceMs: 1, sessionId: 'none', turn: 1, since: 0, lastEventId: 0 } as const;
   return {
+    agents,
     gateways: { builtin: gateway },
     sandboxes: { local },
     session: {

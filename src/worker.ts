@@ -25,21 +25,24 @@ export interface RunningWorker {
   shutdown(): Promise<void>;
 }
 
+/** What the steps of a job work on, beside the store. */
+export type Adapters = Omit<ActivityDeps, 'database'>;
+
 export interface WorkerSettings {
   config: Config;
   /** Default: what Temporal's environment variables and profile say. */
   temporal?: { address: string; namespace: string };
-  /** Adapters of another make, in place of those that the configuration names. */
-  adapters?: Partial<Omit<ActivityDeps, 'database'>>;
+  /** Gets the adapters that the configuration names, and returns those that the worker uses. */
+  adapt?: (adapters: Adapters) => Adapters;
 }
 
 /**
  * Starts a worker: it runs the workflows and drives the sandboxes of this host. Resolves when it polls. Throws
  * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
  */
-export async function startWorker({ config, temporal, adapters = {} }: WorkerSettings): Promise<RunningWorker> {
+export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
-  const deps = { ...createAdapters(config, database), ...adapters, database };
+  const deps = { ...adapt(createAdapters(config, database)), database };
   try {
     await migrate(database);
     const connection = await connect(temporal);
@@ -79,7 +82,7 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, database: Database): Omit<ActivityDeps, 'database'> {
+function createAdapters(config: Config, database: Database): Adapters {
   const { stateDir, agentsDir, path } = config;
   const { socketDir, socketPath } = config.gateway;
   const rootKey = required(config.rootKey, 'VALETKEY_ROOT_KEY');

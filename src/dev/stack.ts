@@ -27,7 +27,7 @@ export interface StackOptions {
   script?: Step[];
   /** The real providers with the configured credentials, in place of the scripted model. */
   live?: boolean;
-  adapters?: WorkerSettings['adapters'];
+  adapt?: WorkerSettings['adapt'];
 }
 
 export interface TemporalAddress {
@@ -54,7 +54,7 @@ export interface Stack {
  * started is ended again when a later part fails. Throws what the parts throw.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { report, script, adapters, config: configured = loadConfig() } = options;
+  const { report, script, adapt, config: configured = loadConfig() } = options;
   const parts = new Parts();
   try {
     const stateDir = await parts.add(temporaryFolder(), (folder) => rm(folder, { recursive: true, force: true }));
@@ -77,7 +77,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     installRuntime(logger);
     report('gateway and worker: starting');
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
-    await parts.add(startWorker({ config, temporal, ...(adapters === undefined ? {} : { adapters }) }), (worker) => worker.shutdown());
+    await parts.add(startWorker({ config, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
     const client = await parts.add(createClient({ databaseUrl, taskQueue: config.taskQueue, temporal }), (opened) => opened.close());
     return { client, config, temporal, gatewayUrl: gateway.url, model, stop: () => parts.stop() };
   } catch (error) {

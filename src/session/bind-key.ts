@@ -33,5 +33,6 @@ async function replaceFile(sandbox: SandboxConnection, { path, content }: AgentF
 
 async function run(sandbox: SandboxConnection, script: string, env: Record<string, string>, signal?: AbortSignal): Promise<void> {
   const exitCode = await runScript(sandbox, script, env, signal);
-  if (exitCode !== 0) throw new ValetkeyError('sandbox_lost', `The sandbox did not take a file of the agent (exit code ${exitCode ?? 'none'}).`);
+  if (exitCode !== 0)
+    throw new ValetkeyError('sandbox_lost', `The sandbox did not take a file of the agent (exit code ${exitCode ?? 'none'}).`);
 }

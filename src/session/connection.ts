@@ -95,7 +95,8 @@ export function openAcp({ sandbox, serverId, after, onMessage }: AcpOptions): Ac
   const read = async (): Promise<void> => {
     for await (const { eventId, message } of readMessages(sandbox, path, after, closing.signal)) {
       if (message.method === undefined && typeof message.id === 'string') {
-        if (answers.size < MAX_ANSWERS) answerTo(message.id).resolve({ errorCode: message.error?.code ?? null, result: message.result, eventId });
+        if (answers.size < MAX_ANSWERS)
+          answerTo(message.id).resolve({ errorCode: message.error?.code ?? null, result: message.result, eventId });
       } else {
         onMessage(message, eventId);
       }
@@ -130,7 +131,12 @@ export function openAcp({ sandbox, serverId, after, onMessage }: AcpOptions): Ac
       // That it was taken says nothing: the answer is in the stream, also when this connection breaks.
       const refused = post(sandbox, path, { id, method, params }, ended).then(() => lost.promise);
       try {
-        return await Promise.race([answer, lost.promise, refused, ...(timeoutMs === undefined ? [] : [unanswered(method, timeoutMs, ended)])]);
+        return await Promise.race([
+          answer,
+          lost.promise,
+          refused,
+          ...(timeoutMs === undefined ? [] : [unanswered(method, timeoutMs, ended)]),
+        ]);
       } finally {
         settled.abort();
       }
@@ -140,7 +146,12 @@ export function openAcp({ sandbox, serverId, after, onMessage }: AcpOptions): Ac
 
 /** Resolves when the server wrote the message to the agent, or for a request when that was answered. Throws `sandbox_lost`. */
 async function post(sandbox: SandboxConnection, path: string, message: object, signal: AbortSignal): Promise<void> {
-  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ jsonrpc: '2.0', ...message }), signal };
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+    signal,
+  };
   for (let tries = 1; ; tries += 1) {
     const startedMs = Date.now();
     try {

@@ -39,6 +39,10 @@ export async function git(doing: string, args: string[], { path, cwd, env, signa
   });
   signal?.throwIfAborted();
   if (!failed) return stdout.trim();
-  const why = timedOut ? `took longer than ${GIT_TIMEOUT_MS / 1000} s` : exitCode === undefined ? 'could not be run' : `ended with exit code ${exitCode}`;
+  const why = timedOut
+    ? `took longer than ${GIT_TIMEOUT_MS / 1000} s`
+    : exitCode === undefined
+      ? 'could not be run'
+      : `ended with exit code ${exitCode}`;
   throw new ValetkeyError('workspace_failed', `${doing} failed: git ${why}.`);
 }

@@ -9,8 +9,9 @@ const RENAME_TIMEOUT_MS = 5000;
 const newSessionSchema = z.object({ sessionId: z.string().min(1).max(256) });
 
 /**
- * The first request to an agent's process. With `sessionFailure` an adapter marks the answer of a prompt that failed; without
- * it Codex ends the turn as if all were well (codex-acp 2.6.0, claude-agent-acp 0.101.0).
+ * The first request to an agent's process. What it declares was found out with codex-acp 2.6.0 and claude-agent-acp 0.101.0:
+ * by `sessionFailure` the answer of a prompt that failed says so, where Codex else ends the turn as if all were well; without
+ * `sessionIndex` there is no `_session/rename`; without `terminal_output` the output of commands is left out.
  */
 export const INITIALIZE = {
   id: 'initialize',
@@ -20,7 +21,7 @@ export const INITIALIZE = {
     clientCapabilities: {
       fs: { readTextFile: false, writeTextFile: false },
       terminal: false,
-      _meta: { jetbrains: { air: { version: 1, capabilities: ['sessionFailure'] } } },
+      _meta: { terminal_output: true, jetbrains: { air: { version: 1, capabilities: ['sessionFailure', 'sessionIndex'] } } },
     },
   } satisfies InitializeRequest,
 };

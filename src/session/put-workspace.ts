@@ -32,7 +32,8 @@ export async function putWorkspace(sandbox: SandboxConnection, workspace: Worksp
     await putParts(sandbox, file, parts, signal);
     const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: startCommit };
     const exitCode = await runScript(sandbox, UNPACK, env, signal);
-    if (exitCode !== 0) throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);
+    if (exitCode !== 0)
+      throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);
     return startCommit;
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });

@@ -25,7 +25,12 @@ export async function readFile(sandbox: SandboxConnection, path: string, maxByte
  * Runs a POSIX shell script in the sandbox and resolves to its exit code, null when it took longer than 300 s or a signal
  * ended it. `env` reaches the script only: what varies goes there, never into the text. Throws `sandbox_lost`.
  */
-export async function runScript(sandbox: SandboxConnection, script: string, env: Record<string, string>, signal?: AbortSignal): Promise<number | null> {
+export async function runScript(
+  sandbox: SandboxConnection,
+  script: string,
+  env: Record<string, string>,
+  signal?: AbortSignal,
+): Promise<number | null> {
   const request = { command: 'sh', args: ['-c', script], cwd: '/', env, timeoutMs: RUN_TIMEOUT_MS, maxOutputBytes: 1024 };
   const parsed = runSchema.safeParse(await callJson(sandbox, '/v1/processes/run', request, signal));
   if (!parsed.success) throw refused('/v1/processes/run', 200);

@@ -47,7 +47,14 @@ export async function makeStartBundle(workspace: Workspace, { path, cwd, signal 
     await inRepository('Preparing the workspace', '--work-tree', folder, 'commit', '--quiet', '--allow-empty', '--message', 'Start');
   } else {
     await git('Cloning the repository', ['clone', '--quiet', '--bare', '--no-local', '--', source, repository], options);
-    const commit = await inRepository('Finding the ref', 'rev-parse', '--quiet', '--verify', '--end-of-options', `${workspace.ref ?? 'HEAD'}^{commit}`);
+    const commit = await inRepository(
+      'Finding the ref',
+      'rev-parse',
+      '--quiet',
+      '--verify',
+      '--end-of-options',
+      `${workspace.ref ?? 'HEAD'}^{commit}`,
+    );
     await inRepository('Preparing the workspace', 'update-ref', 'refs/heads/main', commit);
   }
 

@@ -23,7 +23,12 @@ export interface StreamedMessage {
  * The agent's messages after `after`, in order, each once. A connection that breaks is made again where it broke; ends by
  * `signal` only. Throws `sandbox_lost` when the server or the agent's session is not there, `sandbox_socket_refused`.
  */
-export async function* readMessages(sandbox: SandboxConnection, path: string, after: number, signal: AbortSignal): AsyncGenerator<StreamedMessage, void> {
+export async function* readMessages(
+  sandbox: SandboxConnection,
+  path: string,
+  after: number,
+  signal: AbortSignal,
+): AsyncGenerator<StreamedMessage, void> {
   let last = after;
   let failures = 0;
   while (!signal.aborted) {
@@ -47,7 +52,12 @@ export async function* readMessages(sandbox: SandboxConnection, path: string, af
 }
 
 /** Null when no connection could be made this time. */
-async function openStream(sandbox: SandboxConnection, path: string, after: number, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
+async function openStream(
+  sandbox: SandboxConnection,
+  path: string,
+  after: number,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array> | null> {
   const headers = { accept: 'text/event-stream', 'last-event-id': String(after) };
   const response = await sandbox.fetch(path, { headers, signal }).catch((error: unknown) => {
     if (ValetkeyError.is(error) && error.code !== 'sandbox_lost') throw error;

@@ -34,7 +34,8 @@ export async function takePatch(sandbox: SandboxConnection, startCommit: string,
   const env = { ...GIT_ENV, WORKSPACE: sandbox.paths.workspace, START: startCommit, OUT: out, GIT_INDEX_FILE: `${out}.index` };
   const exitCode = await runScript(sandbox, `mkdir -p "$(dirname "$OUT")"\n${DIFF}`, env, signal);
   if (exitCode === TOO_LARGE) throw tooLarge();
-  if (exitCode !== 0) throw new ValetkeyError('workspace_failed', `The patch could not be made in the sandbox (exit code ${exitCode ?? 'none'}).`);
+  if (exitCode !== 0)
+    throw new ValetkeyError('workspace_failed', `The patch could not be made in the sandbox (exit code ${exitCode ?? 'none'}).`);
   const patch = await readFile(sandbox, out, MAX_PATCH_BYTES, signal);
   if (patch === null) throw tooLarge();
   return patch;

@@ -73,9 +73,13 @@ export async function runTurn(options: TurnOptions): Promise<Turn> {
 }
 
 /** Resolves to the instance of the agent's process, which is started where there was none. */
-async function attach({ sandbox, agent, jobId, resume, startTimeoutMs = START_TIMEOUT_MS }: TurnOptions, stop: AbortSignal): Promise<number> {
+async function attach(
+  { sandbox, agent, jobId, resume, startTimeoutMs = START_TIMEOUT_MS }: TurnOptions,
+  stop: AbortSignal,
+): Promise<number> {
   const found = await findInstance(sandbox, jobId, stop);
-  if (resume !== null && found !== resume.instanceMs) throw new ValetkeyError('sandbox_lost', "The agent's process that held the session is gone.");
+  if (resume !== null && found !== resume.instanceMs)
+    throw new ValetkeyError('sandbox_lost', "The agent's process that held the session is gone.");
   return found ?? startInstance(sandbox, { serverId: jobId, agent, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);
 }
 
@@ -137,7 +141,11 @@ async function cancelTurn(acp: AcpConnection, sessionId: string, answering: Prom
 
 const promptResultSchema = z.object({
   stopReason: z.string(),
-  _meta: z.object({ jetbrains: z.object({ air: z.object({ sessionFailure: z.object({ severity: z.string() }).nullish() }).nullish() }).nullish() }).nullish(),
+  _meta: z
+    .object({
+      jetbrains: z.object({ air: z.object({ sessionFailure: z.object({ severity: z.string() }).nullish() }).nullish() }).nullish(),
+    })
+    .nullish(),
 });
 
 /** The stop reason of a turn that went well; throws for any other. */

@@ -16,6 +16,11 @@ const toolFields = {
   kind: z.string().nullish(),
   status: z.string().nullish(),
   content: z.array(z.unknown()).nullish(),
+  /** The next piece of a command's output. */
+  _meta: z
+    .object({ terminal_output: z.object({ data: z.string() }) })
+    .nullish()
+    .catch(null),
 };
 
 /** The updates of ACP that become events; others are passed over. */
@@ -32,7 +37,7 @@ type ToolEvent = Extract<JobEventBody, { type: 'tool' }>;
 
 /**
  * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the
- * event says the whole. Null where there is nothing to tell.
+ * event says the whole. Null where there is nothing to tell; pieces of output are told with the next change.
  */
 export function createUpdateReader(): (params: unknown, turn: number) => JobEventBody | null {
   const tools = new Map<string, ToolEvent>();
@@ -50,6 +55,7 @@ export function createUpdateReader(): (params: unknown, turn: number) => JobEven
       case 'tool_call':
       case 'tool_call_update': {
         const before = tools.get(update.toolCallId);
+        const piece = update._meta?.terminal_output.data;
         const tool: ToolEvent = {
           type: 'tool',
           turn,
@@ -57,10 +63,14 @@ export function createUpdateReader(): (params: unknown, turn: number) => JobEven
           title: (update.title ?? before?.title ?? '').slice(0, MAX_TITLE_CHARS),
           kind: update.kind ?? before?.kind ?? null,
           status: update.status ?? before?.status ?? null,
-          output: outputOf(update.content) ?? before?.output ?? null,
+          output:
+            outputOf(update.content) ??
+            (piece === undefined ? before?.output : `${before?.output ?? ''}${piece}`.slice(-MAX_OUTPUT_CHARS)) ??
+            null,
         };
         tools.set(tool.id, tool);
-        return tool;
+        const changed = tool.title !== before?.title || tool.status !== before.status || update.content != null;
+        return changed ? tool : null;
       }
     }
   };
@@ -77,6 +87,12 @@ function outputOf(content: unknown[] | null | undefined): string | null {
 
 /** Not minimal: what was there, and what is there now. */
 function asDiff({ path, oldText, newText }: { path: string; oldText?: string | null | undefined; newText: string }): string {
-  const lines = (text: string, sign: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n').map((line) => sign + line));
+  const lines = (text: string, sign: string): string[] =>
+    text === ''
+      ? []
+      : text
+          .replace(/\n$/, '')
+          .split('\n')
+          .map((line) => sign + line);
   return [`--- ${path}`, `+++ ${path}`, ...lines(oldText ?? '', '-'), ...lines(newText, '+')].join('\n');
 }

@@ -21,6 +21,8 @@ export interface EventLines {
 
 export function eventLines(paint: Paint): EventLines {
   const titles = new Map<string, string>();
+  /** A tool that is not told yet: some agents name it only in the event that follows. */
+  let announced: ToolEvent | null = null;
   let startedAt: string | null = null;
   let message: { type: 'message' | 'thought'; text: string; at: string; lines: number } | null = null;
 
@@ -46,7 +48,12 @@ export function eventLines(paint: Paint): EventLines {
   }
 
   /** A tool is told when it starts or gets another title, and its output when it ends. */
-  function tool({ at, id, title, status, output }: ToolEvent): string[] {
+  function tool(event: ToolEvent): string[] {
+    const { at, id, title, status, output } = event;
+    if (status === 'pending' && !titles.has(id) && announced?.id !== id) {
+      announced = event;
+      return [];
+    }
     const lines: string[] = [];
     if (title !== '' && titles.get(id) !== title) lines.push(labelled(at, 'tool', oneLine(title, TITLE_COLUMNS)));
     titles.set(id, title);

@@ -169,7 +169,7 @@ test.runIf(isRoot)('a state directory that keeps the sandbox’s user out is nam
   });
 });
 
-const handleSchema = z.object({ provider: z.string(), id: z.string(), isolation: z.enum(['bubblewrap', 'none']), hostTaskQueue: z.string().nullable() });
+const handleSchema = z.object({ provider: z.literal('local'), id: z.string(), isolation: z.enum(['bubblewrap', 'none']), hostTaskQueue: z.string().nullable() });
 
 /** Starts a sandbox in a worker of its own, which is killed as soon as the sandbox is up. */
 async function startAndKillWorker(jobId: string): Promise<SandboxHandle> {

@@ -27,9 +27,12 @@ test.each([agents.claude, agents.codex])('the files of $name and the key file ap
     expect((await stat(path)).mode & 0o100).toBe(executable === true ? 0o100 : 0);
   }
   const left = await readdir(server.paths.home, { recursive: true, withFileTypes: true });
-  expect(left.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).toSorted()).toEqual(
-    [keyFile, ...files.map(({ path }) => path)].toSorted(),
-  );
+  expect(
+    left
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .toSorted(),
+  ).toEqual([keyFile, ...files.map(({ path }) => path)].toSorted());
 });
 
 test('a reader sees one key or the other, never a part', async () => {

@@ -1,6 +1,6 @@
+import { runTurn } from '../../src/session/turn.ts';
 /** A process that drives one turn and writes a line for each thing that happens: it is there to be killed. */
 import { connectTo } from './server.ts';
-import { runTurn } from '../../src/session/turn.ts';
 
 const { port, paths, prompt, resume } = JSON.parse(process.argv[2] ?? '');
 const never = new AbortController().signal;

@@ -72,6 +72,22 @@ const commands: Record<string, Command> = {
     const diff = { type: 'diff', path: 'a.txt', oldText: 'old\n', newText: 'new\n' };
     update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content: [diff] });
   },
+  /** A command whose output comes in pieces. */
+  run: () => {
+    const toolCallId = `run-${prompts.length}`;
+    const piece = (data: string): void => update({ sessionUpdate: 'tool_call_update', toolCallId, _meta: { terminal_output: { data } } });
+    update({
+      sessionUpdate: 'tool_call',
+      toolCallId,
+      title: 'ls',
+      kind: 'execute',
+      status: 'in_progress',
+      content: [{ type: 'terminal' }],
+    });
+    piece('a.txt\n');
+    piece('b.txt\n');
+    update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' });
+  },
   plan: () => update({ sessionUpdate: 'plan', entries: [{ content: 'Look', status: 'pending', priority: 'high' }] }),
   ask: async () => {
     permissionsAsked += 1;

@@ -64,7 +64,10 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
     pid,
     async prompts() {
       const log = await readFile(join(paths.home, 'prompts.log'), 'utf8').catch(() => '');
-      return log.split('\n').filter(Boolean).map((line): string => JSON.parse(line));
+      return log
+        .split('\n')
+        .filter(Boolean)
+        .map((line): string => JSON.parse(line));
     },
     put: (name, content = '') => writeFile(join(paths.home, name), content),
     async stop() {

@@ -16,9 +16,28 @@ test('the events of a turn come in the order in which the agent told them', asyn
     { type: 'message', turn: 1, text: 'Hello' },
     { type: 'thought', turn: 1, text: 'Hm' },
     { type: 'tool', turn: 1, id: 'tool-0', title: 'Write a file', kind: 'edit', status: 'in_progress', output: null },
-    { type: 'tool', turn: 1, id: 'tool-0', title: 'Write a file', kind: 'edit', status: 'completed', output: '--- a.txt\n+++ a.txt\n-old\n+new' },
+    {
+      type: 'tool',
+      turn: 1,
+      id: 'tool-0',
+      title: 'Write a file',
+      kind: 'edit',
+      status: 'completed',
+      output: '--- a.txt\n+++ a.txt\n-old\n+new',
+    },
     { type: 'plan', turn: 1, entries: [{ text: 'Look', status: 'pending' }] },
     { type: 'message', turn: 1, text: 'Bye' },
+  ]);
+});
+
+test('the pieces of a command’s output are told together at its end', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  await turnOn(server, store, { prompt: 'run' });
+  const tool = { type: 'tool', turn: 1, id: 'run-0', title: 'ls', kind: 'execute' };
+  expect(store.events).toEqual([
+    { ...tool, status: 'in_progress', output: null },
+    { ...tool, status: 'completed', output: 'a.txt\nb.txt\n' },
   ]);
 });
 

@@ -32,7 +32,13 @@ const git = async (cwd: string, ...args: string[]): Promise<string> => {
 };
 
 test('new, changed, deleted, binary and committed files come out as a patch that makes the same files of the start', async () => {
-  await repository({ 'keep.txt': 'keep\n', 'change.txt': 'one\n', 'delete.txt': 'away\n', 'ä ö.txt': 'umlaut\n', '.gitignore': 'ignored\n' });
+  await repository({
+    'keep.txt': 'keep\n',
+    'change.txt': 'one\n',
+    'delete.txt': 'away\n',
+    'ä ö.txt': 'umlaut\n',
+    '.gitignore': 'ignored\n',
+  });
   const start = await put({ path: folder });
   const before = await git(folder, 'rev-parse', 'HEAD');
   expect(start).toBe(before);
@@ -54,7 +60,9 @@ test('new, changed, deleted, binary and committed files come out as a patch that
   expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe(status);
   expect((await takePatch(server.sandbox, start)).equals(patch)).toBe(true);
   await execa('git', ['apply', '--binary', '--index'], { cwd: folder, input: patch });
-  expect(await git(folder, 'ls-files')).toBe('.gitignore\nchange.txt\ndeep/er/new.bin\nkeep.txt\nlink\nscript.sh\n"\\303\\244 \\303\\266.txt"');
+  expect(await git(folder, 'ls-files')).toBe(
+    '.gitignore\nchange.txt\ndeep/er/new.bin\nkeep.txt\nlink\nscript.sh\n"\\303\\244 \\303\\266.txt"',
+  );
   expect((await readFile(join(folder, 'deep/er/new.bin'))).equals(bytes)).toBe(true);
   expect(await readFile(join(folder, 'ä ö.txt'), 'utf8')).toBe('changed\n');
   expect(await git(folder, 'ls-files', '--stage', 'script.sh')).toMatch(/^100755 /);
@@ -106,7 +114,8 @@ test('a folder that is no repository comes without what it ignores', async () =>
 test('more than one part of 2 MiB arrives whole', async () => {
   const large = Buffer.alloc(5 * 1024 * 1024);
   let seed = 1;
-  for (let index = 0; index < large.length; index += 4) large.writeUInt32LE((seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0), index);
+  for (let index = 0; index < large.length; index += 4)
+    large.writeUInt32LE((seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0), index);
   await writeFile(join(folder, 'large.bin'), large);
   await put({ path: folder });
   expect((await readFile(inWorkspace('large.bin'))).equals(large)).toBe(true);
@@ -128,14 +137,23 @@ test.each([
 test('a patch over 10 MiB is refused with its cap', async () => {
   const start = await put({});
   await writeFile(inWorkspace('large.txt'), `${'x'.repeat(1000)}\n`.repeat(11_000));
-  await expect(takePatch(server.sandbox, start)).rejects.toMatchObject({ code: 'workspace_failed', message: expect.stringContaining('10 MiB') });
+  await expect(takePatch(server.sandbox, start)).rejects.toMatchObject({
+    code: 'workspace_failed',
+    message: expect.stringContaining('10 MiB'),
+  });
 });
 
 test('an agent that removes the repository or the start gets no patch, and one that sets its form does not change it', async () => {
   const start = await put({ files: { 'a.txt': 'a\n' } });
   await writeFile(inWorkspace('a.txt'), 'b\n');
   const plain = await takePatch(server.sandbox, start);
-  for (const [key, value] of [['diff.noprefix', 'true'], ['color.ui', 'always'], ['diff.external', 'echo'], ['diff.context', '0'], ['core.fsmonitor', 'false']] as const) {
+  for (const [key, value] of [
+    ['diff.noprefix', 'true'],
+    ['color.ui', 'always'],
+    ['diff.external', 'echo'],
+    ['diff.context', '0'],
+    ['core.fsmonitor', 'false'],
+  ] as const) {
     await git(server.paths.workspace, 'config', key, value);
   }
   expect(String(await takePatch(server.sandbox, start))).toBe(String(plain));

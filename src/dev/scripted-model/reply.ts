@@ -2,15 +2,18 @@ import { randomUUID } from 'node:crypto';
 
 import type { Conversation, Entry, Part, Reply } from './protocol.ts';
 import { answerAt, findScript, type Step } from './script.ts';
-import { shellCall, writeCall, type ToolCall } from './tools.ts';
+import { readCall, readsBeforeWrite, shellCall, writeCall, type ToolCall } from './tools.ts';
 import { usageOf } from './usage.ts';
 
 const CHUNK_CHARACTERS = 24;
 
 /** The steps to answer with. Throws ZodError or SyntaxError where the script in the prompt is malformed. */
-export function nextSteps({ entries }: Conversation, fallback: Step[] | undefined): Step[] {
-  const { prompt, toolResults } = newestTurn(entries);
-  return answerAt(findScript(prompt) ?? fallback, toolResults);
+export function nextSteps(conversation: Conversation, fallback: Step[] | undefined): Step[] {
+  const { prompt, toolResults } = newestTurn(conversation.entries);
+  const script = (findScript(prompt) ?? fallback)?.flatMap((step) =>
+    'write' in step && readsBeforeWrite(step.write.path, conversation) ? [{ read: step.write.path }, step] : [step],
+  );
+  return answerAt(script, toolResults);
 }
 
 /** Turns the steps of one answer into the answer. A tool that the caller does not offer becomes a text: title calls offer none. */
@@ -48,6 +51,7 @@ function toParts(step: Step, conversation: Conversation): Part[] {
   if ('think' in step) return [{ is: 'thinking', text: step.think }];
   if ('slow' in step) return [{ is: 'text', chunks: cut(step.slow.text, step.slow.chunks), everyMs: step.slow.everyMs }];
   if ('run' in step) return [call(shellCall(step.run, conversation))];
+  if ('read' in step) return [call(readCall(step.read, conversation))];
   if ('write' in step) return [call(writeCall(step.write, conversation))];
   if ('hang' in step) return [{ is: 'break', how: 'hang' }];
   if ('die' in step) return [{ is: 'break', how: 'die' }];

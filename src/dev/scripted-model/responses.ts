@@ -38,8 +38,9 @@ export const responses: Protocol = {
   *frames(reply) {
     let next = 0;
     for (const step of events(reply)) {
-      const numbered = typeof step === 'object' && 'data' in step && typeof step.data === 'object';
-      yield numbered ? { ...step, data: { ...step.data, sequence_number: next++ } } : step;
+      if (typeof step === 'object' && 'data' in step && typeof step.data === 'object') {
+        yield { ...step, data: { ...step.data, sequence_number: next++ } };
+      } else yield step;
     }
   },
 

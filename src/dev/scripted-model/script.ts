@@ -2,13 +2,14 @@ import { z } from 'zod';
 
 /**
  * What the scripted model does next. `say`, `think` and `slow` are output and run into one another; each of the others ends an
- * answer: after `run` and `write` the script goes on in the request that brings the tool's result, after `fail`, `hang` and `die`
+ * answer: after `run`, `read` and `write` the script goes on in the request that brings the tool's result, after `fail`, `hang` and `die`
  * the same answer is given again to whoever asks again.
  */
 export const stepSchema = z.union([
   z.strictObject({ say: z.string() }),
   z.strictObject({ think: z.string() }),
   z.strictObject({ run: z.string() }).describe('A shell command.'),
+  z.strictObject({ read: z.string() }).describe('A file; the path as in `write`.'),
   z
     .strictObject({ write: z.strictObject({ path: z.string(), content: z.string() }) })
     .describe('A file, relative to the working directory of the agent.'),

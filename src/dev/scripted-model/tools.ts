@@ -25,14 +25,29 @@ export function shellCall(command: string, { tools }: Conversation): ToolCall | 
   return undefined;
 }
 
-/** Claude Code's Write where the working directory is known, since it wants absolute paths; else the shell. */
+/** The tool that reads a file, else the shell. */
+export function readCall(path: string, conversation: Conversation): ToolCall | undefined {
+  const file = fileToolPath(path, conversation);
+  return file === undefined ? shellCall(`cat ${quote(path)}`, conversation) : { name: 'Read', input: { file_path: file } };
+}
+
+/** The tool that writes a file, else the shell. */
 export function writeCall({ path, content }: { path: string; content: string }, conversation: Conversation): ToolCall | undefined {
-  const { tools, cwd } = conversation;
-  if (tools.includes('Write') && (isAbsolute(path) || cwd !== undefined)) {
-    return { name: 'Write', input: { file_path: isAbsolute(path) ? path : join(cwd ?? '/', path), content } };
-  }
-  const encoded = Buffer.from(content).toString('base64');
-  return shellCall(`mkdir -p "$(dirname ${quote(path)})" && printf %s ${encoded} | base64 -d > ${quote(path)}`, conversation);
+  const file = fileToolPath(path, conversation);
+  if (file !== undefined) return { name: 'Write', input: { file_path: file, content } };
+  return shellCall(`mkdir -p "$(dirname ${quote(path)})" && printf %s ${quote(content)} > ${quote(path)}`, conversation);
+}
+
+/** Claude Code refuses to write over a file that it has not read. */
+export function readsBeforeWrite(path: string, conversation: Conversation): boolean {
+  return fileToolPath(path, conversation) !== undefined;
+}
+
+/** The path as Claude Code's Read and Write want it, absolute; undefined where they or the working directory are missing. */
+function fileToolPath(path: string, { tools, cwd }: Conversation): string | undefined {
+  if (!tools.includes('Read') || !tools.includes('Write')) return undefined;
+  if (isAbsolute(path)) return path;
+  return cwd === undefined ? undefined : join(cwd, path);
 }
 
 function quote(text: string): string {

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { execa } from 'execa';
+import pg from 'pg';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { findPostgres, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
+import { freePort, poll, startServer, type ServerProcess } from './process.ts';
+
+export interface DevPostgres {
+  /** Of the database `postgres`, with a superuser. The same before and after a halt. */
+  readonly url: string;
+  readonly pid: number;
+  /** Makes an empty database and gives its URL. */
+  createDatabase(name: string): Promise<string>;
+  /** Ends the server in mid-work and keeps its data and its port for `resume`. */
+  halt(): Promise<void>;
+  resume(): Promise<void>;
+  /** Ends the server, leaves no process and no file. */
+  stop(): Promise<void>;
+}
+
+const START_MS = 60_000;
+const PORTS_TO_TRY = 5;
+
+/**
+ * Starts a Postgres of our own on a free port of loopback, with a new data directory and a new password. It ends with this
+ * process. Throws `database_unreachable` where it does not start. `log`: a file that it writes to.
+ */
+export async function startPostgres({ log }: { log?: string } = {}): Promise<DevPostgres> {
+  const folder = await makeFolder();
+  try {
+    const binaries = await findPostgres(folder);
+    const cluster = await initialise(folder, binaries, log);
+    return await run(cluster);
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** An initialised data directory, and what it takes to serve it. */
+interface Cluster {
+  folder: string;
+  dataDirectory: string;
+  password: string;
+  postgres: string;
+  log: string | undefined;
+}
+
+async function initialise(folder: string, { initdb, postgres }: PostgresBinaries, log: string | undefined): Promise<Cluster> {
+  const dataDirectory = join(folder, 'data');
+  const passwordFile = join(folder, 'password');
+  const password = randomBytes(18).toString('base64url');
+  const user = postgresUser();
+  await mkdir(dataDirectory, { mode: 0o700 });
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  if (user !== undefined) for (const path of [dataDirectory, passwordFile]) await chown(path, user, user);
+  const auth = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+  const options = ['-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'];
+  const { failed } = await execa(initdb, ['-D', dataDirectory, ...auth, ...options], {
+    cwd: '/',
+    extendEnv: false,
+    reject: false,
+    stdio: 'ignore',
+    ...(user !== undefined && { uid: user, gid: user }),
+  });
+  await rm(passwordFile);
+  if (failed) throw new ValetkeyError('database_unreachable', 'initdb of the Postgres from npm fails; set DATABASE_URL');
+  return { folder, dataDirectory, password, postgres, log };
+}
+
+async function run(cluster: Cluster): Promise<DevPostgres> {
+  let { server, port } = await serveOnFreePort(cluster);
+  const url = urlOf(cluster, port);
+  return {
+    url,
+    get pid() {
+      return server.pid;
+    },
+    async createDatabase(name) {
+      await query(url, `create database ${pg.escapeIdentifier(name)}`);
+      const database = new URL(url);
+      database.pathname = name;
+      return database.href;
+    },
+    halt: () => server.stop(),
+    async resume() {
+      const resumed = await serve(cluster, port);
+      if (resumed === undefined) throw doesNotStart();
+      server = resumed;
+    },
+    async stop() {
+      await server.stop();
+      await rm(cluster.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Another process can take a port between our look and Postgres' own: then another one is tried. */
+async function serveOnFreePort(cluster: Cluster): Promise<{ server: ServerProcess; port: number }> {
+  for (let tries = 0; tries < PORTS_TO_TRY; tries++) {
+    const port = await freePort();
+    const server = await serve(cluster, port);
+    if (server !== undefined) return { server, port };
+  }
+  throw doesNotStart();
+}
+
+/** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */
+async function serve(cluster: Cluster, port: number): Promise<ServerProcess | undefined> {
+  const { postgres, dataDirectory, log } = cluster;
+  const server = await startServer({
+    command: postgres,
+    args: ['-D', dataDirectory, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
+    log,
+    user: postgresUser(),
+  });
+  const giveUpAt = Date.now() + START_MS;
+  const answer = await poll(
+    () => query(urlOf(cluster, port), 'show data_directory').catch(() => undefined),
+    () => !server.running || Date.now() > giveUpAt,
+  );
+  if (answer?.rows[0]?.data_directory === dataDirectory) return server;
+  await server.stop();
+  return undefined;
+}
+
+async function query(url: string, text: string): Promise<pg.QueryResult<Record<string, unknown>>> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return await client.query<Record<string, unknown>>(text);
+  } finally {
+    await client.end();
+  }
+}
+
+function urlOf({ password }: Cluster, port: number): string {
+  return `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+}
+
+function doesNotStart(): ValetkeyError {
+  return new ValetkeyError('database_unreachable', 'the Postgres from npm does not start; set DATABASE_URL');
+}

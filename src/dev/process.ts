@@ -1,0 +1,96 @@
+import { closeSync, openSync } from 'node:fs';
+
+import { execa } from 'execa';
+import getPort from 'get-port';
+
+import { findExecutable } from '../agents/packages.ts';
+import { loadConfig } from '../config.ts';
+
+export interface ServerProcess {
+  readonly pid: number;
+  /** Resolves when the process is gone, whatever ended it. */
+  readonly exited: Promise<void>;
+  readonly running: boolean;
+  /** Interrupts it, kills it after ten seconds, and resolves when it is gone. */
+  stop(): Promise<void>;
+}
+
+export interface ServerCommand {
+  command: string;
+  args: string[];
+  /** Environment; nothing is inherited. */
+  env?: Record<string, string>;
+  /** Appended to; without it the output is dropped. */
+  log?: string | undefined;
+  /** Uid and gid to drop to. */
+  user?: number | undefined;
+}
+
+/**
+ * Starts a server that ends with this process, on Linux also when this process is killed. It has a process group of its own, so
+ * that Ctrl-C on a terminal reaches this process alone, which then ends things in their order.
+ */
+export async function startServer({ command, args, env = {}, log, user }: ServerCommand): Promise<ServerProcess> {
+  const output = log === undefined ? ('ignore' as const) : openSync(log, 'a');
+  const wrapper = await wrapperFor(user);
+  const [file = command, ...rest] = [...wrapper, command, ...args];
+  const child = execa(file, rest, {
+    cwd: '/',
+    env,
+    extendEnv: false,
+    detached: true,
+    stdin: 'ignore',
+    stdout: output,
+    stderr: output,
+    reject: false,
+    killSignal: 'SIGINT',
+    forceKillAfterDelay: 10_000,
+    ...(user !== undefined && wrapper.length === 0 && { uid: user, gid: user }),
+  });
+  if (typeof output === 'number') closeSync(output);
+  const kill = (): void => void child.kill();
+  process.once('exit', kill);
+  let running = true;
+  const exited = child.then(() => {
+    running = false;
+    process.off('exit', kill);
+  });
+  if (child.pid === undefined) throw new Error(`${command} cannot be started`);
+  return {
+    pid: child.pid,
+    exited,
+    get running() {
+      return running;
+    },
+    async stop() {
+      if (running) kill();
+      await exited;
+    },
+  };
+}
+
+/** A free port of loopback. Below 32768, since Linux hands out the ports above to clients, which could take it in the meantime. */
+export function freePort(): Promise<number> {
+  const candidates = Array.from({ length: 50 }, () => 12_000 + Math.floor(Math.random() * 20_000));
+  return getPort({ port: candidates, host: '127.0.0.1' });
+}
+
+/** Calls `attempt` until it returns a value, or gives undefined when `giveUp` says so. */
+export async function poll<T>(attempt: () => Promise<T | undefined>, giveUp: () => boolean): Promise<T | undefined> {
+  while (!giveUp()) {
+    const value = await attempt();
+    if (value !== undefined) return value;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  return undefined;
+}
+
+/** `setpriv` of util-linux (busybox has one that cannot do this) makes the kernel end a process whose parent is gone. */
+async function wrapperFor(user: number | undefined): Promise<string[]> {
+  const setpriv = await findExecutable('setpriv', loadConfig().path);
+  if (setpriv === undefined) return [];
+  const args = ['--pdeathsig', 'INT'];
+  if (user !== undefined) args.push('--reuid', String(user), '--regid', String(user), '--clear-groups');
+  const { failed } = await execa(setpriv, [...args, '/bin/true'], { reject: false, stdio: 'ignore' });
+  return failed ? [] : [setpriv, ...args];
+}

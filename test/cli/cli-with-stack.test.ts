@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { withScript, type Step } from '../../src/dev/scripted-model/index.ts';
+import { jobSpec, useStack } from '../stack.ts';
+import { valetkey } from './valetkey.ts';
+
+const ESCAPE = '\u001B';
+const stack = useStack();
+
+/** What `valetkey dev` prints for another shell. */
+function environment(): Record<string, string> {
+  const { config, temporal } = stack();
+  return {
+    DATABASE_URL: config.databaseUrl ?? '',
+    TEMPORAL_ADDRESS: temporal.address,
+    TEMPORAL_NAMESPACE: temporal.namespace,
+    VALETKEY_TASK_QUEUE: config.taskQueue,
+  };
+}
+
+const cli = (args: string[], input = ''): ReturnType<typeof valetkey> => valetkey(args, { env: environment(), input });
+const newId = (): string => `cli-${randomUUID()}`;
+
+function spec(script: Step[], change: Parameters<typeof jobSpec>[0] = {}): string {
+  return JSON.stringify(jobSpec({ prompts: [withScript('Do it.', script)], ...change }));
+}
+
+test('a job is run, followed in plain lines and found again by every other command', async () => {
+  const id = newId();
+  const folder = await mkdtemp(join(tmpdir(), 'vk-cli-'));
+  const patch = join(folder, 'made.patch');
+  const job = spec([
+    { say: `Writing.${ESCAPE}[2J` },
+    { write: { path: 'note.txt', content: 'made by the agent\n' } },
+    { say: 'It is written.' },
+  ]);
+  const run = await cli(['run', '--spec', '-', '--id', id, '--out', patch], job);
+  const made = await readFile(patch, 'utf8');
+  await rm(folder, { recursive: true });
+
+  expect({ exitCode: run.exitCode, stderr: run.stderr }).toEqual({ exitCode: 0, stderr: '' });
+  expect(run.stdout).not.toContain(ESCAPE);
+  for (const text of [`job ${id}`, 'Writing.', 'It is written.', 'completed', 'minted +', 'observed dead +'])
+    expect(run.stdout).toContain(text);
+  expect(made).toContain('+made by the agent');
+
+  const [again, status, events, later, list, text] = await Promise.all([
+    cli(['run', '--spec', '-', '--id', id, '--json'], job),
+    cli(['status', id, '--json']),
+    cli(['events', id, '--json']),
+    cli(['events', id, '--json', '--no-follow', '--after', '2']),
+    cli(['list', '--tenant', 'acme', '--json']),
+    cli(['list']),
+  ]);
+  const result: unknown = JSON.parse(again.stdout);
+  expect({ exitCode: again.exitCode, result }).toMatchObject({ exitCode: 0, result: { jobId: id, outcome: 'completed', keys: [{}] } });
+  expect(JSON.parse(status.stdout)).toMatchObject({ jobId: id, state: 'completed', keyState: 'dead', phase: 'ended' });
+  const lines = events.stdout.split('\n').map((line) => JSON.parse(line) as { seq: number; type: string });
+  expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, index) => index + 1));
+  expect([lines[0]?.type, lines.at(-1)?.type]).toEqual(['job.started', 'job.ended']);
+  expect(later.stdout).toBe(events.stdout.split('\n').slice(2).join('\n'));
+  expect(JSON.parse(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'dead' }));
+  expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +dead`, 'm'));
+});
+
+test('a job is described by flags', async () => {
+  const flags = [
+    '--tenant',
+    'flags',
+    '--agent',
+    'codex',
+    '--model',
+    'gpt-5.1-codex',
+    '--budget',
+    '0.5',
+    '--deadline',
+    '3m',
+    '--file',
+    'a.txt=x=1',
+  ];
+  const prompts = [withScript('First.', [{ run: 'cat a.txt' }, { say: 'Read.' }]), withScript('Second.', [{ say: 'Twice.' }])];
+  const { stdout, exitCode } = await cli(['run', ...flags, ...prompts.flatMap((prompt) => ['--prompt', prompt])]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain('x=1');
+  expect(stdout).toMatch(/^turns +2$/m);
+});
+
+test('a job that fails ends with exit code 3 and the code of its failure', async () => {
+  const { stdout, exitCode } = await cli(['run', '--spec', '-', '--json'], spec([{ fail: { status: 402 } }]));
+  expect({ exitCode, result: JSON.parse(stdout) as unknown }).toMatchObject({
+    exitCode: 3,
+    result: { outcome: 'failed', failure: { code: 'llm_payment_required' } },
+  });
+});
+
+test('a job that passes its deadline ends with exit code 5', async () => {
+  const { exitCode } = await cli(['run', '--spec', '-', '--json'], spec([{ hang: true }], { deadline: '6s' }));
+  expect(exitCode).toBe(5);
+});
+
+test('Ctrl-C leaves a job running and says how to follow and end it; whoever waits for a cancelled job gets exit code 4', async () => {
+  const id = newId();
+  const job = spec([{ hang: true }]);
+  const watched = cli(['run', '--spec', '-', '--id', id], job);
+  for await (const line of watched) if (String(line).includes('turn 1')) watched.kill('SIGINT');
+  const { exitCode, stderr } = await watched;
+  expect(exitCode).toBe(130);
+  expect(stderr).toContain(`valetkey events ${id}`);
+  expect(stderr).toContain(`valetkey cancel ${id}`);
+
+  const detached = await cli(['run', '--spec', '-', '--id', id, '--detach'], job);
+  expect({ exitCode: detached.exitCode, stdout: detached.stdout }).toEqual({ exitCode: 0, stdout: id });
+  const running = await cli(['status', id, '--json']);
+  expect(JSON.parse(running.stdout)).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live' });
+  expect((await cli(['list', '--running'])).stdout).toContain(id);
+
+  const waiting = cli(['run', '--spec', '-', '--id', id, '--json'], job);
+  const cancelled = await cli(['cancel', id, '--wait', '--json']);
+  expect(cancelled.exitCode).toBe(0);
+  expect(JSON.parse(cancelled.stdout)).toMatchObject({ jobId: id, outcome: 'cancelled' });
+  expect((await waiting).exitCode).toBe(4);
+});
+
+test('the same id with another spec is refused with exit code 2', async () => {
+  const id = newId();
+  await cli(['run', '--spec', '-', '--id', id, '--detach'], spec([{ say: 'one' }]));
+  const { stderr, exitCode } = await cli(['run', '--spec', '-', '--id', id, '--json'], spec([{ say: 'two' }]));
+  expect({ exitCode, error: JSON.parse(stderr) as unknown }).toMatchObject({ exitCode: 2, error: { error: { code: 'job_conflict' } } });
+});
+
+test.each(['status', 'events', 'cancel'])('%s of a job that is not there ends with exit code 6', async (command) => {
+  const { stdout, stderr, exitCode } = await cli([command, 'no-such-job', '--json']);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 6, stdout: '' });
+  expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'job_not_found' } });
+});
+
+test('an id that is none is refused with exit code 2', async () => {
+  const { stderr, exitCode } = await cli(['status', 'a b']);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain('id: must be 1 to 128');
+});
+
+test('a Postgres that does not answer ends a command with exit code 7, its password unsaid', async () => {
+  const env = { ...environment(), DATABASE_URL: 'postgres://valetkey:made-up-password@127.0.0.1:1/none' };
+  const { stdout, stderr, exitCode } = await valetkey(['list'], { env });
+  expect({ exitCode, stdout }).toEqual({ exitCode: 7, stdout: '' });
+  expect(stderr).toContain('Postgres does not answer');
+  expect(stderr).not.toContain('made-up-password');
+});

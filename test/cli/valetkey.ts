@@ -1,0 +1,21 @@
+import { join } from 'node:path';
+
+import { execa, type Options } from 'execa';
+
+import { root } from '../repository/root.ts';
+
+interface Run {
+  /** The whole environment but PATH. */
+  env?: Record<string, string>;
+  input?: string;
+  cancelSignal?: AbortSignal;
+}
+
+/** The command line as a process of its own, from the sources; never throws. */
+export function valetkey(args: string[], { env = {}, input = '', cancelSignal }: Run = {}) {
+  const options = { extendEnv: false, env: { PATH: process.env.PATH ?? '', ...env }, input, reject: false } satisfies Options;
+  return execa(process.execPath, [join(root, 'src/cli/index.ts'), ...args], {
+    ...options,
+    ...(cancelSignal === undefined ? {} : { cancelSignal }),
+  });
+}

@@ -1,0 +1,65 @@
+import { Client, Connection } from '@temporalio/client';
+import { expect, test } from 'vitest';
+
+import { withScript } from '../src/dev/scripted-model/script.ts';
+import { createClient } from '../src/index.ts';
+import { jobSpec, useStack } from './stack.ts';
+
+const stack = useStack();
+
+test('a job that is submitted twice under one id is one job', async () => {
+  const { client } = stack();
+  const spec = jobSpec({ workspace: { files: { a: '1', b: '2' } } });
+  const [first, second] = await Promise.all([client.submit(spec, { id: 'twice' }), client.submit(spec, { id: 'twice' })]);
+  expect([first.jobId, second.jobId]).toEqual(['twice', 'twice']);
+  expect([first.created, second.created].toSorted()).toEqual([false, true]);
+  await client.result('twice');
+  const reordered = jobSpec({ workspace: { files: { b: '2', a: '1' } } });
+  expect(await client.submit(reordered, { id: 'twice' })).toEqual({ jobId: 'twice', created: false });
+});
+
+test('another job under the same id is refused', async () => {
+  const { client } = stack();
+  await client.submit(jobSpec(), { id: 'taken' });
+  await expect(client.submit(jobSpec({ prompts: ['something else'] }), { id: 'taken' })).rejects.toMatchObject({ code: 'job_conflict' });
+  await client.cancel('taken');
+  await client.result('taken');
+});
+
+test('an unknown job is told as such by every question', async () => {
+  const { client } = stack();
+  const unknown = { code: 'job_not_found' };
+  await expect(client.status('nobody')).rejects.toMatchObject(unknown);
+  await expect(client.result('nobody')).rejects.toMatchObject(unknown);
+  await expect(client.cancel('nobody')).rejects.toMatchObject(unknown);
+  await expect(client.events('nobody').next()).rejects.toMatchObject(unknown);
+  expect(await client.artifact('nobody', 'patch')).toBeNull();
+});
+
+test('a job that was terminated in Temporal is told as terminated, and its events end', async () => {
+  const { client, temporal } = stack();
+  const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Hang.', [{ hang: true }])] }));
+  for await (const { type } of client.events(jobId)) if (type === 'key.used') break;
+  const connection = await Connection.connect({ address: temporal.address });
+  await new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId).terminate('for the test');
+  await connection.close();
+  await expect(client.result(jobId)).rejects.toMatchObject({ code: 'terminated' });
+  expect(await client.status(jobId)).toMatchObject({ state: 'terminated' });
+  for await (const { type } of client.events(jobId)) expect(type).not.toBe('job.ended');
+});
+
+test('a Temporal that is not there is told within seconds', async () => {
+  const { config } = stack();
+  await expect(createClient({ databaseUrl: String(config.databaseUrl), temporal: { address: '127.0.0.1:9' } })).rejects.toMatchObject({
+    code: 'temporal_unreachable',
+  });
+});
+
+test('a Postgres that is not there is told, without its URL', async () => {
+  const { temporal } = stack();
+  const client = await createClient({ databaseUrl: 'postgres://someone:pass-of-someone@127.0.0.1:9/none', temporal });
+  const error: unknown = await client.artifact('any', 'patch').catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: 'database_unreachable' });
+  expect(String(error)).not.toContain('pass-of-someone');
+  await client.close();
+});

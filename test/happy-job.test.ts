@@ -1,0 +1,83 @@
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+
+import type { JobEvent } from '../src/job/events.ts';
+import { withScript } from '../src/dev/scripted-model/script.ts';
+import { expectEnded } from './ended.ts';
+import { jobSpec, useStack } from './stack.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+const stack = useStack();
+
+describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
+  test('changes the workspace in two turns of one session, pays what the provider asked, and leaves a dead key', async () => {
+    const { client, model } = stack();
+    const before = model?.usd() ?? 0;
+    const { jobId, created } = await client.submit(
+      jobSpec({
+        agent,
+        workspace: { files: { 'README.md': 'one\n', 'src/two.txt': 'two\n' } },
+        prompts: [
+          withScript('Change the workspace.', [{ run: 'cat README.md && rm src/two.txt' }, { write: { path: 'new.txt', content: 'three\n' } }, { say: 'First done.' }]),
+          withScript('Go on.', [{ run: 'cat new.txt' }, { say: 'Second done.' }]),
+        ],
+      }),
+    );
+    expect(created).toBe(true);
+
+    const events: JobEvent[] = [];
+    for await (const event of client.events(jobId)) events.push(event);
+    const result = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+
+    expect(result.turns.map(({ stopReason, message }) => [stopReason, message])).toEqual([
+      ['end_turn', 'First done.'],
+      ['end_turn', 'Second done.'],
+    ]);
+    expect(result.usage.usd).toBeGreaterThan(0);
+    expect(result.usage.usd).toBe((model?.usd() ?? 0) - before);
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+    const types = events.map(({ type }) => type);
+    expect(types.at(-1)).toBe('job.ended');
+    for (const type of ['job.started', 'key.minted', 'sandbox.started', 'key.bound', 'key.used', 'key.disabled', 'key.dead', 'sandbox.stopped', 'usage']) {
+      expect(types.filter((other) => other === type), type).toHaveLength(1);
+    }
+    expect(types.filter((type) => type === 'turn.ended')).toHaveLength(2);
+    const [key] = result.keys;
+    const life = [key?.mintedAt, key?.boundAt, key?.firstUsedAt, key?.disabledAt, key?.observedDeadAt].map(String);
+    expect(life).toEqual(life.toSorted());
+
+    const patch = await client.artifact(jobId, 'patch');
+    const folder = await temporaryFolder();
+    await execa('git', ['init', '-q', folder]);
+    await execa('sh', ['-c', 'mkdir src && echo one > README.md && echo two > src/two.txt'], { cwd: folder });
+    await execa('git', ['apply', '-'], { cwd: folder, input: patch ?? '' });
+    expect((await execa('sh', ['-c', 'cat new.txt; ls src'], { cwd: folder, reject: false })).stdout).toBe('three');
+  });
+});
+
+test('the status of a running job tells phase, turn, key and deadline, and that of an ended one what it cost', async () => {
+  const { client } = stack();
+  const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Take your time.', [{ slow: { chunks: 40, everyMs: 50, text: 'one two three four' } }])] }));
+  for await (const { type } of client.events(jobId)) if (type === 'key.used') break;
+  const running = await client.status(jobId);
+  expect(running).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live', tenant: 'acme', agent: 'codex' });
+  expect(Date.parse(String(running.deadline))).toBeGreaterThan(Date.now());
+  expect(await client.list({ tenant: 'acme', running: true })).toContainEqual(expect.objectContaining({ jobId, state: 'running' }));
+
+  await client.result(jobId);
+  const ended = await client.status(jobId);
+  expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'dead' });
+  expect(ended.spentUsd).toBeGreaterThan(0);
+  expect(await client.list({ tenant: 'acme' })).toContainEqual(expect.objectContaining({ jobId, state: 'completed', keyState: 'dead', spentUsd: ended.spentUsd }));
+});
+
+test('events can be read from any place, without waiting for more', async () => {
+  const { client } = stack();
+  const { jobId } = await client.submit(jobSpec());
+  await client.result(jobId);
+  const all: JobEvent[] = [];
+  for await (const event of client.events(jobId, { follow: false })) all.push(event);
+  const late: JobEvent[] = [];
+  for await (const event of client.events(jobId, { after: 3, follow: false })) late.push(event);
+  expect(late).toEqual(all.slice(3));
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+
+import { ValetkeyError } from '../../src/job/errors.ts';
+import { jobSpecJsonSchema, parseJobSpec } from '../../src/job/spec.ts';
+
+const NOW = Date.parse('2030-01-01T00:00:00Z');
+const right = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['work'], budgetUsd: 1 };
+
+function issuesOf(change: object): { path: string; message: string }[] {
+  try {
+    parseJobSpec({ ...right, ...change }, NOW);
+    return [];
+  } catch (error) {
+    if (!ValetkeyError.is(error)) throw error;
+    expect(error.code).toBe('invalid_spec');
+    return [...error.issues];
+  }
+}
+
+test('a job with the least fields gets the defaults', () => {
+  expect(parseJobSpec(right, NOW)).toEqual({
+    ...right,
+    credential: { strategy: 'gateway', gateway: 'builtin' },
+    sandbox: { provider: 'local', isolation: 'bubblewrap' },
+    workspace: {},
+    deadline: '1h',
+  });
+});
+
+describe('a wrong field is named by its path, with what is allowed', () => {
+  test.each<[string, object, string, RegExp]>([
+    ['an unknown agent', { agent: 'copilot' }, 'agent', /claude.*codex/],
+    ['an unknown field', { budget: 3 }, 'budget', /unknown field/],
+    ['an unknown field inside another', { sandbox: { image: 'x' } }, 'sandbox.image', /unknown field/],
+    ['a budget of -1', { budgetUsd: -1 }, 'budgetUsd', /more than 0/],
+    ['a budget of 0', { budgetUsd: 0 }, 'budgetUsd', /more than 0/],
+    ['a budget that is no number', { budgetUsd: '1' }, 'budgetUsd', /number/],
+    ['no prompt', { prompts: [] }, 'prompts', /1/],
+    ['an empty prompt', { prompts: [' '] }, 'prompts.0', /empty/],
+    ['a prompt of 5 MB', { prompts: ['work', 'x'.repeat(5e6)] }, 'prompts.1', /262144 bytes/],
+    ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
+    ['a deadline in the past', { deadline: '2029-12-31T23:59:59Z' }, 'deadline', /future/],
+    ['a deadline of now', { deadline: '2030-01-01T00:00:00Z' }, 'deadline', /future/],
+    ['a deadline in a month', { deadline: '30d' }, 'deadline', /7 days/],
+    ['a deadline that is no time', { deadline: 'tomorrow' }, 'deadline', /ISO 8601 instant or a duration/],
+    ['a tenant with a slash', { tenant: 'a/b' }, 'tenant', /1 to 64/],
+    ['files and git at once', { workspace: { files: {}, git: 'https://example.com/a.git' } }, 'workspace', /at most one/],
+    ['a ref without a repository', { workspace: { ref: 'main' } }, 'workspace.ref', /needs git or path/],
+    ['a ref with files', { workspace: { files: {}, ref: 'main' } }, 'workspace.ref', /does not go with files/],
+    ['a ref that is an option', { workspace: { path: '/x', ref: '--upload-pack=x' } }, 'workspace.ref', /branch/],
+    ['a file above the workspace', { workspace: { files: { '../x': '' } } }, 'workspace.files.../x', /inside the workspace/],
+    ['a file in .git', { workspace: { files: { '.git/hooks/x': '' } } }, 'workspace.files..git/hooks/x', /\.git/],
+    ['a git URL of a file', { workspace: { git: 'file:///etc' } }, 'workspace.git', /https/],
+    ['a git URL with a password', { workspace: { git: 'https://a:b@example.com/x' } }, 'workspace.git', /password/],
+    ['a relative path', { workspace: { path: 'x' } }, 'workspace.path', /absolute/],
+    ['another isolation', { sandbox: { isolation: 'docker' } }, 'sandbox.isolation', /bubblewrap.*none/],
+  ])('%s', (_what, change, path, message) => {
+    const issues = issuesOf(change);
+    expect(issues[0]?.path).toBe(path);
+    expect(issues[0]?.message).toMatch(message);
+  });
+});
+
+test('the JSON Schema names every field, and what may be left out', () => {
+  const schema = jobSpecJsonSchema();
+  expect(schema).toMatchObject({
+    type: 'object',
+    additionalProperties: false,
+    required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
+    properties: { agent: { enum: ['claude', 'codex'] }, deadline: { default: '1h' } },
+  });
+});

@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, request, type ClientRequest, type IncomingMessage, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { startProxy, type Proxy } from '../../src/proxy/server.ts';
+import type { KeyRef } from '../../src/job/ref.ts';
+import type { Usage } from '../../src/job/result.ts';
+import { hashSecret, Secret } from '../../src/secrets/secret.ts';
+import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
+import { activateKey, disableKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
+import { countOpenRequests } from '../../src/store/requests.ts';
+import { newDatabase } from '../database.ts';
+
+export const CREDENTIAL = 'upstream-credential-for-tests';
+export const CLAUDE = 'claude-sonnet-4-5';
+export const GPT = 'gpt-5.1';
+
+export interface TestKey {
+  ref: KeyRef;
+  secret: string;
+}
+
+/** A proxy on a database of its own. */
+export interface Rig {
+  database: Database;
+  proxy: Proxy;
+  mint(change?: { budgetUsd?: number; models?: string[]; expiresInMs?: number }): Promise<TestKey>;
+  disable(key: TestKey): Promise<void>;
+  usage(key: TestKey): Promise<Usage>;
+  /** The key's requests, the oldest first, once all of them have ended. */
+  ended(key: TestKey): Promise<{ protocol: string; status: number | null; code: string | null; usd: number }[]>;
+  close(): Promise<void>;
+}
+
+export async function startRig(
+  upstream: string,
+  { idleTimeoutMs = 20_000, databaseUrl, credential = CREDENTIAL }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null } = {},
+): Promise<Rig> {
+  const database = openDatabase(databaseUrl ?? (await newDatabase()));
+  await migrate(database);
+  const dir = await mkdtemp(join(tmpdir(), 'vk-proxy-'));
+  const target = { baseUrl: upstream, credential: credential === null ? undefined : new Secret(credential) };
+  const gateway = { host: '127.0.0.1', port: 0, socketDir: dir, idleTimeoutMs, anthropic: target, openai: target };
+  const proxy = await startProxy({ database, gateway });
+  const identity = ({ ref }: TestKey) => ({ ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin' });
+  return {
+    database,
+    proxy,
+    mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000 } = {}) => {
+      const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
+      await recordIntent(database.db, { ...identity(key), models, budgetUsd, expiresAt: new Date(Date.now() + expiresInMs) });
+      await activateKey(database.db, key.ref, hashSecret(new Secret(key.secret)));
+      return key;
+    },
+    disable: (key) => disableKey(database.db, identity(key)),
+    usage: ({ ref }) => keyUsage(database.db, ref),
+    ended: async ({ ref }) => {
+      await until(async () => (await countOpenRequests(database, ref)) === 0);
+      const rows = await database.db.selectFrom('requests').selectAll().where('ref', '=', ref).orderBy('id').execute();
+      return rows.map(({ protocol, status, code, usd }) => ({ protocol, status, code, usd: Number(usd) }));
+    },
+    close: async () => {
+      await proxy.close();
+      await database.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A provider that a test makes misbehave. */
+export interface Upstream {
+  url: string;
+  /** Resolves with the next request that arrives. */
+  next(): Promise<IncomingMessage>;
+  close(): Promise<void>;
+}
+
+export async function startUpstream(listener: RequestListener): Promise<Upstream> {
+  const server = createServer(listener);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('not on a port');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    next: async () => {
+      const [req] = await once(server, 'request');
+      return req;
+    },
+    close: async () => {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+}
+
+/** One whole exchange. Rejects where the connection breaks. */
+export async function send(rig: Rig, key: string | null, path: string, body?: object | string, headers: Record<string, string> = {}): Promise<Answer> {
+  const answer = await fetch(`${rig.proxy.url}${path}`, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  return { status: answer.status, headers: answer.headers, text: await answer.text() };
+}
+
+/** Begins an exchange over node:http, to look at it while it runs. */
+export function begin(rig: Rig, { secret }: TestKey, path: string, body: object): ClientRequest {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${secret}` };
+  const req = request(`${rig.proxy.url}${path}`, { method: 'POST', headers, agent: false });
+  req.on('error', () => {});
+  req.end(JSON.stringify(body));
+  return req;
+}
+
+/** The answer's head, once it is there. */
+export async function head(req: ClientRequest): Promise<IncomingMessage> {
+  const [res] = await once(req, 'response');
+  res.on('error', () => {});
+  return res;
+}
+
+/** What a generating route takes, by its path. */
+export function generating(content: string, more: object = {}): Record<string, object> {
+  const messages = [{ role: 'user', content }];
+  return {
+    '/v1/messages': { model: CLAUDE, max_tokens: 100, messages, ...more },
+    '/v1/responses': { model: GPT, input: content, ...more },
+    '/v1/chat/completions': { model: GPT, messages, ...more },
+  };
+}
+
+/** Asks again until it is so; the test's own time-out is the limit. */
+export async function until(ask: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await ask())) await new Promise((resolve) => setTimeout(resolve, 10));
+}

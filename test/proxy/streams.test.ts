@@ -1,0 +1,233 @@
+import { once } from 'node:events';
+import type { RequestListener, ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
+
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { begin, CLAUDE, generating, GPT, head, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
+
+const closing: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+async function rigOn(listener: RequestListener, options: { idleTimeoutMs?: number } = {}): Promise<Rig & { upstream: Upstream }> {
+  const upstream = await startUpstream(listener);
+  closing.push(upstream.close);
+  const rig = await startRig(upstream.url, options);
+  closing.push(rig.close);
+  return { ...rig, upstream };
+}
+
+const usage = { input_tokens: 1_000, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 1 };
+const started = { type: 'message_start', message: { model: CLAUDE, usage } };
+const delta = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'x'.repeat(400) } };
+const event = (data: { type: string }): string => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+
+function startStream(res: ServerResponse): void {
+  res.writeHead(200, { 'content-type': 'text/event-stream' });
+  res.write(event(started) + event(delta));
+}
+
+const body = { ...generating('hello')['/v1/messages'], stream: true };
+/** What was begun: the input as stated, 100 tokens of output as seen, at 3 and 15 USD a million. */
+const BEGUN_USD = (1_000 * 3 + 100 * 15) / 1e6;
+
+describe('a caller who hangs up', () => {
+  it('before the headers stops the provider and pays for its input', async () => {
+    const rig = await rigOn(() => {});
+    const key = await rig.mint();
+    const arrived = rig.upstream.next();
+    const req = begin(rig, key, '/v1/messages', body);
+    const { socket } = await arrived;
+    req.destroy();
+    await once(socket, 'close');
+    expect(await rig.ended(key)).toMatchObject([{ status: 499, code: 'cancelled', usd: expect.closeTo((29 * 3) / 1e6, 5) }]);
+  });
+
+  it('in mid-stream stops the provider and pays for what it saw', async () => {
+    const rig = await rigOn((_req, res) => startStream(res));
+    const key = await rig.mint();
+    const arrived = rig.upstream.next();
+    const req = begin(rig, key, '/v1/messages', body);
+    const res = await head(req);
+    await once(res, 'data');
+    req.destroy();
+    await once((await arrived).socket, 'close');
+    expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'cancelled', usd: BEGUN_USD }]);
+  });
+
+  it('does not end the process, whatever the moment', async () => {
+    const rig = await rigOn((_req, res) => {
+      startStream(res);
+      setTimeout(() => res.end(event({ type: 'message_stop' })), 5);
+    });
+    const key = await rig.mint({ budgetUsd: 1_000 });
+    for (let delayMs = 0; delayMs < 20; delayMs += 1) {
+      const req = begin(rig, key, '/v1/messages', body);
+      setTimeout(() => req.destroy(), delayMs);
+      await once(req, 'close');
+    }
+    expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(200);
+    await rig.ended(key);
+  });
+});
+
+it('a provider that dies in mid-stream breaks the answer, and what was seen is charged', async () => {
+  const rig = await rigOn((_req, res) => {
+    startStream(res);
+    setTimeout(() => res.destroy(), 10);
+  });
+  const key = await rig.mint();
+  await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow();
+  expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'llm_failed', usd: BEGUN_USD }]);
+});
+
+it.each([
+  ['/v1/messages', 'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n', 'llm_failed'],
+  ['/v1/messages', 'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"busy"}}\n\n', 'llm_rate_limited'],
+  ['/v1/responses', 'data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded"}}}\n\n', 'llm_rate_limited'],
+  ['/v1/responses', 'data: {"type":"error","code":"server_error"}\n\n', 'llm_failed'],
+  ['/v1/chat/completions', 'data: {"error":{"code":"insufficient_quota"}}\n\ndata: [DONE]\n\n', 'llm_payment_required'],
+  ['/v1/messages', 'data: {"type":"ping"}\n\n', 'llm_failed'],
+  ['/v1/messages', 'data: {malformed\n\n: \n\n\uFFFF', 'llm_failed'],
+])('an answer of %s that begins well and says %s is passed on whole and is a failure', async (path, stream, code) => {
+  const rig = await rigOn((_req, res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream));
+  const key = await rig.mint();
+  expect(await send(rig, key.secret, path, { ...generating('hello')[path], stream: true })).toMatchObject({ status: 200, text: stream });
+  expect(await rig.ended(key)).toMatchObject([{ status: 200, code }]);
+});
+
+describe('a provider that is silent', () => {
+  it('before the headers is given up with 504', async () => {
+    const rig = await rigOn(() => {}, { idleTimeoutMs: 100 });
+    const key = await rig.mint();
+    const arrived = rig.upstream.next();
+    const answer = await send(rig, key.secret, '/v1/messages', body);
+    expect(answer).toMatchObject({ status: 504, text: expect.stringContaining('timeout_error') });
+    await once((await arrived).socket, 'close').catch(() => {});
+    expect(await rig.ended(key)).toMatchObject([{ status: 504, code: 'llm_timeout' }]);
+  });
+
+  it('in mid-stream is given up, and the answer breaks', async () => {
+    const rig = await rigOn((_req, res) => startStream(res), { idleTimeoutMs: 100 });
+    const key = await rig.mint();
+    await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow();
+    expect(await rig.ended(key)).toMatchObject([{ status: 200, code: 'llm_timeout', usd: BEGUN_USD }]);
+  });
+
+  it('is not given up while bytes keep coming', async () => {
+    const rig = await rigOn(
+      (_req, res) => {
+        startStream(res);
+        const timer = setInterval(() => res.write(': still here\n\n'), 50);
+        setTimeout(() => {
+          clearInterval(timer);
+          res.end(event({ type: 'message_stop' }));
+        }, 600);
+      },
+      { idleTimeoutMs: 400 },
+    );
+    const key = await rig.mint();
+    expect((await send(rig, key.secret, '/v1/messages', body)).text).toContain('message_stop');
+  });
+});
+
+it('a key that is disabled during its stream is cut off at once', async () => {
+  const rig = await rigOn((_req, res) => startStream(res));
+  const key = await rig.mint();
+  const arrived = rig.upstream.next();
+  const res = await head(begin(rig, key, '/v1/messages', body));
+  await once(res, 'data');
+  await rig.disable(key);
+  await expect(text(res)).rejects.toThrow();
+  await once((await arrived).socket, 'close').catch(() => {});
+  expect(await rig.ended(key)).toMatchObject([{ status: 200, code: 'key_refused', usd: BEGUN_USD }]);
+  expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(401);
+});
+
+it('closing ends what is open and puts it on record', async () => {
+  const rig = await rigOn((_req, res) => startStream(res));
+  const key = await rig.mint();
+  const res = await head(begin(rig, key, '/v1/messages', body));
+  await once(res, 'data');
+  await Promise.all([rig.proxy.close(), expect(text(res)).rejects.toThrow()]);
+  expect(await rig.ended(key)).toMatchObject([{ code: 'gateway_unreachable', usd: BEGUN_USD }]);
+});
+
+describe('bytes', () => {
+  const odd = `{"model" : "${GPT}",\n "big": 12345678901234567890, "e": 1e2, "text":"\\u00e9 é 🙂",`;
+
+  it.each([
+    ['/v1/responses', `${odd} "stream":true}`, `${odd} "stream":true}`],
+    ['/v1/chat/completions', `${odd} "stream":false}`, `${odd} "stream":false}`],
+    [
+      '/v1/chat/completions',
+      `${odd} "stream":true,"stream_options":{"include_usage":true}}`,
+      `${odd} "stream":true,"stream_options":{"include_usage":true}}`,
+    ],
+    ['/v1/chat/completions', `${odd} "stream":true}`, `{"stream_options":{"include_usage":true},${odd.slice(1)} "stream":true}`],
+  ])('of a request to %s reach the provider unchanged, but for the usage of a chat stream: %s', async (path, sent, expected) => {
+    let got = '';
+    let headers = {};
+    const rig = await rigOn(async (req, res) => {
+      headers = req.headers;
+      got = await text(req);
+      res.end('{}');
+    });
+    const { secret } = await rig.mint();
+    await send(rig, secret, path, sent, { 'x-of-the-caller': 'kept', cookie: 'dropped' });
+    expect(got).toBe(expected);
+    expect(headers).toMatchObject({ authorization: 'Bearer upstream-credential-for-tests', 'x-of-the-caller': 'kept', 'accept-encoding': 'identity' });
+    expect(headers).not.toHaveProperty('cookie');
+    expect(JSON.stringify(headers)).not.toContain(secret);
+  });
+
+  it('of an answer reach the caller unchanged and as they come', async () => {
+    let answer: ServerResponse | undefined;
+    const rig = await rigOn((_req, res) => {
+      answer = res.writeHead(200, { 'content-type': 'text/event-stream', 'request-id': 'req_1' });
+      res.flushHeaders();
+    });
+    const key = await rig.mint();
+    const res = await head(begin(rig, key, '/v1/messages', body));
+    expect(res.headers['request-id']).toBe('req_1');
+    const parts = [Buffer.from(event(started).slice(0, 30)), Buffer.from([0xc3]), Buffer.from([0xa9, 0x0d, 0x0a]), Buffer.from(event(delta))];
+    for (const part of parts) {
+      answer?.write(part);
+      const [chunk] = await once(res, 'data');
+      expect(chunk).toEqual(part);
+      res.pause();
+    }
+    answer?.end();
+    res.resume();
+    await once(res, 'end');
+  });
+
+  it('of a slow caller are not piled up', async () => {
+    let written = 0;
+    const rig = await rigOn((_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      const chunk = Buffer.alloc(64 * 1024, ': \n');
+      const fill = (): void => {
+        while (written < 64 * 1024 * 1024 && res.write(chunk)) written += chunk.length;
+      };
+      res.on('drain', fill);
+      fill();
+    });
+    const key = await rig.mint();
+    const req = begin(rig, key, '/v1/messages', body);
+    await head(req);
+    let before = -1;
+    await until(async () => {
+      if (before === written) return true;
+      before = written;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return false;
+    });
+    expect(written).toBeLessThan(32 * 1024 * 1024);
+    req.destroy();
+    await rig.ended(key);
+  });
+});

@@ -1,0 +1,98 @@
+/** Between the server and an agent nothing is lost, and nothing that was posted twice arrives twice. */
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+
+const shim = join(import.meta.dirname, '../../src/session/shim/shim.ts');
+const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false });
+
+const request = (id: string, method: string): string => JSON.stringify({ jsonrpc: '2.0', id, method, params: {} });
+const receipt = (id: string): string => JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/received', params: { id } });
+
+test('a request and an answer of ours reach the agent once, a notification each time, a ping never', async () => {
+  const note = JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' });
+  const answer = JSON.stringify({ jsonrpc: '2.0', id: 7, result: {} });
+  const ping = JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/ping' });
+  const lines = [
+    request('a', 'session/new'),
+    note,
+    ping,
+    request('a', 'session/new'),
+    answer,
+    note,
+    answer,
+    request('b', 'session/new'),
+    'no JSON',
+  ];
+  const child = runShim('cat');
+  child.stdin.end(`${lines.join('\n')}\n`);
+  const { stdout, exitCode } = await child;
+  expect(stdout.split('\n')).toEqual([request('a', 'session/new'), note, answer, note, request('b', 'session/new'), 'no JSON']);
+  expect(exitCode).toBe(0);
+});
+
+test('each post of a prompt is acknowledged before the agent says anything, and the prompt arrives once', async () => {
+  const child = runShim('cat');
+  const prompt = request('turn-1', 'session/prompt');
+  child.stdin.end(`${prompt}\n${prompt}\n`);
+  const { stdout } = await child;
+  expect(stdout.split('\n').toSorted()).toEqual([receipt('turn-1'), receipt('turn-1'), prompt].toSorted());
+  expect(stdout.split('\n')[0]).toBe(receipt('turn-1'));
+});
+
+test('a request that was answered is answered again without the agent', async () => {
+  const agent = `require('readline').createInterface({ input: process.stdin }).on('line', (line) => console.log(JSON.stringify({ id: JSON.parse(line).id, result: { times: ++times } }))); let times = 0;`;
+  const child = runShim(process.execPath, '-e', agent);
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  for (let time = 0; time < 3; time += 1) {
+    child.stdin.write(`${request('a', 'session/new')}\n`);
+    expect((await answers.next()).value).toBe('{"id":"a","result":{"times":1}}');
+  }
+  child.stdin.end();
+  expect((await child).exitCode).toBe(0);
+});
+
+test('chunks of different kinds, sessions and messages are not joined, and everything keeps its order', async () => {
+  const chunk = (text: string, kind = 'agent_message_chunk', sessionId = 's', more: object = {}): string =>
+    JSON.stringify({
+      jsonrpc: '2.0',
+      method: 'session/update',
+      params: { sessionId, update: { sessionUpdate: kind, content: { type: 'text', text }, ...more } },
+    });
+  const lines = [
+    chunk('1'),
+    chunk('2'),
+    chunk('3'),
+    chunk('4', 'agent_thought_chunk'),
+    chunk('5', 'agent_thought_chunk'),
+    chunk('6', 'agent_message_chunk', 'other'),
+    chunk('7', 'agent_message_chunk', 's', { messageId: 'm' }),
+    JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { update: { sessionUpdate: 'plan' } } }),
+    chunk('8'),
+  ];
+  const child = runShim('printf', '%s', `${lines.join('\n')}\n`);
+  const { stdout } = await child;
+  const texts = stdout.split('\n').map((line) => JSON.parse(line).params.update.content?.text ?? 'plan');
+  expect(texts.join('')).toBe('1234567plan8');
+  expect(texts).toContain('23');
+  expect(texts).toContain('45');
+  expect(texts.filter((text) => text.length === 1 && '67'.includes(text))).toEqual(['6', '7']);
+});
+
+test.each([
+  ['an exit code', ['sh', '-c', 'exit 7'], 7],
+  ['a signal', ['sh', '-c', 'kill -9 $$'], 137],
+  ['a command that is not there', ['valetkey-no-such-command'], 127],
+])('%s of the agent is the shim’s', async (_what, command, exitCode) => {
+  expect((await runShim(...command)).exitCode).toBe(exitCode);
+});
+
+test('a signal to the shim reaches the agent', async () => {
+  const child = runShim('sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.02; done');
+  await once(child.stdout, 'data');
+  child.kill('SIGTERM');
+  expect((await child).exitCode).toBe(5);
+});

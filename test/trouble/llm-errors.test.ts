@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest';
+
+import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
+import { expectEnded } from '../ended.ts';
+import { jobSpec, useStack } from '../stack.ts';
+
+/** The provider is given up after 3 s of silence here; the default is minutes, since models think. */
+const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3' } });
+
+const FAILURES: [string, Step, string][] = [
+  ['answers 401', { fail: { status: 401 } }, 'llm_unauthorized'],
+  ['answers 402', { fail: { status: 402 } }, 'llm_payment_required'],
+  ['answers 403', { fail: { status: 403 } }, 'llm_forbidden'],
+  ['answers 429', { fail: { status: 429 } }, 'llm_rate_limited'],
+  ['answers 500', { fail: { status: 500 } }, 'llm_failed'],
+  ['hangs', { hang: true }, 'llm_timeout'],
+  ['dies in mid-answer', { die: true }, 'llm_failed'],
+];
+
+describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
+  test.each(FAILURES)('whose provider %s fails within 15 s by a code of its own', async (_what, step, code) => {
+    const { client } = stack();
+    const { jobId } = await client.submit(jobSpec({ agent, prompts: [withScript('Do something.', [step])] }));
+    let askedMs = Number.NaN;
+    let toldMs = Number.NaN;
+    for await (const { type, at } of client.events(jobId)) {
+      if (type === 'key.used') askedMs = Date.parse(at);
+      if (type === 'turn.ended') toldMs = Date.parse(at);
+    }
+    await expectEnded(stack(), jobId, { outcome: 'failed', code });
+    expect(toldMs - askedMs).toBeLessThan(15_000);
+  });
+
+  test('whose budget runs out in mid-turn ends by that, and has spent at most one request more', async () => {
+    const { client, model } = stack();
+    const script: Step[] = Array.from({ length: 30 }, () => ({ run: 'true' }));
+    const before = model?.served.length ?? 0;
+    const { jobId } = await client.submit(jobSpec({ agent, budgetUsd: 0.05, prompts: [withScript('Work.', script)] }));
+    const { usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
+    const dearest = Math.max(...(model?.served.slice(before).map(({ usd }) => usd ?? 0) ?? []));
+    expect(usage.usd).toBeGreaterThanOrEqual(0.05);
+    expect(usage.usd).toBeLessThan(0.05 + dearest);
+  });
+});
