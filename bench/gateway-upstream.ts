@@ -2,7 +2,14 @@ import { createServer } from 'node:http';
 
 /** A provider that answers at once: a short message, or the same as a stream of twenty events. A process of its own, as in life. */
 const usage = { input_tokens: 8_000, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 20 };
-const message = { id: 'msg_bench', type: 'message', role: 'assistant', model: 'claude-sonnet-4-5', content: [{ type: 'text', text: 'word '.repeat(16) }], usage };
+const message = {
+  id: 'msg_bench',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-sonnet-4-5',
+  content: [{ type: 'text', text: 'word '.repeat(16) }],
+  usage,
+};
 const events = [
   { type: 'message_start', message: { ...message, content: [] } },
   { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },

@@ -20,6 +20,7 @@ import { readEvents } from './store/events.ts';
 import { keyLives, keyUsage } from './store/keys.ts';
 import { readResult, readSettlements } from './store/settlements.ts';
 
+const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;
 
 export interface ClientOptions {
@@ -213,7 +214,8 @@ export class ValetkeyClient {
 /** Connects to Temporal and opens the store. Throws `temporal_unreachable`, `invalid_config`. */
 export async function createClient({ databaseUrl, taskQueue = 'valetkey', temporal }: ClientOptions): Promise<ValetkeyClient> {
   const { connectionOptions, namespace } = loadClientConnectConfig();
-  const connection = await asTemporalError(Connection.connect(temporal === undefined ? connectionOptions : { address: temporal.address }));
+  const options = temporal === undefined ? connectionOptions : { address: temporal.address };
+  const connection = await asTemporalError(Connection.connect({ ...options, connectTimeout: CONNECT_TIMEOUT_MS }));
   const client = new Client({ connection, namespace: temporal?.namespace ?? namespace ?? 'default' });
   return new ValetkeyClient(client, openDatabase(databaseUrl), taskQueue);
 }

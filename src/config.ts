@@ -1,4 +1,4 @@
-import { tmpdir, hostname } from 'node:os';
+import { homedir, hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -35,6 +35,7 @@ export const environmentSchema = z.object({
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI; gateway only.'),
   VALETKEY_HEARTBEAT_INTERVAL: secondsSchema.default(2000).describe('Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.'),
+  XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });
 
@@ -67,6 +68,7 @@ export interface Config {
   };
   heartbeatMs: number;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
+  cacheDir: string;
   /** PATH, to look for programs. */
   path: string;
 }
@@ -97,6 +99,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     },
     heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
     logLevel: env.VALETKEY_LOG_LEVEL,
+    cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
     path: environment.PATH ?? '',
   };
 }

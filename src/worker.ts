@@ -87,7 +87,7 @@ function createAdapters(config: Config, database: Database): Adapters {
   const { socketDir, socketPath } = config.gateway;
   const rootKey = required(config.rootKey, 'VALETKEY_ROOT_KEY');
   return {
-    gateways: createGateways({ builtin: { database, secretOf: (ref) => deriveSecret(rootKey, ref), socketPath } }),
+    gateways: createGateways({ builtin: { db: database.db, secretOf: (ref) => deriveSecret(rootKey, ref), socketPath } }),
     sandboxes: createSandboxes({ local: { stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
     agents,
     session: createSession({ path }),

@@ -45,8 +45,6 @@ web_search = "disabled"
 [features]
 plugins = false
 apps = false
-unbounded_connection_retries = false
-enable_request_compression = false
 
 [analytics]
 enabled = false

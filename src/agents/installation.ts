@@ -23,7 +23,11 @@ export async function findAgentPackages(agent: Agent, { agentsDir, path }: Agent
     (await findPackage(adapterPackage)) ??
     (await findPackageOfExecutable(adapterPackage, executable, path));
   if (adapter !== undefined) return await withDependencies(adapter);
-  const places = [...(agentsDir === undefined ? [] : [`${agentsDir}/node_modules`]), 'Valetkey’s own installation', `${executable} on PATH`];
+  const places = [
+    ...(agentsDir === undefined ? [] : [`${agentsDir}/node_modules`]),
+    'Valetkey’s own installation',
+    `${executable} on PATH`,
+  ];
   throw new ValetkeyError(
     'agent_not_installed',
     `The adapter of ${agent.name} is not installed: npm install ${adapterPackage}@${adapterVersion}. Looked in: ${places.join(', ')}.`,

@@ -7,7 +7,7 @@ import pg from 'pg';
 
 import { ValetkeyError } from '../job/errors.ts';
 import { findPostgres, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
-import { freePort, poll, startServer, type ServerProcess } from './process.ts';
+import { onFreePort, poll, startServer, type ServerProcess } from './process.ts';
 
 export interface DevPostgres {
   /** Of the database `postgres`, with a superuser. The same before and after a halt. */
@@ -23,7 +23,6 @@ export interface DevPostgres {
 }
 
 const START_MS = 60_000;
-const PORTS_TO_TRY = 5;
 
 /**
  * Starts a Postgres of our own on a free port of loopback, with a new data directory and a new password. It ends with this
@@ -73,7 +72,10 @@ async function initialise(folder: string, { initdb, postgres }: PostgresBinaries
 }
 
 async function run(cluster: Cluster): Promise<DevPostgres> {
-  let { server, port } = await serveOnFreePort(cluster);
+  const started = await onFreePort((candidate) => serve(cluster, candidate));
+  if (started === undefined) throw doesNotStart();
+  const { port } = started;
+  let { server } = started;
   const url = urlOf(cluster, port);
   return {
     url,
@@ -97,16 +99,6 @@ async function run(cluster: Cluster): Promise<DevPostgres> {
       await rm(cluster.folder, { recursive: true, force: true });
     },
   };
-}
-
-/** Another process can take a port between our look and Postgres' own: then another one is tried. */
-async function serveOnFreePort(cluster: Cluster): Promise<{ server: ServerProcess; port: number }> {
-  for (let tries = 0; tries < PORTS_TO_TRY; tries++) {
-    const port = await freePort();
-    const server = await serve(cluster, port);
-    if (server !== undefined) return { server, port };
-  }
-  throw doesNotStart();
 }
 
 /** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */

@@ -1,5 +1,3 @@
-import { closeSync, openSync } from 'node:fs';
-
 import { execa } from 'execa';
 import getPort from 'get-port';
 
@@ -31,7 +29,7 @@ export interface ServerCommand {
  * that Ctrl-C on a terminal reaches this process alone, which then ends things in their order.
  */
 export async function startServer({ command, args, env = {}, log, user }: ServerCommand): Promise<ServerProcess> {
-  const output = log === undefined ? ('ignore' as const) : openSync(log, 'a');
+  const output = log === undefined ? 'ignore' : { file: log, append: true };
   const wrapper = await wrapperFor(user);
   const [file = command, ...rest] = [...wrapper, command, ...args];
   const child = execa(file, rest, {
@@ -42,12 +40,12 @@ export async function startServer({ command, args, env = {}, log, user }: Server
     stdin: 'ignore',
     stdout: output,
     stderr: output,
+    buffer: false,
     reject: false,
     killSignal: 'SIGINT',
     forceKillAfterDelay: 10_000,
     ...(user !== undefined && wrapper.length === 0 && { uid: user, gid: user }),
   });
-  if (typeof output === 'number') closeSync(output);
   const kill = (): void => void child.kill();
   process.once('exit', kill);
   let running = true;
@@ -69,13 +67,28 @@ export async function startServer({ command, args, env = {}, log, user }: Server
   };
 }
 
+const PORTS_TO_TRY = 5;
+
+/**
+ * Starts a server on a free port of loopback. `serve` resolves to undefined where the server does not come up, since another
+ * process can take the port between our look and the server's own: then another port is tried, a few times.
+ */
+export async function onFreePort<T>(serve: (port: number) => Promise<T | undefined>): Promise<{ server: T; port: number } | undefined> {
+  for (let tries = 0; tries < PORTS_TO_TRY; tries++) {
+    const port = await freePort();
+    const server = await serve(port);
+    if (server !== undefined) return { server, port };
+  }
+  return undefined;
+}
+
 /** A free port of loopback. Below 32768, since Linux hands out the ports above to clients, which could take it in the meantime. */
 export function freePort(): Promise<number> {
   const candidates = Array.from({ length: 50 }, () => 12_000 + Math.floor(Math.random() * 20_000));
   return getPort({ port: candidates, host: '127.0.0.1' });
 }
 
-/** Calls `attempt` until it returns a value, or gives undefined when `giveUp` says so. */
+/** Calls `attempt` until it gives a value or `giveUp` says so, which gives undefined. */
 export async function poll<T>(attempt: () => Promise<T | undefined>, giveUp: () => boolean): Promise<T | undefined> {
   while (!giveUp()) {
     const value = await attempt();

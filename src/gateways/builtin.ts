@@ -4,7 +4,7 @@ import { ValetkeyError } from '../job/errors.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
 import { hashSecret, type Secret } from '../secrets/secret.ts';
-import type { Database } from '../store/database.ts';
+import type { Db } from '../store/database.ts';
 import { activateKey, disableKey, keyState, keyUsage, recordIntent } from '../store/keys.ts';
 import { countOpenRequests } from '../store/requests.ts';
 import type { Gateway, KeyIdentity, MintRequest } from './gateway.ts';
@@ -12,7 +12,7 @@ import type { Gateway, KeyIdentity, MintRequest } from './gateway.ts';
 const PROBE_TIMEOUT_MS = 5_000;
 
 export interface BuiltinGatewayOptions {
-  database: Database;
+  db: Db;
   /** Derives the secret of a ref, always the same. */
   secretOf: (ref: KeyRef) => Secret;
   /** Unix socket of a replica of the data plane: what the sandboxes of this host use. */
@@ -25,42 +25,42 @@ export interface BuiltinGatewayOptions {
  */
 export class BuiltinGateway implements Gateway {
   readonly name = 'builtin';
-  readonly #database: Database;
+  readonly #db: Db;
   readonly #secretOf: (ref: KeyRef) => Secret;
   readonly #dataPlane: Agent;
 
-  constructor({ database, secretOf, socketPath }: BuiltinGatewayOptions) {
-    this.#database = database;
+  constructor({ db, secretOf, socketPath }: BuiltinGatewayOptions) {
+    this.#db = db;
     this.#secretOf = secretOf;
     this.#dataPlane = new Agent({ connect: { socketPath }, headersTimeout: PROBE_TIMEOUT_MS, bodyTimeout: PROBE_TIMEOUT_MS });
   }
 
   async mint(wanted: MintRequest): Promise<void> {
-    const state = await recordIntent(this.#database.db, { ...wanted, gateway: this.name });
+    const state = await recordIntent(this.#db, { ...wanted, gateway: this.name });
     if (state !== 'minting' && state !== 'live') throw keyEnded(wanted.ref);
     await this.#ask({});
-    const live = await activateKey(this.#database.db, wanted.ref, hashSecret(this.#secretOf(wanted.ref)));
+    const live = await activateKey(this.#db, wanted.ref, hashSecret(this.#secretOf(wanted.ref)));
     if (!live) throw keyEnded(wanted.ref);
   }
 
   async secret(ref: KeyRef): Promise<Secret> {
-    if ((await keyState(this.#database.db, ref)) !== 'live') throw keyEnded(ref);
+    if ((await keyState(this.#db, ref)) !== 'live') throw keyEnded(ref);
     return this.#secretOf(ref);
   }
 
   async disable(key: KeyIdentity): Promise<void> {
-    await disableKey(this.#database.db, { ...key, gateway: this.name });
+    await disableKey(this.#db, { ...key, gateway: this.name });
   }
 
   async probe(ref: KeyRef): Promise<boolean> {
-    if ((await keyState(this.#database.db, ref)) === 'dead') return true;
+    if ((await keyState(this.#db, ref)) === 'dead') return true;
     const secret = this.#secretOf(ref);
     return (await this.#ask({ authorization: `Bearer ${secret.reveal()}` })) === 401;
   }
 
   async spend(ref: KeyRef): Promise<Usage> {
-    if ((await countOpenRequests(this.#database, ref)) > 0) throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
-    return keyUsage(this.#database.db, ref);
+    if ((await countOpenRequests(this.#db, ref)) > 0) throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
+    return keyUsage(this.#db, ref);
   }
 
   /** The status of a request that costs nothing. 5xx is no answer: the proxy could not look the key up. */

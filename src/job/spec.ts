@@ -30,7 +30,7 @@ const workspaceSchema = z
     files: z.record(relativePathSchema, z.string()).optional().describe('Text files by relative path.'),
     git: z
       .string()
-      .regex(/^(https?|ssh|git):\/\/\S+$/, 'must be an https, http, ssh or git URL')
+      .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL')
       .refine((url) => !/^\w+:\/\/[^/]*:[^/]*@/.test(url), 'must not hold a password')
       .optional()
       .describe('URL of a repository that the worker clones.'),

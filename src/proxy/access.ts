@@ -17,7 +17,8 @@ export function decideAccess({ access, body, priced }: Attempt): Refusal | null 
   if (body !== null) {
     if (!access.models.includes(body.model)) return refusal('model_not_allowed', 'the key may not use this model');
     if (!priced) return refusal('model_unpriced', 'the gateway does not know the price of this model');
-    if (body.unpricedField !== null) return refusal('model_unpriced', `the gateway does not know the price of this value of ${body.unpricedField}`);
+    if (body.unpricedField !== null)
+      return refusal('model_unpriced', `the gateway does not know the price of this value of ${body.unpricedField}`);
   }
   return null;
 }

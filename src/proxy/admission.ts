@@ -47,7 +47,7 @@ export class Admission {
     const account = this.#account(ref, funds);
     const decision = await queue(account, estimateUsd, signal);
     if (decision !== 'run') return { do: decision };
-    return { do: 'run', release: once((spentUsd) => release(account, estimateUsd, spentUsd)) };
+    return { do: 'run', release: once((spentUsd) => settle(account, estimateUsd, spentUsd)) };
   }
 
   #account(ref: string, funds: Omit<Funds, 'reservedUsd'>): Account {
@@ -105,7 +105,7 @@ function serveWaiting(account: Account): void {
   }
 }
 
-function release(account: Account, estimateUsd: number, spentUsd: number | null): void {
+function settle(account: Account, estimateUsd: number, spentUsd: number | null): void {
   account.inFlight -= 1;
   // Set to 0, not subtracted to it: sums of fractions drift, and 0 means that nothing is in flight.
   account.reservedUsd = account.inFlight === 0 ? 0 : account.reservedUsd - estimateUsd;

@@ -61,7 +61,7 @@ export async function readBody(req: IncomingMessage, protocol: Protocol | null):
       chunks.push(chunk);
     }
   } catch {
-    return refusal('llm_rejected', 'the request body ended early');
+    return refusal('cancelled', 'the caller left');
   }
   return parseBody(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks), protocol);
 }

@@ -9,9 +9,6 @@ import { refusal, sendRefusal } from './refusal.ts';
 import type { Dialect, Protocol } from './routes.ts';
 import { createTap, NOTHING_TAPPED, type Tapped, type UsageTap } from './usage-tap.ts';
 
-/** Recorded where the caller left before it got a status. */
-export const CALLER_LEFT = 499;
-
 const MESSAGES: Partial<Record<FailureCode, string>> = {
   llm_unauthorized: 'the provider refused the credential of the gateway',
   llm_failed: 'the provider could not be reached',
@@ -132,10 +129,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#tap?.end();
     this.#finish();
     const { res } = this.#forwarding;
-    this.#settle(this.#code()).then(
-      () => res.end(this.#last),
-      () => res.destroy(),
-    ).finally(this.#resolve);
+    this.#settle(this.#code())
+      .then(
+        () => res.end(this.#last),
+        () => res.destroy(),
+      )
+      .finally(this.#resolve);
   }
 
   onResponseError(): void {
@@ -150,7 +149,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   readonly #onAbort = (): void => {
-    const { reason } = this.#forwarding.signal;
+    const reason: unknown = this.#forwarding.signal.reason;
     this.#fail(isFailureCode(reason) ? reason : 'internal', { ours: true });
   };
 
@@ -174,11 +173,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { res, dialect } = this.#forwarding;
     const answer = refusal(code, MESSAGES[code] ?? 'the request was given up');
     const begun = res.headersSent;
-    const status = begun ? this.#status : code === 'cancelled' ? CALLER_LEFT : answer.status;
-    this.#settle(code, { status, worked: ours && this.#controller !== null })
+    this.#settle(code, { status: begun ? this.#status : answer.status, worked: ours && this.#controller !== null })
       .catch(() => {})
       .finally(() => {
-        if (begun || code === 'cancelled') res.destroy();
+        if (begun) res.destroy();
         else sendRefusal(res, dialect, answer);
         this.#resolve();
       });

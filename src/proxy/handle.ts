@@ -11,7 +11,7 @@ import { decideAccess } from './access.ts';
 import type { Admission } from './admission.ts';
 import { readBody, type RequestBody } from './body.ts';
 import { charge, worstCaseUsd } from './charge.ts';
-import { CALLER_LEFT, forward, type ForwardEnd } from './forward.ts';
+import { forward, type ForwardEnd } from './forward.ts';
 import { keyOf, upstreamHeaders } from './headers.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { worstRates } from './prices.ts';
@@ -57,9 +57,8 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
   res.once('close', () => {
     if (!res.writableFinished) abort.abort('cancelled' satisfies FailureCode);
   });
-  const body = route.hasBody ? await readBody(req, route.protocol) : null;
-  if (abort.signal.aborted) return;
-  const access = await lookUp(context, key, route, body);
+  // Both at once: the key is looked up while the body comes in.
+  const [access, body] = await Promise.all([lookUp(context, key, route), route.hasBody ? readBody(req, route.protocol) : null]);
   if (isRefusal(access)) return sendRefusal(res, dialect, access);
   const remove = context.open.add(access.ref, abort);
   try {
@@ -69,10 +68,9 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
   }
 }
 
-async function lookUp({ database, logger }: ProxyContext, key: string, { protocol }: Route, body: RequestBody | Refusal | null): Promise<KeyAccess | Refusal> {
-  const model = body === null || isRefusal(body) ? null : body.model;
+async function lookUp({ database, logger }: ProxyContext, key: string, { protocol }: Route): Promise<KeyAccess | Refusal> {
   try {
-    const access = await openRequest(database.pool, hashSecret(new Secret(key)), protocol, model);
+    const access = await openRequest(database.pool, hashSecret(new Secret(key)), protocol);
     return access ?? refusal('key_refused', 'the gateway does not know this key');
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
@@ -98,17 +96,23 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
   const startedMs = performance.now();
 
   const record = async ({ status, code, seen }: ForwardEnd, forwarded: boolean): Promise<number | null> => {
-    const model = request?.model;
+    const model = request?.model ?? null;
     context.logger?.debug({ ref: access.ref, protocol, model, status, code, ms: Math.round(performance.now() - startedMs) }, 'request');
     if (access.requestId === null) return null;
-    const charged = seen === null || protocol === null || request === null ? NOTHING : charge(protocol, request.model, request.bytes.length, seen);
-    return context.recorder.end(access.requestId, { ...charged, status, code, forwarded });
+    const charged =
+      seen === null || protocol === null || request === null ? NOTHING : charge(protocol, request.model, request.bytes.length, seen);
+    return context.recorder.end(access.requestId, { ...charged, model, status, code, forwarded });
   };
   const refuse = async (answer: Refusal): Promise<void> => {
     await record({ status: answer.status, code: answer.code, seen: null }, false);
     sendRefusal(res, dialect, answer);
   };
+  const giveUp = async (): Promise<void> => {
+    const code = isFailureCode(signal.reason) ? signal.reason : 'internal';
+    return refuse(refusal(code, 'the request was given up before it was sent'));
+  };
 
+  if (signal.aborted) return giveUp();
   const refused = decideAccess({ access, body, priced: protocol === null || rates !== null });
   if (refused !== null) return refuse(refused);
   if (credential === undefined) return refuse(refusal('llm_unauthorized', 'the gateway has no credential for this protocol'));
@@ -116,10 +120,7 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
   const estimateUsd = rates === null || request === null ? null : worstCaseUsd(rates, request.bytes.length, request.maxOutputTokens);
   const admitted = estimateUsd === null ? FREE : await context.admission.admit(access.ref, access, estimateUsd, signal);
   if (admitted.do === 'refuse') return refuse(refusal('budget_exhausted', 'the budget of the key is spent'));
-  if (admitted.do === 'leave') {
-    const code = isFailureCode(signal.reason) ? signal.reason : 'internal';
-    return refuse(refusal(code, 'the request was given up before it was sent', code === 'cancelled' ? CALLER_LEFT : undefined));
-  }
+  if (admitted.do === 'leave') return giveUp();
   try {
     const firstUse = protocol === null || access.used ? null : context.recorder.firstUse(access);
     await forward({

@@ -3,12 +3,31 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import type { Secret } from '../secrets/secret.ts';
 import type { Dialect } from './routes.ts';
 
-const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade'];
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
 
 // Credentials, what undici sets itself, and what would choose an account of ours that the caller has no say in.
 const NOT_SENT_ON = new Set([
   ...HOP_BY_HOP,
-  ...['host', 'content-length', 'expect', 'authorization', 'x-api-key', 'cookie', 'accept-encoding', 'openai-organization', 'openai-project'],
+  ...[
+    'host',
+    'content-length',
+    'expect',
+    'authorization',
+    'x-api-key',
+    'cookie',
+    'accept-encoding',
+    'openai-organization',
+    'openai-project',
+  ],
 ]);
 
 const NOT_SENT_BACK = new Set([...HOP_BY_HOP, 'set-cookie', 'openai-organization', 'openai-project', 'anthropic-organization-id']);

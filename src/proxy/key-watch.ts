@@ -37,8 +37,6 @@ export async function watchKeys(database: Database, open: OpenRequests, logger?:
       void reconnect();
     };
     connection.on('notification', ({ payload }) => open.endKey(payload ?? ''));
-    // 'end' follows and is what counts; unheard, 'error' would end the process.
-    connection.on('error', () => {});
     connection.once('end', lost);
     stop.signal.addEventListener('abort', drop);
     try {

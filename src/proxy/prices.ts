@@ -20,8 +20,8 @@ export interface WorstRates {
 const MANY_TOKENS = 1e9;
 const MAX_CACHED_MODELS = 1_000;
 
-const anthropic = provider('anthropic');
-const openai = provider('openai');
+const anthropic = providerOf('anthropic');
+const openai = providerOf('openai');
 
 // The bundled price data, never fetched: a price changes with the package, so two replicas agree.
 const SOURCES: Record<Protocol, { provider: Provider; flavour: string }> = {
@@ -82,7 +82,7 @@ export function meter(protocol: Protocol, candidates: readonly string[], usage: 
   return { ...tokens, usd: 0 };
 }
 
-function provider(id: string): Provider {
+function providerOf(id: string): Provider {
   const found = findProvider({ providerId: id });
   if (found === undefined) throw new Error(`the price data knows no provider ${id}`);
   return found;

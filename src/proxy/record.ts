@@ -45,7 +45,10 @@ export class Recorder {
       try {
         return await closeRequest(this.#database.pool, requestId, end);
       } catch (error) {
-        if (!ValetkeyError.is(error) || this.#stop.aborted) throw error;
+        if (!ValetkeyError.is(error) || this.#stop.aborted) {
+          this.#logger?.error({ err: error, requestId }, 'a request could not be put on record');
+          throw error;
+        }
         await sleep(RETRY_MS, undefined, { signal: this.#stop });
       }
     }

@@ -12,6 +12,8 @@ export interface Refusal {
 
 // 401 means one thing only: the key of the caller. Agents do not repeat 401, 402 and 403; 5xx they do.
 const STATUS: Partial<Record<FailureCode, number>> = {
+  // Nobody gets it: it stands in the record where the caller left.
+  cancelled: 499,
   key_refused: 401,
   budget_exhausted: 402,
   model_not_allowed: 403,
@@ -45,7 +47,12 @@ export function isRefusal(value: object): value is Refusal {
 }
 
 /** Answers in the error envelope of the caller's protocol. Does nothing once an answer has begun or the caller has left. */
-export function sendRefusal(res: ServerResponse, dialect: Dialect, { status, code, message }: Refusal, headers: Record<string, string> = {}): void {
+export function sendRefusal(
+  res: ServerResponse,
+  dialect: Dialect,
+  { status, code, message }: Refusal,
+  headers: Record<string, string> = {},
+): void {
   if (res.headersSent || res.destroyed) return;
   const body = JSON.stringify(envelope(dialect, status, code, message));
   res.writeHead(status, {

@@ -14,6 +14,7 @@ import { listenOnPort, listenOnSocket } from './listen.ts';
 import { OpenRequests } from './open-requests.ts';
 import { Recorder } from './record.ts';
 import { refusal, sendRefusal } from './refusal.ts';
+import { dialectOf } from './routes.ts';
 
 /** Longer than clients and forwarders keep an idle connection, so that none writes into one that is just being closed. */
 const KEEP_ALIVE_MS = 75_000;
@@ -70,7 +71,7 @@ export async function startProxy({ database, gateway, logger }: ProxyOptions): P
     res.on('error', () => {});
     const request = handle(context, req, res).catch((error: unknown) => {
       logger?.error({ err: error }, 'a request failed');
-      sendRefusal(res, 'openai', refusal('internal', 'the gateway failed'));
+      sendRefusal(res, dialectOf(req.url ?? '', req.headers), refusal('internal', 'the gateway failed'));
       if (!res.writableEnded) res.destroy();
     });
     running.add(request);

@@ -104,7 +104,10 @@ const chatSchema = z.object({
   model: text,
   usage: usageObject,
   error: errorObject,
-  choices: z.array(z.object({ delta: z.unknown().optional() })).optional().catch(undefined),
+  choices: z
+    .array(z.object({ delta: z.unknown().optional() }))
+    .optional()
+    .catch(undefined),
 });
 
 const READERS: Record<Protocol, (seen: Tapped, event: unknown) => void> = {
@@ -149,7 +152,10 @@ const READERS: Record<Protocol, (seen: Tapped, event: unknown) => void> = {
 const deltaSchema = z.object({
   content: text,
   reasoning_content: text,
-  tool_calls: z.array(z.object({ function: z.object({ arguments: text }) })).optional().catch(undefined),
+  tool_calls: z
+    .array(z.object({ function: z.object({ arguments: text }) }))
+    .optional()
+    .catch(undefined),
 });
 
 function contentLength(delta: unknown): number {
@@ -159,7 +165,10 @@ function contentLength(delta: unknown): number {
 }
 
 /** Null fields say nothing: they never replace a figure. */
-function layUsage(seen: Tapped, part: { model?: string | undefined; usage?: Record<string, unknown> | null | undefined } | undefined): void {
+function layUsage(
+  seen: Tapped,
+  part: { model?: string | undefined; usage?: Record<string, unknown> | null | undefined } | undefined,
+): void {
   if (part?.model !== undefined) seen.model = part.model;
   if (part?.usage === undefined || part.usage === null) return;
   const stated = Object.entries(part.usage).filter(([, value]) => value !== null);

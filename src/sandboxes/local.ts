@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import getPort from 'get-port';
 
 import { agents } from '../agents/index.ts';
+import { ValetkeyError } from '../job/errors.ts';
 import type { Isolation } from '../job/spec.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './local/bubblewrap.ts';
 import { connectTo } from './local/connection.ts';
@@ -14,7 +15,7 @@ import { isHealthy, launchSandbox, START_TIMEOUT_MS, untilHealthy } from './loca
 import { locate, type LocalProviderOptions, type Located } from './local/locate.ts';
 import { endProcesses, isRunning, processesIn, recordedProcess } from './local/processes.ts';
 import { pathsOf } from './local/tools.ts';
-import type { SandboxConnection, SandboxHandle, SandboxProvider } from './sandbox.ts';
+import type { SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from './sandbox.ts';
 
 export type { LocalProviderOptions };
 
@@ -27,32 +28,15 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
   const provider: SandboxProvider = {
     name: 'local',
 
-    async start({ jobId, agent: name, isolation }, signal) {
-      const agent = agents[name];
-      let located: Located | undefined;
-      for (;;) {
-        signal?.throwIfAborted();
-        const claimed = await claimedFolder(stateDir, jobId);
-        if (claimed !== undefined) {
-          const { folder, ageMs } = claimed;
-          if (folder !== undefined && (await answers(folder, isolation))) return toHandle(folder, isolation);
-          if (ageMs < START_TIMEOUT_MS && (await isStarting(folder))) await delay(25);
-          else await provider.stop(jobId);
-          continue;
-        }
-        located ??= await locate(options, agent, isolation);
-        const folder = await claimFolder(stateDir, jobId, isolation === 'none' ? await getPort({ host: '127.0.0.1' }) : INSIDE_GATEWAY_PORT);
-        if (folder === undefined) continue;
-        const connection = connect(folder, isolation);
-        try {
-          await untilHealthy(await launchSandbox(folder, located, agent, socketDir), connection, folder, signal);
-          return toHandle(folder, isolation);
-        } catch (error) {
-          await provider.stop(jobId);
-          throw error;
-        } finally {
-          await connection.close();
-        }
+    async start(request, signal) {
+      try {
+        return toHandle(await startOrJoin(request, signal), request.isolation);
+      } catch (error) {
+        if (ValetkeyError.is(error) || signal?.aborted === true) throw error;
+        throw new ValetkeyError(
+          'sandbox_start_failed',
+          `The sandbox cannot be prepared: ${error instanceof Error ? error.message : 'unknown'}`,
+        );
       }
     },
 
@@ -63,7 +47,9 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     async isAlive({ id, isolation }) {
       const folder = sandboxFolder(stateDir, id);
       if (folder === undefined) return false;
-      return isolation === 'none' ? (await processesIn(folder.path)).members.length > 0 : (await recordedProcess(folder.record)) !== undefined;
+      return isolation === 'none'
+        ? (await processesIn(folder.path)).members.length > 0
+        : (await recordedProcess(folder.record)) !== undefined;
     },
 
     async stop(jobId) {
@@ -73,12 +59,45 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     },
   };
   return provider;
+
+  async function startOrJoin({ jobId, agent, isolation }: SandboxRequest, signal?: AbortSignal): Promise<SandboxFolder> {
+    let located: Located | undefined;
+    for (;;) {
+      signal?.throwIfAborted();
+      const claimed = await claimedFolder(stateDir, jobId);
+      if (claimed !== undefined) {
+        const { folder, ageMs } = claimed;
+        if (folder !== undefined && (await answers(folder, isolation))) return folder;
+        if (ageMs < START_TIMEOUT_MS && (await isStarting(folder))) await delay(25);
+        else await provider.stop(jobId);
+        continue;
+      }
+      located ??= await locate(options, agents[agent], isolation);
+      const port = isolation === 'none' ? await getPort({ host: '127.0.0.1' }) : INSIDE_GATEWAY_PORT;
+      const folder = await claimFolder(stateDir, jobId, port);
+      if (folder === undefined) continue;
+      const connection = connect(folder, isolation);
+      try {
+        await untilHealthy(await launchSandbox(folder, located, agents[agent], socketDir), connection, folder, signal);
+        return folder;
+      } catch (error) {
+        // Whoever took the folder away has ended what was in it, and may have started another by now.
+        if ((await claimedFolder(stateDir, jobId))?.folder?.id === folder.id) await provider.stop(jobId);
+        throw error;
+      } finally {
+        await connection.close();
+      }
+    }
+  }
 }
 
 /** A folder that is not one of ours is connected to like one whose sandbox has ended. */
 function connect(folder: SandboxFolder | undefined, isolation: Isolation): SandboxConnection {
   const { home = '', workspace = '', gatewayPort = 0 } = folder ?? {};
-  return connectTo(folder?.socket ?? '', pathsOf(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort }));
+  return connectTo(
+    folder?.socket ?? '',
+    pathsOf(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort }),
+  );
 }
 
 async function answers(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {

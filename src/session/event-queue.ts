@@ -1,8 +1,10 @@
 import type { SourcedEvent } from '../store/events.ts';
 
+const MAX_WAITING = 1000;
+
 export interface EventQueue {
-  /** Takes what the agent's message of that id became; ids rise. Never waits. */
-  push(eventId: number, event: SourcedEvent): void;
+  /** Takes what the agent's message of that id became; ids rise. Waits only behind a thousand others. */
+  push(eventId: number, event: SourcedEvent): Promise<void>;
   /** Resolves when all that was pushed is stored. Rejects with what `store` threw. */
   drain(): Promise<void>;
   /** Never resolves; rejects with what `store` threw. */
@@ -11,7 +13,8 @@ export interface EventQueue {
 
 /**
  * Stores events in order, one batch at a time: what comes while a batch is being stored is the next. So an event waits for at
- * most one write, and a slow store gets large batches instead of slowing the agent. `stored` hears the highest id after each.
+ * most one write, and a slow store gets larger batches instead of slowing the agent; a flood waits, so that it does not fill the
+ * memory. `stored` hears the highest id after each batch.
  */
 export function createEventQueue(store: (events: SourcedEvent[]) => Promise<void>, stored: (eventId: number) => void): EventQueue {
   let waiting: SourcedEvent[] = [];
@@ -31,18 +34,21 @@ export function createEventQueue(store: (events: SourcedEvent[]) => Promise<void
     running = null;
   };
   const start = (): Promise<void> => {
-    const run_ = run();
-    run_.catch(failed.reject);
-    return run_;
+    const started = run();
+    started.catch(failed.reject);
+    return started;
   };
 
+  const drain = (): Promise<void> => Promise.race([running ?? Promise.resolve(), failed.promise]);
+
   return {
-    push(eventId, event) {
+    async push(eventId, event) {
       waiting.push(event);
       highest = eventId;
       running ??= start();
+      if (waiting.length >= MAX_WAITING) await drain();
     },
-    drain: () => Promise.race([running ?? Promise.resolve(), failed.promise]),
+    drain,
     failed: failed.promise,
   };
 }

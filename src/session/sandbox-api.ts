@@ -62,7 +62,8 @@ async function call(sandbox: SandboxConnection, path: string, init?: SandboxFetc
 async function readCapped(response: Response, maxBytes: number): Promise<Buffer | null> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const part of response.body ?? []) {
+  const body: ReadableStream<Uint8Array> | null = response.body;
+  for await (const part of body ?? []) {
     bytes += part.length;
     if (bytes > maxBytes) return null;
     parts.push(part);

@@ -1,4 +1,4 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
@@ -69,10 +69,9 @@ export async function makeStartBundle(workspace: Workspace, { path, cwd, signal 
 /** The path where it is a repository with a work tree or a bare one; null for a plain folder and for no path. */
 async function repositoryAt(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
-  const found = await stat(path).catch(() => null);
-  if (!found?.isDirectory()) throw new ValetkeyError('workspace_failed', 'The path is no folder on the host of the worker.');
-  const marks = await Promise.all(['.git', 'HEAD'].map((name) => stat(join(path, name)).catch(() => null)));
-  return marks.some((mark) => mark !== null) ? path : null;
+  const names = await readdir(path).catch(() => null);
+  if (names === null) throw new ValetkeyError('workspace_failed', 'The path is no folder that the worker can read.');
+  return names.includes('.git') || (names.includes('HEAD') && names.includes('objects')) ? path : null;
 }
 
 async function writeFiles(files: Record<string, string>, folder: string): Promise<string> {

@@ -7,7 +7,7 @@ import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { parseMessage, type AcpMessage } from './acp.ts';
 
 /** A message longer than this ends the session: it would fill the worker's memory. */
-const MAX_MESSAGE_CHARS = 64 * 1024 * 1024;
+const MAX_MESSAGE_CHARS = 16 * 1024 * 1024;
 const RECONNECT_MS = 100;
 const RECONNECTS = 10;
 /** A connection that lasted this long was a good one. */

@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { AGENT_METHODS, CLIENT_METHODS, type PromptRequest } from '@agentclientprotocol/sdk';
-import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { AgentName } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import type { AcpAnswer, AcpMessage } from './acp.ts';
-import { findInstance, openAcp, startInstance, type AcpConnection } from './connection.ts';
+import { openAcp, type AcpConnection } from './connection.ts';
 import { createEventQueue } from './event-queue.ts';
+import { findInstance, startInstance } from './instance.ts';
 import { INITIALIZE, openSession } from './open-session.ts';
 import { allow } from './permissions.ts';
 import type { SessionState } from './state.ts';
+import { stopReasonOf } from './stop-reason.ts';
 import { createTranscript } from './transcript.ts';
 
 const START_TIMEOUT_MS = 60_000;
@@ -28,9 +29,9 @@ export interface TurnOptions {
   /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
   resume: SessionState | null;
   /** Stores events, each source once; one call at a time. What it throws ends the call and leaves the agent running. */
-  onEvent(events: SourcedEvent[]): Promise<void>;
+  onEvent: (events: SourcedEvent[]) => Promise<void>;
   /** Hears each new state once what it says is true. */
-  onState(state: SessionState): void;
+  onState: (state: SessionState) => void;
   /** Ends the turn at the agent, too (≤ 2 s), then the call rejects with the signal's reason. */
   cancel: AbortSignal;
   /** Leaves the agent running; the call rejects with the signal's reason. */
@@ -98,10 +99,10 @@ async function drive(options: TurnOptions, instanceMs: number, stop: AbortSignal
     sandbox,
     serverId: jobId,
     after: since,
-    onMessage(message, eventId) {
+    async onMessage(message, eventId) {
       answerAgent(acp, message);
       const event = transcript.read(message, eventId);
-      if (event !== null && eventId > storedUpTo) queue.push(eventId, event);
+      if (event !== null && eventId > storedUpTo) await queue.push(eventId, event);
     },
   });
   const stopped = rejection(stop);
@@ -116,8 +117,8 @@ async function drive(options: TurnOptions, instanceMs: number, stop: AbortSignal
       if (cancel.aborted && !detach.aborted) await cancelTurn(acp, sessionId, answering);
       throw error;
     });
-    const stopReason = judge(answer);
     await Promise.race([queue.drain(), ended]);
+    const stopReason = stopReasonOf(answer);
     return { stopReason, message: transcript.text(), state: { v: 1, instanceMs, sessionId, turn, since, lastEventId: answer.eventId } };
   } finally {
     acp.close();
@@ -137,31 +138,6 @@ function answerAgent(acp: AcpConnection, { id, method, params }: AcpMessage): vo
 async function cancelTurn(acp: AcpConnection, sessionId: string, answering: Promise<AcpAnswer>): Promise<void> {
   const ended = acp.notify(AGENT_METHODS.session_cancel, { sessionId }).then(() => answering);
   await Promise.race([ended, sleep(CANCEL_TIMEOUT_MS, undefined, { ref: false })]).catch(() => {});
-}
-
-const promptResultSchema = z.object({
-  stopReason: z.string(),
-  _meta: z
-    .object({
-      jetbrains: z.object({ air: z.object({ sessionFailure: z.object({ severity: z.string() }).nullish() }).nullish() }).nullish(),
-    })
-    .nullish(),
-});
-
-/** The stop reason of a turn that went well; throws for any other. */
-function judge({ errorCode, result }: AcpAnswer): string {
-  if (errorCode !== null) throw failed(`error ${errorCode}`);
-  const parsed = promptResultSchema.safeParse(result);
-  if (!parsed.success) throw failed('an answer that is not ACP');
-  const { stopReason, _meta } = parsed.data;
-  if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('an error of its session');
-  if (stopReason === 'refusal') throw new ValetkeyError('turn_refused', 'The agent refused the prompt.');
-  if (stopReason === 'cancelled') throw failed('a cancel that nobody asked for');
-  return stopReason;
-}
-
-function failed(how: string): ValetkeyError {
-  return new ValetkeyError('agent_failed', `The agent ended the turn with ${how}.`);
 }
 
 /** Rejects with the signal's reason once it is aborted. */

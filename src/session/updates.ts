@@ -4,6 +4,8 @@ import type { JobEventBody } from '../job/events.ts';
 
 const MAX_OUTPUT_CHARS = 8 * 1024;
 const MAX_TITLE_CHARS = 512;
+/** The shim joins up to 4 KiB; a single piece may be longer. */
+const MAX_TEXT_CHARS = 256 * 1024;
 
 const textContentSchema = z.object({ type: z.literal('text'), text: z.string() });
 const contentSchema = z.union([
@@ -47,9 +49,9 @@ export function createUpdateReader(): (params: unknown, turn: number) => JobEven
     const { update } = parsed.data;
     switch (update.sessionUpdate) {
       case 'agent_message_chunk':
-        return { type: 'message', turn, text: update.content.text };
+        return { type: 'message', turn, text: update.content.text.slice(0, MAX_TEXT_CHARS) };
       case 'agent_thought_chunk':
-        return { type: 'thought', turn, text: update.content.text };
+        return { type: 'thought', turn, text: update.content.text.slice(0, MAX_TEXT_CHARS) };
       case 'plan':
         return { type: 'plan', turn, entries: update.entries.map(({ content, status }) => ({ text: content, status })) };
       case 'tool_call':
@@ -87,12 +89,14 @@ function outputOf(content: unknown[] | null | undefined): string | null {
 
 /** Not minimal: what was there, and what is there now. */
 function asDiff({ path, oldText, newText }: { path: string; oldText?: string | null | undefined; newText: string }): string {
-  const lines = (text: string, sign: string): string[] =>
-    text === ''
-      ? []
-      : text
-          .replace(/\n$/, '')
-          .split('\n')
-          .map((line) => sign + line);
-  return [`--- ${path}`, `+++ ${path}`, ...lines(oldText ?? '', '-'), ...lines(newText, '+')].join('\n');
+  return [`--- ${path}`, `+++ ${path}`, ...withSign(oldText ?? '', '-'), ...withSign(newText, '+')].join('\n');
+}
+
+function withSign(text: string, sign: string): string[] {
+  return text === ''
+    ? []
+    : text
+        .replace(/\n$/, '')
+        .split('\n')
+        .map((line) => sign + line);
 }

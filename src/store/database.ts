@@ -19,8 +19,9 @@ export interface Database {
 /** Opens a pool; connects on first use. */
 export function openDatabase(url: string, { maxConnections = 10 }: { maxConnections?: number } = {}): Database {
   const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 5_000, application_name: 'valetkey' });
-  // An idle connection that breaks emits 'error'; unheard it would end the process. The next query reports it.
+  // A connection that breaks emits 'error', idle or in a transaction; unheard it would end the process. The next query reports it.
   pool.on('error', () => {});
+  pool.on('connect', (connection) => connection.on('error', () => {}));
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
 }
@@ -50,5 +51,8 @@ function isConnectionError(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/^(08|53|57P|28|3D)/.test(code) || /^E[A-Z]+$/.test(code)) return true;
   // The pool and the driver give these no code: a connection that ended, and one that was waited for too long.
-  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(error.message);
+  return (
+    error instanceof Error &&
+    /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(error.message)
+  );
 }

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 
 import { isFailureCode, type FailureCode } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
 import { roundUsd } from '../job/money.ts';
+import type { KeyRef } from '../job/ref.ts';
 import { asDatabaseError, type Database, type Db } from './database.ts';
 
 type Pool = Database['pool'];
@@ -37,7 +37,7 @@ const OPEN = {
       select ref, job_id, models, budget_usd, spent_usd, first_used_at is not null as used, state = 'live' and expires_at > now() as usable
       from keys where secret_hash = $1
     ), opened as (
-      insert into requests (ref, protocol, model) select ref, $2, $3 from key where $2::text is not null returning id
+      insert into requests (ref, protocol) select ref, $2 from key where $2::text is not null returning id
     )
     select key.*, opened.id, set_config('synchronous_commit', 'off', true) from key left join opened on true`,
 };
@@ -47,7 +47,7 @@ const CLOSE = {
   name: 'valetkey-request-close',
   text: `
     with closed as (
-      update requests set status = $2, code = $3, input_tokens = $4, output_tokens = $5, usd = $6, ended_at = now()
+      update requests set status = $2, code = $3, input_tokens = $4, output_tokens = $5, usd = $6, model = $8, ended_at = now()
       where id = $1 and ended_at is null returning ref
     )
     update keys
@@ -59,8 +59,8 @@ const CLOSE = {
  * Looks a key up by the hash of its secret; null for an unknown one. With a protocol it also opens a row for the request,
  * so that settling can see it run. Throws `database_unreachable`.
  */
-export async function openRequest(pool: Pool, secretHash: Buffer, protocol: string | null, model: string | null): Promise<KeyAccess | null> {
-  const [row] = await run<OpenRow>(pool, OPEN, [secretHash, protocol, model]);
+export async function openRequest(pool: Pool, secretHash: Buffer, protocol: string | null): Promise<KeyAccess | null> {
+  const [row] = await run<OpenRow>(pool, OPEN, [secretHash, protocol]);
   if (row === undefined) return null;
   const { ref, job_id: jobId, usable, models, used, id: requestId } = row;
   return { ref, jobId, usable, models, used, requestId, budgetUsd: Number(row.budget_usd), spentUsd: Number(row.spent_usd) };
@@ -79,6 +79,8 @@ interface OpenRow {
 
 /** How a request ended. */
 export interface RequestEnd {
+  /** Null where the request named none. */
+  model: string | null;
   /** HTTP status that the caller got; 499 where it left before there was one. */
   status: number;
   code: FailureCode | null;
@@ -94,7 +96,16 @@ export interface RequestEnd {
  * Returns what the key has spent then, USD; null where the row had been ended before. Throws `database_unreachable`.
  */
 export async function closeRequest(pool: Pool, id: string, end: RequestEnd): Promise<number | null> {
-  const values = [id, end.status, end.code, end.inputTokens, end.outputTokens, roundUsd(end.usd).toFixed(12), end.forwarded ? 1 : 0];
+  const values = [
+    id,
+    end.status,
+    end.code,
+    end.inputTokens,
+    end.outputTokens,
+    roundUsd(end.usd).toFixed(12),
+    end.forwarded ? 1 : 0,
+    end.model,
+  ];
   const [row] = await run<{ spent_usd: string }>(pool, CLOSE, values);
   return row === undefined ? null : Number(row.spent_usd);
 }
@@ -102,7 +113,12 @@ export async function closeRequest(pool: Pool, id: string, end: RequestEnd): Pro
 /** Sets the time of a key's first use, once. Throws `database_unreachable`. */
 export async function markFirstUse(db: Db, ref: KeyRef): Promise<void> {
   await asDatabaseError(
-    db.updateTable('keys').set({ first_used_at: sql<Date>`now()` }).where('ref', '=', ref).where('first_used_at', 'is', null).execute(),
+    db
+      .updateTable('keys')
+      .set({ first_used_at: sql<Date>`now()` })
+      .where('ref', '=', ref)
+      .where('first_used_at', 'is', null)
+      .execute(),
   );
 }
 
@@ -119,12 +135,13 @@ export async function endedKeys(pool: Pool, refs: readonly string[]): Promise<st
  * How many requests of a key are still to be recorded: its spend is final at 0. One whose proxy died is given up soon
  * after the key has been disabled. Throws `database_unreachable`.
  */
-export async function countOpenRequests({ pool }: Pick<Database, 'pool'>, ref: KeyRef): Promise<number> {
-  const text = `
-    select count(*)::int as open from requests join keys using (ref)
-    where ref = $1 and ended_at is null and (disabled_at is null or disabled_at > now() - interval '${ABANDONED_AFTER}')`;
-  const [row] = await run<{ open: number }>(pool, { text }, [ref]);
-  return row?.open ?? 0;
+export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
+  const { rows } = await asDatabaseError(
+    sql<{ open: number }>`
+      select count(*)::int as open from requests join keys using (ref)
+      where ref = ${ref} and ended_at is null and (disabled_at is null or disabled_at > now() - ${ABANDONED_AFTER}::interval)`.execute(db),
+  );
+  return rows[0]?.open ?? 0;
 }
 
 /** The id of a key's newest request, '0' where there is none: a mark for `lastFailure`. Throws `database_unreachable`. */

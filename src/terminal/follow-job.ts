@@ -31,8 +31,5 @@ export async function followJob(events: AsyncIterable<JobEvent>, out: LiveLines,
 /** What a job does after an event; null where it goes on with what it did. */
 function afterwards(event: JobEvent): string | null {
   if (event.type === 'turn.started') return `turn ${event.turn}`;
-  if (event.type === 'turn.ended' || event.type === 'key.disabled' || event.type === 'sandbox.stopped')
-    return 'ending the key and the sandbox';
-  if (event.type === 'key.dead') return 'settling';
-  return null;
+  return event.type === 'turn.ended' || event.type === 'key.disabled' ? 'ending the key and the sandbox' : null;
 }

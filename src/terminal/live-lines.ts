@@ -1,6 +1,8 @@
 import { clearLine, cursorTo } from 'node:readline';
 import type { WriteStream } from 'node:tty';
 
+type Terminal = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
+
 /** Lines that stay, and on a terminal one last line that says what happens now. */
 export interface LiveLines {
   line(text: string): void;
@@ -9,7 +11,7 @@ export interface LiveLines {
 }
 
 /** Never ends the stream: call `now(null)` at the end. */
-export function liveLines(stream: NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>): LiveLines {
+export function liveLines(stream: Terminal): LiveLines {
   let shown: string | null = null;
   const erase = (): void => {
     if (shown === null) return;
@@ -17,7 +19,7 @@ export function liveLines(stream: NodeJS.WritableStream & Partial<Pick<WriteStre
     clearLine(stream, 0);
   };
   const draw = (): void => {
-    if (shown !== null) stream.write(shown.slice(0, (stream.columns ?? 80) - 1));
+    if (shown !== null) stream.write(shown.slice(0, columnsOf(stream) - 1));
   };
   return {
     line(text) {
@@ -32,4 +34,9 @@ export function liveLines(stream: NodeJS.WritableStream & Partial<Pick<WriteStre
       draw();
     },
   };
+}
+
+/** A terminal that does not know its width says 0. */
+function columnsOf({ columns = 0 }: Terminal): number {
+  return columns === 0 ? 80 : columns;
 }

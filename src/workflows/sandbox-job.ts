@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   ApplicationFailure,
   CancellationScope,
   CancelledFailure,
@@ -24,6 +25,8 @@ import { describeJob } from './describe-job.ts';
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
 const MAX_GENERATIONS = 100;
+/** A cancelled step is awaited, so that none goes on beside the cleanup. */
+const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 /**
@@ -179,6 +182,7 @@ function conclude(result: JobResult): JobResult {
 
 function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
   const { startSandbox } = proxyActivities<Activities>({
+    ...AWAITED,
     summary,
     startToCloseTimeout: '5m',
     scheduleToCloseTimeout: '10m',
@@ -186,6 +190,7 @@ function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
     retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 3 },
   });
   const { mintKey } = proxyActivities<Activities>({
+    ...AWAITED,
     summary,
     startToCloseTimeout: '15s',
     scheduleToCloseTimeout: '45s',
@@ -198,6 +203,7 @@ function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
 function sessionSteps(hostTaskQueue: string | null, summary: string, deadlineMs: number): Pick<Activities, 'runSession'> {
   return proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
+    ...AWAITED,
     summary,
     scheduleToCloseTimeout: deadlineMs + KEY_SLACK_MS,
     heartbeatTimeout: '20s',

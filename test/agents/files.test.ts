@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
 
 const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
+const settingsSchema = z.object({ apiKeyHelper: z.string(), env: z.record(z.string(), z.string()) });
 const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job' };
 
 test('Codex’s configuration names the gateway, the model, and the key by its file', () => {
@@ -17,13 +19,15 @@ test('Codex’s configuration names the gateway, the model, and the key by its f
 
 test('every model that Claude Code may call is the job’s', () => {
   const files = agents.claude.files(binding);
-  const settings = JSON.parse(files.find(({ path }) => path === '/home/agent/.claude/settings.json')?.content ?? '');
-  expect(settings.env.ANTHROPIC_BASE_URL).toBe('http://127.0.0.1:8787');
+  const settingsFile = files.find(({ path }) => path === '/home/agent/.claude/settings.json');
+  const settings = settingsSchema.parse(JSON.parse(settingsFile?.content ?? ''));
+  expect(settings.env['ANTHROPIC_BASE_URL']).toBe('http://127.0.0.1:8787');
   const models = Object.entries(settings.env).filter(([name]) => name.endsWith('_MODEL'));
   expect(models.map(([name]) => name)).toContain('ANTHROPIC_DEFAULT_HAIKU_MODEL');
   expect(new Set(models.map(([, model]) => model))).toEqual(new Set(['model-of-the-job']));
   const helper = files.find(({ path }) => path === settings.apiKeyHelper);
-  expect(helper).toMatchObject({ executable: true, content: expect.stringContaining("cat '/home/agent/key'") });
+  expect(helper?.executable).toBe(true);
+  expect(helper?.content).toContain("cat '/home/agent/key'");
 });
 
 test.each(['codex', 'claude'] as const)('%s is launched by its adapter with no base URL and no credential', (name) => {

@@ -1,15 +1,17 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
 import { withScript, type Step } from '../../src/dev/scripted-model/index.ts';
 import { jobSpec, useStack } from '../stack.ts';
-import { valetkey } from './valetkey.ts';
+import { document, valetkey } from './valetkey.ts';
 
 const ESCAPE = '\u001B';
+const eventSchema = z.object({ seq: z.number(), type: z.string() });
 const stack = useStack();
 
 /** What `valetkey dev` prints for another shell. */
@@ -57,14 +59,14 @@ test('a job is run, followed in plain lines and found again by every other comma
     cli(['list', '--tenant', 'acme', '--json']),
     cli(['list']),
   ]);
-  const result: unknown = JSON.parse(again.stdout);
+  const result = document(again.stdout);
   expect({ exitCode: again.exitCode, result }).toMatchObject({ exitCode: 0, result: { jobId: id, outcome: 'completed', keys: [{}] } });
-  expect(JSON.parse(status.stdout)).toMatchObject({ jobId: id, state: 'completed', keyState: 'dead', phase: 'ended' });
-  const lines = events.stdout.split('\n').map((line) => JSON.parse(line) as { seq: number; type: string });
+  expect(document(status.stdout)).toMatchObject({ jobId: id, state: 'completed', keyState: 'dead', phase: 'ended' });
+  const lines = events.stdout.split('\n').map((line) => eventSchema.parse(document(line)));
   expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, index) => index + 1));
   expect([lines[0]?.type, lines.at(-1)?.type]).toEqual(['job.started', 'job.ended']);
   expect(later.stdout).toBe(events.stdout.split('\n').slice(2).join('\n'));
-  expect(JSON.parse(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'dead' }));
+  expect(document(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'dead' }));
   expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +dead`, 'm'));
 });
 
@@ -83,16 +85,19 @@ test('a job is described by flags', async () => {
     '--file',
     'a.txt=x=1',
   ];
-  const prompts = [withScript('First.', [{ run: 'cat a.txt' }, { say: 'Read.' }]), withScript('Second.', [{ say: 'Twice.' }])];
+  const prompts = [
+    withScript('First.', [{ run: 'test "$(cat a.txt)" = x=1 && echo it is there' }, { say: 'Read.' }]),
+    withScript('Second.', [{ say: 'Twice.' }]),
+  ];
   const { stdout, exitCode } = await cli(['run', ...flags, ...prompts.flatMap((prompt) => ['--prompt', prompt])]);
   expect(exitCode).toBe(0);
-  expect(stdout).toContain('x=1');
+  expect(stdout).toContain('it is there');
   expect(stdout).toMatch(/^turns +2$/m);
 });
 
 test('a job that fails ends with exit code 3 and the code of its failure', async () => {
   const { stdout, exitCode } = await cli(['run', '--spec', '-', '--json'], spec([{ fail: { status: 402 } }]));
-  expect({ exitCode, result: JSON.parse(stdout) as unknown }).toMatchObject({
+  expect({ exitCode, result: document(stdout) }).toMatchObject({
     exitCode: 3,
     result: { outcome: 'failed', failure: { code: 'llm_payment_required' } },
   });
@@ -107,7 +112,7 @@ test('Ctrl-C leaves a job running and says how to follow and end it; whoever wai
   const id = newId();
   const job = spec([{ hang: true }]);
   const watched = cli(['run', '--spec', '-', '--id', id], job);
-  for await (const line of watched) if (String(line).includes('turn 1')) watched.kill('SIGINT');
+  for await (const line of watched) if (line.includes('turn 1')) watched.kill('SIGINT');
   const { exitCode, stderr } = await watched;
   expect(exitCode).toBe(130);
   expect(stderr).toContain(`valetkey events ${id}`);
@@ -116,13 +121,13 @@ test('Ctrl-C leaves a job running and says how to follow and end it; whoever wai
   const detached = await cli(['run', '--spec', '-', '--id', id, '--detach'], job);
   expect({ exitCode: detached.exitCode, stdout: detached.stdout }).toEqual({ exitCode: 0, stdout: id });
   const running = await cli(['status', id, '--json']);
-  expect(JSON.parse(running.stdout)).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live' });
+  expect(document(running.stdout)).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live' });
   expect((await cli(['list', '--running'])).stdout).toContain(id);
 
   const waiting = cli(['run', '--spec', '-', '--id', id, '--json'], job);
   const cancelled = await cli(['cancel', id, '--wait', '--json']);
   expect(cancelled.exitCode).toBe(0);
-  expect(JSON.parse(cancelled.stdout)).toMatchObject({ jobId: id, outcome: 'cancelled' });
+  expect(document(cancelled.stdout)).toMatchObject({ jobId: id, outcome: 'cancelled' });
   expect((await waiting).exitCode).toBe(4);
 });
 
@@ -130,13 +135,31 @@ test('the same id with another spec is refused with exit code 2', async () => {
   const id = newId();
   await cli(['run', '--spec', '-', '--id', id, '--detach'], spec([{ say: 'one' }]));
   const { stderr, exitCode } = await cli(['run', '--spec', '-', '--id', id, '--json'], spec([{ say: 'two' }]));
-  expect({ exitCode, error: JSON.parse(stderr) as unknown }).toMatchObject({ exitCode: 2, error: { error: { code: 'job_conflict' } } });
+  expect({ exitCode, error: document(stderr) }).toMatchObject({ exitCode: 2, error: { error: { code: 'job_conflict' } } });
 });
 
 test.each(['status', 'events', 'cancel'])('%s of a job that is not there ends with exit code 6', async (command) => {
   const { stdout, stderr, exitCode } = await cli([command, 'no-such-job', '--json']);
   expect({ exitCode, stdout }).toEqual({ exitCode: 6, stdout: '' });
-  expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'job_not_found' } });
+  expect(document(stderr)).toMatchObject({ error: { code: 'job_not_found' } });
+});
+
+test.each(['worker', 'gateway'])('%s says once when it is ready, logs JSON, and ends with exit code 0 on SIGTERM', async (command) => {
+  const stateDir = await mkdtemp(join(tmpdir(), 'vk-cli-'));
+  const own = {
+    VALETKEY_STATE_DIR: stateDir,
+    VALETKEY_TASK_QUEUE: newId(),
+    VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
+    VALETKEY_GATEWAY_PORT: '0',
+  };
+  const running = valetkey([command, '--json'], { env: { ...environment(), ...own } });
+  for await (const line of running) if (line.includes('ready')) running.kill('SIGTERM');
+  const { stdout, stderr, exitCode } = await running;
+  await rm(stateDir, { recursive: true });
+  expect(exitCode).toBe(0);
+  expect(document(stdout)).toMatchObject({ ready: true });
+  for (const line of stderr.split('\n').filter((text) => text !== '')) document(line);
+  expect(stderr).not.toContain(own.VALETKEY_ROOT_KEY);
 });
 
 test('an id that is none is refused with exit code 2', async () => {

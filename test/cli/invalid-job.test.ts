@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
-import { valetkey } from './valetkey.ts';
+import { document, valetkey } from './valetkey.ts';
 
 /** Nothing listens there: a job that is refused in time never gets so far. */
 const env = { DATABASE_URL: 'postgres://127.0.0.1:1/none', TEMPORAL_ADDRESS: '127.0.0.1:1' };
+const errorSchema = z.object({
+  error: z.object({ code: z.string(), issues: z.array(z.object({ path: z.string(), message: z.string() })) }),
+});
 const JOB = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['Say hello.'], budgetUsd: 1 };
 
 test.each([
@@ -25,11 +29,9 @@ test.each([
   expect(person.stderr.length).toBeLessThan(400);
 
   expect({ exitCode: program.exitCode, stdout: program.stdout }).toEqual({ exitCode: 2, stdout: '' });
-  const { error } = JSON.parse(program.stderr) as { error: unknown };
-  expect(error).toMatchObject({
-    code: 'invalid_spec',
-    issues: expect.arrayContaining([{ path, message: expect.stringMatching(allowed) as string }]) as object[],
-  });
+  const { error } = errorSchema.parse(document(program.stderr));
+  expect(error.code).toBe('invalid_spec');
+  expect(error.issues.find((issue) => issue.path === path)?.message).toMatch(allowed);
 });
 
 test('flags that are wrong are all named, one a line', async () => {
@@ -51,7 +53,7 @@ test.each([
 test('the schema of a job names its fields and refuses others', async () => {
   const { stdout, stderr, exitCode } = await valetkey(['schema']);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
-  expect(JSON.parse(stdout)).toMatchObject({
+  expect(document(stdout)).toMatchObject({
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     type: 'object',
     additionalProperties: false,

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 
 import { expect, test } from 'vitest';
 
-import { valetkey } from './valetkey.ts';
+import { document, valetkey } from './valetkey.ts';
 
 const NOWHERE = { DATABASE_URL: 'postgres://valetkey:made-up-password@127.0.0.1:1/none', TEMPORAL_ADDRESS: '127.0.0.1:1' };
 const CLIENT_COMMANDS = [['status', 'job-1'], ['events', 'job-1'], ['cancel', 'job-1'], ['list']];
@@ -24,7 +24,7 @@ test.concurrent('a Temporal that accepts connections and says nothing ends a com
   const { stderr, exitCode } = await valetkey(['list', '--json'], { env: { ...NOWHERE, TEMPORAL_ADDRESS: `127.0.0.1:${port}` } });
   silent.close();
   expect(exitCode).toBe(7);
-  expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'temporal_unreachable' } });
+  expect(document(stderr)).toMatchObject({ error: { code: 'temporal_unreachable' } });
 });
 
 test.each(['worker', 'gateway'])('%s ends with exit code 7 where Postgres does not answer', async (command) => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { valetkey } from './valetkey.ts';
+import { document, valetkey } from './valetkey.ts';
 
 const COMMANDS = ['dev', 'worker', 'gateway', 'run', 'status', 'events', 'list', 'cancel', 'schema'];
 
@@ -43,7 +43,7 @@ test('without a command the help shows on standard error, with exit code 2', asy
 test('with --json bad usage is one JSON document on standard error', async () => {
   const { stdout, stderr, exitCode } = await valetkey(['status', '--json']);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
-  expect(JSON.parse(stderr)).toEqual({
+  expect(document(stderr)).toEqual({
     error: { code: 'usage', message: "missing required argument 'job'", hint: 'Add --help to see what is allowed.', issues: [] },
   });
 });

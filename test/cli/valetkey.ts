@@ -19,3 +19,8 @@ export function valetkey(args: string[], { env = {}, input = '', cancelSignal }:
     ...(cancelSignal === undefined ? {} : { cancelSignal }),
   });
 }
+
+/** Throws unless the text is one JSON document. */
+export function document(text: string): unknown {
+  return JSON.parse(text);
+}

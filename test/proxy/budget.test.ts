@@ -47,7 +47,7 @@ it('a key that many use at once overshoots by one request at most', async () => 
     letGo();
     return over;
   });
-  const statuses = (await all).map(({ status }) => status).toSorted();
+  const statuses = (await all).map(({ status }) => status).toSorted((a, b) => a - b);
   expect(statuses).toEqual([...Array.from({ length: 4 }, () => 200), ...Array.from({ length: 8 }, () => 402)]);
   const { usd, requests } = await rig.usage(key);
   expect({ usd, requests }).toEqual({ usd: 1.2, requests: 4 });
@@ -60,9 +60,9 @@ it('who waits for its turn can leave, and was never sent to the provider', async
   const first = send(rig, key.secret, '/v1/messages', body);
   await until(() => held.length === 1);
   const waiting = begin(rig, key, '/v1/messages', body);
-  await until(async () => (await countOpenRequests(rig.database, key.ref)) === 2);
+  await until(async () => (await countOpenRequests(rig.database.db, key.ref)) === 2);
   waiting.destroy();
-  await until(async () => (await countOpenRequests(rig.database, key.ref)) === 1);
+  await until(async () => (await countOpenRequests(rig.database.db, key.ref)) === 1);
   letGo();
   expect((await first).status).toBe(200);
   expect(await rig.usage(key)).toMatchObject({ usd: 0.3, requests: 1 });

@@ -35,7 +35,9 @@ function sentSince(start: number) {
 const prompt = withScript('Tell me.', [{ think: 'a thought' }, { say: 'several words of an answer' }]);
 
 it.each(
-  Object.entries(generating(prompt)).flatMap(([path, body]) => [false, true].map((stream) => ({ path, stream, body: { ...body, stream } }))),
+  Object.entries(generating(prompt)).flatMap(([path, body]) =>
+    [false, true].map((stream) => ({ path, stream, body: { ...body, stream } })),
+  ),
 )('$path, stream: $stream, is metered to what the provider says', async ({ path, body }) => {
   const key = await rig.mint();
   const start = model.served.length;
@@ -49,14 +51,19 @@ it.each(
 it('many at once, over all protocols, add up', async () => {
   const key = await rig.mint({ budgetUsd: 1_000 });
   const start = model.served.length;
-  const bodies = Array.from({ length: 24 }, (_, index) => Object.entries(generating(prompt + 'x'.repeat(index), { stream: index % 2 === 0 }))).flat();
+  const bodies = Array.from({ length: 24 }, (_, index) =>
+    Object.entries(generating(prompt + 'x'.repeat(index), { stream: index % 2 === 0 })),
+  ).flat();
   await Promise.all(bodies.map(([path, body]) => send(rig, key.secret, path, body)));
   expect(await rig.usage(key)).toEqual(sentSince(start));
 });
 
 it('counting tokens and listing models costs nothing and leaves no record', async () => {
   const key = await rig.mint();
-  const counted = await send(rig, key.secret, '/v1/messages/count_tokens', { model: CLAUDE, messages: [{ role: 'user', content: 'hello' }] });
+  const counted = await send(rig, key.secret, '/v1/messages/count_tokens', {
+    model: CLAUDE,
+    messages: [{ role: 'user', content: 'hello' }],
+  });
   const listed = await send(rig, key.secret, '/v1/models');
   const listedByAnthropic = await send(rig, key.secret, '/v1/models', undefined, { 'anthropic-version': '2023-06-01' });
   expect([counted.status, listed.status, listedByAnthropic.status]).toEqual([200, 200, 200]);

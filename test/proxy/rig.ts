@@ -5,9 +5,9 @@ import { createServer, request, type ClientRequest, type IncomingMessage, type R
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { startProxy, type Proxy } from '../../src/proxy/server.ts';
 import type { KeyRef } from '../../src/job/ref.ts';
 import type { Usage } from '../../src/job/result.ts';
+import { startProxy, type Proxy } from '../../src/proxy/server.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { activateKey, disableKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
@@ -32,12 +32,16 @@ export interface Rig {
   usage(key: TestKey): Promise<Usage>;
   /** The key's requests, the oldest first, once all of them have ended. */
   ended(key: TestKey): Promise<{ protocol: string; status: number | null; code: string | null; usd: number }[]>;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 export async function startRig(
   upstream: string,
-  { idleTimeoutMs = 20_000, databaseUrl, credential = CREDENTIAL }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null } = {},
+  {
+    idleTimeoutMs = 20_000,
+    databaseUrl,
+    credential = CREDENTIAL,
+  }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null } = {},
 ): Promise<Rig> {
   const database = openDatabase(databaseUrl ?? (await newDatabase()));
   await migrate(database);
@@ -45,7 +49,6 @@ export async function startRig(
   const target = { baseUrl: upstream, credential: credential === null ? undefined : new Secret(credential) };
   const gateway = { host: '127.0.0.1', port: 0, socketDir: dir, idleTimeoutMs, anthropic: target, openai: target };
   const proxy = await startProxy({ database, gateway });
-  const identity = ({ ref }: TestKey) => ({ ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin' });
   return {
     database,
     proxy,
@@ -58,7 +61,7 @@ export async function startRig(
     disable: (key) => disableKey(database.db, identity(key)),
     usage: ({ ref }) => keyUsage(database.db, ref),
     ended: async ({ ref }) => {
-      await until(async () => (await countOpenRequests(database, ref)) === 0);
+      await until(async () => (await countOpenRequests(database.db, ref)) === 0);
       const rows = await database.db.selectFrom('requests').selectAll().where('ref', '=', ref).orderBy('id').execute();
       return rows.map(({ protocol, status, code, usd }) => ({ protocol, status, code, usd: Number(usd) }));
     },
@@ -70,12 +73,16 @@ export async function startRig(
   };
 }
 
+function identity({ ref }: TestKey) {
+  return { ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin' };
+}
+
 /** A provider that a test makes misbehave. */
 export interface Upstream {
   url: string;
   /** Resolves with the next request that arrives. */
-  next(): Promise<IncomingMessage>;
-  close(): Promise<void>;
+  next: () => Promise<IncomingMessage>;
+  close: () => Promise<void>;
 }
 
 export async function startUpstream(listener: RequestListener): Promise<Upstream> {
@@ -86,10 +93,7 @@ export async function startUpstream(listener: RequestListener): Promise<Upstream
   if (typeof address !== 'object' || address === null) throw new Error('not on a port');
   return {
     url: `http://127.0.0.1:${address.port}`,
-    next: async () => {
-      const [req] = await once(server, 'request');
-      return req;
-    },
+    next: () => new Promise((resolve) => server.once('request', resolve)),
     close: async () => {
       server.close();
       server.closeAllConnections();
@@ -105,7 +109,13 @@ export interface Answer {
 }
 
 /** One whole exchange. Rejects where the connection breaks. */
-export async function send(rig: Rig, key: string | null, path: string, body?: object | string, headers: Record<string, string> = {}): Promise<Answer> {
+export async function send(
+  rig: Rig,
+  key: string | null,
+  path: string,
+  body?: object | string,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
   const answer = await fetch(`${rig.proxy.url}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
     headers: { 'content-type': 'application/json', ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
@@ -125,9 +135,14 @@ export function begin(rig: Rig, { secret }: TestKey, path: string, body: object)
 
 /** The answer's head, once it is there. */
 export async function head(req: ClientRequest): Promise<IncomingMessage> {
-  const [res] = await once(req, 'response');
+  const res = await new Promise<IncomingMessage>((resolve, reject) => req.once('response', resolve).once('error', reject));
   res.on('error', () => {});
   return res;
+}
+
+/** Resolves when a socket, a request or an answer is closed, whether in order or not. */
+export async function closed(stream: { destroyed: boolean; once(event: 'close', listener: () => void): unknown }): Promise<void> {
+  if (!stream.destroyed) await new Promise<void>((resolve) => stream.once('close', resolve));
 }
 
 /** What a generating route takes, by its path. */

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { begin, CLAUDE, generating, GPT, head, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
+import { begin, CLAUDE, closed, generating, GPT, head, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
 
 const closing: (() => Promise<void>)[] = [];
 
@@ -42,8 +42,10 @@ describe('a caller who hangs up', () => {
     const req = begin(rig, key, '/v1/messages', body);
     const { socket } = await arrived;
     req.destroy();
-    await once(socket, 'close');
-    expect(await rig.ended(key)).toMatchObject([{ status: 499, code: 'cancelled', usd: expect.closeTo((29 * 3) / 1e6, 5) }]);
+    await closed(socket);
+    expect(await rig.ended(key)).toMatchObject([
+      { status: 499, code: 'cancelled', usd: (Math.ceil(JSON.stringify(body).length / 4) * 3) / 1e6 },
+    ]);
   });
 
   it('in mid-stream stops the provider and pays for what it saw', async () => {
@@ -54,7 +56,7 @@ describe('a caller who hangs up', () => {
     const res = await head(req);
     await once(res, 'data');
     req.destroy();
-    await once((await arrived).socket, 'close');
+    await closed((await arrived).socket);
     expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'cancelled', usd: BEGUN_USD }]);
   });
 
@@ -67,7 +69,7 @@ describe('a caller who hangs up', () => {
     for (let delayMs = 0; delayMs < 20; delayMs += 1) {
       const req = begin(rig, key, '/v1/messages', body);
       setTimeout(() => req.destroy(), delayMs);
-      await once(req, 'close');
+      await closed(req);
     }
     expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(200);
     await rig.ended(key);
@@ -80,7 +82,7 @@ it('a provider that dies in mid-stream breaks the answer, and what was seen is c
     setTimeout(() => res.destroy(), 10);
   });
   const key = await rig.mint();
-  await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow();
+  await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow('terminated');
   expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'llm_failed', usd: BEGUN_USD }]);
 });
 
@@ -105,15 +107,16 @@ describe('a provider that is silent', () => {
     const key = await rig.mint();
     const arrived = rig.upstream.next();
     const answer = await send(rig, key.secret, '/v1/messages', body);
-    expect(answer).toMatchObject({ status: 504, text: expect.stringContaining('timeout_error') });
-    await once((await arrived).socket, 'close').catch(() => {});
+    expect(answer.status).toBe(504);
+    expect(answer.text).toContain('timeout_error');
+    await closed((await arrived).socket);
     expect(await rig.ended(key)).toMatchObject([{ status: 504, code: 'llm_timeout' }]);
   });
 
   it('in mid-stream is given up, and the answer breaks', async () => {
     const rig = await rigOn((_req, res) => startStream(res), { idleTimeoutMs: 100 });
     const key = await rig.mint();
-    await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow();
+    await expect(send(rig, key.secret, '/v1/messages', body)).rejects.toThrow('terminated');
     expect(await rig.ended(key)).toMatchObject([{ status: 200, code: 'llm_timeout', usd: BEGUN_USD }]);
   });
 
@@ -141,10 +144,26 @@ it('a key that is disabled during its stream is cut off at once', async () => {
   const res = await head(begin(rig, key, '/v1/messages', body));
   await once(res, 'data');
   await rig.disable(key);
-  await expect(text(res)).rejects.toThrow();
-  await once((await arrived).socket, 'close').catch(() => {});
+  await expect(text(res)).rejects.toThrow('aborted');
+  await closed((await arrived).socket);
   expect(await rig.ended(key)).toMatchObject([{ status: 200, code: 'key_refused', usd: BEGUN_USD }]);
   expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(401);
+});
+
+it('the spend is on record when the caller sees the event that ends a stream, before the end of its bytes', async () => {
+  const rig = await rigOn((_req, res) => {
+    startStream(res);
+    res.write(event({ type: 'message_delta', ...{ usage: { output_tokens: 200 } } }));
+    res.write(event({ type: 'message_stop' }));
+  });
+  const key = await rig.mint();
+  const req = begin(rig, key, '/v1/messages', body);
+  let seen = '';
+  for await (const chunk of await head(req)) {
+    seen += String(chunk);
+    if (seen.includes('message_stop')) break;
+  }
+  expect(await rig.usage(key)).toEqual({ inputTokens: 1_000, outputTokens: 200, requests: 1, usd: 0.006 });
 });
 
 it('closing ends what is open and puts it on record', async () => {
@@ -152,7 +171,7 @@ it('closing ends what is open and puts it on record', async () => {
   const key = await rig.mint();
   const res = await head(begin(rig, key, '/v1/messages', body));
   await once(res, 'data');
-  await Promise.all([rig.proxy.close(), expect(text(res)).rejects.toThrow()]);
+  await Promise.all([rig.proxy.close(), expect(text(res)).rejects.toThrow('aborted')]);
   expect(await rig.ended(key)).toMatchObject([{ code: 'gateway_unreachable', usd: BEGUN_USD }]);
 });
 
@@ -171,15 +190,19 @@ describe('bytes', () => {
   ])('of a request to %s reach the provider unchanged, but for the usage of a chat stream: %s', async (path, sent, expected) => {
     let got = '';
     let headers = {};
-    const rig = await rigOn(async (req, res) => {
+    const rig = await rigOn((req, res) => {
       headers = req.headers;
-      got = await text(req);
-      res.end('{}');
+      req.on('data', (chunk: Buffer) => (got += chunk.toString()));
+      req.on('end', () => res.end('{}'));
     });
     const { secret } = await rig.mint();
     await send(rig, secret, path, sent, { 'x-of-the-caller': 'kept', cookie: 'dropped' });
     expect(got).toBe(expected);
-    expect(headers).toMatchObject({ authorization: 'Bearer upstream-credential-for-tests', 'x-of-the-caller': 'kept', 'accept-encoding': 'identity' });
+    expect(headers).toMatchObject({
+      authorization: 'Bearer upstream-credential-for-tests',
+      'x-of-the-caller': 'kept',
+      'accept-encoding': 'identity',
+    });
     expect(headers).not.toHaveProperty('cookie');
     expect(JSON.stringify(headers)).not.toContain(secret);
   });
@@ -193,16 +216,19 @@ describe('bytes', () => {
     const key = await rig.mint();
     const res = await head(begin(rig, key, '/v1/messages', body));
     expect(res.headers['request-id']).toBe('req_1');
-    const parts = [Buffer.from(event(started).slice(0, 30)), Buffer.from([0xc3]), Buffer.from([0xa9, 0x0d, 0x0a]), Buffer.from(event(delta))];
+    const parts = [
+      Buffer.from(event(started).slice(0, 30)),
+      Buffer.from([0xc3]),
+      Buffer.from([0xa9, 0x0d, 0x0a]),
+      Buffer.from(event(delta)),
+    ];
+    const arriving = res[Symbol.asyncIterator]();
     for (const part of parts) {
       answer?.write(part);
-      const [chunk] = await once(res, 'data');
-      expect(chunk).toEqual(part);
-      res.pause();
+      expect((await arriving.next()).value).toEqual(part);
     }
     answer?.end();
-    res.resume();
-    await once(res, 'end');
+    expect((await arriving.next()).done).toBe(true);
   });
 
   it('of a slow caller are not piled up', async () => {

@@ -10,7 +10,7 @@ import { expect, it } from 'vitest';
 
 import { startScriptedModel, withScript } from '../../src/dev/scripted-model/index.ts';
 import { newDatabase } from '../database.ts';
-import { begin, CREDENTIAL, generating, head, send, startRig, until } from './rig.ts';
+import { begin, closed, CREDENTIAL, generating, head, send, startRig, until } from './rig.ts';
 
 const body = generating('hello')['/v1/messages'];
 
@@ -23,7 +23,8 @@ it('while Postgres is away requests are refused with 503 and nothing runs; after
 
   cable.cut();
   const refused = await send(rig, key.secret, '/v1/messages', body);
-  expect(refused).toMatchObject({ status: 503, text: expect.stringContaining('database_unreachable') });
+  expect(refused.status).toBe(503);
+  expect(refused.text).toContain('database_unreachable');
   expect(model.served).toHaveLength(1);
 
   cable.mend();
@@ -35,7 +36,7 @@ it('while Postgres is away requests are refused with 503 and nothing runs; after
   const res = await head(begin(rig, key, '/v1/messages', slow['/v1/messages'] ?? {}));
   res.resume();
   await rig.disable(key);
-  await once(res, 'close');
+  await closed(res);
   expect(await rig.ended(key)).toMatchObject([{ code: null }, { code: null }, { code: 'key_refused' }]);
   await rig.close();
   await model.close();
@@ -102,12 +103,17 @@ async function startCable(databaseUrl: string) {
   const server = createServer((near) => {
     if (!whole) return near.destroy();
     const far = connect(Number(port), hostname);
-    for (const [one, other] of [[near, far], [far, near]] as const) {
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
       sockets.add(one);
-      one.on('error', () => {}).on('close', () => {
-        sockets.delete(one);
-        other.destroy();
-      });
+      one
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(one);
+          other.destroy();
+        });
       one.pipe(other);
     }
     return undefined;

@@ -4,9 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo, type Server } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -15,10 +15,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 import { createRig, run, runCommand, type Rig } from './rig.ts';
 
 const CANARY = 'canary-of-the-worker';
-const scratch: string[] = [];
 let rig: Rig;
 let inside: SandboxConnection;
 let otherId: string;
@@ -36,12 +36,13 @@ beforeAll(async () => {
 afterAll(async () => {
   await inside.close();
   await rig.close();
-  for (const folder of scratch) await rm(folder, { recursive: true });
 });
 
 test('no environment inside holds a variable of the worker', async () => {
   const names = (await run(inside, 'env')).split('\n').map((line) => line.split('=')[0]);
-  const own = Object.keys(process.env).filter((name) => !['PATH', 'HOME', 'LANG', 'TERM', 'SHELL', 'USER', 'LOGNAME', 'PWD', 'OLDPWD', 'TMPDIR', 'SHLVL', '_'].includes(name));
+  const own = Object.keys(process.env).filter(
+    (name) => !['PATH', 'HOME', 'LANG', 'TERM', 'SHELL', 'USER', 'LOGNAME', 'PWD', 'OLDPWD', 'TMPDIR', 'SHLVL', '_'].includes(name),
+  );
   expect(names).toContain('HOME');
   expect(names.filter((name) => name !== undefined && own.includes(name) && !name.startsWith('npm_'))).toEqual([]);
   expect(await run(inside, 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> /dev/null | tr "\\0" "\\n"')).not.toContain(CANARY);
@@ -49,14 +50,31 @@ test('no environment inside holds a variable of the worker', async () => {
 });
 
 test('no file of the host, of the worker or of another job can be read or written', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'valetkey-host-'));
-  scratch.push(folder);
+  const folder = await temporaryFolder();
   await writeFile(join(folder, CANARY), CANARY);
-  const places = [homedir(), process.cwd(), folder, rig.options.stateDir, rig.folderOf(otherId), '/root', '/etc/shadow', '/var', '/sys', '/mnt', '/boot'];
-  const seen = await run(inside, `for place in ${places.map((place) => `'${place}'`).join(' ')}; do [ -e "$place" ] && echo "$place"; done; true`);
+  const places = [
+    homedir(),
+    process.cwd(),
+    folder,
+    rig.options.stateDir,
+    rig.folderOf(otherId),
+    '/root',
+    '/etc/shadow',
+    '/var',
+    '/sys',
+    '/mnt',
+    '/boot',
+  ];
+  const seen = await run(
+    inside,
+    `for place in ${places.map((place) => `'${place}'`).join(' ')}; do [ -e "$place" ] && echo "$place"; done; true`,
+  );
   expect(seen).toBe('');
   expect(await run(inside, `find / -path /proc -prune -o -path /usr -prune -o -name '${CANARY}' -print 2> /dev/null; true`)).toBe('');
-  const written = await run(inside, 'for at in / /usr /etc /opt /opt/valetkey /run /run/gateway /dev /proc/sys; do touch $at/written 2> /dev/null && echo $at; done; true');
+  const written = await run(
+    inside,
+    'for at in / /usr /etc /opt /opt/valetkey /run /run/gateway /dev /proc/sys; do touch $at/written 2> /dev/null && echo $at; done; true',
+  );
   expect(written).toBe('');
 });
 
@@ -97,11 +115,19 @@ test('a process that takes too much memory fails alone', { timeout: 60_000 }, as
 });
 
 test('nothing that the worker’s parent had open is open inside', { timeout: 60_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'valetkey-host-'));
-  scratch.push(folder);
+  const folder = await temporaryFolder();
   await writeFile(join(folder, 'open'), CANARY);
   const starter = fileURLToPath(new URL('./starter.ts', import.meta.url));
-  const args = ['-c', 'exec 200< "$1"; shift; exec "$@"', 'bash', join(folder, 'open'), process.execPath, starter, JSON.stringify(rig.options), 'inherits'];
+  const args = [
+    '-c',
+    'exec 200< "$1"; shift; exec "$@"',
+    'bash',
+    join(folder, 'open'),
+    process.execPath,
+    starter,
+    JSON.stringify(rig.options),
+    'inherits',
+  ];
   const worker = spawn('bash', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(createInterface(worker.stdout), 'line');
   const connection = rig.provider.connect(await rig.provider.start({ jobId: 'inherits', agent: 'codex', isolation: 'bubblewrap' }));
@@ -137,7 +163,8 @@ async function listenAt(visits: string[], at: { host: string; port: number } | {
 }
 
 function portOf(server: Server): number {
-  return (server.address() as AddressInfo).port;
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function listeningPorts(file: string): Promise<number[]> {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
+import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
 export interface Rig {
   options: LocalProviderOptions;

@@ -40,13 +40,13 @@ test('a reader sees one key or the other, never a part', async () => {
   const [one, two] = ['1'.repeat(200_000), '2'.repeat(200_000)];
   const agent: Agent = { ...agents.codex, files: () => [] };
   await bindKey(server.sandbox, agent, new Secret(one), 'a-model');
-  let binding = true;
+  const bound = new AbortController();
   const seen = new Set<string>();
   const reading = (async () => {
-    while (binding) seen.add(await readFile(join(server.paths.home, '.valetkey/key'), 'utf8'));
+    while (!bound.signal.aborted) seen.add(await readFile(join(server.paths.home, '.valetkey/key'), 'utf8'));
   })();
   for (let round = 0; round < 10; round += 1) await bindKey(server.sandbox, agent, new Secret(round % 2 === 0 ? two : one), 'a-model');
-  binding = false;
+  bound.abort();
   await reading;
   expect(seen.size).toBe(2);
   expect([...seen].filter((text) => text !== one && text !== two)).toEqual([]);

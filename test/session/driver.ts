@@ -1,8 +1,16 @@
-import { runTurn } from '../../src/session/turn.ts';
 /** A process that drives one turn and writes a line for each thing that happens: it is there to be killed. */
+import { z } from 'zod';
+
+import { runTurn } from '../../src/session/turn.ts';
 import { connectTo } from './server.ts';
 
-const { port, paths, prompt, resume } = JSON.parse(process.argv[2] ?? '');
+const { port, paths, prompt } = z
+  .object({
+    port: z.number(),
+    paths: z.object({ home: z.string(), workspace: z.string(), gatewayUrl: z.string() }),
+    prompt: z.string(),
+  })
+  .parse(JSON.parse(process.argv[2] ?? ''));
 const never = new AbortController().signal;
 const tell = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
@@ -12,7 +20,7 @@ const turn = await runTurn({
   jobId: 'job:1',
   turn: 1,
   prompt,
-  resume,
+  resume: null,
   onEvent: async (events) => tell({ events }),
   onState: (state) => tell({ state }),
   cancel: never,

@@ -7,13 +7,18 @@ import { createInterface } from 'node:readline';
 
 import { execa } from 'execa';
 import { afterEach, expect, test } from 'vitest';
+import { z } from 'zod';
 
+import { jobEventSchema } from '../../src/job/events.ts';
 import { sessionStateSchema, type SessionState } from '../../src/session/state.ts';
-import type { SourcedEvent } from '../../src/store/events.ts';
 import { EventStore, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 
 const driver = join(import.meta.dirname, 'driver.ts');
+const toldSchema = z.object({
+  events: z.array(z.object({ source: z.string(), body: jobEventSchema })).optional(),
+  state: sessionStateSchema.optional(),
+});
 const counted = Array.from({ length: 150 }, (_, index) => `${index + 1} `).join('');
 const prompt = 'ask\ncount 150 10\nask';
 
@@ -100,13 +105,13 @@ test('a state of an agent that is not there any more is a lost sandbox', async (
 
 /** Runs the turn in a process of its own, kills it −9 when a line holds `mark`, and resolves to the last state that it told. */
 async function driveUntil(mark: string, store: EventStore): Promise<SessionState | null> {
-  const argument = JSON.stringify({ port: server.port, paths: server.paths, prompt, resume: null });
+  const argument = JSON.stringify({ port: server.port, paths: server.paths, prompt });
   const child = execa(process.execPath, [driver, argument], { reject: false, buffer: false });
   let state: SessionState | null = null;
   for await (const line of createInterface({ input: child.stdout })) {
-    const told: { events?: SourcedEvent[]; state?: unknown } = JSON.parse(line);
+    const told = toldSchema.parse(JSON.parse(line));
     if (told.events) await store.append(told.events);
-    if (told.state) state = sessionStateSchema.parse(told.state);
+    if (told.state) state = told.state;
     if (mark === 'state' ? told.state : store.text.includes(mark)) child.kill('SIGKILL');
   }
   await child;

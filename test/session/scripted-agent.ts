@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-interface Message {
-  id?: string | number;
-  method?: string;
-  params?: { sessionId?: string; prompt?: { text: string }[] };
-  result?: { outcome?: { outcome?: string; optionId?: string } };
-}
+import { z } from 'zod';
+
+const messageSchema = z.object({
+  id: z.union([z.string(), z.number()]).optional(),
+  method: z.string().optional(),
+  params: z.object({ prompt: z.array(z.object({ text: z.string() })).optional() }).optional(),
+  result: z.object({ outcome: z.object({ optionId: z.string().optional() }) }).optional(),
+});
+type Message = z.infer<typeof messageSchema>;
 
 type Command = (args: string[], text: string) => Promise<object | void> | object | void;
 
@@ -25,7 +28,7 @@ let permissionsAsked = 0;
 if (existsSync(join(home, 'crash-at-start'))) process.exit(3);
 
 createInterface({ input: process.stdin }).on('line', (line) => {
-  const message: Message = JSON.parse(line);
+  const message = messageSchema.parse(JSON.parse(line));
   if (existsSync(join(home, 'hang-at-start'))) return;
   void handle(message);
 });
@@ -42,7 +45,7 @@ async function handle({ id, method, params, result }: Message): Promise<void> {
     prompts.push(text);
     return send({ id, ...answer });
   }
-  if (method === undefined) return permissions.get(String(id))?.(result?.outcome?.optionId ?? 'none');
+  if (method === undefined) return permissions.get(String(id))?.(result?.outcome.optionId ?? 'none');
   if (id !== undefined) send({ id, error: { code: -32601, message: 'Method not found' } });
 }
 

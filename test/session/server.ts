@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
 import getPort from 'get-port';
+import { z } from 'zod';
 
 import { ValetkeyError } from '../../src/job/errors.ts';
 import type { SandboxConnection, SandboxPaths } from '../../src/sandboxes/sandbox.ts';
@@ -67,7 +68,7 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
       return log
         .split('\n')
         .filter(Boolean)
-        .map((line): string => JSON.parse(line));
+        .map((line) => z.string().parse(JSON.parse(line)));
     },
     put: (name, content = '') => writeFile(join(paths.home, name), content),
     async stop() {
@@ -87,7 +88,7 @@ export function connectTo(port: number, paths: SandboxPaths): SandboxConnection 
   return {
     paths,
     fetch: (path, init) =>
-      fetch(`http://127.0.0.1:${port}${path}`, init as RequestInit).catch((error: unknown) => {
+      fetch(`http://127.0.0.1:${port}${path}`, init).catch((error: unknown) => {
         if (init?.signal?.aborted) throw error;
         throw new ValetkeyError('sandbox_lost', 'The server does not answer.');
       }),

@@ -5,9 +5,12 @@ import { createInterface } from 'node:readline';
 
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
 const shim = join(import.meta.dirname, '../../src/session/shim/shim.ts');
 const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false });
+
+const updateSchema = z.object({ params: z.object({ update: z.object({ content: z.object({ text: z.string() }).optional() }) }) });
 
 const request = (id: string, method: string): string => JSON.stringify({ jsonrpc: '2.0', id, method, params: {} });
 const receipt = (id: string): string => JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/received', params: { id } });
@@ -56,12 +59,6 @@ test('a request that was answered is answered again without the agent', async ()
 });
 
 test('chunks of different kinds, sessions and messages are not joined, and everything keeps its order', async () => {
-  const chunk = (text: string, kind = 'agent_message_chunk', sessionId = 's', more: object = {}): string =>
-    JSON.stringify({
-      jsonrpc: '2.0',
-      method: 'session/update',
-      params: { sessionId, update: { sessionUpdate: kind, content: { type: 'text', text }, ...more } },
-    });
   const lines = [
     chunk('1'),
     chunk('2'),
@@ -75,7 +72,7 @@ test('chunks of different kinds, sessions and messages are not joined, and every
   ];
   const child = runShim('printf', '%s', `${lines.join('\n')}\n`);
   const { stdout } = await child;
-  const texts = stdout.split('\n').map((line) => JSON.parse(line).params.update.content?.text ?? 'plan');
+  const texts = stdout.split('\n').map((line) => updateSchema.parse(JSON.parse(line)).params.update.content?.text ?? 'plan');
   expect(texts.join('')).toBe('1234567plan8');
   expect(texts).toContain('23');
   expect(texts).toContain('45');
@@ -96,3 +93,8 @@ test('a signal to the shim reaches the agent', async () => {
   child.kill('SIGTERM');
   expect((await child).exitCode).toBe(5);
 });
+
+function chunk(text: string, kind = 'agent_message_chunk', sessionId = 's', more: object = {}): string {
+  const update = { sessionUpdate: kind, content: { type: 'text', text }, ...more };
+  return JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { sessionId, update } });
+}

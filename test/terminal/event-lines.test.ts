@@ -47,6 +47,16 @@ test('a tool is told once when it starts, and what it put out when it ends', () 
   ]);
 });
 
+test('a tool that is named only in its second event is told by that name', () => {
+  expect(told(tool('pending', 'Terminal'), tool('pending', 'git log'), tool('completed', 'git log'))).toEqual([
+    '   0.0s  tool     git log',
+  ]);
+});
+
+test('a tool that is announced and never heard of again is told all the same', () => {
+  expect(told(tool('pending', 'git log'))).toEqual(['   0.0s  tool     git log']);
+});
+
 test('a tool that fails is said to', () => {
   expect(told(tool('failed', 'false'))).toEqual(['   0.0s  tool     false', '                  failed']);
 });

@@ -16,8 +16,8 @@ describe('how a job ended', () => {
   });
 
   test('is the code of the last attempt where a step ran out of time', () => {
-    const timeout = new TimeoutFailure('too long', undefined, 'SCHEDULE_TO_CLOSE');
-    timeout.cause = ApplicationFailure.create({ type: 'gateway_unreachable', message: 'no answer' });
+    const lastAttempt = ApplicationFailure.create({ type: 'gateway_unreachable', message: 'no answer' });
+    const timeout = Object.assign(new TimeoutFailure('too long', undefined, 'SCHEDULE_TO_CLOSE'), { cause: lastAttempt });
     expect(decideOutcome(activityFailure(timeout), inTime).failure?.code).toBe('gateway_unreachable');
   });
 

@@ -59,7 +59,7 @@ export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTas
   for (const line of harmless(patch ?? '')
     .trimEnd()
     .split('\n'))
-    out.line(paint(colorOf(line), line));
+    out.line(colored(line, paint));
   for (const line of resultLines(result, paint)) out.line(line);
   if (upstreamUsd !== null) out.line(`${paint('cyan', 'upstream ')}$${upstreamUsd} sent, $${result.usage.usd} metered`);
   out.line(`${paint('cyan', 'test     ')}${passed(testPassedBefore)} before, ${passed(testPassedAfter)} with the patch`);
@@ -110,9 +110,9 @@ async function follow(
   return client.result(jobId);
 }
 
-function colorOf(line: string): 'green' | 'red' | 'reset' {
-  if (/^\+(?!\+\+)/.test(line)) return 'green';
-  return /^-(?!--)/.test(line) ? 'red' : 'reset';
+function colored(line: string, paint: Paint): string {
+  if (/^\+(?!\+\+)/.test(line)) return paint('green', line);
+  return /^-(?!--)/.test(line) ? paint('red', line) : line;
 }
 
 function passed(passes: boolean): string {

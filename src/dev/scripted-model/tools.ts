@@ -1,4 +1,4 @@
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 
 import type { Conversation } from './protocol.ts';
 
@@ -35,7 +35,8 @@ export function readCall(path: string, conversation: Conversation): ToolCall | u
 export function writeCall({ path, content }: { path: string; content: string }, conversation: Conversation): ToolCall | undefined {
   const file = fileToolPath(path, conversation);
   if (file !== undefined) return { name: 'Write', input: { file_path: file, content } };
-  return shellCall(`mkdir -p "$(dirname ${quote(path)})" && printf %s ${quote(content)} > ${quote(path)}`, conversation);
+  const folder = dirname(path) === '.' ? '' : `mkdir -p ${quote(dirname(path))} && `;
+  return shellCall(`${folder}printf %s ${quote(content)} > ${quote(path)}`, conversation);
 }
 
 /** Claude Code refuses to write over a file that it has not read. */

@@ -31,7 +31,8 @@ export const insidePaths = {
 
 /** Places of a bubblewrap: those on PATH, then the static one that comes with Codex. */
 export async function bubblewrapCandidates(path: string, agentsDir: string | undefined): Promise<string[]> {
-  const adapter = (agentsDir === undefined ? undefined : await findPackage(codex.adapterPackage, agentsDir)) ?? (await findPackage(codex.adapterPackage));
+  const adapter =
+    (agentsDir === undefined ? undefined : await findPackage(codex.adapterPackage, agentsDir)) ?? (await findPackage(codex.adapterPackage));
   const launcher = await findPackage('@openai/codex', adapter?.folder);
   const bundled = await findPackage(codexPlatformPackage, launcher?.folder);
   const installed = await findExecutable('bwrap', path);
@@ -44,7 +45,15 @@ export async function bubblewrapCandidates(path: string, agentsDir: string | und
 /** Whether this bubblewrap can do what `bubblewrapArguments` ask of it: old ones, and hosts that forbid user namespaces, cannot. */
 export async function isolates(bubblewrap: string, identity: Identity): Promise<boolean> {
   const args = [...namespaces, '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', '--disable-userns', '--', '/bin/true'];
-  const { failed } = await execa(bubblewrap, args, { ...identity, cwd: '/', env: {}, extendEnv: false, stdio: 'ignore', reject: false, timeout: 10_000 });
+  const { failed } = await execa(bubblewrap, args, {
+    ...identity,
+    cwd: '/',
+    env: {},
+    extendEnv: false,
+    stdio: 'ignore',
+    reject: false,
+    timeout: 10_000,
+  });
   return !failed;
 }
 
@@ -64,7 +73,15 @@ export interface BubblewrapRequest {
 }
 
 /** Never a secret: a sandbox sees the arguments of its first process. Descriptor 3 takes the record. */
-export async function bubblewrapArguments({ folder, gatewayFolder, node, server, packages, env, command }: BubblewrapRequest): Promise<string[]> {
+export async function bubblewrapArguments({
+  folder,
+  gatewayFolder,
+  node,
+  server,
+  packages,
+  env,
+  command,
+}: BubblewrapRequest): Promise<string[]> {
   const at = insidePaths;
   const mounts = [
     ...['--ro-bind', '/usr', '/usr', ...(await systemFolders())],

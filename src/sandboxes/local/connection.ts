@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 
-import { Agent, buildConnector, fetch } from 'undici';
+import { Agent, fetch, type buildConnector } from 'undici';
 
 import { ValetkeyError } from '../../job/errors.ts';
 import type { SandboxConnection, SandboxPaths } from '../sandbox.ts';

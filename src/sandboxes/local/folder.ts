@@ -58,18 +58,16 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
 export async function claimFolder(stateDir: string, jobId: string, gatewayPort: number): Promise<SandboxFolder | undefined> {
   const job = jobFolder(stateDir, jobId);
   const incarnation = `${process.pid}-${gatewayPort}-${randomBytes(4).toString('hex')}`;
-  try {
-    await mkdir(job, { mode: 0o700 });
-    await mkdir(join(job, incarnation), { mode: 0o700 });
-  } catch (error) {
-    if (isCode(error, 'EEXIST') || isCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const isMade = (await makeFolder(job, 'EEXIST')) && (await makeFolder(join(job, incarnation), 'ENOENT'));
+  if (!isMade) return undefined;
   return sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
 }
 
 /** Who has a job's place, and for how long; `folder` is undefined for a moment while it is being claimed. */
-export async function claimedFolder(stateDir: string, jobId: string): Promise<{ folder: SandboxFolder | undefined; ageMs: number } | undefined> {
+export async function claimedFolder(
+  stateDir: string,
+  jobId: string,
+): Promise<{ folder: SandboxFolder | undefined; ageMs: number } | undefined> {
   const job = jobFolder(stateDir, jobId);
   try {
     const { ctimeMs } = await stat(job);
@@ -91,6 +89,17 @@ export async function freeFolder(stateDir: string, jobId: string): Promise<strin
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
   return names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
+}
+
+/** False where it fails in the way that was to be expected. */
+async function makeFolder(path: string, expected: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (isCode(error, expected)) return false;
+    throw error;
+  }
 }
 
 export function isCode(error: unknown, code: string): boolean {

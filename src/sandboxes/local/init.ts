@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, readdirSync, readFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo, type ListenOptions, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { connect, createServer, type ListenOptions, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const [gatewayPort, gatewaySocket = '', runFolder = '', serverCommand = ''] = process.argv.slice(2);
@@ -70,9 +70,9 @@ function join(from: Socket, to: Socket): void {
 async function freePort(): Promise<number> {
   const probe = createServer();
   await listen(probe, { host, port: 0 });
-  const { port: free } = probe.address() as AddressInfo;
+  const address = probe.address();
   await new Promise((resolve) => probe.close(resolve));
-  return free;
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function accepts(at: number): Promise<boolean> {

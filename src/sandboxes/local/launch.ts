@@ -32,7 +32,12 @@ export async function launchSandbox(folder: SandboxFolder, located: Located, age
 }
 
 /** Resolves when the server answers. Throws `sandbox_start_failed` when the process ends first, or time is up. */
-export async function untilHealthy(child: ChildProcess, connection: SandboxConnection, folder: SandboxFolder, signal?: AbortSignal): Promise<void> {
+export async function untilHealthy(
+  child: ChildProcess,
+  connection: SandboxConnection,
+  folder: SandboxFolder,
+  signal?: AbortSignal,
+): Promise<void> {
   const giveUpAt = Date.now() + START_TIMEOUT_MS;
   let ended: string | undefined;
   child.once('error', () => (ended = 'cannot be run'));
@@ -62,7 +67,11 @@ interface SpawnOptions {
   env: Record<string, string>;
 }
 
-async function spawnDetached({ log, record }: SandboxFolder, [command = '', ...args]: string[], options: SpawnOptions): Promise<ChildProcess> {
+async function spawnDetached(
+  { log, record }: SandboxFolder,
+  [command = '', ...args]: string[],
+  options: SpawnOptions,
+): Promise<ChildProcess> {
   await using logFile = await open(log, 'a', 0o600);
   await using recordFile = await open(record, 'w', 0o600);
   const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', logFile.fd, logFile.fd, recordFile.fd] });
@@ -79,7 +88,8 @@ function hostView(folder: SandboxFolder, { node, server }: Located, gatewayFolde
 
 async function giveTo(uid: number, folder: string): Promise<void> {
   await lchown(folder, uid, uid);
-  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) await lchown(join(entry.parentPath, entry.name), uid, uid);
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }))
+    await lchown(join(entry.parentPath, entry.name), uid, uid);
 }
 
 /** Nothing secret is in a sandbox yet when its start fails. */

@@ -41,9 +41,16 @@ export async function locate(options: LocalProviderOptions, agent: Agent, isolat
   const identity = isRoot ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : {};
   await prepareFolders(stateDir, socketDir, isRoot);
 
-  const readable = async (parts: Part[]): Promise<readonly Part[]> => (isRoot ? await makeReadable(parts, join(stateDir, 'copies')) : parts);
-  const packages = (await findAgentPackages(agent, { agentsDir, path })).map(({ name, folder }) => ({ name: `node_modules/${name}`, path: folder }));
-  const programs = await readable([{ name: 'node', path: process.execPath }, { name: 'sandbox-agent', path: await serverBinary() }]);
+  const readable = async (parts: Part[]): Promise<readonly Part[]> =>
+    isRoot ? await makeReadable(parts, join(stateDir, 'copies')) : parts;
+  const packages = (await findAgentPackages(agent, { agentsDir, path })).map(({ name, folder }) => ({
+    name: `node_modules/${name}`,
+    path: folder,
+  }));
+  const programs = await readable([
+    { name: 'node', path: process.execPath },
+    { name: 'sandbox-agent', path: await serverBinary() },
+  ]);
   return {
     bubblewrap: isolation === 'none' ? undefined : await workingBubblewrap(path, agentsDir, readable, identity),
     node: pathOf(programs, 'node'),
@@ -71,7 +78,8 @@ async function serverBinary(): Promise<string> {
   const name = `@sandbox-agent/cli-${process.platform}-${process.arch}`;
   const cli = await findPackage('@sandbox-agent/cli');
   const platform = await findPackage(name, cli?.folder);
-  if (platform === undefined) throw new ValetkeyError('sandbox_start_failed', `${name} is not installed: run npm install with optional packages.`);
+  if (platform === undefined)
+    throw new ValetkeyError('sandbox_start_failed', `${name} is not installed: run npm install with optional packages.`);
   return join(platform.folder, 'bin/sandbox-agent');
 }
 
@@ -81,7 +89,8 @@ async function prepareFolders(stateDir: string, socketDir: string, isRoot: boole
   await openFolder(socketDir);
   await mkdir(join(stateDir, 'jobs'), { recursive: true });
   const { uid } = await stat(stateDir);
-  if (uid !== 0 && uid !== process.getuid?.()) throw new ValetkeyError('sandbox_start_failed', `${stateDir} belongs to another user: set VALETKEY_STATE_DIR.`);
+  if (uid !== 0 && uid !== process.getuid?.())
+    throw new ValetkeyError('sandbox_start_failed', `${stateDir} belongs to another user: set VALETKEY_STATE_DIR.`);
   if (!isRoot) return;
   await requireReadable(stateDir, 'VALETKEY_STATE_DIR');
   await requireReadable(socketDir, 'VALETKEY_STATE_DIR');

@@ -55,7 +55,8 @@ export async function recordedProcess(recordFile: string): Promise<number | unde
 
 /**
  * The processes of this host that were started for a sandbox in `folder`, also where no record was written: bubblewrap names
- * the folder in its arguments; without isolation every process inherits a home in it.
+ * the folder in its arguments; without isolation every process inherits a home in it, and one that cleared its environment
+ * is not found.
  */
 export async function processesIn(folder: string): Promise<{ bubblewraps: number[]; members: number[] }> {
   const prefix = `${folder}/`;
@@ -63,7 +64,9 @@ export async function processesIn(folder: string): Promise<{ bubblewraps: number
   const words = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/cmdline`)));
   const variables = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/environ`)));
   return {
-    bubblewraps: pids.filter((_, index) => words[index]?.includes('--json-status-fd') && words[index].some((word) => word.startsWith(prefix))),
+    bubblewraps: pids.filter(
+      (_, index) => words[index]?.includes('--json-status-fd') && words[index].some((word) => word.startsWith(prefix)),
+    ),
     members: pids.filter((_, index) => variables[index]?.some((entry) => entry.startsWith(`HOME=${prefix}`))),
   };
 }

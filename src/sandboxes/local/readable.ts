@@ -38,7 +38,10 @@ export async function makeReadable(parts: readonly Part[], copies: string): Prom
 export async function requireReadable(path: string, variable: string): Promise<void> {
   const blocked = await firstBlocked(path);
   if (blocked === undefined) return;
-  throw new ValetkeyError('sandbox_start_failed', `Other users cannot enter ${blocked}: chmod o+rx ${blocked}, or set ${variable} to another folder.`);
+  throw new ValetkeyError(
+    'sandbox_start_failed',
+    `Other users cannot enter ${blocked}: chmod o+rx ${blocked}, or set ${variable} to another folder.`,
+  );
 }
 
 /** The first part of a path that others cannot pass or, for the last part, read. */

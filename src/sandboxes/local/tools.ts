@@ -73,7 +73,10 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
     copyFile(initFile, join(folder, `init${extension}`)),
     copyFile(shimFile, join(folder, `shim${extension}`)),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
-    writeFile(join(folder, 'passwd'), `agent:x:${SANDBOX_UID}:${SANDBOX_UID}:Agent:${view.home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`),
+    writeFile(
+      join(folder, 'passwd'),
+      `agent:x:${SANDBOX_UID}:${SANDBOX_UID}:Agent:${view.home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
+    ),
     writeFile(join(folder, 'group'), `agent:x:${SANDBOX_UID}:\nnogroup:x:65534:\n`),
     writeFile(join(folder, 'hosts'), '127.0.0.1 localhost sandbox\n'),
     // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.

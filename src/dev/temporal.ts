@@ -1,0 +1,135 @@
+import { randomBytes } from 'node:crypto';
+
+import { Connection } from '@temporalio/client';
+
+import { loadConfig } from '../config.ts';
+import { ValetkeyError } from '../job/errors.ts';
+import { searchAttributes } from '../job/search-attributes.ts';
+import { onFreePort, freePort, poll, startServer, type ServerProcess } from './process.ts';
+import { findTemporal } from './temporal-program.ts';
+
+export interface DevTemporal {
+  /** The same before and after a halt, as is the UI's. */
+  readonly address: string;
+  readonly namespace: string;
+  readonly uiUrl: string;
+  readonly pid: number;
+  /** Ends the server in mid-work. What it knew is gone unless it has a database file. */
+  halt(): Promise<void>;
+  resume(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface DevTemporalOptions {
+  /** Hears what is being done. */
+  report(line: string): void;
+  /** Where the server keeps its state, for `halt` and `resume`; default: in memory, which is faster. The caller removes it. */
+  dbFilename?: string;
+  /** A file that it writes to. */
+  log?: string;
+}
+
+const NAMESPACE = 'default';
+const START_MS = 60_000;
+
+/**
+ * Starts a Temporal server of our own, which knows our search attributes, on free ports of loopback; brings the program first
+ * where it is missing. It ends with this process. Throws `temporal_missing` or `temporal_unreachable`.
+ */
+export async function startTemporal(options: DevTemporalOptions): Promise<DevTemporal> {
+  const { report } = options;
+  const { path, cacheDir } = loadConfig();
+  const program = await findTemporal({ path, cacheDir, report });
+  report('Temporal: starting');
+  const uiPort = await freePort();
+  const marker = `valetkey-${randomBytes(8).toString('hex')}`;
+  const start = (port: number): Promise<ServerProcess | undefined> => serve({ ...options, program, port, uiPort, marker });
+  const started = await onFreePort(start);
+  if (started === undefined) throw doesNotStart();
+  let { server } = started;
+  return {
+    address: addressOf(started.port),
+    namespace: NAMESPACE,
+    uiUrl: `http://${addressOf(uiPort)}`,
+    get pid() {
+      return server.pid;
+    },
+    halt: () => server.stop(),
+    async resume() {
+      const resumed = await start(started.port);
+      if (resumed === undefined) throw doesNotStart();
+      server = resumed;
+    },
+    stop: () => server.stop(),
+  };
+}
+
+interface Launch extends DevTemporalOptions {
+  program: string;
+  port: number;
+  uiPort: number;
+  /** The name of a namespace that no other server has: who answers for it is ours. */
+  marker: string;
+}
+
+/** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */
+async function serve({ program, port, uiPort, marker, dbFilename, log }: Launch): Promise<ServerProcess | undefined> {
+  const listen = ['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--namespace', marker];
+  const quiet = ['--ui-disable-news-fetch', '--log-level', 'error', '--disable-config-file', '--disable-config-env'];
+  const file = dbFilename === undefined ? [] : ['--db-filename', dbFilename];
+  const server = await startServer({
+    command: program,
+    args: ['server', 'start-dev', ...listen, ...quiet, ...file, ...attributeFlags(), ...dynamicFlags()],
+    log,
+  });
+  const giveUpAt = Date.now() + START_MS;
+  const isOurs = await poll(
+    () => answersFor(addressOf(port), marker),
+    () => !server.running || Date.now() > giveUpAt,
+  );
+  if (isOurs !== undefined) return server;
+  await server.stop();
+  return undefined;
+}
+
+/**
+ * The stock server looks for work every 50 ms, which every step of a job waits for; one partition makes fairness between
+ * tenants exact.
+ */
+const DYNAMIC_CONFIG = {
+  'history.transferProcessorMaxPollRPS': 1000,
+  'history.timerProcessorMaxPollRPS': 1000,
+  'matching.enableFairness': true,
+  'system.enableActivityEagerExecution': true,
+  'matching.numTaskqueueReadPartitions': 1,
+  'matching.numTaskqueueWritePartitions': 1,
+};
+
+function dynamicFlags(): string[] {
+  return Object.entries(DYNAMIC_CONFIG).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]);
+}
+
+function attributeFlags(): string[] {
+  const types = { KEYWORD: 'Keyword', DOUBLE: 'Double' };
+  return Object.values(searchAttributes).flatMap(({ name, type }) => ['--search-attribute', `${name}=${types[type]}`]);
+}
+
+async function answersFor(address: string, namespace: string): Promise<true | undefined> {
+  const connection = Connection.lazy({ address, connectTimeout: 1_000 });
+  try {
+    await connection.withDeadline(Date.now() + 1_000, () => connection.workflowService.describeNamespace({ namespace }));
+    return true;
+  } catch {
+    return undefined;
+  } finally {
+    await connection.close();
+  }
+}
+
+function addressOf(port: number): string {
+  return `127.0.0.1:${port}`;
+}
+
+function doesNotStart(): ValetkeyError {
+  return new ValetkeyError('temporal_unreachable', 'the development server of Temporal does not start; set TEMPORAL_ADDRESS to another');
+}

@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+
+const RETRY_MS = 200;
+const TRIES = 5;
+/** A post that lasted this long was taken: it waits for its answer. */
+const LASTING_MS = 5000;
+
+/** Where the agent's process of that name is spoken to. */
+export function acpPath(serverId: string): string {
+  return `/v1/acp/${encodeURIComponent(serverId)}`;
+}
+
+/**
+ * Writes a JSON-RPC message to the agent. A connection that breaks is made again and the message posted once more: the shim
+ * drops what it has seen. Resolves when the message was written, for a request when it was answered. Throws `sandbox_lost` for
+ * an agent's process that has ended, and for a server that does not answer for a second; `sandbox_socket_refused`.
+ */
+export async function post(sandbox: SandboxConnection, path: string, message: object, signal: AbortSignal): Promise<void> {
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ jsonrpc: '2.0', ...message }),
+    signal,
+  };
+  for (let tries = 1; ; tries += 1) {
+    const startedMs = Date.now();
+    try {
+      const response = await sandbox.fetch(path, init);
+      // The body may hold what the agent wrote to stderr: it is not read.
+      await response.body?.cancel();
+      if (response.ok) return;
+      throw new AgentGone(response.status);
+    } catch (error) {
+      if (signal.aborted || error instanceof AgentGone || tries === TRIES) throw error;
+      if (ValetkeyError.is(error) && error.code !== 'sandbox_lost') throw error;
+    }
+    if (Date.now() - startedMs > LASTING_MS) tries = 0;
+    await sleep(RETRY_MS, undefined, { signal });
+  }
+}
+
+class AgentGone extends ValetkeyError {
+  constructor(status: number) {
+    super('sandbox_lost', `The agent's process is not there any more (HTTP ${status}).`);
+  }
+}

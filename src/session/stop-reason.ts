@@ -1,0 +1,29 @@
+import { z } from 'zod';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { AcpAnswer } from './acp.ts';
+
+const promptResultSchema = z.object({
+  stopReason: z.string(),
+  _meta: z
+    .object({
+      jetbrains: z.object({ air: z.object({ sessionFailure: z.object({ severity: z.string() }).nullish() }).nullish() }).nullish(),
+    })
+    .nullish(),
+});
+
+/** The stop reason of a turn that went well. Throws `agent_failed` or `turn_refused` for any other, never in the agent's words. */
+export function stopReasonOf({ errorCode, result }: AcpAnswer): string {
+  if (errorCode !== null) throw failed(`error ${errorCode}`);
+  const parsed = promptResultSchema.safeParse(result);
+  if (!parsed.success) throw failed('an answer that is not ACP');
+  const { stopReason, _meta } = parsed.data;
+  if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('an error of its session');
+  if (stopReason === 'refusal') throw new ValetkeyError('turn_refused', 'The agent refused the prompt.');
+  if (stopReason === 'cancelled') throw failed('a cancel that nobody asked for');
+  return stopReason;
+}
+
+function failed(how: string): ValetkeyError {
+  return new ValetkeyError('agent_failed', `The agent ended the turn with ${how}.`);
+}

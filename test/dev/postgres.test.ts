@@ -1,0 +1,65 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import pg from 'pg';
+import { expect, it, vi } from 'vitest';
+
+import { startPostgres } from '../../src/dev/postgres.ts';
+import { isListening, killedAfter } from './launcher.ts';
+
+async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+const portOf = (url: string): number => Number(new URL(url).port);
+
+it('a halted Postgres comes back at the same URL with its data, and a stopped one leaves nothing', async () => {
+  const postgres = await startPostgres();
+  try {
+    const database = await postgres.createDatabase('of "a" test');
+    await query(database, 'create table kept as select 1 as one');
+    await postgres.halt();
+    await expect(query(database, 'select 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await postgres.resume();
+    expect(await query(database, 'select one from kept')).toEqual([{ one: 1 }]);
+  } finally {
+    const [setting] = await query(postgres.url, 'show data_directory');
+    await postgres.stop();
+    expect(existsSync(String(setting?.data_directory))).toBe(false);
+  }
+  expect(() => process.kill(postgres.pid, 0)).toThrow('ESRCH');
+});
+
+it('two run side by side, each with its own port below those of clients, and its own password', async () => {
+  const [one, two] = await Promise.all([startPostgres(), startPostgres()]);
+  try {
+    expect(portOf(one.url)).not.toBe(portOf(two.url));
+    expect(Math.max(portOf(one.url), portOf(two.url))).toBeLessThan(32_768);
+    const forged = new URL(one.url);
+    forged.password = new URL(two.url).password;
+    await expect(query(forged.href, 'select 1')).rejects.toMatchObject({ code: '28P01' });
+  } finally {
+    await Promise.all([one.stop(), two.stop()]);
+  }
+});
+
+it.skipIf(process.platform !== 'linux')('a killed launcher leaves no Postgres behind', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
+  await chmod(folder, 0o711);
+  try {
+    const port = Number(await killedAfter('postgres.ts', 'console.log(new URL((await dev.startPostgres()).url).port)', folder));
+    expect(await readdir(folder)).toHaveLength(1);
+    await vi.waitFor(async () => expect(await isListening(port)).toBe(false), { timeout: 20_000 });
+  } finally {
+    // The kernel told Postgres to end; its last files may still be on their way.
+    await rm(folder, { recursive: true, maxRetries: 10, retryDelay: 200 });
+  }
+});

@@ -1,0 +1,134 @@
+/** The scripted model does what the script in a prompt says, keeps no state, and counts what it served. */
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+
+import { startScriptedModel, withScript, type ScriptedModel, type Step } from '../../src/dev/scripted-model/index.ts';
+
+let model: ScriptedModel;
+
+beforeAll(async () => {
+  model = await startScriptedModel({ script: [{ say: 'the default' }] });
+});
+
+afterAll(() => model.close());
+
+interface Asked {
+  messages?: object[];
+  tools?: string[];
+  stream?: boolean;
+  signal?: AbortSignal;
+  model?: string;
+  system?: string;
+}
+
+function ask({ messages = [], tools = [], stream = false, signal, model: name = 'claude-sonnet-4-5', system = '' }: Asked): Promise<Response> {
+  const body = { model: name, max_tokens: 1000, stream, system, messages, tools: tools.map((tool) => ({ name: tool })) };
+  return fetch(`${model.baseUrl}/v1/messages`, { method: 'POST', body: JSON.stringify(body), ...(signal !== undefined && { signal }) });
+}
+
+const user = (content: unknown): object => ({ role: 'user', content });
+const scripted = (...script: Step[]): object => user(withScript('Do it.', script));
+const call = { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', name: 'Bash', input: {} }] };
+const result = user([{ type: 'tool_result', tool_use_id: 'toolu_1', content: 'done' }]);
+
+async function contentOf(asked: Asked): Promise<unknown> {
+  const { content } = JSON.parse(await (await ask(asked)).text());
+  return content;
+}
+
+const text = (said: string): object[] => [{ type: 'text', text: said, citations: null }];
+
+it('a prompt without a script gets the default script, or a short text beyond its end', async () => {
+  expect(await contentOf({ messages: [user('hello')] })).toEqual(text('the default'));
+  expect(await contentOf({ messages: [user('hello'), call, result] })).toEqual(text('Done.'));
+});
+
+it('the newest prompt rules, and what agents add to it does not', async () => {
+  const reminder = { type: 'text', text: '<system-reminder>\nsomething\n</system-reminder>' };
+  const old = scripted({ say: 'old' });
+  const newest = user([reminder, { type: 'text', text: withScript('Do it.', [{ run: 'ls' }, { say: 'new' }]) }, reminder]);
+  const noisyResult = user([{ type: 'tool_result', tool_use_id: 'toolu_1', content: '' }, { type: 'text', text: 'noise' }]);
+  const messages = [old, call, result, { role: 'assistant', content: 'old' }, newest, call, noisyResult];
+  expect(await contentOf({ messages })).toEqual(text('new'));
+  expect(await contentOf({ messages: [...messages, { role: 'assistant', content: 'new' }, user('hello')] })).toEqual(text('the default'));
+});
+
+it('a retried request gets the same answer and is charged the same', async () => {
+  const asked = { messages: [scripted({ think: 'hm' }, { say: 'same' })] };
+  const start = model.served.length;
+  expect(await contentOf(asked)).toEqual(await contentOf(asked));
+  const [first, second] = model.served.slice(start);
+  expect(first?.usage).toEqual(second?.usage);
+  expect(first?.usd).toBeGreaterThan(0);
+});
+
+it('files are written by the tools of Claude Code, which wants to read them first, and else by the shell', async () => {
+  const messages = [scripted({ write: { path: 'src/a.txt', content: "it's\n" } })];
+  const withTools = { tools: ['Bash', 'Read', 'Write'], system: 'Primary working directory: /home/agent/work\n' };
+  const file = '/home/agent/work/src/a.txt';
+  expect(await contentOf({ messages, ...withTools })).toMatchObject([{ name: 'Read', input: { file_path: file } }]);
+  expect(await contentOf({ messages: [...messages, call, result], ...withTools })).toMatchObject([
+    { name: 'Write', input: { file_path: file, content: "it's\n" } },
+  ]);
+  const command = `mkdir -p 'src' && printf %s 'it'\\''s\n' > 'src/a.txt'`;
+  expect(await contentOf({ messages, tools: ['Bash'] })).toMatchObject([{ name: 'Bash', input: { command } }]);
+});
+
+it('a tool that the caller does not offer becomes a text', async () => {
+  expect(await contentOf({ messages: [scripted({ run: 'ls' })], tools: ['WebSearch'] })).toEqual(text('No tool that I know was offered.'));
+});
+
+it('a malformed script is refused', async () => {
+  expect((await ask({ messages: [user('Do it.\n```script\n[{"shout":"hey"}]\n```')] })).status).toBe(400);
+  expect((await ask({ messages: [user('Do it.\n```script\nnot JSON\n```')] })).status).toBe(400);
+});
+
+it('a slow answer comes in pieces, and arrives whole', async () => {
+  const messages = [scripted({ slow: { chunks: 4, everyMs: 20, text: 'one two three' } })];
+  const startedAt = performance.now();
+  const body = await (await ask({ messages, stream: true })).text();
+  expect(performance.now() - startedAt).toBeGreaterThan(70);
+  expect(body.match(/"type":"text_delta"/g)).toHaveLength(4);
+});
+
+it('a hanging answer ends when its caller hangs up, before the headers and after', async () => {
+  for (const steps of [[{ hang: true }], [{ say: 'wait' }, { hang: true }]] satisfies Step[][]) {
+    const start = model.served.length;
+    const caller = new AbortController();
+    const asked = ask({ messages: [scripted(...steps)], stream: true, signal: caller.signal });
+    if (steps.length === 2) await asked;
+    await vi.waitFor(() => expect(model.inFlight()).toBe(1));
+    caller.abort();
+    if (steps.length === 1) await expect(asked).rejects.toThrow();
+    await vi.waitFor(() => expect(model.inFlight()).toBe(0));
+    const usage = steps.length === 1 ? null : { output: 1 };
+    expect(model.served.slice(start)).toMatchObject([{ hungUp: true, status: steps.length === 1 ? null : 200, usage }]);
+  }
+});
+
+it.each([false, true])('a dying answer breaks the connection in mid-body, stream: %s', async (stream) => {
+  const response = await ask({ messages: [scripted({ say: 'so far' }, { die: true })], stream });
+  expect(response.status).toBe(200);
+  await expect(response.text()).rejects.toThrow();
+  expect(model.served.at(-1)).toMatchObject({ hungUp: false, stream });
+});
+
+it('charges the published prices, cached tokens included', async () => {
+  const bodies = [0, 1, 2, 3].map((more) => ({ messages: [user('x'.repeat(4000 + more))] }));
+  const start = model.served.length;
+  const before = model.usd();
+  for (const body of bodies) await ask(body);
+  const served = model.served.slice(start);
+  expect(served.filter(({ usage }) => (usage?.cacheRead ?? 0) > 0)).toHaveLength(3);
+  const expected = served.reduce((sum, { usage }) => {
+    if (usage === null) return sum;
+    const { input, cacheRead, cacheWrite5m, cacheWrite1h, output } = usage;
+    const plain = input - cacheRead - cacheWrite5m - cacheWrite1h;
+    return sum + (plain * 3 + cacheRead * 0.3 + cacheWrite5m * 3.75 + cacheWrite1h * 6 + output * 15) / 1e6;
+  }, 0);
+  expect(model.usd() - before).toBeCloseTo(expected, 10);
+});
+
+it('a model without a price is served, and charged nothing', async () => {
+  await ask({ messages: [user('hello')], model: 'a-model-of-tomorrow' });
+  expect(model.served.at(-1)).toMatchObject({ model: 'a-model-of-tomorrow', status: 200, usd: null });
+});
