@@ -103,7 +103,12 @@ function summarise(rounds: readonly Figures[]): Figures {
 
 function describe(ours: Figures, bare: Figures): BenchReport {
   const ratio = ours.jobsPerSecond / bare.jobsPerSecond;
-  const row = (name: string, { jobsPerSecond, p50, p95 }: Figures): string[] => [name, jobsPerSecond.toFixed(1), p50.toFixed(0), p95.toFixed(0)];
+  const row = (name: string, { jobsPerSecond, p50, p95 }: Figures): string[] => [
+    name,
+    jobsPerSecond.toFixed(1),
+    p50.toFixed(0),
+    p95.toFixed(0),
+  ];
   return {
     json: { ratio, ours, bare, rounds: ROUNDS, jobs: JOBS, concurrency: CONCURRENCY },
     table: [['', 'jobs/s', 'p50 ms', 'p95 ms'], row('our job', ours), row('bare workflow', bare), ['ratio', ratio.toFixed(2), '', '']],

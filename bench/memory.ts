@@ -25,7 +25,9 @@ async function family(root: number): Promise<{ name: string; pss: number }[]> {
   const pids = (await readdir('/proc')).map(Number).filter(Number.isInteger);
   const parents = new Map(await Promise.all(pids.map(async (pid) => [pid, await parentOf(pid)] as const)));
   const belongs = (pid: number): boolean => pid === root || (pid > 1 && belongs(parents.get(pid) ?? 0));
-  return Promise.all(pids.filter(belongs).map(async (pid) => ({ name: pid === root ? 'valetkey' : await nameOf(pid), pss: await pssOf(pid) })));
+  return Promise.all(
+    pids.filter(belongs).map(async (pid) => ({ name: pid === root ? 'valetkey' : await nameOf(pid), pss: await pssOf(pid) })),
+  );
 }
 
 async function parentOf(pid: number): Promise<number> {

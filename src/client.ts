@@ -15,8 +15,8 @@ import { jobIdSchema, parseJobSpec, type JobSpecInput } from './job/spec.ts';
 import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
 import { readArtifact } from './store/artifacts.ts';
 import { openDatabase, type Database } from './store/database.ts';
-import { followEvents } from './store/follow-events.ts';
 import { readEvents } from './store/events.ts';
+import { followEvents } from './store/follow-events.ts';
 import { keyLives, keyUsage } from './store/keys.ts';
 import { readResult, readSettlements } from './store/settlements.ts';
 
@@ -149,7 +149,7 @@ export class ValetkeyClient {
       yield* followEvents(this.#database, jobId, after, hasEnded);
       return;
     }
-    for (let last = after; ; ) {
+    for (let last = after; ;) {
       const events = await readEvents(this.#database.db, jobId, last);
       yield* events;
       const newest = events.at(-1);

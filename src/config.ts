@@ -6,13 +6,23 @@ import { z } from 'zod';
 import { ValetkeyError } from './job/errors.ts';
 import { Secret } from './secrets/secret.ts';
 
-const secretSchema = z.string().min(1).transform((text) => new Secret(text));
+const secretSchema = z
+  .string()
+  .min(1)
+  .transform((text) => new Secret(text));
 const portSchema = z.coerce.number().int().min(0).max(65535);
-const secondsSchema = z.coerce.number().positive().transform((seconds) => Math.round(seconds * 1000));
+const secondsSchema = z.coerce
+  .number()
+  .positive()
+  .transform((seconds) => Math.round(seconds * 1000));
 
 /** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
 export const environmentSchema = z.object({
-  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://').optional().describe('Postgres that holds keys, events and settlements.'),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must begin with postgres://')
+    .optional()
+    .describe('Postgres that holds keys, events and settlements.'),
   VALETKEY_ROOT_KEY: z
     .string()
     .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 bytes in base64: openssl rand -base64 32')
@@ -29,12 +39,21 @@ export const environmentSchema = z.object({
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
-  VALETKEY_GATEWAY_IDLE_TIMEOUT: secondsSchema.default(300_000).describe('Seconds without a byte from the provider until a request is given up (default 300).'),
+  VALETKEY_GATEWAY_IDLE_TIMEOUT: secondsSchema
+    .default(300_000)
+    .describe('Seconds without a byte from the provider until a request is given up (default 300).'),
   VALETKEY_ANTHROPIC_BASE_URL: z.url().default('https://api.anthropic.com').describe('Where Anthropic Messages go, without /v1.'),
-  VALETKEY_OPENAI_BASE_URL: z.url().default('https://api.openai.com').describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
+  VALETKEY_OPENAI_BASE_URL: z
+    .url()
+    .default('https://api.openai.com')
+    .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI; gateway only.'),
-  VALETKEY_HEARTBEAT_INTERVAL: secondsSchema.default(2000).describe('Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.'),
+  VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
+    .default(2000)
+    .describe(
+      'Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.',
+    ),
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });

@@ -2,7 +2,15 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+  type WorkflowBundle,
+} from '@temporalio/worker';
 
 import { createActivities, type ActivityDeps } from './activities/index.ts';
 import { agents } from './agents/index.ts';

@@ -14,7 +14,8 @@ import { deriveSecret } from '../src/keys/derive.ts';
 export async function expectEnded(stack: Stack, jobId: string, wanted: { outcome: Outcome; code: string | null }): Promise<JobResult> {
   const result = await stack.client.result(jobId);
   expect({ outcome: result.outcome, code: result.failure?.code ?? null }).toEqual(wanted);
-  for (const { ref } of result.keys) expect(await statusWith(stack, deriveSecret(rootKeyOf(stack), ref).reveal()), `status with the key ${ref}`).toBe(401);
+  for (const { ref } of result.keys)
+    expect(await statusWith(stack, deriveSecret(rootKeyOf(stack), ref).reveal()), `status with the key ${ref}`).toBe(401);
   expect(await sandboxRemains(stack), 'what is left of sandboxes').toEqual([]);
   return result;
 }

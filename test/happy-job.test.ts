@@ -1,8 +1,8 @@
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
-import type { JobEvent } from '../src/job/events.ts';
 import { withScript } from '../src/dev/scripted-model/script.ts';
+import type { JobEvent } from '../src/job/events.ts';
 import { expectEnded } from './ended.ts';
 import { jobSpec, useStack } from './stack.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -18,7 +18,11 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
         agent,
         workspace: { files: { 'README.md': 'one\n', 'src/two.txt': 'two\n' } },
         prompts: [
-          withScript('Change the workspace.', [{ run: 'cat README.md && rm src/two.txt' }, { write: { path: 'new.txt', content: 'three\n' } }, { say: 'First done.' }]),
+          withScript('Change the workspace.', [
+            { run: 'cat README.md && rm src/two.txt' },
+            { write: { path: 'new.txt', content: 'three\n' } },
+            { say: 'First done.' },
+          ]),
           withScript('Go on.', [{ run: 'cat new.txt' }, { say: 'Second done.' }]),
         ],
       }),
@@ -38,8 +42,21 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
     const types = events.map(({ type }) => type);
     expect(types.at(-1)).toBe('job.ended');
-    for (const type of ['job.started', 'key.minted', 'sandbox.started', 'key.bound', 'key.used', 'key.disabled', 'key.dead', 'sandbox.stopped', 'usage']) {
-      expect(types.filter((other) => other === type), type).toHaveLength(1);
+    for (const type of [
+      'job.started',
+      'key.minted',
+      'sandbox.started',
+      'key.bound',
+      'key.used',
+      'key.disabled',
+      'key.dead',
+      'sandbox.stopped',
+      'usage',
+    ]) {
+      expect(
+        types.filter((other) => other === type),
+        type,
+      ).toHaveLength(1);
     }
     expect(types.filter((type) => type === 'turn.ended')).toHaveLength(2);
     const [key] = result.keys;
@@ -57,10 +74,20 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
 
 test('the status of a running job tells phase, turn, key and deadline, and that of an ended one what it cost', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Take your time.', [{ slow: { chunks: 40, everyMs: 50, text: 'one two three four' } }])] }));
+  const { jobId } = await client.submit(
+    jobSpec({ prompts: [withScript('Take your time.', [{ slow: { chunks: 40, everyMs: 50, text: 'one two three four' } }])] }),
+  );
   for await (const { type } of client.events(jobId)) if (type === 'key.used') break;
   const running = await client.status(jobId);
-  expect(running).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live', tenant: 'acme', agent: 'codex' });
+  expect(running).toMatchObject({
+    state: 'running',
+    phase: 'running',
+    turn: 1,
+    turns: 1,
+    keyState: 'live',
+    tenant: 'acme',
+    agent: 'codex',
+  });
   expect(Date.parse(String(running.deadline))).toBeGreaterThan(Date.now());
   expect(await client.list({ tenant: 'acme', running: true })).toContainEqual(expect.objectContaining({ jobId, state: 'running' }));
 
@@ -68,7 +95,9 @@ test('the status of a running job tells phase, turn, key and deadline, and that 
   const ended = await client.status(jobId);
   expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'dead' });
   expect(ended.spentUsd).toBeGreaterThan(0);
-  expect(await client.list({ tenant: 'acme' })).toContainEqual(expect.objectContaining({ jobId, state: 'completed', keyState: 'dead', spentUsd: ended.spentUsd }));
+  expect(await client.list({ tenant: 'acme' })).toContainEqual(
+    expect.objectContaining({ jobId, state: 'completed', keyState: 'dead', spentUsd: ended.spentUsd }),
+  );
 });
 
 test('events can be read from any place, without waiting for more', async () => {

@@ -31,7 +31,9 @@ export async function findSecrets(stack: Stack, secrets: readonly string[]): Pro
 /** A text inside base64 shows in one of three ways, by where it begins; the ends that hang on neighbours are cut off. */
 export function base64Of(text: string): string[] {
   return [0, 1, 2].map((shift) => {
-    const encoded = Buffer.from(`${' '.repeat(shift)}${text}`).toString('base64').replace(/=+$/, '');
+    const encoded = Buffer.from(`${' '.repeat(shift)}${text}`)
+      .toString('base64')
+      .replace(/=+$/, '');
     return encoded.slice(shift === 0 ? 0 : shift + 1, -2);
   });
 }

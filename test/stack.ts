@@ -11,7 +11,10 @@ import { newDatabase } from './database.ts';
 import { findSecrets, mintedSecrets } from './secrets.ts';
 
 /** A stack on the Temporal and the Postgres of the test run, with a database and a task queue of its own. */
-export async function testStack({ environment = {}, ...options }: Partial<StackOptions> & { environment?: NodeJS.ProcessEnv } = {}): Promise<Stack> {
+export async function testStack({
+  environment = {},
+  ...options
+}: Partial<StackOptions> & { environment?: NodeJS.ProcessEnv } = {}): Promise<Stack> {
   const config = loadConfig({
     PATH: process.env.PATH,
     DATABASE_URL: await newDatabase(),

@@ -1,5 +1,5 @@
-import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
 import type { KeyRef } from '../job/ref.ts';
+import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/state.ts';

@@ -67,14 +67,20 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
 }
 
 /** What could not be had is told by a warning among the events: it must not keep the sandbox from its end. */
-async function takeOut({ database: { db }, sandboxes, session }: SandboxDeps, jobId: string, { handle, startCommit }: StartedSandbox): Promise<ArtifactInfo[]> {
+async function takeOut(
+  { database: { db }, sandboxes, session }: SandboxDeps,
+  jobId: string,
+  { handle, startCommit }: StartedSandbox,
+): Promise<ArtifactInfo[]> {
   const sandbox = sandboxes[handle.provider].connect(handle);
   try {
     const patch = await session.takePatch(sandbox, startCommit, AbortSignal.timeout(TAKE_OUT_MS));
     return [await storeArtifact(db, jobId, 'patch', patch)];
   } catch (error) {
     if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
-    const { code, message } = ValetkeyError.is(error) ? error : new ValetkeyError('workspace_failed', 'the patch could not be taken out of the sandbox');
+    const { code, message } = ValetkeyError.is(error)
+      ? error
+      : new ValetkeyError('workspace_failed', 'the patch could not be taken out of the sandbox');
     await appendEvents(db, jobId, [{ source: `patch:${handle.id}`, body: { type: 'warning', code, message } }]);
     return [];
   } finally {

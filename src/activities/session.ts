@@ -38,7 +38,9 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       const mark = `${ref}:turn:${turn}`;
       const signals = stopSignals();
       try {
-        await appendEvents(db, jobId, [{ source: `${mark}:started`, body: { type: 'turn.started', turn, prompt: input.prompt.slice(0, MAX_MESSAGE_CHARS) } }]);
+        await appendEvents(db, jobId, [
+          { source: `${mark}:started`, body: { type: 'turn.started', turn, prompt: input.prompt.slice(0, MAX_MESSAGE_CHARS) } },
+        ]);
         const { stopReason, message, state } = await drive(deps, input, signals);
         await appendEvents(db, jobId, [{ source: `${mark}:ended`, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
         const { usd } = await keyUsage(db, ref);
@@ -67,7 +69,13 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
     return await withHeartbeat(
       () => state,
       async () => {
-        await deps.session.bindKey(sandbox, deps.agents[agent], await deps.gateways[gateway].secret(ref), model, AbortSignal.any([cancel, detach]));
+        await deps.session.bindKey(
+          sandbox,
+          deps.agents[agent],
+          await deps.gateways[gateway].secret(ref),
+          model,
+          AbortSignal.any([cancel, detach]),
+        );
         await markBound(db, ref);
         await appendEvents(db, jobId, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
         return deps.session.runTurn({
@@ -97,6 +105,6 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
  */
 async function explain(db: Db, ref: KeyRef, error: unknown): Promise<unknown> {
   if (!ValetkeyError.is(error) || error.code !== 'agent_failed') return error;
-  const code = await lastFailure(db, ref, '0').catch(() => null);
+  const code = await lastFailure(db, ref).catch(() => null);
   return code === null ? error : new ValetkeyError(code, `the agent's request to the model failed: ${FAILURES[code].hint}`);
 }

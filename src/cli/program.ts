@@ -19,6 +19,7 @@ Environment:
   DATABASE_URL      Postgres of the workers
   TEMPORAL_ADDRESS  Temporal's server, localhost:7233 unless set; also TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_PROFILE
   NO_COLOR          no colours
+  VALETKEY_LOG_LEVEL=debug shows where an unexpected error comes from
   "valetkey dev" starts both servers and prints the variables for another shell.
 `;
 

@@ -5,7 +5,9 @@ import type { JobSpec } from '../job/spec.ts';
 /** SHA-256, hex: the same for specs that differ in the order of their fields only. */
 export function digestSpec(spec: JobSpec): string {
   const canonical = JSON.stringify(spec, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).toSorted(byName)) : value,
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(byName))
+      : value,
   );
   return createHash('sha256').update(canonical).digest('hex');
 }

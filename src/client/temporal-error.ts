@@ -12,7 +12,8 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) throw new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
     const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
-    const unreachable = (isGrpcServiceError(cause) && UNREACHABLE.has(cause.code)) || (error instanceof Error && /^Failed to connect/.test(error.message));
+    const unreachable =
+      (isGrpcServiceError(cause) && UNREACHABLE.has(cause.code)) || (error instanceof Error && /^Failed to connect/.test(error.message));
     if (unreachable) throw new ValetkeyError('temporal_unreachable', 'Temporal does not answer');
     throw error;
   }

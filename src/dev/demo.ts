@@ -11,6 +11,9 @@ import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
 import { SCRIPT } from './demo/script.ts';
 import { startStack, type Stack } from './stack.ts';
 
+/** As shells have it for SIGINT. */
+const INTERRUPTED = 130;
+
 const TASKS: (DemoTask & { upstream: 'openai' | 'anthropic'; variable: string })[] = [
   { agent: 'codex', llm: 'gpt-5.1-codex', upstream: 'openai', variable: 'OPENAI_API_KEY' },
   { agent: 'claude', llm: 'claude-sonnet-4-5', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
@@ -39,11 +42,12 @@ try {
 async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   const config = loadConfig();
   const tasks = choose(config, lines);
-  const stop = stopSignal();
+  const interrupt = new AbortController();
+  const stop = stopSignal().then(() => interrupt.abort());
   const stack = await startStack({ report: (line) => lines.line(line), config, script: SCRIPT, live: live === true });
   try {
-    const jobs = await Promise.race([runAll(stack, tasks, config, lines, colors), stop]);
-    if (jobs === undefined) return 130;
+    const jobs = await runAll(stack, tasks, config, interrupt.signal, lines, colors);
+    if (interrupt.signal.aborted) return INTERRUPTED;
     const { address, uiUrl } = stack.temporal;
     if (json === true) process.stdout.write(`${JSON.stringify({ jobs, temporalAddress: address, uiUrl })}\n`);
     if (keep === true) {
@@ -53,7 +57,6 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
     }
     return jobs.every(({ outcome, testPassedAfter }) => outcome === 'completed' && testPassedAfter) ? 0 : 1;
   } finally {
-    lines.now(null);
     await stack.stop();
   }
 }
@@ -66,16 +69,25 @@ function choose(config: Config, lines: LiveLines): typeof TASKS {
     wanted.filter(({ upstream }) => (config.gateway[upstream].credential !== undefined) === has),
   );
   for (const task of unable ?? []) lines.line(`${task.agent} is left out: ${task.variable} is not set`);
-  if (able === undefined || able.length === 0) throw new ValetkeyError('invalid_config', 'no key of a provider is set');
+  if (able === undefined || able.length === 0)
+    throw new ValetkeyError('invalid_config', '--live needs ANTHROPIC_API_KEY or OPENAI_API_KEY');
   return able;
 }
 
-async function runAll(stack: Stack, tasks: DemoTask[], { path }: Config, lines: LiveLines, colors: Paint): Promise<DemoJob[]> {
+async function runAll(
+  { client, model }: Stack,
+  tasks: DemoTask[],
+  { path }: Config,
+  signal: AbortSignal,
+  lines: LiveLines,
+  colors: Paint,
+): Promise<DemoJob[]> {
   const repository = await createDemoRepository({ path });
   try {
-    const { client, model } = stack;
     const jobs: DemoJob[] = [];
-    for (const task of tasks) jobs.push(await runDemoJob({ client, model, repository, out: lines, paint: colors }, task));
+    for (const task of tasks) {
+      if (!signal.aborted) jobs.push(await runDemoJob({ client, model, repository, signal, out: lines, paint: colors }, task));
+    }
     return jobs;
   } finally {
     await repository.remove();

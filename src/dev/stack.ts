@@ -62,7 +62,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const temporal = options.temporal ?? configuredTemporal() ?? (await parts.add(startTemporal({ report }), (server) => server.stop()));
     const credential = new Secret(randomBytes(16).toString('hex'));
     const model = options.live === true ? null : await parts.add(scriptedModel(credential, script), (server) => server.close());
-    const upstream = model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
+    const upstream =
+      model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
     const rootKey = new Secret(randomBytes(32).toString('base64'));
     const config: Config = {
       ...configured,
@@ -73,7 +74,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     };
 
     const secrets = [rootKey, credential, configured.gateway.anthropic.credential, configured.gateway.openai.credential];
-    const logger = createLogger({ level: config.logLevel, secrets: secrets.filter((secret) => secret !== undefined), file: join(stateDir, 'log.jsonl') });
+    const logger = createLogger({
+      level: config.logLevel,
+      secrets: secrets.filter((secret) => secret !== undefined),
+      file: join(stateDir, 'log.jsonl'),
+    });
     installRuntime(logger);
     report('gateway and worker: starting');
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());

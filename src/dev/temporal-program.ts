@@ -18,28 +18,28 @@ export interface Where {
   path: string;
   cacheDir: string;
   /** Hears what is being done. */
-  report(line: string): void;
+  report: (line: string) => void;
 }
 
 /** One way to Temporal's server: the path of the program, or why there is none. */
 export interface Way {
   name: string;
-  go(where: Where): Promise<{ program: string } | { because: string }>;
+  bring: (where: Where) => Promise<{ program: string } | { because: string }>;
 }
 
 /** In the order in which they are tried. */
 export const WAYS: readonly Way[] = [
-  { name: 'PATH', go: onPath },
-  { name: 'cache', go: inCache },
-  { name: 'download', go: download },
-  { name: 'build', go: build },
+  { name: 'PATH', bring: onPath },
+  { name: 'cache', bring: inCache },
+  { name: 'download', bring: download },
+  { name: 'build', bring: build },
 ];
 
 /** Finds Temporal's server, or brings it. Throws `temporal_missing` that says what was tried, and what to install. */
 export async function findTemporal(where: Where, ways = WAYS): Promise<string> {
   const tried: string[] = [];
-  for (const { name, go } of ways) {
-    const found = await go(where);
+  for (const { name, bring } of ways) {
+    const found = await bring(where);
     if ('program' in found) return found.program;
     tried.push(`${name}: ${found.because}`);
   }
@@ -47,7 +47,7 @@ export async function findTemporal(where: Where, ways = WAYS): Promise<string> {
   throw new ValetkeyError('temporal_missing', `Temporal's server was not found (${tried.join('; ')}). ${advice}`);
 }
 
-async function onPath({ path, report }: Where): ReturnType<Way['go']> {
+async function onPath({ path, report }: Where): ReturnType<Way['bring']> {
   const program = await findExecutable('temporal', path);
   if (program === undefined) return { because: 'no temporal there' };
   const { stdout } = await execa(program, ['--version'], { reject: false });
@@ -56,7 +56,7 @@ async function onPath({ path, report }: Where): ReturnType<Way['go']> {
   return { program };
 }
 
-async function inCache({ cacheDir }: Where): ReturnType<Way['go']> {
+async function inCache({ cacheDir }: Where): ReturnType<Way['bring']> {
   const program = cached(cacheDir);
   return access(program).then(
     () => ({ program }),
@@ -68,7 +68,7 @@ const BEGIN_MS = 10_000;
 const DOWNLOAD_MS = 600_000;
 
 /** Gives up after ten seconds in which nothing came. */
-function download({ cacheDir, report }: Where): ReturnType<Way['go']> {
+function download({ cacheDir, report }: Where): ReturnType<Way['bring']> {
   return intoCache(cacheDir, async (folder) => {
     report(`Temporal: downloading ${VERSION}`);
     const script = fileURLToPath(new URL(`temporal-download${extname(import.meta.url)}`, import.meta.url));
@@ -85,7 +85,7 @@ function download({ cacheDir, report }: Where): ReturnType<Way['go']> {
 
 const STILL_BUILDING_MS = 60_000;
 
-async function build({ path, cacheDir, report }: Where): ReturnType<Way['go']> {
+async function build({ path, cacheDir, report }: Where): ReturnType<Way['bring']> {
   const go = await findExecutable('go', path);
   if (go === undefined) return { because: 'no go on PATH' };
   const { stdout } = await execa(go, ['env', 'GOVERSION'], { reject: false, cwd: '/' });
@@ -93,7 +93,10 @@ async function build({ path, cacheDir, report }: Where): ReturnType<Way['go']> {
   return intoCache(cacheDir, async (folder) => {
     report(`Temporal: building ${VERSION} with Go, once; it takes about five minutes`);
     const startedAt = Date.now();
-    const progress = setInterval(() => report(`Temporal: still building (${Math.round((Date.now() - startedAt) / 1000)} s)`), STILL_BUILDING_MS);
+    const progress = setInterval(
+      () => report(`Temporal: still building (${Math.round((Date.now() - startedAt) / 1000)} s)`),
+      STILL_BUILDING_MS,
+    );
     const log = join(cacheDir, 'temporal-build.log');
     try {
       for (const file of ['go.mod', 'go.sum']) await copyFile(new URL(`temporal-server/${file}`, import.meta.url), join(folder, file));
@@ -101,7 +104,14 @@ async function build({ path, cacheDir, report }: Where): ReturnType<Way['go']> {
       const args = ['-mod=readonly', '-trimpath', '-ldflags', linked, '-o', 'temporal', 'github.com/temporalio/cli/cmd/temporal'];
       const env = { CGO_ENABLED: '0', GOTOOLCHAIN: 'auto', GOWORK: 'off' };
       const output = { file: log };
-      const { failed } = await execa(go, ['build', ...args], { cwd: folder, env, reject: false, stdin: 'ignore', stdout: output, stderr: output });
+      const { failed } = await execa(go, ['build', ...args], {
+        cwd: folder,
+        env,
+        reject: false,
+        stdin: 'ignore',
+        stdout: output,
+        stderr: output,
+      });
       return failed ? { because: `go build failed, see ${log}` } : { program: join(folder, 'temporal') };
     } finally {
       clearInterval(progress);
@@ -110,7 +120,7 @@ async function build({ path, cacheDir, report }: Where): ReturnType<Way['go']> {
 }
 
 /** Makes the program in a folder of its own and moves it in whole: two processes at once do not see each other's halves. */
-async function intoCache(cacheDir: string, make: (folder: string) => ReturnType<Way['go']>): ReturnType<Way['go']> {
+async function intoCache(cacheDir: string, make: (folder: string) => ReturnType<Way['bring']>): ReturnType<Way['bring']> {
   const program = cached(cacheDir);
   const folder = await mkdir(dirname(program), { recursive: true }).then(
     () => mkdtemp(`${program}-`),

@@ -59,7 +59,8 @@ export class BuiltinGateway implements Gateway {
   }
 
   async spend(ref: KeyRef): Promise<Usage> {
-    if ((await countOpenRequests(this.#db, ref)) > 0) throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
+    if ((await countOpenRequests(this.#db, ref)) > 0)
+      throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
     return keyUsage(this.#db, ref);
   }
 
@@ -67,7 +68,8 @@ export class BuiltinGateway implements Gateway {
   async #ask(headers: Record<string, string>): Promise<number> {
     const answer = await request('http://gateway/v1/models', { dispatcher: this.#dataPlane, headers }).catch(() => null);
     await answer?.body.dump();
-    if (answer === null || answer.statusCode >= 500) throw new ValetkeyError('gateway_unreachable', 'the gateway does not answer on its socket');
+    if (answer === null || answer.statusCode >= 500)
+      throw new ValetkeyError('gateway_unreachable', 'the gateway does not answer on its socket');
     return answer.statusCode;
   }
 }

@@ -34,18 +34,17 @@ const workspaceSchema = z
       .refine((url) => !/^\w+:\/\/[^/]*:[^/]*@/.test(url), 'must not hold a password')
       .optional()
       .describe('URL of a repository that the worker clones.'),
-    path: z
-      .string()
-      .startsWith('/', 'must be an absolute path')
-      .optional()
-      .describe('A folder or a repository on the host of the worker.'),
+    path: z.string().startsWith('/', 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
     ref: z
       .string()
       .regex(/^(?!-)[\w./-]{1,200}$/, 'must be a branch, a tag or a commit')
       .optional()
       .describe('What of `git` or `path` to check out.'),
   })
-  .refine(({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1, 'must have at most one of files, git and path')
+  .refine(
+    ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,
+    'must have at most one of files, git and path',
+  )
   .refine(({ files, git, path, ref }) => ref === undefined || files !== undefined || git !== undefined || path !== undefined, {
     path: ['ref'],
     message: 'needs git or path',
@@ -60,7 +59,10 @@ export const jobSpecSchema = z
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
       .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
     agent: z.enum(['claude', 'codex']),
-    model: z.string().regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model').describe('The only model that the key of the job may use.'),
+    model: z
+      .string()
+      .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')
+      .describe('The only model that the key of the job may use.'),
     prompts: z.array(promptSchema).min(1).max(50).describe('Each is one turn of the same session.'),
     credential: z
       .strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') })

@@ -1,5 +1,5 @@
-import { ValetkeyError } from '../job/errors.ts';
 import type { Gateway, KeyIdentity } from '../gateways/gateway.ts';
+import { ValetkeyError } from '../job/errors.ts';
 import type { Db } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
 import { markDead } from '../store/keys.ts';

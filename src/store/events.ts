@@ -36,7 +36,14 @@ export async function appendEvents(db: Db, jobId: string, events: readonly Sourc
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */
 export async function readEvents(db: Db, jobId: string, after: number): Promise<JobEvent[]> {
   const rows = await asDatabaseError(
-    db.selectFrom('events').select(['seq', 'at', 'body']).where('job_id', '=', jobId).where('seq', '>', after).orderBy('seq').limit(PAGE).execute(),
+    db
+      .selectFrom('events')
+      .select(['seq', 'at', 'body'])
+      .where('job_id', '=', jobId)
+      .where('seq', '>', after)
+      .orderBy('seq')
+      .limit(PAGE)
+      .execute(),
   );
   return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
 }

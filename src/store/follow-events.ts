@@ -9,13 +9,18 @@ const QUIET_MS = 10_000;
  * The events of a job with a `seq` over `after`: first those that are stored, then each as it is stored. Ends after
  * `job.ended`, or when `hasEnded` says so and nothing more is stored. Throws `database_unreachable`.
  */
-export async function* followEvents(database: Database, jobId: string, after: number, hasEnded: () => Promise<boolean>): AsyncGenerator<JobEvent> {
+export async function* followEvents(
+  database: Database,
+  jobId: string,
+  after: number,
+  hasEnded: () => Promise<boolean>,
+): AsyncGenerator<JobEvent> {
   let last = after;
   let bell = Promise.withResolvers<void>();
   const ring = (): void => bell.resolve();
   let watch = await watchEvents(database, jobId, ring);
   try {
-    for (let ended = false; ; ) {
+    for (let ended = false; ;) {
       const heard = bell.promise;
       const events = await readEvents(database.db, jobId, last);
       for (const event of events) {

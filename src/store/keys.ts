@@ -67,7 +67,10 @@ export async function activateKey(db: Db, ref: KeyRef, secretHash: Buffer): Prom
  * Disables a key from this moment on and tells those who have a stream open on it. One that never went live is dead at
  * once; one that was never intended is recorded as dead, so that a mint which comes late finds its end.
  */
-export async function disableKey(db: Db, key: { ref: KeyRef; jobId: string; tenant: string; generation: number; gateway: string }): Promise<void> {
+export async function disableKey(
+  db: Db,
+  key: { ref: KeyRef; jobId: string; tenant: string; generation: number; gateway: string },
+): Promise<void> {
   await asDatabaseError(
     sql`
       with ended as (
@@ -116,7 +119,9 @@ export async function keyUsage(db: Db, ref: KeyRef): Promise<Usage> {
 
 /** The lives of a job's keys, the oldest first. */
 export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
-  const rows = await asDatabaseError(db.selectFrom('keys').selectAll().where('job_id', '=', jobId).orderBy('intended_at').orderBy('generation').execute());
+  const rows = await asDatabaseError(
+    db.selectFrom('keys').selectAll().where('job_id', '=', jobId).orderBy('intended_at').orderBy('generation').execute(),
+  );
   return rows.map((row) => ({
     ref: row.ref,
     mintedAt: row.minted_at?.toISOString() ?? null,

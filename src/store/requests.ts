@@ -144,25 +144,16 @@ export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
   return rows[0]?.open ?? 0;
 }
 
-/** The id of a key's newest request, '0' where there is none: a mark for `lastFailure`. Throws `database_unreachable`. */
-export async function latestRequestId(db: Db, ref: KeyRef): Promise<string> {
-  const row = await asDatabaseError(
-    db.selectFrom('requests').select('id').where('ref', '=', ref).orderBy('id', 'desc').limit(1).executeTakeFirst(),
-  );
-  return row?.id ?? '0';
-}
-
 /**
- * Why the newest request of a key after `sinceId` failed; null where it succeeded or there is none. Requests that the
+ * Why the newest request of a key failed; null where it succeeded or there is none. Requests that the
  * caller gave up say nothing either way. Throws `database_unreachable`.
  */
-export async function lastFailure(db: Db, ref: KeyRef, sinceId: string): Promise<FailureCode | null> {
+export async function lastFailure(db: Db, ref: KeyRef): Promise<FailureCode | null> {
   const row = await asDatabaseError(
     db
       .selectFrom('requests')
       .select('code')
       .where('ref', '=', ref)
-      .where('id', '>', sinceId)
       .where('ended_at', 'is not', null)
       .where((where) => where.or([where('code', 'is', null), where('code', '<>', 'cancelled')]))
       .orderBy('ended_at', 'desc')

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated } from 'kysely';
 
-import type { JobResult, Outcome } from '../job/result.ts';
 import type { KeyRef } from '../job/ref.ts';
+import type { JobResult, Outcome } from '../job/result.ts';
 
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;

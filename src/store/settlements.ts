@@ -26,12 +26,14 @@ export async function settle(db: Db, result: JobResult): Promise<void> {
 /** The stored result of a job; null while it was not settled. */
 export async function readResult(db: Db, jobId: string): Promise<JobResult | null> {
   const row = await asDatabaseError(db.selectFrom('settlements').select('result').where('job_id', '=', jobId).executeTakeFirst());
-  return row === undefined ? null : (row.result);
+  return row === undefined ? null : row.result;
 }
 
 /** How the given jobs ended and what they cost, by job id; a job that was not settled is not there. */
 export async function readSettlements(db: Db, jobIds: readonly string[]): Promise<Map<string, { outcome: Outcome; usd: number }>> {
   if (jobIds.length === 0) return new Map();
-  const rows = await asDatabaseError(db.selectFrom('settlements').select(['job_id', 'outcome', 'usd']).where('job_id', 'in', jobIds).execute());
+  const rows = await asDatabaseError(
+    db.selectFrom('settlements').select(['job_id', 'outcome', 'usd']).where('job_id', 'in', jobIds).execute(),
+  );
   return new Map(rows.map(({ job_id, outcome, usd }) => [job_id, { outcome, usd: Number(usd) }]));
 }

@@ -15,7 +15,7 @@ export function errorReport(error: unknown): ErrorReport {
     return { code, message, hint, issues };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : 'something that is not an error was thrown';
-  return { code: 'internal', message, hint: 'VALETKEY_LOG_LEVEL=debug shows where it came from.', issues: [] };
+  return { code: 'internal', message, hint: null, issues: [] };
 }
 
 /** For a person: the message, or the wrong fields where there are several, and what to do. */

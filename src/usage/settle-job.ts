@@ -1,6 +1,6 @@
 import type { Gateway } from '../gateways/gateway.ts';
-import type { JobResult, Usage } from '../job/result.ts';
 import { sumUsd } from '../job/money.ts';
+import type { JobResult, Usage } from '../job/result.ts';
 import type { Db } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
 import { keyLives } from '../store/keys.ts';

@@ -8,14 +8,21 @@ export interface Ending {
   failure: JobFailure | null;
 }
 
-/** Decides how a job ended from what its work threw. A cancellation is the deadline's where the deadline had passed. */
-export function decideOutcome(error: unknown, { deadlinePassed }: { deadlinePassed: boolean }): Ending {
-  if (isCancellation(error)) return deadlinePassed ? ending('deadline_exceeded') : ending('cancelled');
+/** What had told the job to end before its work was done; null: nothing. */
+export type Told = 'cancelled' | 'deadline_exceeded' | null;
+
+/**
+ * Decides how a job ended from what its work threw. A step that was told to end and whose worker had died runs into a
+ * time-out instead of a cancellation.
+ */
+export function decideOutcome(error: unknown, told: Told): Ending {
+  const stopped = isCancellation(error) || isTimeout(error);
+  if (told !== null && stopped) return { outcome: told, failure: { code: told, message: FAILURES[told].hint } };
   return { outcome: 'failed', failure: failureOf(error) };
 }
 
-function ending(outcome: 'cancelled' | 'deadline_exceeded'): Ending {
-  return { outcome, failure: { code: outcome, message: FAILURES[outcome].hint } };
+function isTimeout(error: unknown): boolean {
+  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
 }
 
 /** The innermost failure that bears a code of ours: a time-out carries the last attempt's failure as its cause. */

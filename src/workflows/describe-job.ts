@@ -1,7 +1,10 @@
 import type { JobProgress } from '../job/status.ts';
 
 /** The job as Markdown, for its page in Temporal's UI. */
-export function describeJob(progress: JobProgress, { budgetUsd, agent, tenant }: { budgetUsd: number; agent: string; tenant: string }): string {
+export function describeJob(
+  progress: JobProgress,
+  { budgetUsd, agent, tenant }: { budgetUsd: number; agent: string; tenant: string },
+): string {
   const rows: [string, string][] = [
     ['phase', progress.outcome === null ? progress.phase : `${progress.phase} (${progress.outcome})`],
     ['waits for', waitsFor(progress)],

@@ -77,7 +77,8 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
         return report({ keyState: 'live' });
       } catch (error) {
         // A job that was reset finds the key of its earlier run dead.
-        if (decideOutcome(error, { deadlinePassed: false }).failure?.code !== 'key_ended' || key.generation === MAX_GENERATIONS) throw error;
+        if (decideOutcome(error, null).failure?.code !== 'key_ended' || key.generation === MAX_GENERATIONS)
+          throw error;
         key = generation(key.generation + 1);
         report({ ref: key.ref });
       }
@@ -116,7 +117,9 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     const host = started?.handle.hostTaskQueue ?? null;
     const [made] = await Promise.all([
       cleanup('take out the work, stop the sandbox', host).stopSandbox({ ...job, provider: spec.sandbox.provider, started }),
-      cleanup('revoke the key').revokeKey(key).then(() => report({ keyState: 'dead' })),
+      cleanup('revoke the key')
+        .revokeKey(key)
+        .then(() => report({ keyState: 'dead' })),
     ]);
     artifacts = made;
   }
@@ -135,10 +138,12 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   report({});
+  const root = CancellationScope.current();
+  let deadlinePassed = false;
   try {
-    await untilDeadline(deadlineMs, work);
+    await untilDeadline(deadlineMs, work, () => (deadlinePassed = true));
   } catch (error) {
-    ending = decideOutcome(error, { deadlinePassed: Date.now() >= deadline.getTime() });
+    ending = decideOutcome(error, deadlinePassed ? 'deadline_exceeded' : root.consideredCancelled ? 'cancelled' : null);
   }
   const result = await CancellationScope.nonCancellable(async () => {
     await end();
@@ -148,11 +153,16 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 }
 
 /** Runs the work and cancels it at the deadline: a timer of the workflow, since Temporal's own time-out would skip the cleanup. */
-async function untilDeadline(deadlineMs: number, work: () => Promise<void>): Promise<void> {
+async function untilDeadline(deadlineMs: number, work: () => Promise<void>, onDeadline: () => void): Promise<void> {
   const scope = new CancellationScope();
   const timer = new CancellationScope();
-  timer.run(() => sleep(Math.max(1, deadlineMs), { summary: 'deadline of the job' })).then(
-    () => scope.cancel(),
+  const passed = timer.run(() => sleep(Math.max(1, deadlineMs), { summary: 'deadline of the job' }));
+  passed.then(
+    () => {
+      onDeadline();
+      scope.cancel();
+    },
+    // It is cancelled with the job, or at the end of the work.
     () => undefined,
   );
   try {
@@ -163,7 +173,9 @@ async function untilDeadline(deadlineMs: number, work: () => Promise<void>): Pro
 }
 
 /** All of them; where one fails the others are cancelled and awaited, so that none goes on beside the cleanup. */
-async function together<T extends readonly Promise<unknown>[]>(tasks: readonly [...T]): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
+async function together<T extends readonly Promise<unknown>[]>(
+  tasks: readonly [...T],
+): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
   try {
     return await Promise.all(tasks);
   } catch (error) {

@@ -116,13 +116,18 @@ it('refuses another credential in the envelope of each provider', async () => {
     status: 401,
     error: { error: { type: 'authentication_error' } },
   });
-  await expect(openai.withOptions({ apiKey: 'another' }).responses.create(body)).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
+  await expect(openai.withOptions({ apiKey: 'another' }).responses.create(body)).rejects.toMatchObject({
+    status: 401,
+    code: 'invalid_api_key',
+  });
 });
 
 it.each([402, 403, 429, 500, 529])('fails with HTTP %i where the script says so', async (status) => {
   const content = withScript('Fail.', [{ fail: { status } }]);
   await expect(anthropic.messages.create({ ...claude, messages: [{ role: 'user', content }] })).rejects.toMatchObject({ status });
   await expect(openai.responses.create({ model: 'gpt-5.1', input: content })).rejects.toMatchObject({ status });
-  await expect(openai.chat.completions.create({ model: 'gpt-5.1', messages: [{ role: 'user', content }] })).rejects.toMatchObject({ status });
+  await expect(openai.chat.completions.create({ model: 'gpt-5.1', messages: [{ role: 'user', content }] })).rejects.toMatchObject({
+    status,
+  });
   expect(model.served.slice(-3).map((request) => [request.status, request.usd])).toEqual(Array.from({ length: 3 }, () => [status, null]));
 });

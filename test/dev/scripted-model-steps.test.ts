@@ -1,5 +1,6 @@
 /** The scripted model does what the script in a prompt says, keeps no state, and counts what it served. */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 
 import { startScriptedModel, withScript, type ScriptedModel, type Step } from '../../src/dev/scripted-model/index.ts';
 
@@ -20,7 +21,14 @@ interface Asked {
   system?: string;
 }
 
-function ask({ messages = [], tools = [], stream = false, signal, model: name = 'claude-sonnet-4-5', system = '' }: Asked): Promise<Response> {
+function ask({
+  messages = [],
+  tools = [],
+  stream = false,
+  signal,
+  model: name = 'claude-sonnet-4-5',
+  system = '',
+}: Asked): Promise<Response> {
   const body = { model: name, max_tokens: 1000, stream, system, messages, tools: tools.map((tool) => ({ name: tool })) };
   return fetch(`${model.baseUrl}/v1/messages`, { method: 'POST', body: JSON.stringify(body), ...(signal !== undefined && { signal }) });
 }
@@ -31,8 +39,8 @@ const call = { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', n
 const result = user([{ type: 'tool_result', tool_use_id: 'toolu_1', content: 'done' }]);
 
 async function contentOf(asked: Asked): Promise<unknown> {
-  const { content } = JSON.parse(await (await ask(asked)).text());
-  return content;
+  const response = await ask(asked);
+  return z.object({ content: z.unknown() }).parse(await response.json()).content;
 }
 
 const text = (said: string): object[] => [{ type: 'text', text: said, citations: null }];
@@ -46,8 +54,11 @@ it('the newest prompt rules, and what agents add to it does not', async () => {
   const reminder = { type: 'text', text: '<system-reminder>\nsomething\n</system-reminder>' };
   const old = scripted({ say: 'old' });
   const newest = user([reminder, { type: 'text', text: withScript('Do it.', [{ run: 'ls' }, { say: 'new' }]) }, reminder]);
-  const noisyResult = user([{ type: 'tool_result', tool_use_id: 'toolu_1', content: '' }, { type: 'text', text: 'noise' }]);
-  const messages = [old, call, result, { role: 'assistant', content: 'old' }, newest, call, noisyResult];
+  const noisyResult = user([
+    { type: 'tool_result', tool_use_id: 'toolu_1', content: '' },
+    { type: 'text', text: 'noise' },
+  ]);
+  const messages = [old, call, result, { role: 'assistant', content: 'old' }, newest, call, noisyResult, user([reminder])];
   expect(await contentOf({ messages })).toEqual(text('new'));
   expect(await contentOf({ messages: [...messages, { role: 'assistant', content: 'new' }, user('hello')] })).toEqual(text('the default'));
 });
@@ -90,25 +101,25 @@ it('a slow answer comes in pieces, and arrives whole', async () => {
   expect(body.match(/"type":"text_delta"/g)).toHaveLength(4);
 });
 
-it('a hanging answer ends when its caller hangs up, before the headers and after', async () => {
-  for (const steps of [[{ hang: true }], [{ say: 'wait' }, { hang: true }]] satisfies Step[][]) {
-    const start = model.served.length;
-    const caller = new AbortController();
-    const asked = ask({ messages: [scripted(...steps)], stream: true, signal: caller.signal });
-    if (steps.length === 2) await asked;
-    await vi.waitFor(() => expect(model.inFlight()).toBe(1));
-    caller.abort();
-    if (steps.length === 1) await expect(asked).rejects.toThrow();
-    await vi.waitFor(() => expect(model.inFlight()).toBe(0));
-    const usage = steps.length === 1 ? null : { output: 1 };
-    expect(model.served.slice(start)).toMatchObject([{ hungUp: true, status: steps.length === 1 ? null : 200, usage }]);
-  }
+it.each<{ when: string; steps: Step[]; served: object }>([
+  { when: 'before the headers', steps: [{ hang: true }], served: { status: null, usage: null } },
+  { when: 'after them', steps: [{ say: 'wait' }, { hang: true }], served: { status: 200, usage: { output: 1 } } },
+])('a hanging answer ends when its caller hangs up $when', async ({ steps, served }) => {
+  const caller = new AbortController();
+  const asked = ask({ messages: [scripted(...steps)], stream: true, signal: caller.signal });
+  const body = asked.then((response) => response.text());
+  await vi.waitFor(() => expect(model.inFlight()).toBe(1));
+  if (steps.length > 1) await asked;
+  caller.abort();
+  await expect(body).rejects.toThrow('aborted');
+  await vi.waitFor(() => expect(model.inFlight()).toBe(0));
+  expect(model.served.at(-1)).toMatchObject({ hungUp: true, ...served });
 });
 
 it.each([false, true])('a dying answer breaks the connection in mid-body, stream: %s', async (stream) => {
   const response = await ask({ messages: [scripted({ say: 'so far' }, { die: true })], stream });
   expect(response.status).toBe(200);
-  await expect(response.text()).rejects.toThrow();
+  await expect(response.text()).rejects.toThrow('terminated');
   expect(model.served.at(-1)).toMatchObject({ hungUp: false, stream });
 });
 

@@ -23,7 +23,7 @@ async function rigOn(listener: RequestListener, options: { idleTimeoutMs?: numbe
 const usage = { input_tokens: 1_000, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 1 };
 const started = { type: 'message_start', message: { model: CLAUDE, usage } };
 const delta = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'x'.repeat(400) } };
-const event = (data: { type: string }): string => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+const event = (data: { type: string; [field: string]: unknown }): string => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
 
 function startStream(res: ServerResponse): void {
   res.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -153,7 +153,7 @@ it('a key that is disabled during its stream is cut off at once', async () => {
 it('the spend is on record when the caller sees the event that ends a stream, before the end of its bytes', async () => {
   const rig = await rigOn((_req, res) => {
     startStream(res);
-    res.write(event({ type: 'message_delta', ...{ usage: { output_tokens: 200 } } }));
+    res.write(event({ type: 'message_delta', usage: { output_tokens: 200 } }));
     res.write(event({ type: 'message_stop' }));
   });
   const key = await rig.mint();

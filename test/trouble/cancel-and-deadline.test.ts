@@ -39,7 +39,7 @@ describe('a cancel', () => {
   test.each(['mint', 'sandbox', 'bind'])('in the step %s ends the job with nothing left', async (phase) => {
     const { client } = stack();
     const gate = gateAt(phase);
-    const { jobId } = await client.submit(jobSpec());
+    const { jobId } = await client.submit(jobSpec({ prompts: [slow] }));
     await gate.reached;
     await client.cancel(jobId);
     gate.open();
@@ -82,7 +82,7 @@ describe('the deadline', () => {
   test.each(['mint', 'sandbox', 'bind'])('in the step %s ends the job with nothing left', async (phase) => {
     const { client } = stack();
     const gate = gateAt(phase);
-    const { jobId } = await client.submit(jobSpec({ deadline: '3s' }));
+    const { jobId } = await client.submit(jobSpec({ prompts: [slow], deadline: '3s' }));
     await gate.reached;
     await expect.poll(async () => Date.parse(String((await client.status(jobId)).deadline)) < Date.now(), { timeout: 20_000 }).toBe(true);
     gate.open();

@@ -33,6 +33,8 @@ export interface DemoSettings {
   client: ValetkeyClient;
   model: ScriptedModel | null;
   repository: DemoRepository;
+  /** Cancels the job; its end is waited for all the same. */
+  signal: AbortSignal;
   out: LiveLines;
   paint: Paint;
 }
@@ -92,7 +94,7 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
 }
 
 async function follow(
-  { client, repository, out, paint }: DemoSettings,
+  { client, repository, signal, out, paint }: DemoSettings,
   { agent, llm }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
@@ -106,6 +108,10 @@ async function follow(
     workspace: { path: repository.path },
     deadline: '10m',
   });
+  // Where it fails the job goes on to its end.
+  const cancel = (): void => void client.cancel(jobId).catch(() => {});
+  if (signal.aborted) cancel();
+  signal.addEventListener('abort', cancel);
   await followJob(client.events(jobId), out, paint);
   return client.result(jobId);
 }

@@ -98,7 +98,10 @@ function wholeBlock(part: Part): object[] {
 }
 
 function* blockFrames(index: number, part: Part): Generator<Frame> {
-  if (part.is === 'break') return yield part.how;
+  if (part.is === 'break') {
+    yield part.how;
+    return;
+  }
   const delta = (content: object): Frame => frame({ type: 'content_block_delta', index, delta: content });
   yield frame({ type: 'content_block_start', index, content_block: emptyBlock(part) });
   switch (part.is) {

@@ -1,4 +1,3 @@
-import type { ToolCall } from './tools.ts';
 import type { SentUsage } from './usage.ts';
 
 /** A protocol of an LLM provider. */
@@ -12,7 +11,7 @@ export interface Protocol {
   whole(reply: Reply): object;
   /** The events of an answer that is streamed. */
   frames(reply: Reply, conversation: Conversation): Generator<Frame>;
-  error(status: number, message: string): object;
+  error: (status: number, message: string) => object;
 }
 
 /** What a request holds that decides the answer. */
@@ -46,6 +45,11 @@ export type Part =
   | { is: 'thinking'; text: string }
   | { is: 'call'; id: string; call: ToolCall }
   | { is: 'break'; how: Break };
+
+export interface ToolCall {
+  name: string;
+  input: Record<string, unknown>;
+}
 
 /** `hang`: nothing more comes. `die`: the connection breaks. */
 export type Break = 'hang' | 'die';

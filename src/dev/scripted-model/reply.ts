@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
-import type { Conversation, Entry, Part, Reply } from './protocol.ts';
+import type { Conversation, Entry, Part, Reply, ToolCall } from './protocol.ts';
 import { answerAt, findScript, type Step } from './script.ts';
-import { readCall, readsBeforeWrite, shellCall, writeCall, type ToolCall } from './tools.ts';
+import { readCall, readsBeforeWrite, shellCall, writeCall } from './tools.ts';
 import { usageOf } from './usage.ts';
 
 const CHUNK_CHARACTERS = 24;
@@ -34,7 +34,7 @@ export function textOf(parts: Part[]): string {
   return parts.map((part) => (part.is === 'text' ? part.chunks.join('') : '')).join('');
 }
 
-export function thinkingOf(parts: Part[]): string {
+function thinkingOf(parts: Part[]): string {
   return parts.map((part) => (part.is === 'thinking' ? part.text : '')).join('');
 }
 

@@ -62,7 +62,10 @@ function* events(reply: Reply): Generator<Frame> {
 }
 
 function* itemFrames(index: number, part: Part): Generator<Frame> {
-  if (part.is === 'break') return yield part.how;
+  if (part.is === 'break') {
+    yield part.how;
+    return;
+  }
   const [item] = wholeItem(part, index);
   const at = { item_id: itemId(part, index), output_index: index };
   yield frame('response.output_item.added', { output_index: index, item: emptyItem(part, index) });

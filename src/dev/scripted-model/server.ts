@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 
 import { sumUsd } from '../../job/money.ts';
@@ -131,11 +131,16 @@ function anthropicModels(): object {
 }
 
 function openaiModels(): object {
-  const data = MODELS.filter((id) => id.startsWith('gpt')).map((id) => ({ id, object: 'model', created: 1_762_992_000, owned_by: 'system' }));
+  const data = MODELS.filter((id) => id.startsWith('gpt')).map((id) => ({
+    id,
+    object: 'model',
+    created: 1_762_992_000,
+    owned_by: 'system',
+  }));
   return { object: 'list', data };
 }
 
-function portOf(address: ReturnType<import('node:net').Server['address']>): number {
+function portOf(address: ReturnType<Server['address']>): number {
   if (address === null || typeof address === 'string') throw new Error('not listening on a port');
   return address.port;
 }

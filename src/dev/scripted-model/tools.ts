@@ -1,11 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path';
 
-import type { Conversation } from './protocol.ts';
-
-export interface ToolCall {
-  name: string;
-  input: Record<string, unknown>;
-}
+import type { Conversation, ToolCall } from './protocol.ts';
 
 /** The shell tools of the agents that we run, by name, and what each wants. */
 const SHELLS: Record<string, (command: string) => ToolCall['input']> = {

@@ -56,7 +56,14 @@ export function usageOf({ bodyBytes, output, thinking, writesCache }: Answered):
   const written = writesCache ? Math.floor((input - cacheRead) / 2) : 0;
   const cacheWrite1h = Math.floor(written / 4);
   const reasoning = Math.ceil(thinking.length / 4);
-  return { input, cacheRead, cacheWrite5m: written - cacheWrite1h, cacheWrite1h, output: reasoning + Math.ceil(output.length / 4) + 5, reasoning };
+  return {
+    input,
+    cacheRead,
+    cacheWrite5m: written - cacheWrite1h,
+    cacheWrite1h,
+    output: reasoning + Math.ceil(output.length / 4) + 5,
+    reasoning,
+  };
 }
 
 /** What the provider charges, in USD; null for a model without a price. */

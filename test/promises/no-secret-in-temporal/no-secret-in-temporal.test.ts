@@ -33,7 +33,13 @@ describe('a canary is found', () => {
     const { temporal, config } = stack();
     const connection = await Connection.connect({ address: temporal.address });
     const client = new Client({ connection, namespace: temporal.namespace });
-    const handle = await client.workflow.start('sandboxJob', { workflowId: 'leaky', taskQueue: `${config.taskQueue}`, memo: { canary }, startDelay: '1h', args: [] });
+    const handle = await client.workflow.start('sandboxJob', {
+      workflowId: 'leaky',
+      taskQueue: `${config.taskQueue}`,
+      memo: { canary },
+      startDelay: '1h',
+      args: [],
+    });
     await expect.poll(() => findSecrets(stack(), [canary])).toContain('description of leaky');
     await handle.terminate();
     await connection.close();

@@ -1,0 +1,101 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { inject } from 'vitest';
+
+import { createClient } from '../src/client.ts';
+import { loadConfig } from '../src/config.ts';
+import { startScriptedModel } from '../src/dev/scripted-model/server.ts';
+import type { Stack } from '../src/dev/stack.ts';
+import { newDatabase } from './database.ts';
+
+export interface ProcessStack extends Stack {
+  worker: Part;
+  gateway: Part;
+}
+
+/** A process of Valetkey's own command line, which can be ended and started again. */
+export interface Part {
+  /** Resolves when it says that it is ready. */
+  start(): Promise<void>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** A stack whose gateway and worker are processes of their own; both are started unless a test wants them later. */
+export async function processStack(
+  options: { databaseUrl?: string; temporal?: Stack['temporal']; gateway?: 'later' } = {},
+): Promise<ProcessStack> {
+  const { databaseUrl = await newDatabase(), temporal = { ...inject('temporal'), uiUrl: null } } = options;
+  const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
+  await chmod(stateDir, 0o755);
+  const credential = randomBytes(16).toString('hex');
+  const model = await startScriptedModel({ credential });
+  const environment = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporal.address,
+    VALETKEY_STATE_DIR: stateDir,
+    VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
+    VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
+    VALETKEY_GATEWAY_PORT: '0',
+    VALETKEY_ANTHROPIC_BASE_URL: model.baseUrl,
+    VALETKEY_OPENAI_BASE_URL: model.baseUrl,
+    ANTHROPIC_API_KEY: credential,
+    OPENAI_API_KEY: credential,
+    VALETKEY_LOG_LEVEL: 'debug',
+  };
+  const config = loadConfig(environment);
+  const log = await open(join(stateDir, 'log.jsonl'), 'a');
+  const gateway = part('gateway', environment, log.fd);
+  const worker = part('worker', environment, log.fd);
+  if (options.gateway !== 'later') await gateway.start();
+  await worker.start();
+  const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });
+  return {
+    client,
+    config,
+    temporal,
+    model,
+    worker,
+    gateway,
+    get gatewayUrl() {
+      return String(gateway.ready?.url);
+    },
+    stop: async () => {
+      await client.close();
+      await worker.kill('SIGTERM');
+      await gateway.kill('SIGTERM');
+      await model.close();
+      await log.close();
+      await rm(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number): Part & { ready: Record<string, unknown> | null } {
+  let child: ChildProcess | null = null;
+  const self = {
+    ready: null as Record<string, unknown> | null,
+    start: async (): Promise<void> => {
+      const started = spawn(process.execPath, ['src/cli/index.ts', command, '--json'], { env, stdio: ['ignore', 'pipe', log] });
+      child = started;
+      const lines = createInterface({ input: started.stdout ?? process.stdin });
+      const first = await Promise.race([once(lines, 'line'), once(started, 'exit').then(() => ['null'])]);
+      self.ready = JSON.parse(String(first[0])) as Record<string, unknown> | null;
+      if (self.ready === null) throw new Error(`valetkey ${command} ended before it was ready`);
+    },
+    kill: async (signal: NodeJS.Signals): Promise<void> => {
+      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'exit');
+      child.kill(signal);
+      await ended;
+    },
+  };
+  return self;
+}

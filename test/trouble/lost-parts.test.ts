@@ -1,0 +1,133 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, test, type TestContext } from 'vitest';
+
+import { startPostgres } from '../../src/dev/postgres.ts';
+import { withScript } from '../../src/dev/scripted-model/script.ts';
+import type { Stack } from '../../src/dev/stack.ts';
+import { startTemporal } from '../../src/dev/temporal.ts';
+import { expectEnded } from '../ended.ts';
+import { processStack, type ProcessStack } from '../process-stack.ts';
+import { jobSpec } from '../stack.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
+
+const report = (): void => undefined;
+
+function slowly(seconds: number): string {
+  return withScript('Take your time.', [{ slow: { chunks: seconds * 10, everyMs: 100, text: 'word '.repeat(seconds * 10) } }]);
+}
+
+async function started({ onTestFinished }: TestContext, options: Parameters<typeof processStack>[0] = {}): Promise<ProcessStack> {
+  const stack = await processStack(options);
+  onTestFinished(() => stack.stop());
+  return stack;
+}
+
+/** Submits a job and waits until its agent speaks. */
+async function inMidTurn({ client }: Stack, seconds: number): Promise<string> {
+  const { jobId } = await client.submit(jobSpec({ prompts: [slowly(seconds)] }));
+  for await (const { type } of client.events(jobId)) if (type === 'message') break;
+  return jobId;
+}
+
+describe.concurrent('a part is lost', () => {
+  test('the sandbox in mid-turn: the job fails by that', async (context) => {
+    const { expect } = context;
+    const stack = await started(context);
+    const jobId = await inMidTurn(stack, 60);
+    const startedMs = Date.now();
+    await killSandboxes(stack);
+    await expectEnded(stack, jobId, { outcome: 'failed', code: 'sandbox_lost' });
+    expect(Date.now() - startedMs).toBeLessThan(15_000);
+  });
+
+  test('the gateway before the mint, and does not come back: the job fails by that, and a key never lived', async (context) => {
+    const { expect } = context;
+    const stack = await started(context, { gateway: 'later' });
+    const { jobId } = await stack.client.submit(jobSpec());
+    const { failure, keys } = await stack.client.result(jobId);
+    expect(failure?.code).toBe('gateway_unreachable');
+    expect(keys.map(({ mintedAt }) => mintedAt)).toEqual([null]);
+    await stack.gateway.start();
+    await expectEnded(stack, jobId, { outcome: 'failed', code: 'gateway_unreachable' });
+  }, 120_000);
+
+  test('the gateway before the mint, and comes back: the job completes', async (context) => {
+    const stack = await started(context, { gateway: 'later' });
+    const { jobId } = await stack.client.submit(jobSpec());
+    for await (const { type } of stack.client.events(jobId)) if (type === 'sandbox.started') break;
+    await stack.gateway.start();
+    await expectEnded(stack, jobId, { outcome: 'completed', code: null });
+  });
+
+  test('the gateway in mid-turn: the job fails by a code, and its key is dead when the gateway is back', async (context) => {
+    const { expect } = context;
+    const stack = await started(context);
+    const jobId = await inMidTurn(stack, 60);
+    await stack.gateway.kill('SIGKILL');
+    await stack.gateway.start();
+    const { outcome, failure } = await stack.client.result(jobId);
+    expect(outcome).toBe('failed');
+    await expectEnded(stack, jobId, { outcome: 'failed', code: failure?.code ?? '' });
+  });
+
+  test('Postgres in mid-turn, for a while: the job ends by a code with nothing left', async (context) => {
+    const { expect } = context;
+    const postgres = await startPostgres();
+    context.onTestFinished(() => postgres.stop());
+    const stack = await started(context, { databaseUrl: await postgres.createDatabase('valetkey') });
+    const jobId = await inMidTurn(stack, 20);
+    await postgres.halt();
+    await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'database_unreachable' });
+    await postgres.resume();
+    const { outcome, failure } = await stack.client.result(jobId);
+    await expectEnded(stack, jobId, { outcome, code: failure?.code ?? null });
+    expect(failure?.code).not.toBe('internal');
+  }, 120_000);
+
+  test('Temporal in mid-turn, for a while: the turn goes on and the job completes', async (context) => {
+    const { expect } = context;
+    const folder = await temporaryFolder(context);
+    const temporal = await startTemporal({ report, dbFilename: join(folder, 'temporal.db') });
+    context.onTestFinished(() => temporal.stop());
+    const stack = await started(context, { temporal });
+    const jobId = await inMidTurn(stack, 10);
+    await temporal.halt();
+    await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'temporal_unreachable' });
+    await temporal.resume();
+    await expectEnded(stack, jobId, { outcome: 'completed', code: null });
+    expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
+  }, 120_000);
+
+  test('the worker in mid-turn, killed: the next one goes on with the turn, and no prompt is run twice', async (context) => {
+    const { expect } = context;
+    const stack = await started(context);
+    const jobId = await inMidTurn(stack, 20);
+    await stack.worker.kill('SIGKILL');
+    await stack.worker.start();
+    const { turns } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
+    expect(turns[0]?.message.trim().split(' ')).toHaveLength(200);
+    expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
+    const seen: string[] = [];
+    for await (const event of stack.client.events(jobId, { follow: false })) if (event.type === 'message') seen.push(event.text);
+    expect(seen.join('').trim().split(' ')).toHaveLength(200);
+  }, 120_000);
+
+  test('the worker in mid-turn, for good: another one ends the sandbox that it left', async (context) => {
+    const stack = await started(context);
+    const jobId = await inMidTurn(stack, 60);
+    await stack.worker.kill('SIGKILL');
+    await stack.client.cancel(jobId);
+    await stack.worker.start();
+    await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
+  }, 120_000);
+});
+
+/** Ends every process of the stack's sandboxes, as a host without memory would. */
+async function killSandboxes({ config: { stateDir } }: Stack): Promise<void> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.includes(join(stateDir, 'jobs'))) process.kill(Number(pid), 'SIGKILL');
+  }
+}
