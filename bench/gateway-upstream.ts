@@ -6,7 +6,7 @@ const message = {
   id: 'msg_bench',
   type: 'message',
   role: 'assistant',
-  model: 'claude-sonnet-4-5',
+  model: 'claude-sonnet-4-6',
   content: [{ type: 'text', text: 'word '.repeat(16) }],
   usage,
 };

@@ -12,7 +12,7 @@ import { hashSecret, Secret } from '../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../src/store/database.ts';
 import { activateKey, recordIntent } from '../src/store/keys.ts';
 
-const MODEL = 'claude-sonnet-4-5';
+const MODEL = 'claude-sonnet-4-6';
 const SECRET = 'key-of-the-bench';
 const REQUESTS = { 1: 400, 50: 1_000 } as const;
 /** Until the code is compiled: a gateway lives for weeks. */

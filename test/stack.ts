@@ -49,7 +49,7 @@ export function useStack(options: Parameters<typeof testStack>[0] = {}): () => S
 /** A job that is right, with what a test wants different. */
 export function jobSpec(change: Partial<JobSpecInput> = {}): JobSpecInput {
   const agent = change.agent ?? 'codex';
-  const model = agent === 'codex' ? 'gpt-5.1-codex' : 'claude-sonnet-4-5';
+  const model = agent === 'codex' ? 'gpt-5.1-codex' : 'claude-sonnet-4-6';
   return { tenant: 'acme', agent, model, prompts: ['say hello'], budgetUsd: 1, deadline: '3m', ...change };
 }
 

@@ -19,7 +19,7 @@ The exit code tells the outcome: 0 completed, 3 failed, 4 cancelled, 5 deadline 
 Examples:
   $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 \\
       --prompt 'Mend the failing test.' --path . --out fix.patch && git apply fix.patch
-  $ valetkey run --tenant acme --agent claude --model claude-sonnet-4-5 --budget 0.5 --deadline 10m \\
+  $ valetkey run --tenant acme --agent claude --model claude-sonnet-4-6 --budget 0.5 --deadline 10m \\
       --git https://github.com/acme/shop --ref main --prompt 'Explain the checkout.' --prompt 'Write it to docs/checkout.md.'
   $ id=$(valetkey run --spec job.json --id nightly-7 --detach) && valetkey events "$id"
   $ jq '.tenant = "acme"' job.json | valetkey run --spec - --json | jq .usage.usd

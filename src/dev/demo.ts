@@ -16,7 +16,7 @@ const INTERRUPTED = 130;
 
 const TASKS: (DemoTask & { upstream: 'openai' | 'anthropic'; variable: string })[] = [
   { agent: 'codex', llm: 'gpt-5.1-codex', upstream: 'openai', variable: 'OPENAI_API_KEY' },
-  { agent: 'claude', llm: 'claude-sonnet-4-5', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
+  { agent: 'claude', llm: 'claude-sonnet-4-6', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
 ];
 
 const { json, keep, live, agent } = new Command()

@@ -6,9 +6,9 @@ const LABEL_COLUMNS = 9;
 /** The lines of one job: when, what kind, what. */
 export interface Columns {
   /** Times are counted from the first. */
-  labelled(at: string, label: string, text: string): string;
+  labelled: (at: string, label: string, text: string) => string;
   /** Goes on with the line above. */
-  indented(text: string): string;
+  indented: (text: string) => string;
 }
 
 export function createColumns(paint: Paint): Columns {

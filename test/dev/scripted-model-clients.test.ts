@@ -105,7 +105,7 @@ it('counts tokens without charging for them', async () => {
 
 it('lists the models of each provider', async () => {
   const claudes = await anthropic.models.list();
-  expect(claudes.data.map(({ id }) => id)).toEqual(['claude-sonnet-4-5', 'claude-haiku-4-5']);
+  expect(claudes.data.map(({ id }) => id)).toEqual(['claude-sonnet-4-6', 'claude-haiku-4-5']);
   const gpts = await openai.models.list();
   expect(gpts.data.map(({ id }) => id)).toEqual(['gpt-5.1-codex', 'gpt-5.1']);
 });

@@ -26,7 +26,7 @@ function ask({
   tools = [],
   stream = false,
   signal,
-  model: name = 'claude-sonnet-4-5',
+  model: name = 'claude-sonnet-4-6',
   system = '',
 }: Asked): Promise<Response> {
   const body = { model: name, max_tokens: 1000, stream, system, messages, tools: tools.map((tool) => ({ name: tool })) };

@@ -15,7 +15,7 @@ import { countOpenRequests } from '../../src/store/requests.ts';
 import { newDatabase } from '../database.ts';
 
 export const CREDENTIAL = 'upstream-credential-for-tests';
-export const CLAUDE = 'claude-sonnet-4-5';
+export const CLAUDE = 'claude-sonnet-4-6';
 export const GPT = 'gpt-5.1';
 
 export interface TestKey {

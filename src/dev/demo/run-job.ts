@@ -108,12 +108,18 @@ async function follow(
     workspace: { path: repository.path },
     deadline: '10m',
   });
+  let cancelling = Promise.resolve();
   // Where it fails the job goes on to its end.
-  const cancel = (): void => void client.cancel(jobId).catch(() => {});
-  if (signal.aborted) cancel();
+  const cancel = (): void => void (cancelling = client.cancel(jobId).catch(() => {}));
   signal.addEventListener('abort', cancel);
-  await followJob(client.events(jobId), out, paint);
-  return client.result(jobId);
+  if (signal.aborted) cancel();
+  try {
+    await followJob(client.events(jobId), out, paint);
+    return await client.result(jobId);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    await cancelling;
+  }
 }
 
 function colored(line: string, paint: Paint): string {
