@@ -5,7 +5,7 @@ import { TypedSearchAttributes } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { digestSpec, summariseSpec } from './client/digest-spec.ts';
-import { keyStateOf, stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
+import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { asTemporalError } from './client/temporal-error.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
@@ -17,8 +17,8 @@ import { readArtifact } from './store/artifacts.ts';
 import { openDatabase, type Database } from './store/database.ts';
 import { readEvents } from './store/events.ts';
 import { followEvents } from './store/follow-events.ts';
-import { keyLives, keyUsage } from './store/keys.ts';
-import { readResult, readSettlements } from './store/settlements.ts';
+import { jobKeys, keyLives } from './store/keys.ts';
+import { readOutcomes, readResult } from './store/settlements.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;
@@ -118,22 +118,17 @@ export class ValetkeyClient {
   async status(jobId: string): Promise<JobStatus> {
     const { db } = this.#database;
     const handle = this.#handle(jobId);
-    const description = await asTemporalError(handle.describe());
-    const [result, keys] = await Promise.all([readResult(db, jobId), keyLives(db, jobId)]);
-    const progress = result === null && stateOf(description) === 'running' ? await this.#progress(handle) : null;
-    const usages = await Promise.all(keys.map(({ ref }) => keyUsage(db, ref)));
-    const base = summarise(description);
+    const recorded = summarise(await asTemporalError(handle.describe()));
+    const [result, keys, [summary = recorded]] = await Promise.all([readResult(db, jobId), keyLives(db, jobId), this.#withLedger([recorded])]);
+    const progress = summary.state === 'running' ? await this.#progress(handle) : null;
     return {
-      ...base,
-      state: base.state === 'running' ? 'running' : (result?.outcome ?? base.state),
-      keyState: keyStateOf(keys.at(-1)) ?? base.keyState,
-      spentUsd: usages.reduce((sum, { usd }) => sum + usd, 0),
-      phase: result === null ? (progress?.phase ?? null) : 'ended',
+      ...summary,
+      phase: summary.state === 'running' ? (progress?.phase ?? null) : 'ended',
       turn: progress?.turn ?? result?.turns.length ?? null,
       turns: progress?.turns ?? null,
       deadline: progress?.deadline ?? null,
       sandbox: progress?.sandbox ?? null,
-      failure: result?.failure ?? null,
+      failure: summary.state === 'running' ? null : (result?.failure ?? null),
       keys,
     };
   }
@@ -171,15 +166,7 @@ export class ValetkeyClient {
     if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
     if (running) clauses.push(`ExecutionStatus = 'Running'`);
     const jobs = await asTemporalError(this.#collect(clauses.join(' AND '), limit));
-    const settled = await readSettlements(
-      this.#database.db,
-      jobs.map(({ jobId }) => jobId),
-    );
-    return jobs.map((job) => {
-      const settlement = settled.get(job.jobId);
-      if (settlement === undefined || job.state === 'running') return job;
-      return { ...job, state: settlement.outcome, spentUsd: settlement.usd };
-    });
+    return this.#withLedger(jobs);
   }
 
   /** What came out of a job under a name, for example `patch`. Null where there is none. Throws `database_unreachable`. */
@@ -189,6 +176,18 @@ export class ValetkeyClient {
 
   async close(): Promise<void> {
     await Promise.all([this.#temporal.connection.close(), this.#database.close()]);
+  }
+
+  /** Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
+  async #withLedger(jobs: JobSummary[]): Promise<JobSummary[]> {
+    const { db } = this.#database;
+    const ids = jobs.map(({ jobId }) => jobId);
+    const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);
+    return jobs.map((job) => {
+      const key = keys.get(job.jobId);
+      const outcome = job.state === 'running' ? undefined : outcomes.get(job.jobId);
+      return { ...job, state: outcome ?? job.state, keyState: key?.state ?? job.keyState, spentUsd: key?.usd ?? job.spentUsd };
+    });
   }
 
   #handle(jobId: string): WorkflowHandle {

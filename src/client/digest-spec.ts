@@ -16,8 +16,11 @@ function byName([a]: [string, unknown], [b]: [string, unknown]): number {
   return a < b ? -1 : 1;
 }
 
-/** Temporal's UI shows it in the job's header; at most 200 characters, so that it still fits once it is encrypted. */
+/**
+ * Temporal's UI shows it in the job's header, as Markdown: what a prompt could make of that is taken out. At most 200
+ * characters, so that it still fits once it is encrypted.
+ */
 export function summariseSpec({ agent, tenant, prompts }: JobSpec): string {
-  const words = (prompts[0] ?? '').replace(/\s+/g, ' ').trim();
+  const words = (prompts[0] ?? '').replace(/[`*_[\]()<>#|!~\\]/g, '').replace(/\s+/g, ' ').trim();
   return `${agent} · ${tenant} · ${words}`.slice(0, 200);
 }

@@ -12,9 +12,9 @@ export interface JobSummary {
   tenant: string;
   agent: string;
   state: JobState;
-  /** Of the job's newest key: `dead` once it was seen refused. */
+  /** Of the job's newest key: minting, live, disabled, dead (it was seen refused) or stuck. */
   keyState: string;
-  /** USD; of a running job as of its last settled figure. */
+  /** USD, up to now. */
   spentUsd: number;
   /** ISO 8601. */
   startedAt: string;
@@ -63,12 +63,4 @@ export function stateOf({ status }: Pick<Execution, 'status'>): JobState {
     default:
       return 'running';
   }
-}
-
-/** The state of a key by the times in its life; null where there is no key yet. */
-export function keyStateOf(key: KeyLife | undefined): string | null {
-  if (key === undefined) return null;
-  if (key.observedDeadAt !== null) return 'dead';
-  if (key.disabledAt !== null) return key.mintedAt === null ? 'dead' : 'disabled';
-  return key.mintedAt === null ? 'minting' : 'live';
 }

@@ -43,7 +43,10 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   const config = loadConfig();
   const tasks = choose(config, lines);
   const interrupt = new AbortController();
-  const stop = stopSignal().then(() => interrupt.abort());
+  const stop = stopSignal().then(() => {
+    lines.line('stopping');
+    interrupt.abort();
+  });
   const stack = await startStack({ report: (line) => lines.line(line), config, script: SCRIPT, live: live === true });
   try {
     const jobs = await runAll(stack, tasks, config, interrupt.signal, lines, colors);

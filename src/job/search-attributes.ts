@@ -5,7 +5,7 @@ export const searchAttributes = {
   tenant: defineSearchAttributeKey('ValetkeyTenant', 'KEYWORD'),
   agent: defineSearchAttributeKey('ValetkeyAgent', 'KEYWORD'),
   gateway: defineSearchAttributeKey('ValetkeyGateway', 'KEYWORD'),
-  /** `minting` from the start, `dead` once the key of the job was seen refused: what is neither is for the sweep. */
+  /** `minting` from the start, then `live`, and `dead` once the key of the job was seen refused. */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
 } as const;

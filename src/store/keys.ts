@@ -131,3 +131,17 @@ export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
     observedDeadAt: row.dead_at?.toISOString() ?? null,
   }));
 }
+
+/** The state of each job's newest key and what all of its keys have spent (USD), by job id; a job without a key is not there. */
+export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<string, { state: KeyState; usd: number }>> {
+  if (jobIds.length === 0) return new Map();
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('keys')
+      .select(['job_id', sql<KeyState>`(array_agg(state order by intended_at desc))[1]`.as('state'), sql<string>`sum(spent_usd)`.as('usd')])
+      .where('job_id', 'in', jobIds)
+      .groupBy('job_id')
+      .execute(),
+  );
+  return new Map(rows.map(({ job_id, state, usd }) => [job_id, { state, usd: Number(usd) }]));
+}

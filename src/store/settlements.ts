@@ -29,11 +29,9 @@ export async function readResult(db: Db, jobId: string): Promise<JobResult | nul
   return row === undefined ? null : row.result;
 }
 
-/** How the given jobs ended and what they cost, by job id; a job that was not settled is not there. */
-export async function readSettlements(db: Db, jobIds: readonly string[]): Promise<Map<string, { outcome: Outcome; usd: number }>> {
+/** How the given jobs ended, by job id; a job that was not settled is not there. */
+export async function readOutcomes(db: Db, jobIds: readonly string[]): Promise<Map<string, Outcome>> {
   if (jobIds.length === 0) return new Map();
-  const rows = await asDatabaseError(
-    db.selectFrom('settlements').select(['job_id', 'outcome', 'usd']).where('job_id', 'in', jobIds).execute(),
-  );
-  return new Map(rows.map(({ job_id, outcome, usd }) => [job_id, { outcome, usd: Number(usd) }]));
+  const rows = await asDatabaseError(db.selectFrom('settlements').select(['job_id', 'outcome']).where('job_id', 'in', jobIds).execute());
+  return new Map(rows.map(({ job_id, outcome }) => [job_id, outcome]));
 }

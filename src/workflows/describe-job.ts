@@ -5,18 +5,18 @@ export function describeJob(
   progress: JobProgress,
   { budgetUsd, agent, tenant }: { budgetUsd: number; agent: string; tenant: string },
 ): string {
-  const rows: [string, string][] = [
-    ['phase', progress.outcome === null ? progress.phase : `${progress.phase} (${progress.outcome})`],
+  const { phase, outcome, turn, turns, ref, keyState, sandbox, spentUsd, deadline } = progress;
+  const facts: [string, string][] = [
+    ['phase', outcome === null ? phase : `${phase} (${outcome})`],
     ['waits for', waitsFor(progress)],
-    ['tenant', tenant],
-    ['agent', agent],
-    ['turn', `${progress.turn} of ${progress.turns}`],
-    ['key', `\`${progress.ref}\` ${progress.keyState}`],
-    ['sandbox', progress.sandbox === null ? 'none' : `\`${progress.sandbox}\``],
-    ['spent', `${progress.spentUsd.toFixed(6)} of ${budgetUsd} USD`],
-    ['deadline', progress.deadline],
+    ['job', `${agent} for ${tenant}`],
+    ['turn', `${turn} of ${turns}`],
+    ['key', `\`${ref}\` ${keyState}`],
+    ['sandbox', sandbox === null ? 'none' : `\`${sandbox}\``],
+    [phase === 'running' ? 'spent before this turn' : 'spent', `${spentUsd.toFixed(6)} of ${budgetUsd} USD`],
+    ['deadline', deadline],
   ];
-  return ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n');
+  return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
 }
 
 function waitsFor({ phase, turn }: JobProgress): string {

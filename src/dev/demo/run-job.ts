@@ -88,7 +88,10 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
   const result = await follow(settings, task, 'bubblewrap');
   if (result.failure?.code !== 'isolation_unavailable') return result;
   settings.out.line(
-    settings.paint('yellow', 'There is no isolation on this machine: the agent runs on the host itself, with all that your user may do.'),
+    settings.paint(
+      'yellow',
+      'There is no isolation on this machine: the agent runs on the host itself, and reaches its network and its files.',
+    ),
   );
   return follow(settings, task, 'none');
 }

@@ -1,0 +1,52 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { environmentSchema } from '../src/config.ts';
+import { FAILURES } from '../src/job/errors.ts';
+
+const DOCS = join(import.meta.dirname, '..', 'docs');
+const [BEGIN, END] = ['<!-- begin table: npm run docs -->', '<!-- end table -->'];
+
+/** Defaults that depend on the machine. */
+const DEFAULTS: Record<string, string> = {
+  VALETKEY_HOST: 'the host’s name',
+  VALETKEY_STATE_DIR: '`/var/lib/valetkey` as root, else a folder in the temporary folder',
+  XDG_CACHE_HOME: '`~/.cache`',
+};
+
+/** The pages that hold a table of the code's, and how it is made. */
+export const PAGES: Record<string, () => string[]> = { 'configuration.md': variables, 'failures.md': failures };
+
+/** A page with its table made anew. Throws where the page has lost the table's place. */
+export function withTable(page: string, rows: string[]): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin === -1 || end < begin) throw new Error(`the page lacks ${BEGIN} … ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n${rows.join('\n')}\n${page.slice(end)}`;
+}
+
+export async function readPage(name: string): Promise<string> {
+  return readFile(join(DOCS, name), 'utf8');
+}
+
+function variables(): string[] {
+  const rows = Object.entries(environmentSchema.shape).map(([name, schema]) => {
+    const about = schema.description ?? '';
+    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, about.startsWith('Seconds'))} |`;
+  });
+  return ['| Variable | What for | Default |', '|---|---|---|', ...rows];
+}
+
+/** The schema's defaults are what comes out of it, and there durations are in ms. */
+function defaultOf(value: unknown, inSeconds: boolean): string {
+  if (typeof value === 'number') return `\`${inSeconds ? value / 1000 : value}\``;
+  return typeof value === 'string' ? `\`${value}\`` : '';
+}
+
+function failures(): string[] {
+  const rows = Object.entries(FAILURES).map(([code, { retryable, hint }]) => `| \`${code}\` | ${retryable ? 'yes' : 'no'} | ${hint} |`);
+  return ['| Code | Later, unchanged? | What to do |', '|---|---|---|', ...rows];
+}
+
+if (import.meta.main) {
+  for (const [name, rows] of Object.entries(PAGES)) await writeFile(join(DOCS, name), withTable(await readPage(name), rows()));
+}
