@@ -5,13 +5,7 @@ import Table from 'cli-table3';
 import { gateway } from './gateway.ts';
 import { job } from './job.ts';
 import { memory } from './memory.ts';
-
-export interface BenchReport {
-  /** One document, for programs. */
-  json: unknown;
-  /** Rows for a person, the heading first. */
-  table: string[][];
-}
+import type { BenchReport } from './report.ts';
 
 const benches: Record<string, () => Promise<BenchReport>> = { job, gateway, memory };
 

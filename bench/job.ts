@@ -6,9 +6,9 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { startStack, type Stack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import type { BareActivities } from './bare-workflow.ts';
-import type { BenchReport } from './index.ts';
 import { noopAdapters } from './noop-adapters.ts';
 import { percentile } from './percentile.ts';
+import { say, type BenchReport } from './report.ts';
 
 const ROUNDS = 8;
 const JOBS = 40;
@@ -24,19 +24,18 @@ interface Figures {
 
 /** Our job with adapters that do nothing against a workflow of six activities that do nothing, in turns on one server. */
 export async function job(): Promise<BenchReport> {
-  const report = (line: string): void => void process.stderr.write(`${line}\n`);
-  const temporal = await startTemporal({ report });
-  const stack = await startStack({ report, temporal, adapt: noopAdapters });
+  const temporal = await startTemporal({ report: say });
+  const stack = await startStack({ report: say, temporal, adapt: noopAdapters });
   const bareJobs = await startBare(temporal.address, temporal.namespace);
   try {
     await measure(() => ourJob(stack));
-    await measure(bareJobs.run);
+    await measure(() => bareJobs.run());
     const ours: Figures[] = [];
     const bare: Figures[] = [];
     for (let round = 1; round <= ROUNDS; round += 1) {
-      report(`round ${round} of ${ROUNDS}`);
+      say(`round ${round} of ${ROUNDS}`);
       ours.push(await measure(() => ourJob(stack)));
-      bare.push(await measure(bareJobs.run));
+      bare.push(await measure(() => bareJobs.run()));
     }
     return describe(summarise(ours), summarise(bare));
   } finally {
@@ -54,7 +53,6 @@ async function ourJob({ client }: Stack): Promise<void> {
 
 async function startBare(address: string, namespace: string): Promise<{ run(): Promise<void>; stop(): Promise<void> }> {
   const native = await NativeConnection.connect({ address, grpcCompression: { codec: 'none' } });
-  const nothing = (): Promise<void> => Promise.resolve();
   const activities: BareActivities = { one: nothing, two: nothing, three: nothing, four: nothing, five: nothing, six: nothing };
   const worker = await Worker.create({
     connection: native,
@@ -76,6 +74,10 @@ async function startBare(address: string, namespace: string): Promise<{ run(): P
       await native.close();
     },
   };
+}
+
+function nothing(): Promise<void> {
+  return Promise.resolve();
 }
 
 async function measure(run: () => Promise<void>): Promise<Figures> {

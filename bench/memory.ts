@@ -2,13 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startStack } from '../src/dev/stack.ts';
-import type { BenchReport } from './index.ts';
+import { say, type BenchReport } from './report.ts';
 
 const IDLE_MS = 5_000;
 
 /** Memory of an idle stack: proportional set size in MB of this process (gateway, worker, client) and of each that it started. */
 export async function memory(): Promise<BenchReport> {
-  const stack = await startStack({ report: (line) => void process.stderr.write(`${line}\n`) });
+  const stack = await startStack({ report: say });
   try {
     await sleep(IDLE_MS);
     const megabytes: Record<string, number> = {};

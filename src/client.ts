@@ -119,7 +119,11 @@ export class ValetkeyClient {
     const { db } = this.#database;
     const handle = this.#handle(jobId);
     const recorded = summarise(await asTemporalError(handle.describe()));
-    const [result, keys, [summary = recorded]] = await Promise.all([readResult(db, jobId), keyLives(db, jobId), this.#withLedger([recorded])]);
+    const [result, keys, [summary = recorded]] = await Promise.all([
+      readResult(db, jobId),
+      keyLives(db, jobId),
+      this.#withLedger([recorded]),
+    ]);
     const progress = summary.state === 'running' ? await this.#progress(handle) : null;
     return {
       ...summary,
@@ -153,7 +157,10 @@ export class ValetkeyClient {
     }
   }
 
-  /** Asks a job to end; its sandbox and its key are ended first. An ended job stays as it is. Throws `job_not_found`. */
+  /**
+   * Asks a job to end; its sandbox and its key are ended first. An ended job stays as it is, and one whose last turn ends
+   * before the cancel gets there completes. Throws `job_not_found`.
+   */
   async cancel(jobId: string): Promise<void> {
     const handle = this.#handle(jobId);
     if (stateOf(await asTemporalError(handle.describe())) !== 'running') return;

@@ -96,7 +96,7 @@ function createAdapters(config: Config, database: Database): Adapters {
   const rootKey = required(config.rootKey, 'VALETKEY_ROOT_KEY');
   return {
     gateways: createGateways({ builtin: { db: database.db, secretOf: (ref) => deriveSecret(rootKey, ref), socketPath } }),
-    sandboxes: createSandboxes({ local: { stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
+    sandboxes: createSandboxes({ local: { agents, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
     agents,
     session: createSession({ path }),
   };

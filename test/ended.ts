@@ -21,7 +21,7 @@ export async function expectEnded(stack: Stack, jobId: string, wanted: { outcome
 }
 
 /** The status of a request that is made at the gateway with a key. */
-export async function statusWith({ gatewayUrl }: Stack, key: string): Promise<number> {
+async function statusWith({ gatewayUrl }: Stack, key: string): Promise<number> {
   const response = await fetch(`${gatewayUrl}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
   await response.body?.cancel();
   return response.status;

@@ -13,7 +13,6 @@ declare module 'vitest' {
 
 /** One Temporal and one Postgres for the whole run. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const report = (line: string): void => void process.stderr.write(`${line}\n`);
   report('Postgres: starting');
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report })]);
   project.provide('temporal', { address: temporal.address, namespace: temporal.namespace });
@@ -22,4 +21,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await temporal.stop();
     await postgres.stop();
   };
+}
+
+function report(line: string): void {
+  process.stderr.write(`${line}\n`);
 }

@@ -53,10 +53,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
       'sandbox.stopped',
       'usage',
     ]) {
-      expect(
-        types.filter((other) => other === type),
-        type,
-      ).toHaveLength(1);
+      expect(types.filter((other) => other === type)).toEqual([type]);
     }
     expect(types.filter((type) => type === 'turn.ended')).toHaveLength(2);
     const [key] = result.keys;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { inject } from 'vitest';
+import { z } from 'zod';
 
 import { createClient } from '../src/client.ts';
 import { loadConfig } from '../src/config.ts';
@@ -78,17 +79,20 @@ export async function processStack(
   };
 }
 
-function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number): Part & { ready: Record<string, unknown> | null } {
+/** What it says when it is ready. */
+const readySchema = z.looseObject({ ready: z.literal(true), url: z.string().optional() });
+type Ready = z.infer<typeof readySchema>;
+
+function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number): Part & { ready: Ready | null } {
   let child: ChildProcess | null = null;
   const self = {
-    ready: null as Record<string, unknown> | null,
+    ready: null as Ready | null,
     start: async (): Promise<void> => {
       const started = spawn(process.execPath, ['src/cli/index.ts', command, '--json'], { env, stdio: ['ignore', 'pipe', log] });
       child = started;
       const lines = createInterface({ input: started.stdout ?? process.stdin });
       const first = await Promise.race([once(lines, 'line'), once(started, 'exit').then(() => ['null'])]);
-      self.ready = JSON.parse(String(first[0])) as Record<string, unknown> | null;
-      if (self.ready === null) throw new Error(`valetkey ${command} ended before it was ready`);
+      self.ready = readySchema.parse(JSON.parse(String(first[0])));
     },
     kill: async (signal: NodeJS.Signals): Promise<void> => {
       if (child === null || child.exitCode !== null || child.signalCode !== null) return;

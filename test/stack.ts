@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, inject } from 'vitest';
 
@@ -51,9 +49,4 @@ export function jobSpec(change: Partial<JobSpecInput> = {}): JobSpecInput {
   const agent = change.agent ?? 'codex';
   const model = agent === 'codex' ? 'gpt-5.1-codex' : 'claude-sonnet-4-6';
   return { tenant: 'acme', agent, model, prompts: ['say hello'], budgetUsd: 1, deadline: '3m', ...change };
-}
-
-/** The log of a stack, all lines so far. */
-export async function logOf({ config }: Stack): Promise<string> {
-  return readFile(join(config.stateDir, 'log.jsonl'), 'utf8');
 }

@@ -1,13 +1,15 @@
+import { log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
 import { FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
 
 /**
  * What an activity throws: the code as the failure's type, and a message of ours. `retried` are the codes that Temporal
- * shall try again; an error that Valetkey does not know is tried again, its message kept out of the history.
+ * shall try again; an error that Valetkey does not know is tried again, its message kept out of the history and in the log.
  */
 export function toFailure(error: unknown, retried: readonly FailureCode[] | 'all'): ApplicationFailure {
   const code = ValetkeyError.is(error) ? error.code : 'internal';
+  if (code === 'internal') log.error('an error that Valetkey does not know', { error });
   const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${nameOf(error)})`;
   const nonRetryable = retried !== 'all' && code !== 'internal' && !retried.includes(code);
   return ApplicationFailure.create({ type: code, message, nonRetryable });

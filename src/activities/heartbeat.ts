@@ -6,7 +6,7 @@ const EVERY_MS = 2_000;
  * Runs the work while it tells Temporal that the activity lives, each time with the newest details: how Temporal's answer,
  * a cancel for example, gets here. The SDK throttles what is really sent.
  */
-export async function withHeartbeat<T, D>(details: () => D, work: () => Promise<T>): Promise<T> {
+export async function withHeartbeat<T>(details: () => unknown, work: () => Promise<T>): Promise<T> {
   const context = Context.current();
   const beat = (): void => context.heartbeat(details());
   beat();

@@ -4,8 +4,6 @@ import type { Stack } from '../dev/stack.ts';
 import { stopSignal } from '../terminal/stop-signal.ts';
 import { printJson, printLines } from './print.ts';
 
-const MAX_JOBS = 1000;
-
 const EXAMPLES = `
 What DATABASE_URL and TEMPORAL_ADDRESS name is used, the rest is started on loopback. The agents talk to a scripted model that
 costs nothing: a prompt says in a block named "script" what it does.
@@ -30,21 +28,8 @@ export function addDev(program: Command): void {
       else printLines(environmentLines(stack));
       await stop;
       report('stopping');
-      await endJobs(stack);
       await stack.stop();
     });
-}
-
-/** Jobs end with a Temporal of our own: nobody could go on with them, and their sandboxes would stay. */
-async function endJobs({ client, temporal }: Stack): Promise<void> {
-  if (temporal.uiUrl === null) return;
-  const jobs = await client.list({ running: true, limit: MAX_JOBS });
-  await Promise.allSettled(
-    jobs.map(async ({ jobId }) => {
-      await client.cancel(jobId);
-      await client.result(jobId);
-    }),
-  );
 }
 
 function report(line: string): void {

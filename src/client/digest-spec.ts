@@ -21,6 +21,9 @@ function byName([a]: [string, unknown], [b]: [string, unknown]): number {
  * characters, so that it still fits once it is encrypted.
  */
 export function summariseSpec({ agent, tenant, prompts }: JobSpec): string {
-  const words = (prompts[0] ?? '').replace(/[`*_[\]()<>#|!~\\]/g, '').replace(/\s+/g, ' ').trim();
+  const words = (prompts[0] ?? '')
+    .replace(/[`*_[\]()<>#|!~\\]/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
   return `${agent} · ${tenant} · ${words}`.slice(0, 200);
 }

@@ -13,7 +13,8 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
     if (error instanceof WorkflowNotFoundError) throw new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
     const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
     const unreachable =
-      (isGrpcServiceError(cause) && UNREACHABLE.has(cause.code)) || (error instanceof Error && /^Failed to connect/.test(error.message));
+      (isGrpcServiceError(cause) && UNREACHABLE.has(cause.code)) ||
+      (error instanceof Error && error.message.startsWith('Failed to connect'));
     if (unreachable) throw new ValetkeyError('temporal_unreachable', 'Temporal does not answer');
     throw error;
   }

@@ -16,9 +16,11 @@ import type { Step } from './scripted-model/script.ts';
 import { startScriptedModel, type ScriptedModel } from './scripted-model/server.ts';
 import { startTemporal } from './temporal.ts';
 
+const MAX_JOBS = 1000;
+
 export interface StackOptions {
   /** Hears what is being started. */
-  report(line: string): void;
+  report: (line: string) => void;
   /** What it names (DATABASE_URL) is used and not started; default: the environment. */
   config?: Config;
   /** A Temporal that runs; default: the configured address, else one is started. */
@@ -59,7 +61,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const stateDir = await parts.add(temporaryFolder(), (folder) => rm(folder, { recursive: true, force: true }));
     const databaseUrl = configured.databaseUrl ?? (await parts.add(ownPostgres(report), (postgres) => postgres.stop())).url;
-    const temporal = options.temporal ?? configuredTemporal() ?? (await parts.add(startTemporal({ report }), (server) => server.stop()));
+    const given = options.temporal ?? configuredTemporal();
+    const temporal = given ?? (await parts.add(startTemporal({ report }), (server) => server.stop()));
     const credential = new Secret(randomBytes(16).toString('hex'));
     const model = options.live === true ? null : await parts.add(scriptedModel(credential, script), (server) => server.close());
     const upstream =
@@ -84,6 +87,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
     await parts.add(startWorker({ config, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
     const client = await parts.add(createClient({ databaseUrl, taskQueue: config.taskQueue, temporal }), (opened) => opened.close());
+    // With a Temporal of our own nobody could go on with a job, and its sandbox would stay.
+    if (given === null) await parts.add(Promise.resolve(client), endJobs);
     return { client, config, temporal, gatewayUrl: gateway.url, model, stop: () => parts.stop() };
   } catch (error) {
     await parts.stop();
@@ -104,6 +109,16 @@ function configuredTemporal(): TemporalAddress | null {
 
 async function scriptedModel(credential: Secret, script: Step[] | undefined): Promise<ScriptedModel> {
   return startScriptedModel({ credential: credential.reveal(), ...(script === undefined ? {} : { script }) });
+}
+
+async function endJobs(client: ValetkeyClient): Promise<void> {
+  const jobs = await client.list({ running: true, limit: MAX_JOBS });
+  await Promise.allSettled(
+    jobs.map(async ({ jobId }) => {
+      await client.cancel(jobId);
+      await client.result(jobId);
+    }),
+  );
 }
 
 /** The sandboxes' user has to get through it, and a socket's path is short. */

@@ -123,6 +123,7 @@ function toFieldIssue(issue: z.core.$ZodIssue): FieldIssue {
     const at = path === '' ? '' : `${path}.`;
     return { path: `${at}${issue.keys.join(', ')}`, message: 'unknown field' };
   }
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return { path, message: 'is required' };
   if (issue.code === 'invalid_key') return { path, message: issue.issues[0]?.message ?? issue.message };
   if (issue.code === 'invalid_union') return { path, message: issue.errors.at(-1)?.at(-1)?.message ?? issue.message };
   return { path, message: issue.message };

@@ -5,7 +5,6 @@ import { promisify } from 'node:util';
 
 import getPort from 'get-port';
 
-import { agents } from '../agents/index.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import type { Isolation } from '../job/spec.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './local/bubblewrap.ts';
@@ -21,7 +20,7 @@ export type { LocalProviderOptions };
 
 /** Sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, the gateway's socket its only way out. */
 export function createLocalProvider(options: LocalProviderOptions): SandboxProvider {
-  const { stateDir, socketDir, hostTaskQueue } = options;
+  const { agents, stateDir, socketDir, hostTaskQueue } = options;
 
   const toHandle = ({ id }: SandboxFolder, isolation: Isolation): SandboxHandle => ({ provider: 'local', id, isolation, hostTaskQueue });
 

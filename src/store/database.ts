@@ -30,7 +30,7 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
 export async function migrate({ db }: Pick<Database, 'db'>): Promise<void> {
   await asDatabaseError(sql`select 1`.execute(db));
   const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
-  if (error !== undefined) throw error;
+  if (error !== undefined) throw error instanceof Error ? error : new Error('the schema was not migrated');
 }
 
 /**

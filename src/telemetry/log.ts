@@ -6,6 +6,8 @@ import type { Secret } from '../secrets/secret.ts';
 
 export type { Logger };
 
+const MAX_FRAMES = 10;
+
 export interface LogOptions {
   level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** Masked wherever they would show. */
@@ -16,7 +18,8 @@ export interface LogOptions {
 
 /**
  * A logger of JSON lines. Every line passes the redactor as text, since pino's own redaction sees only named fields. An
- * error is logged by its name, code and message; never its cause or stack, which have held request headers elsewhere.
+ * error is logged by its name, code, message and where it was thrown; never its cause or what else hangs on it, which have
+ * held request headers elsewhere.
  */
 export function createLogger({ level, secrets = [], file }: LogOptions): Logger {
   const redact = createRedactor(secrets);
@@ -30,5 +33,6 @@ export function createLogger({ level, secrets = [], file }: LogOptions): Logger 
 function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: 'not an error' };
   const code = ValetkeyError.is(error) ? error.code : 'code' in error ? String(error.code) : undefined;
-  return { name: error.name, code, message: error.message };
+  const frames = ValetkeyError.is(error) ? undefined : error.stack?.match(/^ +at .+$/gm)?.slice(0, MAX_FRAMES);
+  return { name: error.name, code, message: error.message, frames };
 }

@@ -78,8 +78,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
         return report({ keyState: 'live' });
       } catch (error) {
         // A job that was reset finds the key of its earlier run dead.
-        if (decideOutcome(error, null).failure?.code !== 'key_ended' || key.generation === MAX_GENERATIONS)
-          throw error;
+        if (decideOutcome(error, null).failure?.code !== 'key_ended' || key.generation === MAX_GENERATIONS) throw error;
         key = generation(key.generation + 1);
         report({ ref: key.ref });
       }

@@ -12,8 +12,7 @@ function issuesOf(change: object): { path: string; message: string }[] {
     return [];
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
-    expect(error.code).toBe('invalid_spec');
-    return [...error.issues];
+    return error.code === 'invalid_spec' ? [...error.issues] : [];
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { agents } from '../../src/agents/index.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
 import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
@@ -31,7 +32,7 @@ export async function createRig(): Promise<Rig> {
   });
   await new Promise<void>((resolve) => gateway.listen(join(socketDir, 'gateway.sock'), resolve));
   await chmod(join(socketDir, 'gateway.sock'), 0o666);
-  const options = { stateDir, socketDir, agentsDir: undefined, hostTaskQueue: 'host-of-tests', path: process.env['PATH'] ?? '' };
+  const options = { agents, stateDir, socketDir, agentsDir: undefined, hostTaskQueue: 'host-of-tests', path: process.env['PATH'] ?? '' };
   const jobs: string[] = [];
   const inner = createLocalProvider(options);
   const provider: SandboxProvider = {

@@ -10,8 +10,9 @@ import { jobSpec, useStack } from '../stack.ts';
 const gates = new Map<string, Gate>();
 const stack = useStack({ adapt: holdWhereToldTo });
 
+const hold = (phase: string) => async (): Promise<void> => gates.get(phase)?.pass();
+
 function holdWhereToldTo(adapters: Adapters): Adapters {
-  const hold = (phase: string) => async (): Promise<void> => gates.get(phase)?.pass();
   return {
     ...adapters,
     gateways: { builtin: before(before(adapters.gateways.builtin, 'mint', hold('mint')), 'disable', hold('end')) },

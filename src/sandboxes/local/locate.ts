@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Agent } from '../../agents/agent.ts';
+import type { Agents } from '../../agents/index.ts';
 import { findAgentPackages } from '../../agents/installation.ts';
 import { findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
@@ -15,6 +16,7 @@ export interface LocalProviderOptions {
   stateDir: string;
   /** Folder of the gateway's socket, `gateway.sock`. */
   socketDir: string;
+  agents: Agents;
   /** Folder whose `node_modules` holds the agents' adapters. */
   agentsDir: string | undefined;
   /** The task queue on which this host's sandboxes are driven. */

@@ -35,7 +35,7 @@ describe('a canary is found', () => {
     const client = new Client({ connection, namespace: temporal.namespace });
     const handle = await client.workflow.start('sandboxJob', {
       workflowId: 'leaky',
-      taskQueue: `${config.taskQueue}`,
+      taskQueue: config.taskQueue,
       memo: { canary },
       startDelay: '1h',
       args: [],

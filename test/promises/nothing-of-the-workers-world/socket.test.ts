@@ -1,7 +1,10 @@
+// Nothing of the worker's world reaches a sandbox, also not by way of the worker: the socket that the worker opens to talk to a
+// sandbox is the agent's to change. Here it is changed into a link to what the agent cannot reach itself (another job's socket),
+// and into what is no socket; the worker refuses each.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import type { SandboxHandle } from '../../src/sandboxes/sandbox.ts';
-import { createRig, run, type Rig } from './rig.ts';
+import type { SandboxHandle } from '../../../src/sandboxes/sandbox.ts';
+import { createRig, run, type Rig } from '../../sandboxes/rig.ts';
 
 let rig: Rig;
 let victim: SandboxHandle;

@@ -1,7 +1,6 @@
-/**
- * Nothing of the worker's world reaches a sandbox: a program inside looks at its environment, at every process, at the file
- * system, and knocks at every listener of the host. It finds what its job was given, and the gateway.
- */
+// Nothing of the worker's world reaches a sandbox: a sandbox sees what its job was given, and its network is the gateway, no more.
+// Here a program inside looks at its environment, at every process and at the file system, and knocks at every listener of the
+// host. It finds what its job was given, and the gateway.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -14,9 +13,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 
-import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
-import { createRig, run, runCommand, type Rig } from './rig.ts';
+import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
+import { createRig, run, runCommand, type Rig } from '../../sandboxes/rig.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const CANARY = 'canary-of-the-worker';
 let rig: Rig;
@@ -117,7 +116,7 @@ test('a process that takes too much memory fails alone', { timeout: 60_000 }, as
 test('nothing that the worker’s parent had open is open inside', { timeout: 60_000 }, async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, 'open'), CANARY);
-  const starter = fileURLToPath(new URL('./starter.ts', import.meta.url));
+  const starter = fileURLToPath(new URL('../../sandboxes/starter.ts', import.meta.url));
   const args = [
     '-c',
     'exec 200< "$1"; shift; exec "$@"',

@@ -1,0 +1,12 @@
+/** What a bench found. */
+export interface BenchReport {
+  /** One document, for programs. */
+  json: unknown;
+  /** Rows for a person, the heading first. */
+  table: string[][];
+}
+
+/** Says on standard error what a bench is doing. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

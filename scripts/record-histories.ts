@@ -1,0 +1,116 @@
+/**
+ * Records the histories that test/workflows/replay.test.ts replays: `node scripts/record-histories.ts`. Each is a job that ends
+ * in a way of its own, on a real server, over adapters that do nothing. A change of the workflow that makes the replay fail breaks
+ * jobs that run while it is deployed: guard it with `patched`, keep the old histories, and record only what is new beside them.
+ */
+import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { z } from 'zod';
+
+import { noopAdapters } from '../bench/noop-adapters.ts';
+import { loadConfig } from '../src/config.ts';
+import { startStack } from '../src/dev/stack.ts';
+import { startTemporal } from '../src/dev/temporal.ts';
+import { ValetkeyError } from '../src/job/errors.ts';
+import type { JobResult } from '../src/job/result.ts';
+import type { JobSpecInput } from '../src/job/spec.ts';
+import type { Adapters } from '../src/worker.ts';
+
+const HOST = 'host';
+const SPEC: JobSpecInput = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['one'], budgetUsd: 1 };
+
+/** What is recorded: the id of the job, by which the adapters know how it shall end. */
+const JOBS: Record<string, Partial<JobSpecInput>> = {
+  completed: { prompts: ['one', 'two'] },
+  'budget-exhausted': { prompts: ['one', 'two'] },
+  cancelled: {},
+  'deadline-exceeded': { deadline: '3s' },
+  'key-ended': {},
+};
+
+const historySchema = z.object({ events: z.array(z.json()) });
+
+const report = (line: string): void => void process.stderr.write(`${line}\n`);
+const temporal = await startTemporal({ report });
+const config = loadConfig({ PATH: process.env.PATH, VALETKEY_HOST: HOST, VALETKEY_LOG_LEVEL: 'error' });
+const stack = await startStack({ report, temporal, config, adapt: endAsNamed });
+const connection = await Connection.connect({ address: temporal.address });
+const { workflow } = new Client({ connection, namespace: temporal.namespace });
+try {
+  for (const [jobId, change] of Object.entries(JOBS)) {
+    const { outcome, failure } = await run(jobId, { ...SPEC, ...change });
+    const file = new URL(`../test/workflows/histories/${jobId}.history.json`, import.meta.url);
+    await writeFile(file, await recorded(workflow.getHandle(jobId)));
+    report(`${jobId}: ${failure?.code ?? outcome}`);
+  }
+} finally {
+  await connection.close();
+  await stack.stop();
+  await temporal.stop();
+}
+
+/** The cancelled one is cancelled as soon as its turn has begun. */
+async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
+  const { client } = stack;
+  await client.submit(spec, { id });
+  if (id === 'cancelled') {
+    for await (const { type } of client.events(id)) if (type === 'turn.started') break;
+    await client.cancel(id);
+  }
+  return client.result(id);
+}
+
+function endAsNamed(adapters: Adapters): Adapters {
+  const { gateways, sandboxes, session, ...others } = noopAdapters(adapters);
+  const { builtin } = gateways;
+  const { local } = sandboxes;
+  return {
+    ...others,
+    gateways: {
+      builtin: {
+        ...builtin,
+        mint: async (request) => {
+          if (request.jobId === 'key-ended' && request.generation === 1) throw new ValetkeyError('key_ended', 'the key has ended');
+          await builtin.mint(request);
+        },
+      },
+    },
+    sandboxes: {
+      local: {
+        ...local,
+        start: async (request) => ({ ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` }),
+      },
+    },
+    session: {
+      ...session,
+      runTurn: async (request) => {
+        const { jobId, cancel } = request;
+        if (jobId === 'budget-exhausted') throw new ValetkeyError('budget_exhausted', 'the budget is spent');
+        if (jobId === 'cancelled' || jobId === 'deadline-exceeded') await aborted(cancel);
+        return session.runTurn(request);
+      },
+    },
+  };
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  throw signal.reason;
+}
+
+/** One event a line, without what tells of this machine: the names of processes, and where the source lies. */
+async function recorded(handle: WorkflowHandle): Promise<string> {
+  const { events } = historySchema.parse(JSON.parse(historyToJSON(await handle.fetchHistory())));
+  const text = `{"events":[\n${events.map((event) => JSON.stringify(event, scrub)).join(',\n')}\n]}\n`;
+  if (text.includes(hostname())) throw new Error('a history names this machine');
+  return text;
+}
+
+function scrub(key: string, value: unknown): unknown {
+  if (key === 'identity') return 'somebody';
+  if (key === 'stackTrace') return '';
+  return typeof value === 'string' ? value.replaceAll(`${process.pid}@${hostname()}`, 'somebody') : value;
+}
