@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { Client, Connection, WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
+import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
@@ -107,7 +107,7 @@ export class ValetkeyClient {
     const handle = this.#handle(jobId);
     // How the workflow ended says less than what it stored.
     await asTemporalError(handle.result()).catch((error: unknown) => {
-      if (ValetkeyError.is(error)) throw error;
+      if (!(error instanceof WorkflowFailedError)) throw error;
     });
     const result = await readResult(this.#database.db, jobId);
     if (result === null) throw new ValetkeyError('terminated', `the job ${jobId} ended without a settlement`);

@@ -22,6 +22,7 @@ import { createSandboxes } from './sandboxes/index.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import type { Logger } from './telemetry/log.ts';
+import { ensureSearchAttributes } from './worker/search-attributes.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
 const SHUTDOWN_GRACE = '2s';
@@ -54,7 +55,9 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
   try {
     await migrate(database);
     const connection = await connect(temporal);
-    const workers = await createWorkers(config, connection, temporal?.namespace ?? loadClientConnectConfig().namespace ?? 'default', deps);
+    const namespace = temporal?.namespace ?? loadClientConnectConfig().namespace ?? 'default';
+    await ensureSearchAttributes(connection, namespace);
+    const workers = await createWorkers(config, connection, namespace, deps);
     const done = Promise.all(workers.map((worker) => worker.run())).then(async () => {
       await connection.close();
       await database.close();

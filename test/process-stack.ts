@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { inject } from 'vitest';
+import { inject, type TestContext } from 'vitest';
 import { z } from 'zod';
 
 import { createClient } from '../src/client.ts';
@@ -14,6 +14,7 @@ import { loadConfig } from '../src/config.ts';
 import { startScriptedModel } from '../src/dev/scripted-model/server.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
+import { findSecrets, mintedSecrets } from './secrets.ts';
 
 export interface ProcessStack extends Stack {
   worker: Part;
@@ -27,10 +28,30 @@ export interface Part {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** A stack whose gateway and worker are processes of their own; both are started unless a test wants them later. */
-export async function processStack(
-  options: { databaseUrl?: string; temporal?: Stack['temporal']; gateway?: 'later' } = {},
-): Promise<ProcessStack> {
+interface Options {
+  databaseUrl?: string;
+  temporal?: Stack['temporal'];
+  /** Default: it is started before the worker. */
+  gateway?: 'later';
+}
+
+/**
+ * A stack whose gateway and worker are processes of their own, for one test. At its end all that the stack left behind is
+ * looked through for secrets.
+ */
+export async function processStack({ expect, onTestFinished }: TestContext, options: Options = {}): Promise<ProcessStack> {
+  const stack = await startProcesses(options);
+  onTestFinished(async () => {
+    try {
+      expect(await findSecrets(stack, await mintedSecrets(stack)), 'secrets in histories, logs or events').toEqual([]);
+    } finally {
+      await stack.stop();
+    }
+  });
+  return stack;
+}
+
+async function startProcesses(options: Options): Promise<ProcessStack> {
   const { databaseUrl = await newDatabase(), temporal = { ...inject('temporal'), uiUrl: null } } = options;
   const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
   await chmod(stateDir, 0o755);

@@ -1,21 +1,37 @@
-import { isGrpcServiceError, WorkflowNotFoundError } from '@temporalio/client';
+import { isGrpcServiceError, NamespaceNotFoundError, WorkflowNotFoundError } from '@temporalio/client';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { searchAttributes } from '../job/search-attributes.ts';
 
 /** gRPC status codes of a server that is not there or does not answer. */
 const UNREACHABLE = new Set([4, 14]);
+const INVALID_ARGUMENT = 3;
 
-/** Waits for a call to Temporal; throws `job_not_found` or `temporal_unreachable` for what they stand for, else the error itself. */
+/**
+ * Waits for a call to Temporal. Throws `job_not_found`, `temporal_unreachable` or `invalid_config` for what they stand for,
+ * else the error itself.
+ */
 export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) throw new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
-    const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
-    const unreachable =
-      (isGrpcServiceError(cause) && UNREACHABLE.has(cause.code)) ||
-      (error instanceof Error && error.message.startsWith('Failed to connect'));
-    if (unreachable) throw new ValetkeyError('temporal_unreachable', 'Temporal does not answer');
-    throw error;
+    throw translate(error);
   }
 }
+
+function translate(error: unknown): unknown {
+  if (error instanceof WorkflowNotFoundError) return new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
+  if (error instanceof NamespaceNotFoundError) return new ValetkeyError('invalid_config', `Temporal has no namespace ${error.namespace}`);
+  const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
+  const code: number | null = isGrpcServiceError(cause) ? cause.code : null;
+  const noConnection = error instanceof Error && error.message.startsWith('Failed to connect');
+  if (noConnection || (code !== null && UNREACHABLE.has(code)))
+    return new ValetkeyError('temporal_unreachable', 'Temporal does not answer');
+  if (code === INVALID_ARGUMENT)
+    return new ValetkeyError('invalid_config', `Temporal refused the request: does its namespace know ${NAMES}?`);
+  return error;
+}
+
+const NAMES = Object.values(searchAttributes)
+  .map(({ name, type }) => `${name} (${type})`)
+  .join(', ');

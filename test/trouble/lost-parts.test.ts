@@ -1,40 +1,23 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, test, type TestContext } from 'vitest';
+import { describe, test } from 'vitest';
 
 import { startPostgres } from '../../src/dev/postgres.ts';
-import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
 import { expectEnded } from '../ended.ts';
-import { processStack, type ProcessStack } from '../process-stack.ts';
+import { processStack } from '../process-stack.ts';
+import { inMidTurn } from '../slow-turn.ts';
 import { jobSpec } from '../stack.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
 const report = (): void => undefined;
 
-function slowly(seconds: number): string {
-  return withScript('Take your time.', [{ slow: { chunks: seconds * 10, everyMs: 100, text: 'word '.repeat(seconds * 10) } }]);
-}
-
-async function started({ onTestFinished }: TestContext, options: Parameters<typeof processStack>[0] = {}): Promise<ProcessStack> {
-  const stack = await processStack(options);
-  onTestFinished(() => stack.stop());
-  return stack;
-}
-
-/** Submits a job and waits until its agent speaks. */
-async function inMidTurn({ client }: Stack, seconds: number): Promise<string> {
-  const { jobId } = await client.submit(jobSpec({ prompts: [slowly(seconds)] }));
-  for await (const { type } of client.events(jobId)) if (type === 'message') break;
-  return jobId;
-}
-
 describe.concurrent('a part is lost', () => {
   test('the sandbox in mid-turn: the job fails by that', async (context) => {
     const { expect } = context;
-    const stack = await started(context);
+    const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 60);
     const startedMs = Date.now();
     await killSandboxes(stack);
@@ -44,7 +27,7 @@ describe.concurrent('a part is lost', () => {
 
   test('the gateway before the mint, and does not come back: the job fails by that, and a key never lived', async (context) => {
     const { expect } = context;
-    const stack = await started(context, { gateway: 'later' });
+    const stack = await processStack(context, { gateway: 'later' });
     const { jobId } = await stack.client.submit(jobSpec());
     const { failure, keys } = await stack.client.result(jobId);
     expect(failure?.code).toBe('gateway_unreachable');
@@ -54,7 +37,7 @@ describe.concurrent('a part is lost', () => {
   }, 120_000);
 
   test('the gateway before the mint, and comes back: the job completes', async (context) => {
-    const stack = await started(context, { gateway: 'later' });
+    const stack = await processStack(context, { gateway: 'later' });
     const { jobId } = await stack.client.submit(jobSpec());
     for await (const { type } of stack.client.events(jobId)) if (type === 'sandbox.started') break;
     await stack.gateway.start();
@@ -63,7 +46,7 @@ describe.concurrent('a part is lost', () => {
 
   test('the gateway in mid-turn: the job fails by a code, and its key is dead when the gateway is back', async (context) => {
     const { expect } = context;
-    const stack = await started(context);
+    const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 60);
     await stack.gateway.kill('SIGKILL');
     await stack.gateway.start();
@@ -76,7 +59,7 @@ describe.concurrent('a part is lost', () => {
     const { expect } = context;
     const postgres = await startPostgres();
     context.onTestFinished(() => postgres.stop());
-    const stack = await started(context, { databaseUrl: await postgres.createDatabase('valetkey') });
+    const stack = await processStack(context, { databaseUrl: await postgres.createDatabase('valetkey') });
     const jobId = await inMidTurn(stack, 20);
     await postgres.halt();
     await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'database_unreachable' });
@@ -91,36 +74,13 @@ describe.concurrent('a part is lost', () => {
     const folder = await temporaryFolder(context);
     const temporal = await startTemporal({ report, dbFilename: join(folder, 'temporal.db') });
     context.onTestFinished(() => temporal.stop());
-    const stack = await started(context, { temporal });
+    const stack = await processStack(context, { temporal });
     const jobId = await inMidTurn(stack, 10);
     await temporal.halt();
     await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'temporal_unreachable' });
     await temporal.resume();
     await expectEnded(stack, jobId, { outcome: 'completed', code: null });
     expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
-  }, 120_000);
-
-  test('the worker in mid-turn, killed: the next one goes on with the turn, and no prompt is run twice', async (context) => {
-    const { expect } = context;
-    const stack = await started(context);
-    const jobId = await inMidTurn(stack, 20);
-    await stack.worker.kill('SIGKILL');
-    await stack.worker.start();
-    const { turns } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
-    expect(turns[0]?.message.trim().split(' ')).toHaveLength(200);
-    expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
-    const seen: string[] = [];
-    for await (const event of stack.client.events(jobId, { follow: false })) if (event.type === 'message') seen.push(event.text);
-    expect(seen.join('').trim().split(' ')).toHaveLength(200);
-  }, 120_000);
-
-  test('the worker in mid-turn, for good: another one ends the sandbox that it left', async (context) => {
-    const stack = await started(context);
-    const jobId = await inMidTurn(stack, 60);
-    await stack.worker.kill('SIGKILL');
-    await stack.client.cancel(jobId);
-    await stack.worker.start();
-    await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
   }, 120_000);
 });
 
