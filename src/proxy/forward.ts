@@ -27,7 +27,10 @@ export interface Forwarding {
   idleTimeoutMs: number;
   /** Its reason is a FailureCode. */
   signal: AbortSignal;
-  /** Called once. The caller sees no end of its answer before it resolves, and a broken one where it rejects. */
+  /**
+   * Called once. The caller of a failed request does not see that before it resolves, so that who asks why a turn failed finds
+   * the reason. The end of a good answer does not wait: its row is open until then, and a settlement waits for open rows.
+   */
   settle(end: ForwardEnd): Promise<void>;
 }
 
@@ -54,7 +57,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #status = 0;
   #isEventStream = false;
   #bytesLeft = Number.POSITIVE_INFINITY;
-  /** The last bytes of an answer of known length: held until it is settled, since with them the caller has it all. */
+  /** The last bytes of a failed answer of known length: held until it is settled, since with them the caller has it all. */
   #last: Buffer | undefined;
   #settled: Promise<void> | null = null;
   /** The upstream waits for the record. */
@@ -101,16 +104,19 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#idle.refresh();
     this.#tap?.push(chunk);
     this.#bytesLeft -= chunk.length;
-    if (this.#bytesLeft <= 0) {
+    const failed = this.#failure() !== null;
+    if (failed && this.#bytesLeft <= 0) {
       this.#last = chunk;
-    } else if (this.#tap?.seen.done === true && this.#settled === null) {
+    } else if (failed && this.#isEventStream && this.#settled === null) {
       this.#hold(controller, chunk);
     } else if (!this.#forwarding.res.write(chunk)) {
       controller.pause();
     }
+    // Complete from here on, however long the provider keeps the connection and whoever leaves it.
+    if (!failed && this.#tap?.seen.done === true) this.#settle(null).catch(() => {});
   }
 
-  /** Agents act on the event that ends a stream, not on the end of its bytes: settled first, it is sent then. */
+  /** Agents act on the event that tells of a failure, not on the end of the bytes: settled first, it is sent then. */
   #hold(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#holding = true;
     controller.pause();
@@ -129,7 +135,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#tap?.end();
     this.#finish();
     const { res } = this.#forwarding;
-    this.#settle(this.#code())
+    const code = this.#code();
+    if (code === null) res.end();
+    this.#settle(code)
       .then(
         () => res.end(this.#last),
         () => res.destroy(),
@@ -141,8 +149,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail('llm_failed');
   }
 
+  #failure(): FailureCode | null {
+    return codeOfStatus(this.#status) ?? this.#tap?.seen.failure ?? null;
+  }
+
   #code(): FailureCode | null {
-    const failed = codeOfStatus(this.#status) ?? this.#tap?.seen.failure ?? null;
+    const failed = this.#failure();
     if (failed !== null || this.#tap === null) return failed;
     // A stream that ends before its last event was cut, however orderly its connection was closed.
     return this.#isEventStream && !this.#tap.seen.done ? 'llm_failed' : null;

@@ -79,7 +79,7 @@ it('the first use of a key is on record once', async () => {
   const jobId = key.ref.split('/')[0] ?? '';
   const body = generating(prompt)['/v1/responses'];
   await Promise.all([1, 2, 3].map(() => send(rig, key.secret, '/v1/responses', body)));
-  expect((await keyLives(rig.database.db, jobId))[0]?.firstUsedAt).not.toBeNull();
+  await until(async () => (await keyLives(rig.database.db, jobId))[0]?.firstUsedAt !== null);
   expect((await readEvents(rig.database.db, jobId, 0)).map(({ type }) => type)).toEqual(['key.used']);
 });
 

@@ -78,6 +78,7 @@ describe.each(paths)('%s', (path) => {
     expect(await rig.usage(key)).toMatchObject({ requests: 1, usd: 0 });
 
     await send(rig, key.secret, path, body());
+    await rig.ended(key);
     expect(await lastFailure(rig.database.db, key.ref), 'after a success').toBeNull();
   });
 });

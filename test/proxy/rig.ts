@@ -29,6 +29,7 @@ export interface Rig {
   proxy: Proxy;
   mint(change?: { budgetUsd?: number; models?: string[]; expiresInMs?: number }): Promise<TestKey>;
   disable(key: TestKey): Promise<void>;
+  /** Of the key, once all of its requests have ended. */
   usage(key: TestKey): Promise<Usage>;
   /** The key's requests, the oldest first, once all of them have ended. */
   ended(key: TestKey): Promise<{ protocol: string; status: number | null; code: string | null; usd: number }[]>;
@@ -59,7 +60,10 @@ export async function startRig(
       return key;
     },
     disable: (key) => disableKey(database.db, identity(key)),
-    usage: ({ ref }) => keyUsage(database.db, ref),
+    usage: async ({ ref }) => {
+      await until(async () => (await countOpenRequests(database.db, ref)) === 0);
+      return keyUsage(database.db, ref);
+    },
     ended: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
       const rows = await database.db.selectFrom('requests').selectAll().where('ref', '=', ref).orderBy('id').execute();

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { lastFailure } from '../../src/store/requests.ts';
 import { begin, CLAUDE, closed, generating, GPT, head, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
 
 const closing: (() => Promise<void>)[] = [];
@@ -150,20 +151,29 @@ it('a key that is disabled during its stream is cut off at once', async () => {
   expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(401);
 });
 
-it('the spend is on record when the caller sees the event that ends a stream, before the end of its bytes', async () => {
+it('an answer is paid for when its stream says that it is complete, though the provider keeps the connection', async () => {
   const rig = await rigOn((_req, res) => {
     startStream(res);
     res.write(event({ type: 'message_delta', usage: { output_tokens: 200 } }));
     res.write(event({ type: 'message_stop' }));
   });
   const key = await rig.mint();
-  const req = begin(rig, key, '/v1/messages', body);
-  let seen = '';
-  for await (const chunk of await head(req)) {
-    seen += String(chunk);
-    if (seen.includes('message_stop')) break;
-  }
+  await once(await head(begin(rig, key, '/v1/messages', body)), 'data');
   expect(await rig.usage(key)).toEqual({ inputTokens: 1_000, outputTokens: 200, requests: 1, usd: 0.006 });
+});
+
+it('the reason of a failure in mid-stream is on record when the caller sees the event that tells of it', async () => {
+  const rig = await rigOn((_req, res) => {
+    startStream(res);
+    res.write(event({ type: 'error', error: { type: 'overloaded_error', message: 'busy' } }));
+  });
+  const key = await rig.mint();
+  let seen = '';
+  for await (const chunk of await head(begin(rig, key, '/v1/messages', body))) {
+    seen += String(chunk);
+    if (seen.includes('overloaded_error')) break;
+  }
+  expect(await lastFailure(rig.database.db, key.ref)).toBe('llm_failed');
 });
 
 it('closing ends what is open and puts it on record', async () => {
