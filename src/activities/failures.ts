@@ -1,17 +1,22 @@
-import { log } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
 import { FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
 
+/** A mistake of ours does not mend itself, and until the job ends its key lives. */
+const MAX_UNKNOWN_ATTEMPTS = 10;
+
 /**
  * What an activity throws: the code as the failure's type, and a message of ours. `retried` are the codes that Temporal
- * shall try again; an error that Valetkey does not know is tried again, its message kept out of the history and in the log.
+ * shall try again; an error that Valetkey does not know is tried again some times, its message kept out of the history and
+ * in the log.
  */
 export function toFailure(error: unknown, retried: readonly FailureCode[] | 'all'): ApplicationFailure {
   const code = ValetkeyError.is(error) ? error.code : 'internal';
   if (code === 'internal') log.error('an error that Valetkey does not know', { error });
   const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${nameOf(error)})`;
-  const nonRetryable = retried !== 'all' && code !== 'internal' && !retried.includes(code);
+  const again = code === 'internal' ? activityInfo().attempt < MAX_UNKNOWN_ATTEMPTS : retried.includes(code);
+  const nonRetryable = retried !== 'all' && !again;
   return ApplicationFailure.create({ type: code, message, nonRetryable });
 }
 

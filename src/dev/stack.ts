@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
@@ -61,7 +61,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const stateDir = await parts.add(temporaryFolder(), (folder) => rm(folder, { recursive: true, force: true }));
     const databaseUrl = configured.databaseUrl ?? (await parts.add(ownPostgres(report), (postgres) => postgres.stop())).url;
-    const given = options.temporal ?? configuredTemporal();
+    const shared = options.temporal === undefined ? configuredTemporal() : null;
+    const given = options.temporal ?? shared;
     const temporal = given ?? (await parts.add(startTemporal({ report }), (server) => server.stop()));
     const credential = new Secret(randomBytes(16).toString('hex'));
     const model = options.live === true ? null : await parts.add(scriptedModel(credential, script), (server) => server.close());
@@ -70,6 +71,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const rootKey = new Secret(randomBytes(32).toString('base64'));
     const config: Config = {
       ...configured,
+      // Another stack may be on that Temporal, with jobs of a store of its own.
+      taskQueue: shared === null ? configured.taskQueue : `${configured.taskQueue}-${basename(stateDir)}`,
       databaseUrl,
       rootKey,
       stateDir,
