@@ -51,19 +51,28 @@ export async function readBody(req: IncomingMessage, protocol: Protocol | null):
   if (encoding !== 'identity') return refusal('llm_rejected', 'the gateway reads no compressed request bodies', 415);
   const tooLarge = refusal('llm_rejected', `the request body is larger than ${MAX_BODY_BYTES} bytes`, 413);
   if (Number(req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return tooLarge;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-      if (!Buffer.isBuffer(chunk)) continue;
+  const collected = await collect(req);
+  if (collected === 'too large') return tooLarge;
+  return collected === 'left' ? refusal('cancelled', 'the caller left') : parseBody(collected, protocol);
+}
+
+/** By events: an iterator takes its time over each chunk, on the way of every request. */
+function collect(req: IncomingMessage): Promise<Buffer | 'too large' | 'left'> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const onData = (chunk: Buffer): void => {
       length += chunk.length;
-      if (length > MAX_BODY_BYTES) return tooLarge;
       chunks.push(chunk);
-    }
-  } catch {
-    return refusal('cancelled', 'the caller left');
-  }
-  return parseBody(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks), protocol);
+      if (length <= MAX_BODY_BYTES) return;
+      req.off('data', onData).pause();
+      resolve('too large');
+    };
+    req.on('data', onData);
+    req.once('end', () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    req.once('error', () => resolve('left'));
+    req.once('close', () => resolve('left'));
+  });
 }
 
 function parseBody(bytes: Buffer, protocol: Protocol | null): RequestBody | Refusal {

@@ -113,7 +113,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       controller.pause();
     }
     // Complete from here on, however long the provider keeps the connection and whoever leaves it.
-    if (!failed && this.#tap?.seen.done === true) this.#settle(null).catch(() => {});
+    if (!failed && this.#tap?.seen.done === true) this.#settleGood();
   }
 
   /** Agents act on the event that tells of a failure, not on the end of the bytes: settled first, it is sent then. */
@@ -136,7 +136,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#finish();
     const { res } = this.#forwarding;
     const code = this.#code();
-    if (code === null) res.end();
+    if (code === null) {
+      res.end();
+      return this.#settleGood();
+    }
     this.#settle(code)
       .then(
         () => res.end(this.#last),
@@ -196,8 +199,17 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #settle(code: FailureCode | null, { status = this.#status, worked = false } = {}): Promise<void> {
     const seen = this.#tap?.seen ?? (worked && this.#status === 0 ? NOTHING_TAPPED : null);
-    this.#settled ??= this.#forwarding.settle({ status, code, seen });
+    const complete = seen?.done === true && this.#failure() === null;
+    this.#settled ??= this.#forwarding.settle({ status, code: complete ? null : code, seen });
     return this.#settled;
+  }
+
+  #settleGood(): void {
+    this.#settle(null)
+      .catch(() => {})
+      .finally(() => {
+        if (this.#over) this.#resolve();
+      });
   }
 
   #abortUpstream(): void {

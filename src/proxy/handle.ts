@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici';
 import { isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
 import { hashSecret, Secret } from '../secrets/secret.ts';
 import type { Database } from '../store/database.ts';
-import { openRequest, type KeyAccess } from '../store/requests.ts';
+import { openRequest, type KeyAccess, type RequestEnd } from '../store/requests.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { decideAccess } from './access.ts';
 import type { Admission } from './admission.ts';
@@ -98,10 +98,14 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
   const record = async ({ status, code, seen }: ForwardEnd, forwarded: boolean): Promise<number | null> => {
     const model = request?.model ?? null;
     context.logger?.debug({ ref: access.ref, protocol, model, status, code, ms: Math.round(performance.now() - startedMs) }, 'request');
-    if (access.requestId === null) return null;
-    const charged =
-      seen === null || protocol === null || request === null ? NOTHING : charge(protocol, request.model, request.bytes.length, seen);
-    return context.recorder.end(access.requestId, { ...charged, model, status, code, forwarded });
+    const { ref, requestId: id } = access;
+    if (id === null) return null;
+    const end = (): RequestEnd => {
+      const isFree = seen === null || protocol === null || request === null;
+      const charged = isFree ? NOTHING : charge(protocol, request.model, request.bytes.length, seen);
+      return { ...charged, id, model, status, code, forwarded };
+    };
+    return context.recorder.end(ref, end, { urgent: code !== null });
   };
   const refuse = async (answer: Refusal): Promise<void> => {
     await record({ status: answer.status, code: answer.code, seen: null }, false);

@@ -42,17 +42,24 @@ const OPEN = {
     select key.*, opened.id, set_config('synchronous_commit', 'off', true) from key left join opened on true`,
 };
 
-// Counts once, however often it is repeated: only an open row is closed.
+// Counts once, however often it is repeated: only open rows are closed.
 const CLOSE = {
-  name: 'valetkey-request-close',
+  name: 'valetkey-requests-close',
   text: `
     with closed as (
-      update requests set status = $2, code = $3, input_tokens = $4, output_tokens = $5, usd = $6, model = $8, ended_at = now()
-      where id = $1 and ended_at is null returning ref
+      update requests set status = fresh.status, code = fresh.code, input_tokens = fresh.input, output_tokens = fresh.output,
+                          usd = fresh.usd, model = fresh.model, ended_at = now()
+      from unnest($2::bigint[], $3::integer[], $4::text[], $5::integer[], $6::integer[], $7::numeric[], $8::text[], $9::integer[])
+        as fresh (id, status, code, input, output, usd, model, forwarded)
+      where requests.id = fresh.id and ended_at is null
+      returning fresh.input, fresh.output, fresh.usd, fresh.forwarded
+    ), total as (
+      select sum(input) as input, sum(output) as output, sum(usd) as usd, sum(forwarded) as requests from closed
     )
     update keys
-    set spent_usd = spent_usd + $6, input_tokens = keys.input_tokens + $4, output_tokens = keys.output_tokens + $5, requests = requests + $7
-    from closed where keys.ref = closed.ref returning spent_usd, set_config('synchronous_commit', 'off', true)`,
+    set spent_usd = spent_usd + total.usd, input_tokens = keys.input_tokens + total.input,
+        output_tokens = keys.output_tokens + total.output, requests = keys.requests + total.requests
+    from total where ref = $1 and total.usd is not null returning spent_usd, set_config('synchronous_commit', 'off', true)`,
 };
 
 /**
@@ -79,6 +86,7 @@ interface OpenRow {
 
 /** How a request ended. */
 export interface RequestEnd {
+  id: string;
   /** Null where the request named none. */
   model: string | null;
   /** HTTP status that the caller got; 499 where it left before there was one. */
@@ -92,19 +100,20 @@ export interface RequestEnd {
 }
 
 /**
- * Ends the row of a request and adds its cost to its key, in one transaction. Idempotent on id, so it may be repeated.
- * Returns what the key has spent then, USD; null where the row had been ended before. Throws `database_unreachable`.
+ * Ends rows of one key and adds their cost to it, in one transaction. Idempotent on id, so it may be repeated. Returns what
+ * the key has spent then, USD; null where all rows had been ended before. Throws `database_unreachable`.
  */
-export async function closeRequest(pool: Pool, id: string, end: RequestEnd): Promise<number | null> {
+export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly RequestEnd[]): Promise<number | null> {
   const values = [
-    id,
-    end.status,
-    end.code,
-    end.inputTokens,
-    end.outputTokens,
-    roundUsd(end.usd).toFixed(12),
-    end.forwarded ? 1 : 0,
-    end.model,
+    ref,
+    ends.map(({ id }) => id),
+    ends.map(({ status }) => status),
+    ends.map(({ code }) => code),
+    ends.map(({ inputTokens }) => inputTokens),
+    ends.map(({ outputTokens }) => outputTokens),
+    ends.map(({ usd }) => roundUsd(usd).toFixed(12)),
+    ends.map(({ model }) => model),
+    ends.map(({ forwarded }) => (forwarded ? 1 : 0)),
   ];
   const [row] = await run<{ spent_usd: string }>(pool, CLOSE, values);
   return row === undefined ? null : Number(row.spent_usd);
