@@ -11,7 +11,7 @@ import { expect, it } from 'vitest';
 
 import { startScriptedModel, withScript } from '../../src/dev/scripted-model/index.ts';
 import { newDatabase } from '../database.ts';
-import { begin, closed, CREDENTIAL, generating, head, send, startRig, until } from './rig.ts';
+import { begin, closed, CREDENTIAL, generating, head, send, startRig } from './rig.ts';
 
 const body = generating('hello')['/v1/messages'];
 
