@@ -1,11 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-
 import { expect } from 'vitest';
 
 import type { Stack } from '../src/dev/stack.ts';
 import type { JobResult, Outcome } from '../src/job/result.ts';
 import { deriveSecret } from '../src/keys/derive.ts';
+import { sandboxRemains } from './sandbox-remains.ts';
 
 /**
  * Waits for the end of a job and looks at what it left, from outside: the outcome is the one that is wanted, the gateway
@@ -16,12 +14,12 @@ export async function expectEnded(stack: Stack, jobId: string, wanted: { outcome
   expect({ outcome: result.outcome, code: result.failure?.code ?? null }).toEqual(wanted);
   for (const { ref } of result.keys)
     expect(await statusWith(stack, deriveSecret(rootKeyOf(stack), ref).reveal()), `status with the key ${ref}`).toBe(401);
-  expect(await sandboxRemains(stack), 'what is left of sandboxes').toEqual([]);
+  expect(await sandboxRemains(stack, jobId), 'what is left of its sandbox').toEqual([]);
   return result;
 }
 
 /** The status of a request that is made at the gateway with a key. */
-async function statusWith({ gatewayUrl }: Stack, key: string): Promise<number> {
+export async function statusWith({ gatewayUrl }: Stack, key: string): Promise<number> {
   const response = await fetch(`${gatewayUrl}/v1/models`, { headers: { authorization: `Bearer ${key}` } });
   await response.body?.cancel();
   return response.status;
@@ -30,13 +28,4 @@ async function statusWith({ gatewayUrl }: Stack, key: string): Promise<number> {
 export function rootKeyOf({ config }: Stack): NonNullable<Stack['config']['rootKey']> {
   if (config.rootKey === undefined) throw new Error('the stack has no root key');
   return config.rootKey;
-}
-
-/** Folders of sandboxes in the stack's state directory, and processes that name it. */
-async function sandboxRemains({ config: { stateDir } }: Stack): Promise<string[]> {
-  const jobs = join(stateDir, 'jobs');
-  const folders = await readdir(jobs).catch(() => []);
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const commands = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return [...folders, ...commands.filter((command) => command.includes(jobs)).map((command) => command.split('\0').slice(0, 2).join(' '))];
 }

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** Holds those who pass until it is opened. */
 export class Gate {
   readonly #reached = Promise.withResolvers<void>();
@@ -18,14 +20,22 @@ export class Gate {
   }
 }
 
-/** The same adapter with something before one of its methods. */
-export function before<T extends object>(adapter: T, method: keyof T, wait: () => Promise<void>): T {
+/** What an adapter's method takes first: something of a job, or the ref of a key, which begins with the job's id. */
+const jobIdSchema = z.union([
+  z.object({ jobId: z.string() }).transform(({ jobId }) => jobId),
+  z.string().transform((ref) => ref.split('/')[0] ?? ''),
+]);
+
+/** The same adapter with something before one of its methods. `wait` gets the id of the job. */
+export function before<T extends object>(adapter: T, method: keyof T, wait: (jobId: string) => Promise<void>): T {
   return new Proxy(adapter, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== 'function') return member;
       const call = (...parameters: unknown[]): unknown => Reflect.apply(member, target, parameters);
-      return name === method ? async (...parameters: unknown[]) => wait().then(() => call(...parameters)) : call;
+      return name === method
+        ? async (...parameters: unknown[]) => wait(jobIdSchema.parse(parameters[0])).then(() => call(...parameters))
+        : call;
     },
   });
 }

@@ -14,6 +14,7 @@ import { loadConfig } from '../src/config.ts';
 import { startScriptedModel } from '../src/dev/scripted-model/server.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
+import { killSandboxes } from './sandbox-remains.ts';
 import { findSecrets, mintedSecrets } from './secrets.ts';
 
 export interface ProcessStack extends Stack {
@@ -45,6 +46,7 @@ export async function processStack({ expect, onTestFinished }: TestContext, opti
     try {
       expect(await findSecrets(stack, await mintedSecrets(stack)), 'secrets in histories, logs or events').toEqual([]);
     } finally {
+      await killSandboxes(stack);
       await stack.stop();
     }
   });

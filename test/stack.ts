@@ -6,6 +6,7 @@ import { loadConfig } from '../src/config.ts';
 import { startStack, type Stack, type StackOptions } from '../src/dev/stack.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
 import { newDatabase } from './database.ts';
+import { killSandboxes } from './sandbox-remains.ts';
 import { findSecrets, mintedSecrets } from './secrets.ts';
 
 /** A stack on the Temporal and the Postgres of the test run, with a database and a task queue of its own. */
@@ -35,6 +36,7 @@ export function useStack(options: Parameters<typeof testStack>[0] = {}): () => S
       const secrets = await mintedSecrets(stack);
       expect(await findSecrets(stack, secrets), 'secrets in histories, logs or events').toEqual([]);
     } finally {
+      await killSandboxes(stack);
       await stack.stop();
     }
   });

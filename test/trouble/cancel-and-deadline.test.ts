@@ -1,35 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { describe, expect, test } from 'vitest';
 
-import { withScript } from '../../src/dev/scripted-model/script.ts';
+import type { JobSpecInput } from '../../src/job/spec.ts';
 import type { Adapters } from '../../src/worker.ts';
 import { expectEnded } from '../ended.ts';
 import { before, Gate } from '../gate.ts';
+import { inMidTurn, slowly } from '../slow-turn.ts';
 import { jobSpec, useStack } from '../stack.ts';
 
-/** A job is held in the phase that its tenant names. */
+type Step = 'mint' | 'sandbox' | 'bind' | 'end';
+/** Each holds one job before one step. */
 const gates = new Map<string, Gate>();
 const stack = useStack({ adapt: holdWhereToldTo });
 
-const hold = (phase: string) => async (): Promise<void> => gates.get(phase)?.pass();
+const hold = (step: Step) => async (jobId: string) => gates.get(`${step} ${jobId}`)?.pass();
 
 function holdWhereToldTo(adapters: Adapters): Adapters {
+  const { builtin } = adapters.gateways;
   return {
     ...adapters,
-    gateways: { builtin: before(before(adapters.gateways.builtin, 'mint', hold('mint')), 'disable', hold('end')) },
+    gateways: { builtin: before(before(before(builtin, 'mint', hold('mint')), 'secret', hold('bind')), 'disable', hold('end')) },
     sandboxes: { local: before(adapters.sandboxes.local, 'start', hold('sandbox')) },
-    session: { ...adapters.session, bindKey: async (...parameters) => hold('bind')().then(() => adapters.session.bindKey(...parameters)) },
   };
 }
 
-function gateAt(phase: string): Gate {
+/** Submits a job that stops before a step. Resolves when it is there. */
+async function heldBefore(step: Step, change: Partial<JobSpecInput> = {}): Promise<{ jobId: string; gate: Gate }> {
+  const id = `held-${randomUUID()}`;
   const gate = new Gate();
-  gates.set(phase, gate);
-  return gate;
+  gates.set(`${step} ${id}`, gate);
+  const { jobId } = await stack().client.submit(jobSpec(change), { id });
+  await gate.reached;
+  return { jobId, gate };
 }
 
-const slow = withScript('Take your time.', [{ slow: { chunks: 600, everyMs: 100, text: 'word '.repeat(600) } }]);
+const steps = ['mint', 'sandbox', 'bind'] as const;
 
-describe('a cancel', () => {
+describe.concurrent('a cancel', () => {
   test('before anything was done ends the job', async () => {
     const { client } = stack();
     const { jobId } = await client.submit(jobSpec());
@@ -37,36 +46,27 @@ describe('a cancel', () => {
     await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   });
 
-  test.each(['mint', 'sandbox', 'bind'])('in the step %s ends the job with nothing left', async (phase) => {
-    const { client } = stack();
-    const gate = gateAt(phase);
-    const { jobId } = await client.submit(jobSpec({ prompts: [slow] }));
-    await gate.reached;
-    await client.cancel(jobId);
+  test.each(steps)('in the step %s ends the job with nothing left', async (step) => {
+    const { jobId, gate } = await heldBefore(step, { prompts: [slowly(60)] });
+    await stack().client.cancel(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
-    gates.clear();
   });
 
   test('in mid-turn stops the agent and its request at the provider', async () => {
     const { client, model } = stack();
-    const { jobId } = await client.submit(jobSpec({ prompts: [slow] }));
-    for await (const { type } of client.events(jobId)) if (type === 'message') break;
+    const jobId = await inMidTurn(stack(), 60, { model: 'gpt-5.1' });
     await client.cancel(jobId);
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
     expect(usage.usd).toBeGreaterThan(0);
-    await expect.poll(() => model?.inFlight()).toBe(0);
+    await expect.poll(() => model?.served.filter((request) => request.model === 'gpt-5.1').map(({ hungUp }) => hungUp)).toEqual([true]);
   });
 
   test('while the job is ending comes too late: it has completed', async () => {
-    const { client } = stack();
-    const gate = gateAt('end');
-    const { jobId } = await client.submit(jobSpec());
-    await gate.reached;
-    await client.cancel(jobId);
+    const { jobId, gate } = await heldBefore('end');
+    await stack().client.cancel(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    gates.clear();
   });
 
   test('of an ended job changes nothing, and of an unknown one is told', async () => {
@@ -79,34 +79,30 @@ describe('a cancel', () => {
   });
 });
 
-describe('the deadline', () => {
-  test.each(['mint', 'sandbox', 'bind'])('in the step %s ends the job with nothing left', async (phase) => {
-    const { client } = stack();
-    const gate = gateAt(phase);
-    const { jobId } = await client.submit(jobSpec({ prompts: [slow], deadline: '3s' }));
-    await gate.reached;
-    await expect.poll(async () => Date.parse(String((await client.status(jobId)).deadline)) < Date.now(), { timeout: 20_000 }).toBe(true);
+describe.concurrent('the deadline', () => {
+  test.each(steps)('in the step %s ends the job with nothing left', async (step) => {
+    const { jobId, gate } = await heldBefore(step, { prompts: [slowly(60)], deadline: '10s' });
+    await deadlineOf(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'deadline_exceeded', code: 'deadline_exceeded' });
-    gates.clear();
   });
 
   test('in mid-turn ends the job with what the turn cost until then', async () => {
-    const { client } = stack();
-    const { jobId } = await client.submit(jobSpec({ prompts: [slow], deadline: '8s' }));
+    const jobId = await inMidTurn(stack(), 60, { deadline: '15s' });
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'deadline_exceeded', code: 'deadline_exceeded' });
     expect(usage.usd).toBeGreaterThan(0);
   });
 
   test('that passes while the job is ending changes nothing', async () => {
-    const { client } = stack();
-    const gate = gateAt('end');
-    const { jobId } = await client.submit(jobSpec({ deadline: '20s' }));
-    await gate.reached;
-    const deadline = Date.parse(String((await client.status(jobId)).deadline));
-    await expect.poll(() => Date.now() > deadline, { timeout: 25_000 }).toBe(true);
+    const { jobId, gate } = await heldBefore('end', { deadline: '20s' });
+    await deadlineOf(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    gates.clear();
   });
 });
+
+/** Resolves once the deadline of a job has passed. */
+async function deadlineOf(jobId: string): Promise<void> {
+  const { deadline } = await stack().client.status(jobId);
+  await sleep(Date.parse(String(deadline)) - Date.now() + 100);
+}

@@ -1,13 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, test } from 'vitest';
 
 import { startPostgres } from '../../src/dev/postgres.ts';
-import type { Stack } from '../../src/dev/stack.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
 import { expectEnded } from '../ended.ts';
 import { processStack } from '../process-stack.ts';
+import { killSandboxes } from '../sandbox-remains.ts';
 import { inMidTurn } from '../slow-turn.ts';
 import { jobSpec } from '../stack.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
@@ -83,11 +82,3 @@ describe.concurrent('a part is lost', () => {
     expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
   }, 120_000);
 });
-
-/** Ends every process of the stack's sandboxes, as a host without memory would. */
-async function killSandboxes({ config: { stateDir } }: Stack): Promise<void> {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (command.includes(join(stateDir, 'jobs'))) process.kill(Number(pid), 'SIGKILL');
-  }
-}

@@ -14,34 +14,37 @@ const SLOW_MS = 120_000;
 
 describe.concurrent('a worker is lost in mid-turn', () => {
   test('killed: the next one goes on with the turn, and then with the session', { timeout: SLOW_MS }, async (context) => {
+    const { expect } = context;
     const stack = await processStack(context);
-    const jobId = await inMidTurn(stack, 30, { prompts: [slowly(30), slowly(1)] });
+    const jobId = await inMidTurn(stack, 25, { prompts: [slowly(25), slowly(1)] });
     await stack.worker.kill('SIGKILL');
     await stack.worker.start();
-    await expectWhole(context, stack, jobId, [30, 1]);
-    context.expect(await attempts(stack, jobId)).toEqual([
+    await expectWhole(context, stack, jobId, [25, 1]);
+    expect(await attempts(stack, jobId)).toEqual([
       { attempt: 2, after: 'time-out' },
       { attempt: 1, after: null },
     ]);
   });
 
   test('killed, and the turn ends while nobody is there: the next one finds its end', { timeout: SLOW_MS }, async (context) => {
+    const { expect } = context;
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 5);
     await stack.worker.kill('SIGKILL');
-    await context.expect.poll(() => stack.model?.inFlight(), { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => stack.model?.inFlight(), { timeout: 30_000 }).toBe(0);
     await stack.worker.start();
     await expectWhole(context, stack, jobId, [5]);
   });
 
   test('drained by SIGTERM: it hands the turn over at once', { timeout: SLOW_MS }, async (context) => {
+    const { expect } = context;
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 12);
     await stack.worker.kill('SIGTERM');
-    context.expect(await stack.client.status(jobId)).toMatchObject({ state: 'running' });
+    expect(await stack.client.status(jobId)).toMatchObject({ state: 'running' });
     await stack.worker.start();
     await expectWhole(context, stack, jobId, [12]);
-    context.expect(await attempts(stack, jobId)).toEqual([{ attempt: 2, after: 'failure' }]);
+    expect(await attempts(stack, jobId)).toEqual([{ attempt: 2, after: 'failure' }]);
   });
 
   test('for good, and the job is cancelled: another one ends the sandbox that it left', { timeout: SLOW_MS }, async (context) => {

@@ -1,0 +1,149 @@
+// No key outlives its job: whatever ends the job, its key is dead before the job has ended; and where nothing of ours is left to
+// end it, the key is dead from five minutes after the job's deadline on.
+// Here a key is tried from outside while its job runs and ends; each other test of a job tries its keys at the end (expectEnded),
+// also where the gateway, Postgres, Temporal or the worker was lost.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { withScript } from '../../../src/dev/scripted-model/script.ts';
+import type { KeyIdentity } from '../../../src/gateways/gateway.ts';
+import { createGateways, type Gateways } from '../../../src/gateways/index.ts';
+import type { FailureCode } from '../../../src/job/errors.ts';
+import type { Outcome } from '../../../src/job/result.ts';
+import type { JobSpecInput } from '../../../src/job/spec.ts';
+import { deriveSecret } from '../../../src/keys/derive.ts';
+import { openDatabase, type Database } from '../../../src/store/database.ts';
+import { expectEnded, rootKeyOf, statusWith } from '../../ended.ts';
+import { slowly } from '../../slow-turn.ts';
+import { jobSpec, useStack } from '../../stack.ts';
+
+const stack = useStack();
+const MODEL = 'gpt-5.1-codex';
+
+describe.concurrent('the key of a job that', () => {
+  const endings: [string, Partial<JobSpecInput>, Outcome, FailureCode | null][] = [
+    ['completes', { prompts: [slowly(2)] }, 'completed', null],
+    ['fails', { prompts: [withScript('Fail.', [{ run: 'sleep 1' }, { fail: { status: 500 } }])] }, 'failed', 'llm_failed'],
+    ['is cancelled', { prompts: [slowly(60)] }, 'cancelled', 'cancelled'],
+    ['reaches its deadline', { prompts: [slowly(60)], deadline: '15s' }, 'deadline_exceeded', 'deadline_exceeded'],
+  ];
+  test.each(endings)('%s is accepted while it runs, and never again from its end on', async (_how, change, outcome, code) => {
+    const { client } = stack();
+    const { jobId } = await client.submit(jobSpec(change));
+    for await (const event of client.events(jobId)) if (event.type === 'message' || event.type === 'tool') break;
+    const [key] = (await client.status(jobId)).keys;
+    if (key === undefined) throw new Error('a job that runs has no key');
+
+    expect(await statusWith(stack(), secretOf(key))).toBe(200);
+    if (outcome === 'cancelled') await client.cancel(jobId);
+
+    const over = new AbortController();
+    const ended = expectEnded(stack(), jobId, { outcome, code }).finally(() => over.abort());
+    const lastAcceptedMs = await acceptedUntil(secretOf(key), over.signal);
+    expect(lastAcceptedMs).toBeLessThan(Date.parse((await ended).endedAt));
+  });
+});
+
+test('a key has its end at the gateway from the start: five minutes after the deadline of its job', async () => {
+  const { client } = stack();
+  const { jobId } = await client.submit(jobSpec({ deadline: '90s' }));
+  const { startedAt } = await client.result(jobId);
+  const ends: number[] = [];
+  for await (const event of client.events(jobId)) if (event.type === 'key.minted') ends.push(Date.parse(event.expiresAt));
+  expect(ends.map((endMs) => endMs - Date.parse(startedAt))).toEqual([(90 + 300) * 1000]);
+});
+
+describe('at the gateway', () => {
+  let database: Database;
+  let gateway: Gateways['builtin'];
+  beforeAll(() => {
+    const { config } = stack();
+    database = openDatabase(String(config.databaseUrl));
+    const { db } = database;
+    const { socketPath } = config.gateway;
+    gateway = createGateways({ builtin: { db, secretOf: (ref) => deriveSecret(rootKeyOf(stack()), ref), socketPath } }).builtin;
+  });
+  afterAll(() => database.close());
+
+  test('a key that nobody ends is dead by itself when its time is up', async () => {
+    const key = await mint({ livesMs: 3_000 });
+    expect(await statusWith(stack(), secretOf(key))).toBe(200);
+    await expect.poll(() => statusWith(stack(), secretOf(key)), { timeout: 10_000 }).toBe(401);
+    expect(Date.now()).toBeGreaterThanOrEqual(key.expiresMs);
+  });
+
+  test('a key whose time is up in mid-stream cuts the stream', async () => {
+    const key = await mint({ livesMs: 3_000 });
+    const answer = await stream(secretOf(key));
+    await expect(answer.text()).rejects.toThrow('terminated');
+    expect(Date.now() - key.expiresMs).toBeLessThan(10_000);
+  });
+
+  test('a key that is disabled in mid-stream cuts the stream, and the caller’s next request is refused', async () => {
+    const key = await mint({});
+    const answer = await stream(secretOf(key));
+    await gateway.disable(key);
+    await expect(answer.text()).rejects.toThrow('terminated');
+    expect(await statusWith(stack(), secretOf(key))).toBe(401);
+    expect(await gateway.probe(key.ref)).toBe(true);
+  });
+
+  test('a key that has ended is never minted again', async () => {
+    const key = await mint({});
+    await gateway.disable(key);
+    await expect(gateway.mint(request(key))).rejects.toMatchObject({ code: 'key_ended' });
+    await expect(gateway.secret(key.ref)).rejects.toMatchObject({ code: 'key_ended' });
+    expect(await statusWith(stack(), secretOf(key))).toBe(401);
+  });
+
+  test('a key whose end comes before its mint is never minted', async () => {
+    const key = identity();
+    await gateway.disable(key);
+    await expect(gateway.mint(request(key))).rejects.toMatchObject({ code: 'key_ended' });
+    expect(await statusWith(stack(), secretOf(key))).toBe(401);
+  });
+
+  async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<KeyIdentity & { expiresMs: number }> {
+    const key = identity();
+    const expiresMs = Date.now() + livesMs;
+    await gateway.mint({ ...request(key), expiresAt: new Date(expiresMs) });
+    return { ...key, expiresMs };
+  }
+});
+
+function identity(): KeyIdentity {
+  const jobId = `job-${randomUUID()}`;
+  return { ref: `${jobId}/lease/1`, jobId, tenant: 'acme', generation: 1 };
+}
+
+function request({ ref, jobId, tenant, generation }: KeyIdentity) {
+  return { ref, jobId, tenant, generation, budgetUsd: 1, models: [MODEL], expiresAt: new Date(Date.now() + 600_000) };
+}
+
+function secretOf({ ref }: Pick<KeyIdentity, 'ref'>): string {
+  return deriveSecret(rootKeyOf(stack()), ref).reveal();
+}
+
+/** Tries a key again and again. Resolves to when it was accepted last, epoch ms. */
+async function acceptedUntil(secret: string, over: AbortSignal): Promise<number> {
+  let lastMs = 0;
+  while (!over.aborted) {
+    const askedMs = Date.now();
+    if ((await statusWith(stack(), secret)) === 200) lastMs = askedMs;
+    await sleep(10);
+  }
+  return lastMs;
+}
+
+/** An answer of a minute that has begun. */
+async function stream(secret: string): Promise<Response> {
+  const answer = await fetch(`${stack().gatewayUrl}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${secret}` },
+    body: JSON.stringify({ model: MODEL, stream: true, input: slowly(60) }),
+  });
+  expect(answer.status).toBe(200);
+  return answer;
+}

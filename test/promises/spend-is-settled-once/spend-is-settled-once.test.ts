@@ -1,0 +1,128 @@
+// Spend is settled once, to the gateway's own figure: what a settlement says is what the provider says it charged, per job and
+// per tenant, however the job ended, however many ran at once, and however often the settlement was tried.
+// Here the provider keeps its own books (the scripted model, with a price list of its own).
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { withScript } from '../../../src/dev/scripted-model/script.ts';
+import { sumUsd } from '../../../src/job/money.ts';
+import type { Usage } from '../../../src/job/result.ts';
+import { openDatabase, type Database } from '../../../src/store/database.ts';
+import { settleJob } from '../../../src/usage/settle-job.ts';
+import type { Adapters } from '../../../src/worker.ts';
+import { expectEnded } from '../../ended.ts';
+import { inMidTurn } from '../../slow-turn.ts';
+import { jobSpec, useStack } from '../../stack.ts';
+
+let gateway: Adapters['gateways']['builtin'];
+const stack = useStack({
+  adapt: (adapters) => {
+    gateway = adapters.gateways.builtin;
+    return adapters;
+  },
+});
+let database: Database;
+beforeAll(() => {
+  database = openDatabase(String(stack().config.databaseUrl));
+});
+afterAll(() => database.close());
+
+const agents = ['codex', 'claude'] as const;
+const twoTurns = [withScript('Begin.', [{ run: 'echo 1' }, { say: 'One.' }]), withScript('Go on.', [{ run: 'echo 2' }, { say: 'Two.' }])];
+
+describe.each(agents)('the settlement of a job of %s', (agent) => {
+  test('with two turns is what the provider charged for them', async () => {
+    const { client } = stack();
+    const served = requestsFromNow();
+    const { jobId } = await client.submit(jobSpec({ agent, prompts: twoTurns }));
+    const { usage } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+    const charged = served();
+    expect(charged.requests).toBeGreaterThanOrEqual(4);
+    expect(usage).toEqual(charged);
+    expect(await settlements(jobId)).toEqual([charged]);
+  });
+
+  test('that was cancelled in mid-turn is at least what the provider had stated by then, and stays', async () => {
+    const { client } = stack();
+    const served = requestsFromNow();
+    const jobId = await inMidTurn(stack(), 60, { agent });
+    await client.cancel(jobId);
+    const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
+    await expect.poll(() => stack().model?.inFlight()).toBe(0);
+    expect(usage.usd).toBeGreaterThan(0);
+    expect(usage.usd).toBeGreaterThanOrEqual(served().usd);
+    expect(await settlements(jobId)).toEqual([usage]);
+    expect(await recorded(jobId)).toBe(usage.usd);
+  });
+});
+
+test('a settlement that is tried again, also at once, is one with the same figures', async () => {
+  const { client } = stack();
+  const served = requestsFromNow();
+  const { jobId } = await client.submit(jobSpec({ prompts: twoTurns }));
+  const { usage, keys, endedAt: _, ...job } = await client.result(jobId);
+  const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, gateway, job)));
+  for (const result of again) expect(result).toMatchObject({ ...job, usage, keys });
+  expect(await settlements(jobId)).toEqual([served()]);
+  const types: string[] = [];
+  for await (const { type } of client.events(jobId)) types.push(type);
+  expect(types.filter((type) => type === 'usage' || type === 'job.ended')).toEqual(['usage', 'job.ended']);
+});
+
+test('jobs of several tenants at once are settled to what the provider charged, each tenant for its own', async () => {
+  const { client } = stack();
+  const served = requestsFromNow();
+  const wanted = ['one-of-two', 'two-of-two'].flatMap((tenant) => agents.map((agent) => jobSpec({ tenant, agent, prompts: twoTurns })));
+  const submitted = await Promise.all(wanted.map(async (spec) => client.submit(spec)));
+  const results = await Promise.all(submitted.map(async ({ jobId }) => expectEnded(stack(), jobId, { outcome: 'completed', code: null })));
+  const rows = await database.db
+    .selectFrom('settlements')
+    .select(({ fn }) => ['tenant', fn.sum<string>('usd').as('usd')])
+    .where('tenant', 'in', ['one-of-two', 'two-of-two'])
+    .groupBy('tenant')
+    .orderBy('tenant')
+    .execute();
+  const usdOf = (tenant: string): number => sumUsd(results.filter((result) => result.tenant === tenant).map(({ usage }) => usage.usd));
+  expect(rows.map(({ tenant, usd }) => [tenant, Number(usd)])).toEqual([
+    ['one-of-two', usdOf('one-of-two')],
+    ['two-of-two', usdOf('two-of-two')],
+  ]);
+  expect(sumUsd(results.map(({ usage }) => usage.usd))).toBe(served().usd);
+  for (const { jobId, usage } of results) expect(await recorded(jobId)).toBe(usage.usd);
+});
+
+/** Gives what the provider says it charged since the call. */
+function requestsFromNow(): () => Usage {
+  const { served = [] } = stack().model ?? {};
+  const before = served.length;
+  return () => {
+    const charged = served.slice(before).flatMap(({ usage, usd }) => (usage === null || usd === null ? [] : [{ ...usage, usd }]));
+    return {
+      inputTokens: charged.reduce((sum, { input }) => sum + input, 0),
+      outputTokens: charged.reduce((sum, { output }) => sum + output, 0),
+      requests: charged.length,
+      usd: sumUsd(charged.map(({ usd }) => usd)),
+    };
+  };
+}
+
+/** The stored settlements of a job. */
+async function settlements(jobId: string): Promise<Usage[]> {
+  const rows = await database.db.selectFrom('settlements').selectAll().where('job_id', '=', jobId).execute();
+  return rows.map((row) => ({
+    inputTokens: row.input_tokens,
+    outputTokens: row.output_tokens,
+    requests: row.requests,
+    usd: Number(row.usd),
+  }));
+}
+
+/** The sum of what each request of a job was charged, USD. */
+async function recorded(jobId: string): Promise<number> {
+  const rows = await database.db
+    .selectFrom('requests')
+    .innerJoin('keys', 'keys.ref', 'requests.ref')
+    .select('requests.usd')
+    .where('keys.job_id', '=', jobId)
+    .execute();
+  return sumUsd(rows.map(({ usd }) => Number(usd)));
+}
