@@ -11,25 +11,27 @@ export interface AgentPlaces {
   path: string;
 }
 
-/**
- * The adapter of an agent, first in the list, and all that it needs. Looks in the configured folder, then in Valetkey's
- * own installation, then on PATH. Throws `agent_not_installed`.
- */
+/** The adapter of an agent, first in the list, and all that it needs. Throws `agent_not_installed`. */
 export async function findAgentPackages(agent: Agent, { agentsDir, path }: AgentPlaces): Promise<InstalledPackage[]> {
   const { adapterPackage, adapterVersion } = agent;
-  const executable = basename(adapterPackage);
-  const adapter =
-    (agentsDir === undefined ? undefined : await findPackage(adapterPackage, agentsDir)) ??
-    (await findPackage(adapterPackage)) ??
-    (await findPackageOfExecutable(adapterPackage, executable, path));
+  const adapter = await findAdapter(agent, { agentsDir, path });
   if (adapter !== undefined) return await withDependencies(adapter);
   const places = [
     ...(agentsDir === undefined ? [] : [`${agentsDir}/node_modules`]),
     'Valetkey’s own installation',
-    `${executable} on PATH`,
+    `${basename(adapterPackage)} on PATH`,
   ];
   throw new ValetkeyError(
     'agent_not_installed',
     `The adapter of ${agent.name} is not installed: npm install ${adapterPackage}@${adapterVersion}. Looked in: ${places.join(', ')}.`,
+  );
+}
+
+/** The adapter of an agent. Looks in the configured folder, then in Valetkey's own installation, then on PATH. */
+export async function findAdapter({ adapterPackage }: Agent, { agentsDir, path }: AgentPlaces): Promise<InstalledPackage | undefined> {
+  return (
+    (agentsDir === undefined ? undefined : await findPackage(adapterPackage, agentsDir)) ??
+    (await findPackage(adapterPackage)) ??
+    (await findPackageOfExecutable(adapterPackage, basename(adapterPackage), path))
   );
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
+import { onClosedPipe } from '../terminal/closed-pipe.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
 // Whoever reads the output may stop early: `valetkey events … | head`.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
-});
+onClosedPipe(process.stdout, () => process.exit());
+// `dev` has to stop what it started all the same.
+onClosedPipe(process.stderr, () => {});
 
 try {
   await createProgram().parseAsync();

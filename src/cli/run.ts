@@ -1,8 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../client.ts';
+import { ValetkeyError } from '../job/errors.ts';
 import type { JobSpec } from '../job/spec.ts';
 import { followJob } from '../terminal/follow-job.ts';
 import { liveLines } from '../terminal/live-lines.ts';
@@ -74,9 +75,28 @@ export function addRun(program: Command): void {
 }
 
 async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
+  if (out !== undefined) await requireWritable(out);
   const { jobId, created } = await client.submit(spec, id === undefined ? {} : { id });
   if (detach === true) return json === true ? printJson({ jobId, created }) : printLines([jobId]);
-  process.once('SIGINT', () => leave(jobId));
+  process.once('SIGINT', () => {
+    sayThatItGoesOn(jobId);
+    process.exit(INTERRUPTED_EXIT_CODE);
+  });
+  // What a reader who stops early leaves: the outcome is not known yet.
+  process.exitCode = INTERRUPTED_EXIT_CODE;
+  try {
+    await follow(client, jobId, { created, out, json });
+  } catch (error) {
+    if (ValetkeyError.is(error) && error.retryable) sayThatItGoesOn(jobId);
+    throw error;
+  }
+}
+
+async function follow(
+  client: ValetkeyClient,
+  jobId: string,
+  { created, out, json }: Pick<RunOptions, 'out' | 'json'> & { created: boolean },
+): Promise<void> {
   if (json !== true) {
     const lines = liveLines(process.stdout);
     lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
@@ -89,9 +109,16 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
   process.exitCode = exitCodeOfOutcome(result.outcome);
 }
 
-function leave(jobId: string): never {
+function sayThatItGoesOn(jobId: string): void {
   process.stderr.write(`\nThe job goes on. To follow it: valetkey events ${jobId}\nTo end it:    valetkey cancel ${jobId}\n`);
-  process.exit(INTERRUPTED_EXIT_CODE);
+}
+
+/** Before anything is paid for. */
+async function requireWritable(file: string): Promise<void> {
+  const handle = await open(file, 'a').catch((error: NodeJS.ErrnoException) => {
+    throw new ValetkeyError('invalid_spec', `--out: cannot write ${file}: ${error.code ?? error.name}`);
+  });
+  await handle.close();
 }
 
 function append(text: string, before: string[] | undefined): string[] {

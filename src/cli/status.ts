@@ -29,6 +29,12 @@ export function addStatus(program: Command): void {
     });
 }
 
+/** The phase, where it says more than the state. */
+function stateText(state: JobStatus['state'], phase: JobStatus['phase']): string {
+  if (phase === null) return `${state}; no worker answers`;
+  return phase === 'ended' || phase === state ? state : `${state}, ${phase}`;
+}
+
 function statusLines(status: JobStatus): string[] {
   const { jobId, tenant, agent, state, phase, turn, turns, deadline, sandbox, failure, keyState, keys, spentUsd, startedAt, endedAt } =
     status;
@@ -39,7 +45,7 @@ function statusLines(status: JobStatus): string[] {
     ...field('job', jobId),
     ...field('tenant', tenant),
     ...field('agent', agent),
-    ...field('state', phase === null || phase === 'ended' ? state : `${state}, ${phase}`),
+    ...field('state', stateText(state, phase)),
     ...field('failure', failure === null ? null : `${failure.code}: ${harmless(failure.message)}`),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
     ...field('spent', formatUsd(spentUsd)),

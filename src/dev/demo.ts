@@ -2,6 +2,7 @@ import { Command, Option } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../config.ts';
 import { ValetkeyError } from '../job/errors.ts';
+import { onClosedPipe } from '../terminal/closed-pipe.ts';
 import { errorLines, errorReport } from '../terminal/error-report.ts';
 import { liveLines, type LiveLines } from '../terminal/live-lines.ts';
 import { stopSignal } from '../terminal/stop-signal.ts';
@@ -43,7 +44,9 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   const config = loadConfig();
   const tasks = choose(config, lines);
   const interrupt = new AbortController();
-  const stop = stopSignal().then(() => {
+  const unread = Promise.withResolvers<void>();
+  for (const output of [process.stdout, process.stderr]) onClosedPipe(output, unread.resolve);
+  const stop = Promise.race([stopSignal(), unread.promise]).then(() => {
     lines.line('stopping');
     interrupt.abort();
   });

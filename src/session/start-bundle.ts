@@ -47,13 +47,14 @@ export async function makeStartBundle(workspace: Workspace, { path, cwd, signal 
     await inRepository('Preparing the workspace', '--work-tree', folder, 'commit', '--quiet', '--allow-empty', '--message', 'Start');
   } else {
     await git('Cloning the repository', ['clone', '--quiet', '--bare', '--no-local', '--', source, repository], options);
+    const ref = workspace.ref ?? 'HEAD';
     const commit = await inRepository(
-      'Finding the ref',
+      `Finding the commit of ${ref}`,
       'rev-parse',
       '--quiet',
       '--verify',
       '--end-of-options',
-      `${workspace.ref ?? 'HEAD'}^{commit}`,
+      `${ref}^{commit}`,
     );
     await inRepository('Preparing the workspace', 'update-ref', 'refs/heads/main', commit);
   }
@@ -70,7 +71,7 @@ export async function makeStartBundle(workspace: Workspace, { path, cwd, signal 
 async function repositoryAt(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
   const names = await readdir(path).catch(() => null);
-  if (names === null) throw new ValetkeyError('workspace_failed', 'The path is no folder that the worker can read.');
+  if (names === null) throw new ValetkeyError('workspace_failed', `${path} is no folder that the worker can read.`);
   return names.includes('.git') || (names.includes('HEAD') && names.includes('objects')) ? path : null;
 }
 

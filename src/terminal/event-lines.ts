@@ -38,9 +38,7 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
     case 'job.started':
       return [labelled(at, 'job', `started for ${event.tenant}: ${event.agent} with ${event.model}`)];
     case 'job.ended':
-      return [
-        labelled(at, 'job', event.code === null ? event.outcome : `${event.outcome}: ${event.code}, ${harmless(event.message ?? '')}`),
-      ];
+      return [labelled(at, 'job', [event.outcome, ...reason(event)].join(': '))];
     case 'key.minted':
       return [labelled(at, 'key', `minted; dies by itself at ${event.expiresAt}`)];
     case 'key.bound':
@@ -66,6 +64,12 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
     case 'warning':
       return [labelled(at, 'warning', paint('yellow', `${event.code}: ${harmless(event.message)}`))];
   }
+}
+
+/** An outcome that is its own code says it once. */
+function reason({ outcome, code, message }: Extract<JobEvent, { type: 'job.ended' }>): string[] {
+  if (code === null) return [];
+  return [code, harmless(message ?? '')].filter((text) => text !== outcome && text !== '');
 }
 
 export function formatTokens(input: number, output: number): string {

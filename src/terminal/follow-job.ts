@@ -9,7 +9,8 @@ const TICK_MS = 1000;
 export async function followJob(events: AsyncIterable<JobEvent>, out: LiveLines, paint: Paint): Promise<void> {
   const lines = eventLines(paint);
   const sinceMs = Date.now();
-  let doing = 'starting';
+  // The first event is a worker's.
+  let doing = 'waiting for a worker';
   const tick = (): void => {
     const pending = lines.pending();
     out.now(pending === '' ? `${doing} · ${Math.round((Date.now() - sinceMs) / 1000)}s` : pending);
@@ -30,6 +31,7 @@ export async function followJob(events: AsyncIterable<JobEvent>, out: LiveLines,
 
 /** What a job does after an event; null where it goes on with what it did. */
 function afterwards(event: JobEvent): string | null {
+  if (event.type === 'job.started') return 'starting';
   if (event.type === 'turn.started') return `turn ${event.turn}`;
   return event.type === 'turn.ended' || event.type === 'key.disabled' ? 'ending the key and the sandbox' : null;
 }

@@ -1,5 +1,6 @@
+import { FAILURES } from '../job/errors.ts';
 import { formatUsd } from '../job/money.ts';
-import type { JobResult, KeyLife, Outcome } from '../job/result.ts';
+import type { JobFailure, JobResult, KeyLife, Outcome } from '../job/result.ts';
 import { formatTokens } from './event-lines.ts';
 import { elapsed, harmless, type Paint } from './text.ts';
 
@@ -17,12 +18,22 @@ export function resultLines(result: JobResult, paint: Paint): string[] {
   const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
   return [
     field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
-    ...(failure === null ? [] : [field('failure', `${failure.code}: ${harmless(failure.message)}`)]),
+    ...(failure === null ? [] : [field('failure', `${failure.code}: ${harmless(failure.message)}`), ...advice(failure)]),
     field('turns', String(turns.length)),
-    field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${usage.requests} requests, ${formatUsd(usage.usd)}`),
+    field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`),
     ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),
-    ...artifacts.map(({ name, bytes }) => field(name, `${bytes} bytes`)),
+    ...artifacts.map(({ name, bytes }) => field(name, plural(bytes, 'byte'))),
   ];
+}
+
+/** What to do, where the message does not say it. */
+function advice({ code, message }: JobFailure): string[] {
+  const { hint } = FAILURES[code];
+  return message.includes(hint) ? [] : [`${' '.repeat(9)}${hint}`];
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** The times of a key's life, each from the start of its job. */

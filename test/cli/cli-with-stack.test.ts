@@ -160,6 +160,7 @@ test.each(['worker', 'gateway'])('%s says once when it is ready, logs JSON, and 
   expect(document(stdout)).toMatchObject({ ready: true });
   for (const line of stderr.split('\n').filter((text) => text !== '')) document(line);
   expect(stderr).not.toContain(own.VALETKEY_ROOT_KEY);
+  expect(stderr.includes('ANTHROPIC_API_KEY and OPENAI_API_KEY are not set')).toBe(command === 'gateway');
 });
 
 test('an id that is none is refused with exit code 2', async () => {
@@ -174,4 +175,35 @@ test('a Postgres that does not answer ends a command with exit code 7, its passw
   expect({ exitCode, stdout }).toEqual({ exitCode: 7, stdout: '' });
   expect(stderr).toContain('Postgres does not answer');
   expect(stderr).not.toContain('made-up-password');
+});
+
+test('a file for the patch that cannot be written is refused before a job starts', async () => {
+  const id = newId();
+  const { stdout, stderr, exitCode } = await cli(
+    ['run', '--spec', '-', '--id', id, '--out', '/dev/null/fix.patch'],
+    spec([{ say: 'one' }]),
+  );
+  expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+  expect(stderr).toContain('--out: cannot write /dev/null/fix.patch: ENOTDIR');
+  expect((await cli(['status', id])).exitCode).toBe(6);
+});
+
+test('a reader who stops early gets no trace, and an exit code that claims no outcome', async () => {
+  const id = newId();
+  const running = cli(['run', '--spec', '-', '--id', id], spec([{ say: 'one' }, { run: 'true' }, { say: 'two' }]));
+  running.stdout.once('data', () => running.stdout.destroy());
+  const { stderr, exitCode } = await running;
+  expect({ exitCode, stderr }).toEqual({ exitCode: 130, stderr: '' });
+  expect((await cli(['run', '--spec', '-', '--id', id, '--json'], spec([{ say: 'one' }, { run: 'true' }, { say: 'two' }]))).exitCode).toBe(
+    0,
+  );
+});
+
+test('a Postgres that is lost to a caller leaves its job running, and the caller is told how to follow it', async () => {
+  const id = newId();
+  const env = { ...environment(), DATABASE_URL: 'postgres://valetkey:made-up-password@127.0.0.1:1/none' };
+  const { stderr, exitCode } = await valetkey(['run', '--spec', '-', '--id', id], { env, input: spec([{ say: 'one' }]) });
+  expect(exitCode).toBe(7);
+  expect(stderr).toContain(`valetkey events ${id}`);
+  expect(stderr).toContain('Postgres does not answer');
 });

@@ -81,20 +81,20 @@ describe.concurrent('a cancel', () => {
 
 describe.concurrent('the deadline', () => {
   test.each(steps)('in the step %s ends the job with nothing left', async (step) => {
-    const { jobId, gate } = await heldBefore(step, { prompts: [slowly(60)], deadline: '10s' });
+    const { jobId, gate } = await heldBefore(step, { prompts: [slowly(60)], deadline: '20s' });
     await deadlineOf(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'deadline_exceeded', code: 'deadline_exceeded' });
   });
 
   test('in mid-turn ends the job with what the turn cost until then', async () => {
-    const jobId = await inMidTurn(stack(), 60, { deadline: '15s' });
+    const jobId = await inMidTurn(stack(), 60, { deadline: '25s' });
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'deadline_exceeded', code: 'deadline_exceeded' });
     expect(usage.usd).toBeGreaterThan(0);
   });
 
   test('that passes while the job is ending changes nothing', async () => {
-    const { jobId, gate } = await heldBefore('end', { deadline: '20s' });
+    const { jobId, gate } = await heldBefore('end', { deadline: '30s' });
     await deadlineOf(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });

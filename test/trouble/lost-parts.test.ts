@@ -13,7 +13,8 @@ import { temporaryFolder } from '../temporary-folder.ts';
 
 const report = (): void => undefined;
 
-describe.concurrent('a part is lost', () => {
+/** They run at once, each with processes of its own. */
+describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
   test('the sandbox in mid-turn: the job fails by that', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);
@@ -33,7 +34,7 @@ describe.concurrent('a part is lost', () => {
     expect(keys.map(({ mintedAt }) => mintedAt)).toEqual([null]);
     await stack.gateway.start();
     await expectEnded(stack, jobId, { outcome: 'failed', code: 'gateway_unreachable' });
-  }, 120_000);
+  });
 
   test('the gateway before the mint, and comes back: the job completes', async (context) => {
     const stack = await processStack(context, { gateway: 'later' });
@@ -50,8 +51,9 @@ describe.concurrent('a part is lost', () => {
     await stack.gateway.kill('SIGKILL');
     await stack.gateway.start();
     const { outcome, failure } = await stack.client.result(jobId);
-    expect(outcome).toBe('failed');
-    await expectEnded(stack, jobId, { outcome: 'failed', code: failure?.code ?? '' });
+    // Whether the agent or the gateway's record tells it first.
+    expect(['agent_failed', 'gateway_unreachable', 'llm_failed']).toContain(failure?.code);
+    await expectEnded(stack, jobId, { outcome, code: failure?.code ?? null });
   });
 
   test('Postgres in mid-turn, for a while: the job ends by a code with nothing left', async (context) => {
@@ -66,7 +68,7 @@ describe.concurrent('a part is lost', () => {
     const { outcome, failure } = await stack.client.result(jobId);
     await expectEnded(stack, jobId, { outcome, code: failure?.code ?? null });
     expect(failure?.code).not.toBe('internal');
-  }, 120_000);
+  });
 
   test('Temporal in mid-turn, for a while: the turn goes on and the job completes', async (context) => {
     const { expect } = context;
@@ -80,5 +82,5 @@ describe.concurrent('a part is lost', () => {
     await temporal.resume();
     await expectEnded(stack, jobId, { outcome: 'completed', code: null });
     expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);
-  }, 120_000);
+  });
 });

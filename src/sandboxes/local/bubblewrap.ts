@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 
 import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/codex.ts';
+import { findAdapter } from '../../agents/installation.ts';
 import { findExecutable, findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
 import type { SandboxFolder } from './folder.ts';
@@ -31,8 +32,7 @@ export const insidePaths = {
 
 /** Places of a bubblewrap: those on PATH, then the static one that comes with Codex. */
 export async function bubblewrapCandidates(path: string, agentsDir: string | undefined): Promise<string[]> {
-  const adapter =
-    (agentsDir === undefined ? undefined : await findPackage(codex.adapterPackage, agentsDir)) ?? (await findPackage(codex.adapterPackage));
+  const adapter = await findAdapter(codex, { agentsDir, path });
   const launcher = await findPackage('@openai/codex', adapter?.folder);
   const bundled = await findPackage(codexPlatformPackage, launcher?.folder);
   const installed = await findExecutable('bwrap', path);

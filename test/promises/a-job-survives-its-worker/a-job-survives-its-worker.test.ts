@@ -10,7 +10,7 @@ import { processStack, type ProcessStack } from '../../process-stack.ts';
 import { inMidTurn, slowly, words } from '../../slow-turn.ts';
 
 /** Temporal gives a killed worker up after 20 s without a heartbeat. */
-const SLOW_MS = 120_000;
+const SLOW_MS = 180_000;
 
 describe.concurrent('a worker is lost in mid-turn', () => {
   test('killed: the next one goes on with the turn, and then with the session', { timeout: SLOW_MS }, async (context) => {
@@ -20,6 +20,8 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     await stack.worker.kill('SIGKILL');
     await stack.worker.start();
     await expectWhole(context, stack, jobId, [25, 1]);
+    const [first = 0, second = 0] = stack.model?.served.flatMap(({ usage }) => usage?.input ?? []) ?? [];
+    expect(second, 'input tokens of the second turn, which tell the first one again').toBeGreaterThan(first);
     expect(await attempts(stack, jobId)).toEqual([
       { attempt: 2, after: 'time-out' },
       { attempt: 1, after: null },
