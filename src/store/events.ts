@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
 import { asDatabaseError, type Database, type Db } from './database.ts';
 
+/** What append_events notifies (migrations.ts). */
 const CHANNEL = 'valetkey_events';
 const PAGE = 500;
 
@@ -14,23 +15,11 @@ export interface SourcedEvent {
 
 /**
  * Stores events of one job after those that are there, in the order given, and wakes those who follow it. Any number of
- * processes may write at once: the job's advisory lock makes `seq` gapless. Throws `database_unreachable`.
+ * processes may write at once: `seq` has no gaps. Throws `database_unreachable`.
  */
 export async function appendEvents(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<void> {
   if (events.length === 0) return;
-  const rows = JSON.stringify(events.map(({ source, body }) => ({ source, type: body.type, body })));
-  await asDatabaseError(
-    db.transaction().execute(async (trx) => {
-      await sql`select pg_advisory_xact_lock(hashtextextended(${`valetkey:${jobId}`}, 0))`.execute(trx);
-      await sql`
-        insert into events (job_id, seq, type, body, source)
-        select ${jobId}, coalesce((select max(seq) from events where job_id = ${jobId}), 0) + row_number() over (order by fresh.ord),
-               fresh.e ->> 'type', fresh.e -> 'body', fresh.e ->> 'source'
-        from jsonb_array_elements(${rows}::jsonb) with ordinality as fresh (e, ord)
-        where not exists (select 1 from events where job_id = ${jobId} and source = fresh.e ->> 'source')`.execute(trx);
-      await sql`select pg_notify(${CHANNEL}, ${jobId})`.execute(trx);
-    }),
-  );
+  await asDatabaseError(sql`select append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`.execute(db));
 }
 
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */
