@@ -85,7 +85,7 @@ export class ValetkeyClient {
             { key: searchAttributes.tenant, value: spec.tenant },
             { key: searchAttributes.agent, value: spec.agent },
             { key: searchAttributes.gateway, value: spec.credential.gateway },
-            { key: searchAttributes.keyState, value: 'minting' },
+            { key: searchAttributes.keyState, value: 'live' },
             { key: searchAttributes.spendUsd, value: 0 },
           ]),
         }),
@@ -104,11 +104,13 @@ export class ValetkeyClient {
    * workflow without its cleanup.
    */
   async result(jobId: string): Promise<JobResult> {
-    const handle = this.#handle(jobId);
-    // How the workflow ended says less than what it stored.
-    await asTemporalError(handle.result()).catch((error: unknown) => {
+    const handle = this.#temporal.workflow.getHandle<() => Promise<JobResult>>(checkJobId(jobId));
+    try {
+      return await asTemporalError(handle.result());
+    } catch (error) {
+      // How the workflow failed says less than what it stored.
       if (!(error instanceof WorkflowFailedError)) throw error;
-    });
+    }
     const result = await readResult(this.#database.db, jobId);
     if (result === null) throw new ValetkeyError('terminated', `the job ${jobId} ended without a settlement`);
     return result;

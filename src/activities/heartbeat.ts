@@ -4,12 +4,11 @@ const EVERY_MS = 2_000;
 
 /**
  * Runs the work while it tells Temporal that the activity lives, each time with the newest details: how Temporal's answer,
- * a cancel for example, gets here. The SDK throttles what is really sent.
+ * a cancel for example, gets here. The SDK throttles what is really sent; a step that is soon done sends none.
  */
 export async function withHeartbeat<T>(details: () => unknown, work: () => Promise<T>): Promise<T> {
   const context = Context.current();
   const beat = (): void => context.heartbeat(details());
-  beat();
   const timer = setInterval(beat, EVERY_MS);
   try {
     return await work();

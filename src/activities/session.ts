@@ -35,14 +35,11 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   return {
     runSession: async (input) => {
       const { jobId, ref, turn } = input;
-      const mark = `${ref}:turn:${turn}`;
+      const ended = `${ref}:turn:${turn}:ended`;
       const signals = stopSignals();
       try {
-        await appendEvents(db, jobId, [
-          { source: `${mark}:started`, body: { type: 'turn.started', turn, prompt: input.prompt.slice(0, MAX_MESSAGE_CHARS) } },
-        ]);
         const { stopReason, message, state } = await drive(deps, input, signals);
-        await appendEvents(db, jobId, [{ source: `${mark}:ended`, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
+        await appendEvents(db, jobId, [{ source: ended, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
         const { usd } = await keyUsage(db, ref);
         return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, session: state, spentUsd: usd };
       } catch (error) {
@@ -50,7 +47,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
         const failure = toFailure(await explain(db, ref, error), RETRIED);
         if (failure.nonRetryable === true) {
           const code = failure.type ?? 'internal';
-          await appendEvents(db, jobId, [{ source: `${mark}:ended`, body: { type: 'turn.ended', turn, stopReason: null, code } }]);
+          await appendEvents(db, jobId, [{ source: ended, body: { type: 'turn.ended', turn, stopReason: null, code } }]);
         }
         throw failure;
       }
@@ -77,7 +74,10 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
           AbortSignal.any([cancel, detach]),
         );
         await markBound(db, ref);
-        await appendEvents(db, jobId, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
+        await appendEvents(db, jobId, [
+          { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
+          { source: `${ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
+        ]);
         return deps.session.runTurn({
           sandbox,
           agent,

@@ -5,7 +5,7 @@ export const searchAttributes = {
   tenant: defineSearchAttributeKey('ValetkeyTenant', 'KEYWORD'),
   agent: defineSearchAttributeKey('ValetkeyAgent', 'KEYWORD'),
   gateway: defineSearchAttributeKey('ValetkeyGateway', 'KEYWORD'),
-  /** `minting` from the start, then `live`, and `dead` once the key of the job was seen refused. */
+  /** `live` from the start, since a job mints first of all, and `dead` once its key was seen refused: set once, an action each. */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
 } as const;

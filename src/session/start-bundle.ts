@@ -72,7 +72,13 @@ async function repositoryAt(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
   const names = await readdir(path).catch(() => null);
   if (names === null) throw new ValetkeyError('workspace_failed', `${path} is no folder that the worker can read.`);
-  return names.includes('.git') || (names.includes('HEAD') && names.includes('objects')) ? path : null;
+  const hasWorkTree = names.includes('.git');
+  if (!hasWorkTree && !(names.includes('HEAD') && names.includes('objects'))) return null;
+  // Git refuses it, and its words for that are not ours to repeat.
+  const { uid } = await stat(hasWorkTree ? join(path, '.git') : path);
+  if (uid !== process.getuid?.())
+    throw new ValetkeyError('workspace_failed', `The repository ${path} belongs to another user than the worker's.`);
+  return path;
 }
 
 async function writeFiles(files: Record<string, string>, folder: string): Promise<string> {

@@ -74,7 +74,6 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     for (;;) {
       try {
         await steps(`mint key, generation ${key.generation}`).mintKey({ ...key, agent, model, budgetUsd: spec.budgetUsd, expiresAt });
-        upsertSearchAttributes([{ key: searchAttributes.keyState, value: 'live' }]);
         return report({ keyState: 'live' });
       } catch (error) {
         // A job that was reset finds the key of its earlier run dead.

@@ -1,5 +1,5 @@
 /** What goes into a sandbox comes out again as a patch against the start, whatever the agent did to the repository. */
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -66,6 +66,15 @@ test('new, changed, deleted, binary and committed files come out as a patch that
   expect((await readFile(join(folder, 'deep/er/new.bin'))).equals(bytes)).toBe(true);
   expect(await readFile(join(folder, 'ä ö.txt'), 'utf8')).toBe('changed\n');
   expect(await git(folder, 'ls-files', '--stage', 'script.sh')).toMatch(/^100755 /);
+});
+
+test.skipIf(process.getuid?.() !== 0)('a repository of another user, which git would refuse, is refused with the reason', async () => {
+  await repository({ 'a.txt': 'text' });
+  await chown(join(folder, '.git'), 65_534, 65_534);
+  await expect(put({ path: folder })).rejects.toMatchObject({
+    code: 'workspace_failed',
+    message: expect.stringContaining('another user') as unknown,
+  });
 });
 
 test('inline files become the start, the same commit each time, and what was there before is gone', async () => {
