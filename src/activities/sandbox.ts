@@ -75,7 +75,7 @@ async function takeOut(
   const sandbox = sandboxes[handle.provider].connect(handle);
   try {
     const patch = await session.takePatch(sandbox, startCommit, AbortSignal.timeout(TAKE_OUT_MS));
-    return [await storeArtifact(db, jobId, 'patch', patch)];
+    return patch.length === 0 ? [] : [await storeArtifact(db, jobId, 'patch', patch)];
   } catch (error) {
     if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
     const { code, message } = ValetkeyError.is(error)

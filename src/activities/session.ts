@@ -73,8 +73,7 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
           model,
           AbortSignal.any([cancel, detach]),
         );
-        await markBound(db, ref);
-        await appendEvents(db, jobId, [
+        await markBound(db, { ref, jobId }, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
           { source: `${ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
         ]);

@@ -1,7 +1,6 @@
 import type { Gateway, KeyIdentity } from '../gateways/gateway.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import type { Db } from '../store/database.ts';
-import { appendEvents } from '../store/events.ts';
 import { markDead } from '../store/keys.ts';
 
 /**
@@ -13,8 +12,7 @@ export async function endKey(db: Db, gateway: Gateway, key: KeyIdentity): Promis
   const { ref, jobId } = key;
   await gateway.disable(key);
   if (!(await gateway.probe(ref))) throw new ValetkeyError('gateway_unreachable', `the key ${ref} is disabled and was still accepted`);
-  await markDead(db, ref);
-  await appendEvents(db, jobId, [
+  await markDead(db, { ref, jobId }, [
     { source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } },
     { source: `key.dead:${ref}`, body: { type: 'key.dead', ref } },
   ]);

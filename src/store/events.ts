@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
 import { asDatabaseError, type Database, type Db } from './database.ts';
@@ -19,7 +19,12 @@ export interface SourcedEvent {
  */
 export async function appendEvents(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<void> {
   if (events.length === 0) return;
-  await asDatabaseError(sql`select append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`.execute(db));
+  await asDatabaseError(appending(jobId, events).execute(db));
+}
+
+/** The statement that appends, for those who have something to write with it. */
+export function appending(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
+  return sql`select append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`;
 }
 
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */

@@ -3,10 +3,13 @@ import { sql } from 'kysely';
 import type { KeyRef } from '../job/ref.ts';
 import type { KeyLife, Usage } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { appending, type SourcedEvent } from './events.ts';
 import type { KeyState } from './schema.ts';
 
 /** Those who have a stream open on a key listen here for its ref. */
 export const KEY_ENDED_CHANNEL = 'valetkey_key_ended';
+
+type KeyOfJob = { ref: KeyRef; jobId: string };
 
 export interface KeyIntent {
   ref: KeyRef;
@@ -85,26 +88,19 @@ export async function disableKey(
   );
 }
 
-/** Records that the key was written into its sandbox. */
-export async function markBound(db: Db, ref: KeyRef): Promise<void> {
+/** Records that the key was written into its sandbox, and events with it, in one round trip. Throws `database_unreachable`. */
+export async function markBound(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<void> {
   await asDatabaseError(
-    db
-      .updateTable('keys')
-      .set({ bound_at: sql<Date>`coalesce(bound_at, now())` })
-      .where('ref', '=', ref)
-      .execute(),
+    sql`with marked as (update keys set bound_at = now() where ref = ${ref} and bound_at is null) ${appending(jobId, events)}`.execute(db),
   );
 }
 
-/** Records that a request with the disabled key was refused. */
-export async function markDead(db: Db, ref: KeyRef): Promise<void> {
+/** Records that a request with the disabled key was refused, and events with it. Throws `database_unreachable`. */
+export async function markDead(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<void> {
   await asDatabaseError(
-    db
-      .updateTable('keys')
-      .set({ state: 'dead', dead_at: sql<Date>`coalesce(dead_at, now())` })
-      .where('ref', '=', ref)
-      .where('state', '<>', 'live')
-      .execute(),
+    sql`
+      with marked as (update keys set state = 'dead', dead_at = coalesce(dead_at, now()) where ref = ${ref} and state <> 'live')
+      ${appending(jobId, events)}`.execute(db),
   );
 }
 
