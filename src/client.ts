@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { digestSpec, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { asTemporalError } from './client/temporal-error.ts';
+import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
 import type { JobResult } from './job/result.ts';
@@ -221,7 +221,7 @@ export class ValetkeyClient {
 
 /** Connects to Temporal and opens the store. Throws `temporal_unreachable`, `invalid_config`. */
 export async function createClient({ databaseUrl, taskQueue = 'valetkey', temporal }: ClientOptions): Promise<ValetkeyClient> {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const { connectionOptions, namespace } = temporalConfig();
   const options = temporal === undefined ? connectionOptions : { address: temporal.address };
   const connection = await asTemporalError(Connection.connect({ ...options, connectTimeout: CONNECT_TIMEOUT_MS }));
   const client = new Client({ connection, namespace: temporal?.namespace ?? namespace ?? 'default' });

@@ -1,6 +1,7 @@
 import { homedir, hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
@@ -21,6 +22,8 @@ export const environmentSchema = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must begin with postgres://')
+    // A host may be left out.
+    .refine((text) => URL.canParse(text.replace('@/', '@localhost/')), 'is not a URL: encode the special characters of its password')
     .optional()
     .describe('Postgres that holds keys, events and settlements.'),
   VALETKEY_ROOT_KEY: z
@@ -121,6 +124,30 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
     path: environment.PATH ?? '',
   };
+}
+
+/**
+ * Where Temporal is, by its own variables and profile. Throws `invalid_config`, without the words of the parser: it quotes what
+ * it read, keys included.
+ */
+export function temporalConfig(): ClientConnectConfig {
+  const config = readTemporalConfig();
+  const { address } = config.connectionOptions;
+  if (address !== undefined && !/^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(address))
+    throw wrongTemporal('TEMPORAL_ADDRESS', 'must be host:port');
+  return config;
+}
+
+function readTemporalConfig(): ClientConnectConfig {
+  try {
+    return loadClientConnectConfig();
+  } catch {
+    throw wrongTemporal('TEMPORAL_PROFILE', 'it or its configuration file cannot be read');
+  }
+}
+
+function wrongTemporal(path: string, message: string): ValetkeyError {
+  return new ValetkeyError('invalid_config', `${path}: ${message}`, [{ path, message }]);
 }
 
 /** Where the gateway of a host has its unix socket. */

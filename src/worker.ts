@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { isGrpcServiceError } from '@temporalio/client';
 import {
   bundleWorkflowCode,
   DefaultLogger,
@@ -14,7 +14,7 @@ import {
 
 import { createActivities, type ActivityDeps } from './activities/index.ts';
 import { agents } from './agents/index.ts';
-import { required, type Config } from './config.ts';
+import { required, temporalConfig, type Config } from './config.ts';
 import { createGateways } from './gateways/index.ts';
 import { ValetkeyError } from './job/errors.ts';
 import { deriveSecret } from './keys/derive.ts';
@@ -34,6 +34,9 @@ export interface RunningWorker {
   shutdown(): Promise<void>;
 }
 
+export { loadConfig, type Config } from './config.ts';
+export { createLogger, type Logger } from './telemetry/log.ts';
+
 /** What the steps of a job work on, beside the store. */
 export type Adapters = Omit<ActivityDeps, 'database'>;
 
@@ -52,26 +55,45 @@ export interface WorkerSettings {
 export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
   const deps = { ...adapt(createAdapters(config, database)), database };
+  let connection: NativeConnection | undefined;
+  // What is left open keeps the process.
+  const close = async (): Promise<void> => {
+    await connection?.close();
+    await database.close();
+  };
   try {
     await migrate(database);
-    const connection = await connect(temporal);
-    const namespace = temporal?.namespace ?? loadClientConnectConfig().namespace ?? 'default';
+    connection = await connect(temporal);
+    const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';
+    await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
     const workers = await createWorkers(config, connection, namespace, deps);
-    const done = Promise.all(workers.map((worker) => worker.run())).then(async () => {
-      await connection.close();
-      await database.close();
-    });
+    const stop = (): void => {
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    };
+    const done = runAll(workers, stop, close);
     return {
       done,
       shutdown: () => {
-        for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+        stop();
         return done;
       },
     };
   } catch (error) {
-    await database.close();
+    await close();
     throw error;
+  }
+}
+
+/** One that fails takes the others along: half a host's work would stay undone. */
+async function runAll(workers: Worker[], stop: () => void, close: () => Promise<void>): Promise<void> {
+  const runs = workers.map((worker) => worker.run());
+  try {
+    await Promise.all(runs);
+  } finally {
+    stop();
+    await Promise.allSettled(runs);
+    await close();
   }
 }
 
@@ -129,8 +151,21 @@ async function workflowBundle(): Promise<WorkflowBundle> {
   return bundling;
 }
 
+const NOT_FOUND = 5;
+
+/** Workers that poll a namespace which is not there end late, with an error of the SDK. One that may not look polls and sees. */
+async function requireNamespace({ workflowService }: NativeConnection, namespace: string): Promise<void> {
+  try {
+    await workflowService.describeNamespace({ namespace });
+  } catch (error) {
+    const code: number | null = isGrpcServiceError(error) ? error.code : null;
+    if (code !== NOT_FOUND) return;
+    throw new ValetkeyError('invalid_config', `TEMPORAL_NAMESPACE: Temporal has no namespace ${namespace}`);
+  }
+}
+
 async function connect(temporal: WorkerSettings['temporal']): Promise<NativeConnection> {
-  const options = temporal === undefined ? loadClientConnectConfig().connectionOptions : { address: temporal.address };
+  const options = temporal === undefined ? temporalConfig().connectionOptions : { address: temporal.address };
   // The SDK compresses by default, which costs more than it saves on the way to oneself.
   const nearby = /^(localhost|127\.|\[::1\])/.test(options.address ?? 'localhost');
   try {

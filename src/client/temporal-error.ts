@@ -21,7 +21,8 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
 
 function translate(error: unknown): unknown {
   if (error instanceof WorkflowNotFoundError) return new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
-  if (error instanceof NamespaceNotFoundError) return new ValetkeyError('invalid_config', `Temporal has no namespace ${error.namespace}`);
+  if (error instanceof NamespaceNotFoundError)
+    return new ValetkeyError('invalid_config', `TEMPORAL_NAMESPACE: Temporal has no namespace ${error.namespace}`);
   const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
   const code: number | null = isGrpcServiceError(cause) ? cause.code : null;
   const noConnection = error instanceof Error && error.message.startsWith('Failed to connect');

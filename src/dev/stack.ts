@@ -3,20 +3,21 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
-import { loadClientConnectConfig } from '@temporalio/envconfig';
-
 import { createClient, type ValetkeyClient } from '../client.ts';
-import { gatewaySocket, loadConfig, type Config } from '../config.ts';
+import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../config.ts';
 import { runGateway } from '../gateway.ts';
 import { Secret } from '../secrets/secret.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { startWorker, installRuntime, type WorkerSettings } from '../worker.ts';
 import { startPostgres, type DevPostgres } from './postgres.ts';
+import { poll } from './process.ts';
 import type { Step } from './scripted-model/script.ts';
 import { startScriptedModel, type ScriptedModel } from './scripted-model/server.ts';
 import { startTemporal } from './temporal.ts';
 
 const MAX_JOBS = 1000;
+/** A job on a task queue that nobody polls never ends. */
+const END_JOBS_MS = 30_000;
 
 export interface StackOptions {
   /** Hears what is being started. */
@@ -105,7 +106,7 @@ async function ownPostgres(report: (line: string) => void): Promise<DevPostgres>
 }
 
 function configuredTemporal(): TemporalAddress | null {
-  const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
+  const { connectionOptions, namespace = 'default' } = temporalConfig();
   const { address } = connectionOptions;
   return address === undefined ? null : { address, namespace, uiUrl: null };
 }
@@ -116,11 +117,11 @@ async function scriptedModel(credential: Secret, script: Step[] | undefined): Pr
 
 async function endJobs(client: ValetkeyClient): Promise<void> {
   const jobs = await client.list({ running: true, limit: MAX_JOBS });
-  await Promise.allSettled(
-    jobs.map(async ({ jobId }) => {
-      await client.cancel(jobId);
-      await client.result(jobId);
-    }),
+  await Promise.allSettled(jobs.map(({ jobId }) => client.cancel(jobId)));
+  const giveUpAt = Date.now() + END_JOBS_MS;
+  await poll(
+    async () => ((await client.list({ running: true, limit: 1 })).length === 0 ? true : undefined),
+    () => Date.now() > giveUpAt,
   );
 }
 

@@ -21,7 +21,7 @@ export const FAILURES = {
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
   budget_exhausted: { retryable: false, hint: 'Raise budgetUsd and submit the job again.' },
   model_not_allowed: { retryable: false, hint: 'Use the model of the job, or name another in its spec.' },
-  model_unpriced: { retryable: false, hint: 'The gateway does not serve a model whose price it does not know.' },
+  model_unpriced: { retryable: false, hint: 'Name a model of the agent’s provider whose price the gateway knows.' },
   llm_unauthorized: { retryable: false, hint: 'The provider refused the credential of the gateway: replace it.' },
   llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit.' },
   llm_forbidden: { retryable: false, hint: 'The provider forbids this request for the account.' },

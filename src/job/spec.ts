@@ -31,7 +31,7 @@ const workspaceSchema = z
     git: z
       .string()
       .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL')
-      .refine((url) => !/^\w+:\/\/[^/]*:[^/]*@/.test(url), 'must not hold a password')
+      .refine((url) => !/^\w+:\/\/[^/]*@/.test(url), 'must not hold a user, a password or a token')
       .optional()
       .describe('URL of a repository that the worker clones.'),
     path: z.string().startsWith('/', 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
@@ -58,7 +58,7 @@ export const jobSpecSchema = z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
       .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
-    agent: z.enum(['claude', 'codex']),
+    agent: z.enum(['claude', 'codex'], { error: ({ input }) => (input === undefined ? 'is required' : undefined) }),
     model: z
       .string()
       .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')

@@ -41,18 +41,34 @@ export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
-    if (isConnectionError(error)) throw new ValetkeyError('database_unreachable', 'Postgres does not answer');
+    if (isConnectionError(error)) throw new ValetkeyError('database_unreachable', whyUnreachable(codeOf(error)));
+    if (codeOf(error) === UNDEFINED_TABLE)
+      throw new ValetkeyError(
+        'invalid_config',
+        'DATABASE_URL: the tables are not there yet; a worker or a gateway makes them when it starts',
+      );
     throw error;
   }
 }
 
 /** Classes 08 (connection), 53 (resources) and 57P (shutdown) of SQLSTATE, 28 and 3D of a wrong login, and Node's socket errors. */
 function isConnectionError(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const code = codeOf(error);
   if (/^(08|53|57P|28|3D)/.test(code) || /^E[A-Z]+$/.test(code)) return true;
   // The pool and the driver give these no code: a connection that ended, and one that was waited for too long.
   return (
     error instanceof Error &&
     /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(error.message)
   );
+}
+
+const UNDEFINED_TABLE = '42P01';
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function whyUnreachable(code: string): string {
+  if (code.startsWith('28')) return 'Postgres refuses the user or the password of DATABASE_URL';
+  return code === '3D000' ? 'Postgres has no database of the name in DATABASE_URL' : 'Postgres does not answer';
 }

@@ -51,6 +51,7 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a file in .git', { workspace: { files: { '.git/hooks/x': '' } } }, 'workspace.files..git/hooks/x', /\.git/],
     ['a git URL of a file', { workspace: { git: 'file:///etc' } }, 'workspace.git', /https/],
     ['a git URL with a password', { workspace: { git: 'https://a:b@example.com/x' } }, 'workspace.git', /password/],
+    ['a git URL with a token', { workspace: { git: 'https://token@example.com/x' } }, 'workspace.git', /token/],
     ['a relative path', { workspace: { path: 'x' } }, 'workspace.path', /absolute/],
     ['another isolation', { sandbox: { isolation: 'docker' } }, 'sandbox.isolation', /bubblewrap.*none/],
   ])('%s', (_what, change, path, message) => {

@@ -68,9 +68,11 @@ test('what an agent writes cannot move the cursor, rename the window or hide lin
   expect(lines).toHaveLength(4);
 });
 
+function ended(outcome: 'cancelled' | 'failed', code: 'cancelled' | 'llm_failed', message: string): string[] {
+  return told({ type: 'job.ended', outcome, code, message });
+}
+
 test('an outcome that is its own code is told once, a failure by its code', () => {
-  const ended = (outcome: 'cancelled' | 'failed', code: 'cancelled' | 'llm_failed', text: string): string[] =>
-    told({ type: 'job.ended', outcome, code, message: text });
   expect(ended('cancelled', 'cancelled', 'The job was cancelled.')).toEqual(['   0.0s  job      cancelled: The job was cancelled.']);
   expect(ended('failed', 'llm_failed', 'The provider failed.')).toEqual(['   0.0s  job      failed: llm_failed: The provider failed.']);
 });
