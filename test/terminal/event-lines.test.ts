@@ -68,8 +68,8 @@ test('what an agent writes cannot move the cursor, rename the window or hide lin
   expect(lines).toHaveLength(4);
 });
 
-function ended(outcome: 'cancelled' | 'failed', code: 'cancelled' | 'llm_failed', message: string): string[] {
-  return told({ type: 'job.ended', outcome, code, message });
+function ended(outcome: 'cancelled' | 'failed', code: 'cancelled' | 'llm_failed', text: string): string[] {
+  return told({ type: 'job.ended', outcome, code, message: text });
 }
 
 test('an outcome that is its own code is told once, a failure by its code', () => {
