@@ -74,7 +74,7 @@ it('a retried request gets the same answer and is charged the same', async () =>
 
 it('files are written by the tools of Claude Code, which wants to read them first, and else by the shell', async () => {
   const messages = [scripted({ write: { path: 'src/a.txt', content: "it's\n" } })];
-  const withTools = { tools: ['Bash', 'Read', 'Write'], system: 'Primary working directory: /home/agent/work\n' };
+  const withTools = { tools: ['Bash', 'Read', 'Write'], system: 'Primary working directory: /home/agent/project\n' };
   const file = '/home/agent/project/src/a.txt';
   expect(await contentOf({ messages, ...withTools })).toMatchObject([{ name: 'Read', input: { file_path: file } }]);
   expect(await contentOf({ messages: [...messages, call, result], ...withTools })).toMatchObject([
