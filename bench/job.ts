@@ -111,7 +111,7 @@ function summarise(rounds: readonly Figures[]): Figures {
 }
 
 function describe(ours: readonly Figures[], bare: readonly Figures[], pairs: readonly Figures[]): BenchReport {
-  const [ratio, pairsRatio] = [ratioOf(ours, bare), ratioOf(ours, pairs)];
+  const [sequenceRatio, pairsRatio] = [ratioOf(ours, bare), ratioOf(ours, pairs)];
   const [our, sequence, paired] = [summarise(ours), summarise(bare), summarise(pairs)];
   const row = (name: string, { jobsPerSecond, p50, p95 }: Figures, by: string): string[] => [
     name,
@@ -122,10 +122,10 @@ function describe(ours: readonly Figures[], bare: readonly Figures[], pairs: rea
   ];
   return {
     json: {
-      ratio,
+      ratio: pairsRatio,
       ours: our,
-      bare: sequence,
-      inPairs: { ratio: pairsRatio, bare: paired },
+      bare: paired,
+      inSequence: { ratio: sequenceRatio, bare: sequence },
       rounds: ROUNDS,
       jobs: JOBS,
       concurrency: CONCURRENCY,
@@ -133,7 +133,7 @@ function describe(ours: readonly Figures[], bare: readonly Figures[], pairs: rea
     table: [
       ['', 'jobs/s', 'p50 ms', 'p95 ms', 'ours to it'],
       row('our job', our, ''),
-      row('bare, in sequence', sequence, ratio.toFixed(2)),
+      row('bare, in sequence', sequence, sequenceRatio.toFixed(2)),
       row('bare, in pairs', paired, pairsRatio.toFixed(2)),
     ],
   };
