@@ -66,8 +66,10 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       const claimed = await claimedFolder(stateDir, jobId);
       if (claimed !== undefined) {
         const { folder, ageMs } = claimed;
+        // Looked at first: a socket that comes up between the two looks must not be taken for one that answers no more.
+        const starting = ageMs < START_TIMEOUT_MS && (await isStarting(folder));
         if (folder !== undefined && (await answers(folder, isolation))) return folder;
-        if (ageMs < START_TIMEOUT_MS && (await isStarting(folder))) await delay(25);
+        if (starting) await delay(25);
         else await provider.stop(jobId);
         continue;
       }

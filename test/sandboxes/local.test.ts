@@ -76,11 +76,15 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
 });
 
 test('several starts at once give one sandbox, and so does a later one', { timeout: 60_000 }, async () => {
-  const request = { jobId: 'at-once', agent: 'codex', isolation: 'bubblewrap' } as const;
-  const others = [createLocalProvider(rig.options), createLocalProvider(rig.options)];
-  const handles = await Promise.all([rig.provider, rig.provider, ...others].map(async (provider) => await provider.start(request)));
-  handles.push(await rig.provider.start(request));
-  expect(new Set(handles.map(({ id }) => id)).size).toBe(1);
+  const providers = Array.from({ length: 12 }, () => createLocalProvider(rig.options));
+  // The moments that matter are short: one that comes up while another start looks at it.
+  for (const jobId of ['at-once-1', 'at-once-2', 'at-once-3', 'at-once-4', 'at-once-5', 'at-once-6', 'at-once-7', 'at-once-8']) {
+    const request = { jobId, agent: 'codex', isolation: 'bubblewrap' } as const;
+    const handles = await Promise.all([rig.provider, ...providers].map(async (provider) => await provider.start(request)));
+    handles.push(await rig.provider.start(request));
+    expect(new Set(handles.map(({ id }) => id)).size).toBe(1);
+    await rig.provider.stop(jobId);
+  }
 });
 
 test('a sandbox that died is replaced by the next start', { timeout: 60_000 }, async () => {
