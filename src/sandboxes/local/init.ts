@@ -4,7 +4,7 @@
  * Self-contained: it is copied into the sandbox. It ends when the server ends.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { connect, createServer, type ListenOptions, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -27,7 +27,9 @@ server.once('exit', () => process.exit(1));
 while (!(await accepts(port))) await delay(5);
 // Relative, because an address has room for 107 bytes only.
 process.chdir(runFolder);
-await forward({ path: 'agent.sock' }, { host, port }).catch(() => server.kill('SIGKILL'));
+await forward({ path: 'starting.sock' }, { host, port }).catch(() => server.kill('SIGKILL'));
+// A socket is there a moment before it listens; under its name it does both.
+renameSync('starting.sock', 'agent.sock');
 process.chdir(workspace);
 
 /** What the worker's own parent left open would reach the agent. Node marks what it opens itself. */
