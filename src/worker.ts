@@ -144,11 +144,21 @@ async function createWorkers(config: Config, connection: NativeConnection, names
 
 let bundling: Promise<WorkflowBundle> | undefined;
 
+/** What the workflow imports and what keeps no state: it is evaluated once, not once a job. */
+const STATELESS = ['workflows/decide-outcome', 'workflows/describe-job', 'job/deadline', 'job/errors', 'job/ref', 'job/search-attributes'];
+
 /** Bundled once a process: it takes one to two seconds. */
 async function workflowBundle(): Promise<WorkflowBundle> {
-  const workflowsPath = fileURLToPath(new URL(`./workflows/index${extname(import.meta.url)}`, import.meta.url));
-  bundling ??= bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  bundling ??= bundleWorkflowCode({
+    workflowsPath: pathOf('workflows/index'),
+    preloadModules: ['@temporalio/workflow', ...STATELESS.map(pathOf)],
+    logger: new DefaultLogger('ERROR'),
+  });
   return bundling;
+}
+
+function pathOf(module: string): string {
+  return fileURLToPath(new URL(`./${module}${extname(import.meta.url)}`, import.meta.url));
 }
 
 const NOT_FOUND = 5;

@@ -10,7 +10,7 @@ import { sessionStateSchema, type SessionState } from '../session/state.ts';
 import type { Turn } from '../session/turn.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
-import { keyUsage, markBound } from '../store/keys.ts';
+import { endTurn, markBound } from '../store/keys.ts';
 import { lastFailure } from '../store/requests.ts';
 import type { Activities, RunSessionInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
@@ -39,9 +39,8 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       const signals = stopSignals();
       try {
         const { stopReason, message, state } = await drive(deps, input, signals);
-        await appendEvents(db, jobId, [{ source: ended, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
-        const { usd } = await keyUsage(db, ref);
-        return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, session: state, spentUsd: usd };
+        const spentUsd = await endTurn(db, { ref, jobId }, [{ source: ended, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
+        return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, session: state, spentUsd };
       } catch (error) {
         if (signals.cancel.aborted || signals.detach.aborted) throw signals.cancel.reason ?? signals.detach.reason;
         const failure = toFailure(await explain(db, ref, error), RETRIED);

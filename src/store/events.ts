@@ -19,12 +19,12 @@ export interface SourcedEvent {
  */
 export async function appendEvents(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<void> {
   if (events.length === 0) return;
-  await asDatabaseError(appending(jobId, events).execute(db));
+  await asDatabaseError(sql`select ${appended(jobId, events)}`.execute(db));
 }
 
-/** The statement that appends, for those who have something to write with it. */
-export function appending(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
-  return sql`select append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`;
+/** The expression that appends, for those who have something to write or to read with it. */
+export function appended(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
+  return sql`append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`;
 }
 
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { KeyRef } from '../job/ref.ts';
 import type { KeyLife, Usage } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
-import { appending, type SourcedEvent } from './events.ts';
+import { appended, type SourcedEvent } from './events.ts';
 import type { KeyState } from './schema.ts';
 
 /** Those who have a stream open on a key listen here for its ref. */
@@ -91,7 +91,9 @@ export async function disableKey(
 /** Records that the key was written into its sandbox, and events with it, in one round trip. Throws `database_unreachable`. */
 export async function markBound(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<void> {
   await asDatabaseError(
-    sql`with marked as (update keys set bound_at = now() where ref = ${ref} and bound_at is null) ${appending(jobId, events)}`.execute(db),
+    sql`with marked as (update keys set bound_at = now() where ref = ${ref} and bound_at is null) select ${appended(jobId, events)}`.execute(
+      db,
+    ),
   );
 }
 
@@ -100,8 +102,16 @@ export async function markDead(db: Db, { ref, jobId }: KeyOfJob, events: readonl
   await asDatabaseError(
     sql`
       with marked as (update keys set state = 'dead', dead_at = coalesce(dead_at, now()) where ref = ${ref} and state <> 'live')
-      ${appending(jobId, events)}`.execute(db),
+      select ${appended(jobId, events)}`.execute(db),
   );
+}
+
+/** Stores the events of the end of a turn, and resolves to what the key has spent by then (USD), in one round trip. Throws `database_unreachable`. */
+export async function endTurn(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<number> {
+  const { rows } = await asDatabaseError(
+    sql<{ spent: string | null }>`select (select spent_usd from keys where ref = ${ref}) as spent, ${appended(jobId, events)}`.execute(db),
+  );
+  return Number(rows[0]?.spent ?? 0);
 }
 
 /** What was used under a key. An unknown one has used nothing. */

@@ -1,11 +1,15 @@
+import { sql } from 'kysely';
+
 import type { JobResult, Outcome } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { appended, type SourcedEvent } from './events.ts';
 
 /**
- * Stores how a job ended and what it cost. Idempotent on job id: it holds totals of the ledger, so a repeat writes the same,
- * and a job that was reset after its end is settled to its new total, never added up twice.
+ * Stores how a job ended and what it cost, and the events that tell it, in one transaction. Idempotent on job id: it holds
+ * totals of the ledger, so a repeat writes the same, and a job that was reset after its end is settled to its new total, never
+ * added up twice.
  */
-export async function settle(db: Db, result: JobResult): Promise<void> {
+export async function settle(db: Db, result: JobResult, events: readonly SourcedEvent[]): Promise<void> {
   const figures = {
     outcome: result.outcome,
     usd: result.usage.usd,
@@ -14,13 +18,13 @@ export async function settle(db: Db, result: JobResult): Promise<void> {
     requests: result.usage.requests,
     result: JSON.stringify(result),
   };
-  await asDatabaseError(
-    db
-      .insertInto('settlements')
-      .values({ job_id: result.jobId, tenant: result.tenant, ...figures })
-      .onConflict((conflict) => conflict.column('job_id').doUpdateSet(figures))
-      .execute(),
-  );
+  const settling = db
+    .insertInto('settlements')
+    .values({ job_id: result.jobId, tenant: result.tenant, ...figures })
+    .onConflict((conflict) => conflict.column('job_id').doUpdateSet(figures));
+  // Waits for the disk, where events alone do not.
+  const commit = sql`set_config('synchronous_commit', 'on', true)`;
+  await asDatabaseError(sql`with settling as (${settling}) select ${appended(result.jobId, events)}, ${commit}`.execute(db));
 }
 
 /** The stored result of a job; null while it was not settled. */

@@ -2,7 +2,6 @@ import type { Gateway } from '../gateways/gateway.ts';
 import { sumUsd } from '../job/money.ts';
 import type { JobResult, Usage } from '../job/result.ts';
 import type { Db } from '../store/database.ts';
-import { appendEvents } from '../store/events.ts';
 import { keyLives } from '../store/keys.ts';
 import { settle } from '../store/settlements.ts';
 
@@ -15,9 +14,8 @@ export async function settleJob(db: Db, gateway: Gateway, job: Omit<JobResult, '
   const keys = await keyLives(db, jobId);
   const usage = total(await Promise.all(keys.map(({ ref }) => gateway.spend(ref))));
   const result: JobResult = { ...job, usage, keys, endedAt: new Date().toISOString() };
-  await settle(db, result);
   const { inputTokens, outputTokens, usd } = usage;
-  await appendEvents(db, jobId, [
+  await settle(db, result, [
     { source: 'usage', body: { type: 'usage', inputTokens, outputTokens, usd } },
     { source: 'job.ended', body: { type: 'job.ended', outcome, code: failure?.code ?? null, message: failure?.message ?? null } },
   ]);
