@@ -4,7 +4,7 @@ import { Secret } from '../src/secrets/secret.ts';
 import type { Adapters } from '../src/worker.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
-export function noopAdapters({ agents }: Adapters): Adapters {
+export function noopAdapters({ agents, keyRing }: Adapters): Adapters {
   const gateway: Gateway = {
     name: 'builtin',
     mint: () => Promise.resolve(),
@@ -24,16 +24,28 @@ export function noopAdapters({ agents }: Adapters): Adapters {
     isAlive: () => Promise.resolve(true),
     stop: () => Promise.resolve(),
   };
-  const state = { v: 1, instanceMs: 1, sessionId: 'none', turn: 1, since: 0, lastEventId: 0 } as const;
+  const state = {
+    v: 2,
+    process: 0,
+    instanceMs: 1,
+    sessionId: 'none',
+    turn: 1,
+    since: 0,
+    lastEventId: 0,
+    running: null,
+    pending: null,
+  } as const;
   return {
     agents,
+    keyRing,
     gateways: { builtin: gateway },
     sandboxes: { local },
     session: {
       putWorkspace: () => Promise.resolve('0'.repeat(40)),
       takePatch: () => Promise.resolve(Buffer.alloc(0)),
       bindKey: () => Promise.resolve(),
-      runTurn: () => Promise.resolve({ stopReason: 'end_turn', message: '', state }),
+      takeFile: () => Promise.resolve(Buffer.alloc(0)),
+      runTurn: () => Promise.resolve({ kind: 'ended', stopReason: 'end_turn', message: '', state }),
     },
   };
 }

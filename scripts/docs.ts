@@ -1,10 +1,13 @@
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { agents } from '../src/agents/index.ts';
 import { environmentSchema } from '../src/config.ts';
 import { FAILURES } from '../src/job/errors.ts';
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
+const CONFORMANCE = join(import.meta.dirname, '..', 'test', 'conformance');
 const [BEGIN, END] = ['<!-- begin table: npm run docs -->', '<!-- end table -->'];
 
 /** Defaults that depend on the machine. */
@@ -15,7 +18,7 @@ const DEFAULTS: Record<string, string> = {
 };
 
 /** The pages that hold a table of the code's, and how it is made. */
-export const PAGES: Record<string, () => string[]> = { 'configuration.md': variables, 'failures.md': failures };
+export const PAGES: Record<string, () => string[]> = { 'agents.md': agentRows, 'configuration.md': variables, 'failures.md': failures };
 
 /** A page with its table made anew. Throws where the page has lost the table's place. */
 export function withTable(page: string, rows: string[]): string {
@@ -26,6 +29,23 @@ export function withTable(page: string, rows: string[]): string {
 
 export async function readPage(name: string): Promise<string> {
   return readFile(join(DOCS, name), 'utf8');
+}
+
+function agentRows(): string[] {
+  const rows = Object.values(agents).map(({ name, package: adapter, program, protocol, abilities }) => {
+    const made = adapter === null ? 'ours' : `${program === null ? '' : 'ours, with '}\`${adapter.name}\` ${adapter.version}`;
+    const { loadsSession, asksPermission, endsTurnWhenDenied, takesRotatedKey, takesGatewayKey } = abilities;
+    const asks = asksPermission && endsTurnWhenDenied === true ? 'yes; a denial ends the turn' : yesNo(asksPermission);
+    const tested = existsSync(join(CONFORMANCE, `${name}.test.ts`));
+    const cells = [`\`${name}\``, made, protocol, takesGatewayKey, takesRotatedKey, loadsSession, asks, tested];
+    return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;
+  });
+  const head = '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Asks leave | In the suite |';
+  return [head, '|---|---|---|---|---|---|---|---|', ...rows];
+}
+
+function yesNo(is: boolean): string {
+  return is ? 'yes' : 'no';
 }
 
 function variables(): string[] {

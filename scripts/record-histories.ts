@@ -5,6 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
@@ -17,6 +18,7 @@ import { startTemporal } from '../src/dev/temporal.ts';
 import { ValetkeyError } from '../src/job/errors.ts';
 import type { JobResult } from '../src/job/result.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
+import type { Question } from '../src/job/status.ts';
 import type { Adapters } from '../src/worker.ts';
 
 const HOST = 'host';
@@ -29,7 +31,12 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   cancelled: {},
   'deadline-exceeded': { deadline: '3s' },
   'key-ended': {},
+  'kept-open': { prompts: [], keepOpen: '2s' },
+  asked: { permissions: 'ask' },
+  interrupted: { prompts: ['one', 'two'] },
 };
+
+const QUESTION: Question = { id: 'question', turn: 1, title: 'run it', kind: 'execute' };
 
 const historySchema = z.object({ events: z.array(z.json()) });
 
@@ -52,13 +59,18 @@ try {
   await temporal.stop();
 }
 
-/** The cancelled one is cancelled as soon as its turn has begun. */
+/** Who has to be cancelled, interrupted or answered is as soon as its turn has begun. */
 async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   const { client } = stack;
   await client.submit(spec, { id });
-  if (id === 'cancelled') {
+  if (id === 'kept-open') await client.prompt(id, 'one', { id: 'first' });
+  if (['cancelled', 'interrupted', 'asked'].includes(id))
     for await (const { type } of client.events(id)) if (type === 'turn.started') break;
-    await client.cancel(id);
+  if (id === 'cancelled') await client.cancel(id);
+  if (id === 'interrupted') await client.interrupt(id);
+  if (id === 'asked') {
+    while ((await client.status(id)).question === null) await sleep(100);
+    await client.answer(id, QUESTION.id, 'allow');
   }
   return client.result(id);
 }
@@ -87,10 +99,17 @@ function endAsNamed(adapters: Adapters): Adapters {
     session: {
       ...session,
       runTurn: async (request) => {
-        const { jobId, cancel } = request;
+        const { jobId, turn, cancel } = request;
+        const ended = await session.runTurn(request);
+        if (jobId === 'asked' && request.decide(QUESTION) === 'ask') return { kind: 'asks', question: QUESTION, state: ended.state };
+        if (jobId === 'interrupted' && turn === 1) {
+          await aborted(cancel).catch(() => undefined);
+          if (ended.kind === 'ended') request.onCancelled?.({ ...ended, stopReason: 'cancelled' });
+          throw cancel.reason;
+        }
         if (jobId === 'budget-exhausted') throw new ValetkeyError('budget_exhausted', 'the budget is spent');
         if (jobId === 'cancelled' || jobId === 'deadline-exceeded') await aborted(cancel);
-        return session.runTurn(request);
+        return ended;
       },
     },
   };

@@ -5,23 +5,24 @@ import { TypedSearchAttributes } from '@temporalio/common';
 
 import { digestSpec, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
-import { asTemporalError } from './client/temporal-error.ts';
+import { asTemporalError, asUpdateError } from './client/temporal-error.ts';
 import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
-import type { JobResult } from './job/result.ts';
+import { ANSWER_UPDATE, INTERRUPT_UPDATE, PROMPT_UPDATE, type AnswerRequest, type PromptRequest, type Taken } from './job/requests.ts';
+import type { ArtifactInfo, JobResult } from './job/result.ts';
 import { searchAttributes } from './job/search-attributes.ts';
-import { jobIdSchema, parseJobSpec, type JobSpecInput } from './job/spec.ts';
+import { jobIdSchema, parseJobSpec, parsePrompt, type JobSpecInput } from './job/spec.ts';
 import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
-import { readArtifact } from './store/artifacts.ts';
+import { listArtifacts, readArtifact, type Artifact } from './store/artifacts.ts';
 import { openDatabase, type Database } from './store/database.ts';
-import { readEvents } from './store/events.ts';
-import { followEvents } from './store/follow-events.ts';
+import { followEvents, replayEvents } from './store/follow-events.ts';
 import { jobKeys, keyLives } from './store/keys.ts';
 import { readOutcomes, readResult } from './store/settlements.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;
+const UPDATE_TIMEOUT_MS = 15_000;
 
 export interface ClientOptions {
   /** Postgres that the workers use. */
@@ -134,6 +135,7 @@ export class ValetkeyClient {
       turns: progress?.turns ?? null,
       deadline: progress?.deadline ?? null,
       sandbox: progress?.sandbox ?? null,
+      question: progress?.question ?? null,
       failure: summary.state === 'running' ? null : (result?.failure ?? null),
       keys,
     };
@@ -143,20 +145,10 @@ export class ValetkeyClient {
    * The events of a job in order, from the one after `after`. With `follow` (the default) it goes on with each new one and
    * ends with the job. Throws `job_not_found`, `database_unreachable`.
    */
-  async *events(jobId: string, { after = 0, follow = true }: { after?: number; follow?: boolean } = {}): AsyncGenerator<JobEvent> {
-    const hasEnded = async (): Promise<boolean> => stateOf(await asTemporalError(this.#handle(jobId).describe())) !== 'running';
-    await hasEnded();
-    if (follow) {
-      yield* followEvents(this.#database, jobId, after, hasEnded);
-      return;
-    }
-    for (let last = after; ;) {
-      const events = await readEvents(this.#database.db, jobId, last);
-      yield* events;
-      const newest = events.at(-1);
-      if (newest === undefined) return;
-      last = newest.seq;
-    }
+  events(jobId: string, { after = 0, follow = true }: { after?: number; follow?: boolean } = {}): AsyncIterableIterator<JobEvent> {
+    return follow
+      ? followEvents(this.#database, jobId, after, () => this.#hasEnded(jobId))
+      : replayEvents(this.#database.db, jobId, after, () => this.#hasEnded(jobId));
   }
 
   /**
@@ -169,6 +161,25 @@ export class ValetkeyClient {
     await asTemporalError(handle.cancel());
   }
 
+  /**
+   * Gives a running job one more prompt, a turn of the same session after those that are there. Idempotent on `id`: the same id
+   * with the same text is the same turn. Resolves to its number when the job has taken it. Throws `invalid_spec`, `job_not_found`,
+   * `job_closed` for a job that is ending or has ended, `prompt_conflict`, and `temporal_unreachable` where no worker takes it.
+   */
+  async prompt(jobId: string, text: string, { id = randomUUID() }: { id?: string } = {}): Promise<Taken> {
+    return this.#update(jobId, PROMPT_UPDATE, { id, text: parsePrompt(text) } satisfies PromptRequest);
+  }
+
+  /** Ends the turn that runs, not the job: its stop reason is `cancelled`. Throws `nothing_to_do` between turns, `job_closed`, `job_not_found`. */
+  async interrupt(jobId: string): Promise<Taken> {
+    return this.#update(jobId, INTERRUPT_UPDATE, {});
+  }
+
+  /** Answers the open question of a job: `status` and the events tell its id. Throws `nothing_to_do` where it is not open, `job_closed`, `job_not_found`. */
+  async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<Taken> {
+    return this.#update(jobId, ANSWER_UPDATE, { question, answer } satisfies AnswerRequest);
+  }
+
   /** The newest jobs first, by Temporal's visibility, which lags by some milliseconds. Throws `temporal_unreachable`. */
   async list({ tenant, running = false, limit = 100 }: ListOptions = {}): Promise<JobSummary[]> {
     const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`];
@@ -178,8 +189,13 @@ export class ValetkeyClient {
     return this.#withLedger(jobs);
   }
 
-  /** What came out of a job under a name, for example `patch`. Null where there is none. Throws `database_unreachable`. */
-  async artifact(jobId: string, name: string): Promise<Buffer | null> {
+  /** What came out of a job so far: the patch, the last message, the files that its spec names. Throws `database_unreachable`. */
+  async artifacts(jobId: string): Promise<ArtifactInfo[]> {
+    return listArtifacts(this.#database.db, checkJobId(jobId));
+  }
+
+  /** One artifact with its content: `patch`, `message`, `files/<path>`. Null where there is none. Throws `database_unreachable`. */
+  async artifact(jobId: string, name: string): Promise<Artifact | null> {
     return readArtifact(this.#database.db, checkJobId(jobId), name);
   }
 
@@ -201,6 +217,26 @@ export class ValetkeyClient {
 
   #handle(jobId: string): WorkflowHandle {
     return this.#temporal.workflow.getHandle(checkJobId(jobId));
+  }
+
+  /** Throws `job_not_found` for a job that neither Temporal nor the ledger knows: Temporal forgets one after its retention. */
+  async #hasEnded(jobId: string): Promise<boolean> {
+    try {
+      return stateOf(await asTemporalError(this.#handle(jobId).describe())) !== 'running';
+    } catch (error) {
+      if (!ValetkeyError.is(error) || error.code !== 'job_not_found') throw error;
+      if ((await keyLives(this.#database.db, jobId)).length > 0) return true;
+      throw error;
+    }
+  }
+
+  /** Asks something of the job's workflow. */
+  async #update(jobId: string, name: string, request: object): Promise<Taken> {
+    const handle = this.#handle(jobId);
+    const update = this.#temporal.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
+      handle.executeUpdate<Taken, [object]>(name, { args: [request] }),
+    );
+    return asUpdateError(update, jobId, async () => stateOf(await asTemporalError(handle.describe())));
   }
 
   /** Null where no worker is there to answer. */

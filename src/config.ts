@@ -5,6 +5,7 @@ import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/e
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
+import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';
 
 const secretSchema = z
@@ -16,6 +17,7 @@ const secondsSchema = z.coerce
   .number()
   .positive()
   .transform((seconds) => Math.round(seconds * 1000));
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
 export const environmentSchema = z.object({
@@ -32,6 +34,17 @@ export const environmentSchema = z.object({
     .transform((text) => new Secret(text))
     .optional()
     .describe('What the keys of jobs are derived from; workers only.'),
+  VALETKEY_SEALING_KEY: z
+    .string()
+    .refine((text) => readPrivateKeys(text) !== null, 'must be private sealing keys: valetkey sealing-key')
+    .transform((text) => new Secret(text))
+    .optional()
+    .describe('Opens the sealed secrets of jobs, several with commas between them; workers only.'),
+  VALETKEY_SEALING_PUBLIC_KEY: z
+    .string()
+    .refine((text) => readPublicKey(text) !== null, 'must be a public sealing key: valetkey sealing-key')
+    .optional()
+    .describe('What `valetkey seal` seals for: public.'),
   VALETKEY_TASK_QUEUE: z.string().min(1).default('valetkey').describe('Task queue of workers and clients.'),
   VALETKEY_HOST: z.string().min(1).default(hostname()).describe('Name of this host; local sandboxes are driven on its own task queue.'),
   VALETKEY_STATE_DIR: z
@@ -57,6 +70,12 @@ export const environmentSchema = z.object({
     .describe(
       'Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.',
     ),
+  VALETKEY_EVENT_RETENTION: z.coerce
+    .number()
+    .positive()
+    .max(36_500)
+    .default(30)
+    .describe('Days that the events and the artifacts of a job are kept after its end; workers delete them. Keys and settlements stay.'),
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });
@@ -74,6 +93,8 @@ export interface Upstream {
 export interface Config {
   databaseUrl: string | undefined;
   rootKey: Secret | undefined;
+  sealingKey: Secret | undefined;
+  sealingPublicKey: string | undefined;
   taskQueue: string;
   host: string;
   stateDir: string;
@@ -89,6 +110,7 @@ export interface Config {
     openai: Upstream;
   };
   heartbeatMs: number;
+  eventRetentionMs: number;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
   cacheDir: string;
   /** PATH, to look for programs. */
@@ -107,6 +129,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return {
     databaseUrl: env.DATABASE_URL,
     rootKey: env.VALETKEY_ROOT_KEY,
+    sealingKey: env.VALETKEY_SEALING_KEY,
+    sealingPublicKey: env.VALETKEY_SEALING_PUBLIC_KEY,
     taskQueue: env.VALETKEY_TASK_QUEUE,
     host: env.VALETKEY_HOST,
     stateDir: env.VALETKEY_STATE_DIR,
@@ -120,6 +144,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
     },
     heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
+    eventRetentionMs: env.VALETKEY_EVENT_RETENTION * DAY_MS,
     logLevel: env.VALETKEY_LOG_LEVEL,
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
     path: environment.PATH ?? '',

@@ -1,7 +1,9 @@
 /** What a backend imports: submit jobs, follow them, read what they cost. */
 export { createClient, type ClientOptions, type ListOptions, type ValetkeyClient } from './client.ts';
 export type { JobState, JobStatus, JobSummary } from './client/job-state.ts';
+export type { Artifact } from './store/artifacts.ts';
 export { ValetkeyError, type FailureCode, type FieldIssue } from './job/errors.ts';
 export type { JobEvent, JobEventBody } from './job/events.ts';
 export type { ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, TurnResult, Usage } from './job/result.ts';
 export { jobSpecJsonSchema, parseJobSpec, type JobSpec, type JobSpecInput } from './job/spec.ts';
+export { seal, type SealOptions, type SealPurpose } from './secrets/seal.ts';

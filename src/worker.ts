@@ -19,9 +19,11 @@ import { createGateways } from './gateways/index.ts';
 import { ValetkeyError } from './job/errors.ts';
 import { deriveSecret } from './keys/derive.ts';
 import { createSandboxes } from './sandboxes/index.ts';
+import { createKeyRing } from './secrets/key-ring.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import type { Logger } from './telemetry/log.ts';
+import { startRetention } from './worker/retention.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
@@ -56,9 +58,11 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
   const deps = { ...adapt(createAdapters(config, database)), database };
   let connection: NativeConnection | undefined;
+  let stopRetention: (() => Promise<void>) | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
     await connection?.close();
+    await stopRetention?.();
     await database.close();
   };
   try {
@@ -71,6 +75,7 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
     const stop = (): void => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     };
+    stopRetention = startRetention(database, config.eventRetentionMs);
     const done = runAll(workers, stop, close);
     return {
       done,
@@ -124,6 +129,7 @@ function createAdapters(config: Config, database: Database): Adapters {
     sandboxes: createSandboxes({ local: { agents, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
     agents,
     session: createSession({ path }),
+    keyRing: createKeyRing(config.sealingKey),
   };
 }
 

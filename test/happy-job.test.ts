@@ -64,7 +64,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     const folder = await temporaryFolder();
     await execa('git', ['init', '-q', folder]);
     await execa('sh', ['-c', 'mkdir src && echo one > README.md && echo two > src/two.txt'], { cwd: folder });
-    await execa('git', ['apply', '-'], { cwd: folder, input: patch ?? '' });
+    await execa('git', ['apply', '-'], { cwd: folder, input: patch?.content ?? '' });
     expect((await execa('sh', ['-c', 'cat new.txt; ls src'], { cwd: folder, reject: false })).stdout).toBe('three');
   });
 });

@@ -49,6 +49,6 @@ export function useStack(options: Parameters<typeof testStack>[0] = {}): () => S
 /** A job that is right, with what a test wants different. */
 export function jobSpec(change: Partial<JobSpecInput> = {}): JobSpecInput {
   const agent = change.agent ?? 'codex';
-  const model = agent === 'codex' ? 'gpt-5.1-codex' : 'claude-sonnet-4-6';
+  const model = agent === 'claude' ? 'claude-sonnet-4-6' : 'gpt-5.1-codex';
   return { tenant: 'acme', agent, model, prompts: ['say hello'], budgetUsd: 1, deadline: '3m', ...change };
 }

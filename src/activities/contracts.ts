@@ -1,6 +1,7 @@
 import type { KeyRef } from '../job/ref.ts';
 import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
+import type { PermissionDecision, Question } from '../job/status.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/state.ts';
 
@@ -28,6 +29,7 @@ export interface MintKeyInput extends KeyInput {
 export interface StartSandboxInput extends JobIdentity {
   agent: AgentName;
   model: string;
+  permissions: JobSpec['permissions'];
   sandbox: JobSpec['sandbox'];
   workspace: JobSpec['workspace'];
 }
@@ -47,11 +49,24 @@ export interface RunSessionInput extends KeyInput {
   prompt: string;
   /** Of the turn before; null in the first. */
   session: SessionState | null;
+  permissions: JobSpec['permissions'];
+  onInterrupted: JobSpec['onInterrupted'];
+  /** ms without any event of the agent. */
+  stallMs: number;
+  /** The questions of the turn that were answered, by id. */
+  answers: Record<string, PermissionDecision>;
+  /** The turn is to be interrupted as soon as it is there. */
+  interrupt: boolean;
 }
 
 export interface RunSessionResult {
-  turn: TurnResult;
-  session: SessionState;
+  /** Null where the turn waits for the answer to `question`. */
+  turn: TurnResult | null;
+  question: Question | null;
+  /** Null where none was opened yet. */
+  session: SessionState | null;
+  /** The agent's text of the turn, at most its last 16 KiB. */
+  message: string;
   /** USD, of the key up to now. */
   spentUsd: number;
 }
@@ -60,6 +75,10 @@ export interface StopSandboxInput extends JobIdentity {
   provider: SandboxProviderName;
   /** Null where the start never answered: then nothing came out of it, and it is ended by the job's id. */
   started: StartedSandbox | null;
+  /** Files of the workspace to take out. */
+  artifacts: readonly string[];
+  /** The agent's last message; null where there is none. */
+  message: string | null;
 }
 
 export interface SettleUsageInput extends JobIdentity {
@@ -78,7 +97,10 @@ export interface Activities {
   mintKey(input: MintKeyInput): Promise<void>;
   /** Starts the sandbox and puts the workspace into it. */
   startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
-  /** Runs one turn, or goes on with it where another worker left it. */
+  /**
+   * Runs one turn, or goes on with it where another worker left it. Resolves also where the turn waits for an answer: it is run
+   * again with it. A cancel ends the turn, and the failure's details hold the result.
+   */
   runSession(input: RunSessionInput): Promise<RunSessionResult>;
   /** Takes out what the agent made, as far as that is possible, and ends the sandbox. */
   stopSandbox(input: StopSandboxInput): Promise<ArtifactInfo[]>;

@@ -1,27 +1,20 @@
 import { Context } from '@temporalio/activity';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { ArtifactInfo } from '../job/result.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import type { KeyRing } from '../secrets/key-ring.ts';
 import type { Session } from '../session/index.ts';
-import { storeArtifact } from '../store/artifacts.ts';
-import type { Database } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
-import type { Activities, StartedSandbox } from './contracts.ts';
+import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
+import { takeOut, type TakeOutDeps } from './take-out.ts';
 
-/** A sandbox that does not give its work out in this time is ended without it. */
-const TAKE_OUT_MS = 30_000;
-
-export interface SandboxDeps {
-  database: Database;
-  sandboxes: Sandboxes;
-  session: Pick<Session, 'putWorkspace' | 'takePatch'>;
+export interface SandboxDeps extends TakeOutDeps {
+  session: Pick<Session, 'putWorkspace' | 'takePatch' | 'takeFile'>;
+  keyRing: KeyRing;
 }
 
 export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSandbox' | 'stopSandbox'> {
-  const { sandboxes, session } = deps;
+  const { sandboxes, session, keyRing } = deps;
   const { db } = deps.database;
   return {
     startSandbox: async ({ jobId, tenant, agent, model, sandbox: { provider, isolation }, workspace }) => {
@@ -30,10 +23,12 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
         return await withHeartbeat(
           () => null,
           async () => {
+            const { gitToken: sealed } = workspace;
+            const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
             const handle = await sandboxes[provider].start({ jobId, agent, isolation }, cancellationSignal);
             const sandbox = sandboxes[provider].connect(handle);
             try {
-              const startCommit = await session.putWorkspace(sandbox, workspace, cancellationSignal);
+              const startCommit = await session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal });
               await appendEvents(db, jobId, [
                 { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
                 { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
@@ -50,9 +45,10 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
       }
     },
 
-    stopSandbox: async ({ jobId, provider, started }) => {
+    stopSandbox: async (input) => {
+      const { jobId, provider, started } = input;
       try {
-        const artifacts = started === null ? [] : await takeOut(deps, jobId, started);
+        const artifacts = started === null ? [] : await takeOut(deps, started, input);
         await sandboxes[provider].stop(jobId);
         if (started !== null) {
           const sandbox = started.handle.id;
@@ -64,26 +60,4 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
       }
     },
   };
-}
-
-/** What could not be had is told by a warning among the events: it must not keep the sandbox from its end. */
-async function takeOut(
-  { database: { db }, sandboxes, session }: SandboxDeps,
-  jobId: string,
-  { handle, startCommit }: StartedSandbox,
-): Promise<ArtifactInfo[]> {
-  const sandbox = sandboxes[handle.provider].connect(handle);
-  try {
-    const patch = await session.takePatch(sandbox, startCommit, AbortSignal.timeout(TAKE_OUT_MS));
-    return patch.length === 0 ? [] : [await storeArtifact(db, jobId, 'patch', patch)];
-  } catch (error) {
-    if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
-    const { code, message } = ValetkeyError.is(error)
-      ? error
-      : new ValetkeyError('workspace_failed', 'the patch could not be taken out of the sandbox');
-    await appendEvents(db, jobId, [{ source: `patch:${handle.id}`, body: { type: 'warning', code, message } }]);
-    return [];
-  } finally {
-    await sandbox.close();
-  }
 }

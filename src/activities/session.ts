@@ -1,4 +1,5 @@
 import { activityInfo } from '@temporalio/activity';
+import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
 import type { Gateways } from '../gateways/index.ts';
@@ -7,18 +8,20 @@ import type { KeyRef } from '../job/ref.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/state.ts';
-import type { Turn } from '../session/turn.ts';
+import type { EndedTurn, Turn } from '../session/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
-import { appendEvents } from '../store/events.ts';
-import { endTurn, markBound } from '../store/keys.ts';
+import { appendEvents, type SourcedEvent } from '../store/events.ts';
+import { endTurn, keyUsage, markBound } from '../store/keys.ts';
 import { lastFailure } from '../store/requests.ts';
-import type { Activities, RunSessionInput } from './contracts.ts';
+import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { stopSignals, type StopSignals } from './stop-signals.ts';
 
 /** Never one that tells of the turn itself: the tenant would pay for it twice. */
 const RETRIED: readonly FailureCode[] = ['database_unreachable'];
+/** What the agent says of a failure of the model, in words or by saying nothing. */
+const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
 /** A result goes into the history, once a turn. */
 const MAX_MESSAGE_CHARS = 4096;
 
@@ -30,23 +33,30 @@ export interface SessionDeps {
   session: Pick<Session, 'bindKey' | 'runTurn'>;
 }
 
+/** Where a turn leaves word of how far it got, before it throws. */
+interface Cancelled {
+  turn: EndedTurn | null;
+}
+
 export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSession'> {
   const { db } = deps.database;
   return {
     runSession: async (input) => {
-      const { jobId, ref, turn } = input;
-      const ended = `${ref}:turn:${turn}:ended`;
+      const { jobId, ref } = input;
       const signals = stopSignals();
+      const cancelled: Cancelled = { turn: null };
       try {
-        const { stopReason, message, state } = await drive(deps, input, signals);
-        const spentUsd = await endTurn(db, { ref, jobId }, [{ source: ended, body: { type: 'turn.ended', turn, stopReason, code: null } }]);
-        return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, session: state, spentUsd };
+        return await resultOf(db, input, await drive(deps, input, signals, cancelled));
       } catch (error) {
-        if (signals.cancel.aborted || signals.detach.aborted) throw signals.cancel.reason ?? signals.detach.reason;
+        if (signals.detach.aborted) throw signals.detach.reason;
+        if (signals.cancel.aborted) {
+          const details = cancelled.turn === null ? [] : [await resultOf(db, input, cancelled.turn)];
+          throw new CancelledFailure('the turn was cancelled', details);
+        }
         const failure = toFailure(await explain(db, ref, error), RETRIED);
         if (failure.nonRetryable === true) {
           const code = failure.type ?? 'internal';
-          await appendEvents(db, jobId, [{ source: ended, body: { type: 'turn.ended', turn, stopReason: null, code } }]);
+          await appendEvents(db, jobId, [turnEnded(input, null, code)]);
         }
         throw failure;
       }
@@ -54,10 +64,13 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   };
 }
 
-/** Binds the key and runs the turn, from where an earlier attempt got to. */
-async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach }: StopSignals): Promise<Turn> {
+/** Binds the key and runs the turn, from where an earlier attempt got to. `cancelled` gets what was there when it was cancelled. */
+async function drive(deps: SessionDeps, input: RunSessionInput, signals: StopSignals, cancelled: Cancelled): Promise<Turn> {
   const { db } = deps.database;
-  const { jobId, ref, gateway, agent, model, handle, turn, prompt } = input;
+  const { jobId, ref, gateway, agent, handle, turn, prompt, permissions, answers } = input;
+  const { detach } = signals;
+  const interrupt = new AbortController();
+  const cancel = AbortSignal.any([signals.cancel, interrupt.signal]);
   const sandbox = deps.sandboxes[handle.provider].connect(handle);
   const earlier = sessionStateSchema.safeParse(activityInfo().heartbeatDetails);
   let state: SessionState | null = earlier.success ? earlier.data : input.session;
@@ -65,17 +78,14 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
     return await withHeartbeat(
       () => state,
       async () => {
-        await deps.session.bindKey(
-          sandbox,
-          deps.agents[agent],
-          await deps.gateways[gateway].secret(ref),
-          model,
-          AbortSignal.any([cancel, detach]),
-        );
+        const key = await deps.gateways[gateway].secret(ref);
+        await deps.session.bindKey(sandbox, deps.agents[agent], key, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
           { source: `${ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
         ]);
+        // One that waits for an answer is not asked about again.
+        if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
         return deps.session.runTurn({
           sandbox,
           agent,
@@ -83,18 +93,46 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
           turn,
           prompt,
           resume: state,
+          secrets: [key],
+          decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
+          onInterrupted: input.onInterrupted,
+          stallMs: input.stallMs,
           onEvent: (events) => appendEvents(db, jobId, events),
           onState: (next) => {
             state = next;
+            // Now it is there, also where nobody knew whether its prompt had been sent.
+            if (input.interrupt) interrupt.abort();
+          },
+          onCancelled: (ended) => {
+            cancelled.turn = ended;
           },
           cancel,
           detach,
         });
       },
     );
+  } catch (error) {
+    const interrupted = interrupt.signal.aborted && !signals.cancel.aborted && !detach.aborted;
+    if (interrupted && cancelled.turn !== null) return cancelled.turn;
+    throw error;
   } finally {
     await sandbox.close();
   }
+}
+
+/** What the workflow gets of a turn, whose end is recorded. */
+async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<RunSessionResult> {
+  if (turn.kind === 'asks') {
+    const { usd } = await keyUsage(db, input.ref);
+    return { turn: null, question: turn.question, message: '', session: turn.state, spentUsd: usd };
+  }
+  const { stopReason, message, state } = turn;
+  const spentUsd = await endTurn(db, input, [turnEnded(input, stopReason, null)]);
+  return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, question: null, message, session: state, spentUsd };
+}
+
+function turnEnded({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {
+  return { source: `${ref}:turn:${turn}:ended`, body: { type: 'turn.ended', turn, stopReason, code } };
 }
 
 /**
@@ -102,7 +140,7 @@ async function drive(deps: SessionDeps, input: RunSessionInput, { cancel, detach
  * the key's newest request is the reason.
  */
 async function explain(db: Db, ref: KeyRef, error: unknown): Promise<unknown> {
-  if (!ValetkeyError.is(error) || error.code !== 'agent_failed') return error;
+  if (!ValetkeyError.is(error) || !UNEXPLAINED.includes(error.code)) return error;
   const code = await lastFailure(db, ref).catch(() => null);
   return code === null ? error : new ValetkeyError(code, `the agent's request to the model failed: ${FAILURES[code].hint}`);
 }

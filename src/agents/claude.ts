@@ -1,16 +1,20 @@
 import { join } from 'node:path';
 
-import type { Agent } from './agent.ts';
+import type { Agent, AgentBinding } from './agent.ts';
+
+const adapter = { name: '@agentclientprotocol/claude-agent-acp', version: '0.101.0' };
 
 export const claude: Agent = {
   name: 'claude',
-  adapterPackage: '@agentclientprotocol/claude-agent-acp',
-  adapterVersion: '0.101.0',
+  package: adapter,
+  program: null,
+  protocol: 'messages',
+  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
 
   launch({ nodeModules, node }) {
     return {
       command: node,
-      args: [join(nodeModules, claude.adapterPackage, 'dist/index.js')],
+      args: [join(nodeModules, adapter.name, 'dist/index.js')],
       env: {
         // Without it Claude Code refuses `bypassPermissions` to a root user.
         IS_SANDBOX: '1',
@@ -20,21 +24,27 @@ export const claude: Agent = {
     };
   },
 
-  files({ paths, keyFile, model }) {
+  files({ paths, keyFile, model, permissions }) {
     const helper = `${paths.home}/.claude/print-key.sh`;
     return [
       { path: helper, content: `#!/bin/sh\nexec cat '${keyFile}'\n`, executable: true },
-      { path: `${paths.home}/.claude/settings.json`, content: `${JSON.stringify(settings(paths.gatewayUrl, helper, model), null, 2)}\n` },
+      {
+        path: `${paths.home}/.claude/settings.json`,
+        content: `${JSON.stringify(settings(paths.gatewayUrl, helper, model, permissions), null, 2)}\n`,
+      },
     ];
   },
 };
 
-function settings(baseUrl: string, apiKeyHelper: string, model: string): object {
+function settings(baseUrl: string, apiKeyHelper: string, model: string, permissions: AgentBinding['permissions']): object {
   return {
     apiKeyHelper,
     promptSuggestionEnabled: false,
-    // Both reach the web from outside the sandbox.
-    permissions: { defaultMode: 'bypassPermissions', deny: ['WebFetch', 'WebSearch'] },
+    permissions: {
+      defaultMode: permissions === 'allow' ? 'bypassPermissions' : 'default',
+      // Both reach the web from outside the sandbox.
+      deny: ['WebFetch', 'WebSearch'],
+    },
     env: {
       ANTHROPIC_BASE_URL: baseUrl,
       ANTHROPIC_MODEL: model,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { Agent } from './agent.ts';
+import type { Agent, AgentBinding } from './agent.ts';
 
 /** The name of Codex's package for this machine's platform; on Linux it also brings a static bubblewrap. */
 export const codexPlatformPackage = `@openai/codex-${process.platform}-${process.arch}`;
@@ -8,43 +8,58 @@ export const codexPlatformPackage = `@openai/codex-${process.platform}-${process
 /** Where that package keeps its binaries, relative to its own folder. */
 export const codexVendorFolder = `vendor/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-${process.platform === 'darwin' ? 'apple-darwin' : 'unknown-linux-musl'}`;
 
+const adapter = { name: '@agentclientprotocol/codex-acp', version: '2.6.0' };
+
 export const codex: Agent = {
   name: 'codex',
-  adapterPackage: '@agentclientprotocol/codex-acp',
-  adapterVersion: '2.6.0',
+  package: adapter,
+  program: null,
+  protocol: 'responses',
+  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: true },
 
   launch({ nodeModules, node }) {
     return {
       command: node,
-      args: [join(nodeModules, codex.adapterPackage, 'dist/index.js')],
+      args: [join(nodeModules, adapter.name, 'dist/index.js')],
       env: {
         // The binary itself: npm's launcher would stay as one more process.
         CODEX_PATH: join(nodeModules, codexPlatformPackage, codexVendorFolder, 'bin/codex'),
-        // Codex's own sandbox nests user namespaces, which the job's sandbox forbids.
-        INITIAL_AGENT_MODE: 'agent-full-access',
         NO_BROWSER: '1',
         CODEX_ACP_PROMPT_SUGGESTIONS: 'false',
       },
     };
   },
 
-  files({ paths, keyFile, model }) {
-    return [{ path: `${paths.home}/.codex/config.toml`, content: configToml(`${paths.gatewayUrl}/v1`, keyFile, model) }];
+  files({ paths, keyFile, model, permissions }) {
+    return [{ path: `${paths.home}/.codex/config.toml`, content: configToml(`${paths.gatewayUrl}/v1`, keyFile, model, permissions) }];
   },
 };
 
-/** Codex does not read OPENAI_BASE_URL. It runs `auth.command` again when a key is refused, so a rotated key is taken up in mid-turn. */
-function configToml(baseUrl: string, keyFile: string, model: string): string {
+/**
+ * Codex does not read OPENAI_BASE_URL. It runs `auth.command` again when a key is refused, so a rotated key is taken up in
+ * mid-turn. The permission profile makes the adapter leave alone what stands here: each of its own modes has a policy of its own.
+ */
+function configToml(baseUrl: string, keyFile: string, model: string, permissions: AgentBinding['permissions']): string {
   // A JSON string without control characters is a TOML string.
   const text = JSON.stringify;
+  const { policy, files, network, landlock } = permissions === 'allow' ? FREE : CONFINED;
   return `model = ${text(model)}
 model_provider = "valetkey"
 check_for_update_on_startup = false
 web_search = "disabled"
+approval_policy = ${policy}
+default_permissions = "valetkey"
+
+[permissions.valetkey.filesystem]
+":root" = "${files}"
+
+[permissions.valetkey.network]
+enabled = ${network}
 
 [features]
 plugins = false
 apps = false
+use_legacy_landlock = ${landlock}
 
 [analytics]
 enabled = false
@@ -62,3 +77,17 @@ args = [${text(keyFile)}]
 refresh_interval_ms = 1000
 `;
 }
+
+const FREE = { policy: '"never"', files: 'write', network: true, landlock: false };
+
+/**
+ * No policy of Codex asks before each command. This one tries a command where it can change nothing, and asks leave to run
+ * it outside when that fails. Its newer way to confine a command nests user namespaces, which the job's sandbox forbids; the
+ * older one does without, and where the kernel has no Landlock each command fails, so that Codex asks for each.
+ */
+const CONFINED = {
+  policy: '{ granular = { sandbox_approval = true, rules = true, mcp_elicitations = false } }',
+  files: 'read',
+  network: false,
+  landlock: true,
+};

@@ -1,9 +1,12 @@
 import type { AgentName } from '../job/spec.ts';
 import type { Agent } from './agent.ts';
+import { amp } from './amp.ts';
 import { claude } from './claude.ts';
 import { codex } from './codex.ts';
+import { mock } from './mock.ts';
+import { opencode } from './opencode.ts';
 
 export type Agents = Record<AgentName, Agent>;
 
 /** Every agent that a job can name. */
-export const agents: Agents = { claude, codex };
+export const agents: Agents = { claude, codex, opencode, amp, mock };

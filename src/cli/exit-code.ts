@@ -22,7 +22,7 @@ export const EXIT_CODE_HELP = `
 Exit codes:
   0  done; "run": the job completed     4    "run": the job was cancelled
   1  unexpected error                   5    "run": the deadline of the job passed
-  2  wrong usage, job or configuration  6    there is no such job
+  2  wrong usage, job or configuration  6    there is no such job or artifact
   3  "run": the job failed              7    Temporal or Postgres does not answer
                                         130  interrupted; the job goes on
 `;
@@ -44,8 +44,12 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
   invalid_spec: EXIT.usage,
   invalid_config: EXIT.usage,
   job_conflict: EXIT.usage,
+  job_closed: EXIT.usage,
+  prompt_conflict: EXIT.usage,
+  nothing_to_do: EXIT.usage,
   terminated: EXIT.failed,
   job_not_found: EXIT.notFound,
+  artifact_not_found: EXIT.notFound,
   temporal_unreachable: EXIT.unreachable,
   temporal_missing: EXIT.unreachable,
   database_unreachable: EXIT.unreachable,

@@ -13,6 +13,9 @@ export interface JobFlags {
   prompt?: string[] | undefined;
   budget?: number | undefined;
   deadline?: string | undefined;
+  keepOpen?: string | undefined;
+  permissions?: string | undefined;
+  artifact?: string[] | undefined;
   git?: string | undefined;
   path?: string | undefined;
   ref?: string | undefined;
@@ -22,15 +25,18 @@ export interface JobFlags {
 
 /** What flags say. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
-  const { tenant, agent, model, prompt, budget, deadline, git, path, ref, file, isolation } = flags;
+  const { tenant, agent, model, prompt, budget, deadline, keepOpen, permissions, artifact, git, path, ref, file, isolation } = flags;
   const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
   const spec = {
     tenant,
     agent,
     model,
-    prompts: prompt,
+    prompts: prompt ?? (keepOpen === undefined ? undefined : []),
     budgetUsd: budget,
     deadline,
+    keepOpen,
+    permissions,
+    artifacts: artifact,
     workspace,
     sandbox: isolation === undefined ? undefined : { isolation },
   };

@@ -3,14 +3,19 @@ import { readFileSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
 import { z } from 'zod';
 
+import { addAnswer } from './answer.ts';
+import { addArtifacts } from './artifacts.ts';
 import { addCancel } from './cancel.ts';
 import { addDev } from './dev.ts';
 import { addEvents } from './events.ts';
 import { EXIT_CODE_HELP } from './exit-code.ts';
 import { addGateway } from './gateway.ts';
+import { addInterrupt } from './interrupt.ts';
 import { addList } from './list.ts';
+import { addPrompt } from './prompt.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
+import { addSeal, addSealingKey } from './seal.ts';
 import { addStatus } from './status.ts';
 import { addWorker } from './worker.ts';
 
@@ -43,7 +48,24 @@ export function createProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .showHelpAfterError(false)
     .addHelpText('after', `${ENVIRONMENT_HELP}${EXIT_CODE_HELP}${EXAMPLES}`);
-  for (const add of [addRun, addStatus, addEvents, addList, addCancel, addSchema, addDev, addWorker, addGateway]) add(program);
+  for (const add of [
+    addRun,
+    addStatus,
+    addEvents,
+    addList,
+    addPrompt,
+    addInterrupt,
+    addAnswer,
+    addCancel,
+    addArtifacts,
+    addSeal,
+    addSealingKey,
+    addSchema,
+    addDev,
+    addWorker,
+    addGateway,
+  ])
+    add(program);
   return program;
 }
 

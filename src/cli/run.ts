@@ -38,11 +38,16 @@ export function addRun(program: Command): void {
     .command('run')
     .description('submit a job, follow it to its end, and say what it cost')
     .option('--tenant <id>', 'whom the job runs for')
-    .option('--agent <name>', 'claude or codex')
+    .option('--agent <name>', 'claude, codex, opencode or mock')
     .option('--model <name>', 'the only model that its key may use')
     .option('--prompt <text>', 'one turn; may be repeated', append)
     .option('--budget <usd>', 'USD that its key may spend', amount)
     .option('--deadline <when>', 'a duration such as 30m, or an instant; 1h unless given')
+    .option('--keep-open <duration>', 'take more prompts (valetkey prompt) until none came for so long')
+    .addOption(
+      new Option('--permissions <policy>', 'what becomes of what the agent asks leave for').choices(['allow', 'deny', 'ask'] as const),
+    )
+    .option('--artifact <path>', 'a file of the workspace to take out at the end; may be repeated', append)
     .option('--git <url>', 'workspace: a repository to clone')
     .option('--path <folder>', "workspace: a folder or repository on the worker's host")
     .option('--ref <name>', 'branch, tag or commit of --git or --path')
@@ -56,6 +61,9 @@ export function addRun(program: Command): void {
         'prompt',
         'budget',
         'deadline',
+        'keepOpen',
+        'permissions',
+        'artifact',
         'git',
         'path',
         'ref',
@@ -103,7 +111,7 @@ async function follow(
     await followJob(client.events(jobId), lines, paintFor(process.stdout));
   }
   const result = await client.result(jobId);
-  if (out !== undefined) await writeFile(out, (await client.artifact(jobId, 'patch')) ?? '');
+  if (out !== undefined) await writeFile(out, (await client.artifact(jobId, 'patch'))?.content ?? '');
   if (json === true) printJson(result);
   else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
   process.exitCode = exitCodeOfOutcome(result.outcome);

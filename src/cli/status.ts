@@ -36,8 +36,24 @@ function stateText(state: JobStatus['state'], phase: JobStatus['phase']): string
 }
 
 function statusLines(status: JobStatus): string[] {
-  const { jobId, tenant, agent, state, phase, turn, turns, deadline, sandbox, failure, keyState, keys, spentUsd, startedAt, endedAt } =
-    status;
+  const {
+    jobId,
+    tenant,
+    agent,
+    state,
+    phase,
+    turn,
+    turns,
+    question,
+    deadline,
+    sandbox,
+    failure,
+    keyState,
+    keys,
+    spentUsd,
+    startedAt,
+    endedAt,
+  } = status;
   const paint = paintFor(process.stdout);
   const now = new Date().toISOString();
   const field = (name: string, value: string | null): string[] => (value === null ? [] : [`${paint('cyan', name.padEnd(9))}${value}`]);
@@ -48,6 +64,7 @@ function statusLines(status: JobStatus): string[] {
     ...field('state', stateText(state, phase)),
     ...field('failure', failure === null ? null : `${failure.code}: ${harmless(failure.message)}`),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
+    ...field('asks', question === null ? null : `${harmless(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
     ...field('spent', formatUsd(spentUsd)),
     ...field('key', keyState),
     ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),

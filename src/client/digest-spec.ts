@@ -2,9 +2,13 @@ import { createHash } from 'node:crypto';
 
 import type { JobSpec } from '../job/spec.ts';
 
-/** SHA-256, hex: the same for specs that differ in the order of their fields only. */
+/**
+ * SHA-256, hex: the same for specs that differ in the order of their fields only, or in a sealed token, which is another text
+ * each time that it is sealed.
+ */
 export function digestSpec(spec: JobSpec): string {
-  const canonical = JSON.stringify(spec, (_key, value: unknown) =>
+  const { gitToken: _, ...workspace } = spec.workspace;
+  const canonical = JSON.stringify({ ...spec, workspace }, (_key, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).toSorted(byName))
       : value,

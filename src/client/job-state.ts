@@ -2,7 +2,7 @@ import type { WorkflowExecutionInfo } from '@temporalio/client';
 
 import type { JobFailure, KeyLife, Outcome } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
-import type { Phase } from '../job/status.ts';
+import type { JobProgress, Phase } from '../job/status.ts';
 
 /** `terminated`: Temporal ended the job's workflow without its cleanup. */
 export type JobState = 'running' | Outcome | 'terminated';
@@ -28,6 +28,8 @@ export interface JobStatus extends JobSummary {
   turns: number | null;
   deadline: string | null;
   sandbox: string | null;
+  /** What the agent asks leave for and waits; null: nothing. */
+  question: JobProgress['question'];
   failure: JobFailure | null;
   keys: KeyLife[];
 }

@@ -1,7 +1,9 @@
-import { isGrpcServiceError, NamespaceNotFoundError, WorkflowNotFoundError } from '@temporalio/client';
+import { isGrpcServiceError, NamespaceNotFoundError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { isFailureCode, ValetkeyError } from '../job/errors.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
+import type { JobState } from './job-state.ts';
 
 /** gRPC status codes of a server that is not there or does not answer. */
 const UNREACHABLE = new Set([4, 14]);
@@ -15,6 +17,20 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended, else like `asTemporalError`. */
+export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<JobState>): Promise<T> {
+  try {
+    return await update;
+  } catch (error) {
+    const refused = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
+    if (refused instanceof ApplicationFailure && isFailureCode(refused.type)) throw new ValetkeyError(refused.type, refused.message);
+    // Temporal says of one that has ended that it is not there.
+    if (refused === undefined && !(error instanceof WorkflowNotFoundError)) throw translate(error);
+    if ((await stateNow()) !== 'running') throw new ValetkeyError('job_closed', `the job ${jobId} has ended`);
     throw translate(error);
   }
 }

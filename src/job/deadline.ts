@@ -6,8 +6,8 @@ export function msUntilDeadline(deadline: string, startMs: number): number {
 
 const UNITS_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** NaN where it is not a number and a unit, such as "30m". */
-function durationMs(duration: string): number {
+/** Milliseconds of a number and a unit, such as "30m"; NaN for anything else. */
+export function durationMs(duration: string): number {
   const [, amount = '', unit = ''] = /^([\d.]+)\s?(\w)$/.exec(duration) ?? [];
   return Number(amount) * (UNITS_MS[unit] ?? Number.NaN);
 }

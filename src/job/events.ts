@@ -26,6 +26,18 @@ export const jobEventSchema = z.discriminatedUnion('type', [
     output: z.string().nullable(),
   }),
   z.object({ type: z.literal('plan'), turn: z.number(), entries: z.array(z.object({ text: z.string(), status: z.string() })) }),
+  /** The agent asks leave for something; `id` names the question within its job. */
+  z.object({ type: z.literal('permission.asked'), turn: z.number(), id: z.string(), title: z.string(), kind: z.string().nullable() }),
+  z.object({
+    type: z.literal('permission.answered'),
+    turn: z.number(),
+    id: z.string(),
+    answer: z.enum(['allow', 'deny']),
+    by: z.enum(['policy', 'user', 'timeout']),
+  }),
+  /** So many messages of the agent were lost while nobody was attached. */
+  z.object({ type: z.literal('gap'), turn: z.number(), messages: z.number() }),
+  z.object({ type: z.literal('artifact'), name: z.string(), bytes: z.number(), sha256: z.string() }),
   z.object({ type: z.literal('usage'), inputTokens: z.number(), outputTokens: z.number(), usd: z.number() }),
   z.object({ type: z.literal('warning'), code: z.string(), message: z.string() }),
 ]);

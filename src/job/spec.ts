@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { msUntilDeadline } from './deadline.ts';
+import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
@@ -40,6 +40,12 @@ const workspaceSchema = z
       .regex(/^(?!-)[\w./-]{1,200}$/, 'must be a branch, a tag or a commit')
       .optional()
       .describe('What of `git` or `path` to check out.'),
+    gitToken: z
+      .string()
+      .max(8192)
+      .regex(/^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$/, 'must be sealed: valetkey seal')
+      .optional()
+      .describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
   })
   .refine(
     ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,
@@ -49,7 +55,16 @@ const workspaceSchema = z
     path: ['ref'],
     message: 'needs git or path',
   })
-  .refine(({ files, ref }) => files === undefined || ref === undefined, { path: ['ref'], message: 'does not go with files' });
+  .refine(({ files, ref }) => files === undefined || ref === undefined, { path: ['ref'], message: 'does not go with files' })
+  .refine(({ git, gitToken }) => gitToken === undefined || git?.startsWith('https://') === true, {
+    path: ['gitToken'],
+    message: 'goes with an https URL in git only',
+  });
+
+const durationSchema = z
+  .string()
+  .regex(/^\d+(\.\d+)?\s?(s|m|h|d)$/, 'must be a duration like "30m"')
+  .refine((text) => durationMs(text) > 0 && durationMs(text) <= MAX_DEADLINE_MS, 'must be more than nothing and at most 7 days');
 
 /** The contract of a job. Unknown fields are refused. */
 export const jobSpecSchema = z
@@ -58,12 +73,29 @@ export const jobSpecSchema = z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
       .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
-    agent: z.enum(['claude', 'codex'], { error: ({ input }) => (input === undefined ? 'is required' : undefined) }),
+    agent: z.enum(['claude', 'codex', 'opencode', 'amp', 'mock'], {
+      error: ({ input }) => (input === undefined ? 'is required' : undefined),
+    }),
     model: z
       .string()
       .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')
       .describe('The only model that the key of the job may use.'),
-    prompts: z.array(promptSchema).min(1).max(50).describe('Each is one turn of the same session.'),
+    prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
+    keepOpen: durationSchema
+      .optional()
+      .describe('Keeps the job open for more prompts after these; it ends when none came for so long, "10m" for example.'),
+    permissions: z
+      .enum(['allow', 'deny', 'ask'])
+      .default('allow')
+      .describe('What becomes of what the agent asks leave for; "ask": the job waits for an answer.'),
+    permissionTimeout: durationSchema.default('10m').describe('An "ask" without an answer is denied after so long.'),
+    stallAfter: durationSchema.default('10m').describe('A turn without any event of the agent for so long ends as stalled.'),
+    onInterrupted: z
+      .enum(['fail', 'continue'])
+      .default('fail')
+      .describe(
+        'What to do when the agent’s process died in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue.',
+      ),
     credential: z
       .strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') })
       .default({ strategy: 'gateway', gateway: 'builtin' }),
@@ -75,6 +107,11 @@ export const jobSpecSchema = z
       })
       .default({ provider: 'local', isolation: 'bubblewrap' }),
     workspace: workspaceSchema.default({}).describe('Empty when left out.'),
+    artifacts: z
+      .array(relativePathSchema)
+      .max(50)
+      .default([])
+      .describe('Files of the workspace to take out at the end, beside the patch and the last message.'),
     deadline: z
       .union([
         z.iso.datetime({ offset: true, error: 'must be an ISO 8601 instant or a duration like "30m"' }),
@@ -82,6 +119,14 @@ export const jobSpecSchema = z
       ])
       .default('1h')
       .describe('When the job ends at the latest: an ISO 8601 instant, or a duration from its start such as "30m".'),
+  })
+  .refine(({ prompts, keepOpen }) => prompts.length > 0 || keepOpen !== undefined, {
+    path: ['prompts'],
+    message: 'must have at least one, or the job keepOpen',
+  })
+  .refine(({ agent }) => agent !== 'amp', {
+    path: ['agent'],
+    message: 'amp takes no key of a gateway, and the strategies that it could take are not there yet',
   })
   .refine((spec) => bytes(JSON.stringify(spec)) <= MAX_SPEC_BYTES, `the whole job must be at most ${MAX_SPEC_BYTES} bytes`);
 
@@ -104,6 +149,13 @@ export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
   const leftMs = msUntilDeadline(parsed.data.deadline, nowMs);
   if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
   if (leftMs > MAX_DEADLINE_MS) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
+  return parsed.data;
+}
+
+/** Checks a prompt for a job that runs. Throws `invalid_spec`. */
+export function parsePrompt(text: unknown): string {
+  const parsed = promptSchema.safeParse(text);
+  if (!parsed.success) throw invalidSpec(parsed.error.issues.map(({ message }) => ({ path: 'prompt', message })));
   return parsed.data;
 }
 

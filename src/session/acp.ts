@@ -21,8 +21,18 @@ export interface AcpAnswer {
 }
 
 /** Notifications between this process and the shim. */
-export const RECEIVED = '_valetkey/received';
+const RECEIVED = '_valetkey/received';
 export const PING = '_valetkey/ping';
+
+/** Of the error by which the shim answers a prompt that an earlier process of the agent received and did not answer. */
+export const INTERRUPTED = -31001;
+
+const receiptSchema = z.object({ id: z.string() });
+
+/** The id of the prompt that the shim tells to have received; null for any other message. */
+export function receiptOf({ method, params }: AcpMessage): string | null {
+  return method === RECEIVED ? (receiptSchema.safeParse(params).data?.id ?? null) : null;
+}
 
 /** Null where the text is no JSON-RPC message. */
 export function parseMessage(text: string): AcpMessage | null {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { Agent, AgentFile } from '../agents/agent.ts';
 import { ValetkeyError } from '../job/errors.ts';
+import type { JobSpec } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { putFile, runScript } from './sandbox-api.ts';
@@ -11,9 +12,15 @@ import { putFile, runScript } from './sandbox-api.ts';
  * that reads at that moment gets the old or the new. Idempotent: a repeat, with another key too, replaces. The caller retries.
  * The secret travels in request bodies only. Throws `sandbox_lost`.
  */
-export async function bindKey(sandbox: SandboxConnection, agent: Agent, key: Secret, model: string, signal?: AbortSignal): Promise<void> {
+export async function bindKey(
+  sandbox: SandboxConnection,
+  agent: Agent,
+  key: Secret,
+  { model, permissions }: Pick<JobSpec, 'model' | 'permissions'>,
+  signal?: AbortSignal,
+): Promise<void> {
   const keyFile = `${sandbox.paths.home}/.valetkey/key`;
-  for (const file of agent.files({ paths: sandbox.paths, keyFile, model })) {
+  for (const file of agent.files({ paths: sandbox.paths, keyFile, model, permissions })) {
     await replaceFile(sandbox, file, file.executable === true ? '700' : '600', signal);
   }
   await replaceFile(sandbox, { path: keyFile, content: key.reveal() }, '600', signal);

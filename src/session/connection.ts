@@ -4,13 +4,16 @@ import { ValetkeyError } from '../job/errors.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { PING, type AcpAnswer, type AcpMessage } from './acp.ts';
 import { unresponsive } from './instance.ts';
-import { acpPath, post } from './post.ts';
+import { acpPath, post, ProcessGone } from './post.ts';
 import { readMessages } from './stream.ts';
 
 const PROBE_EVERY_MS = 1500;
 const PROBE_TIMEOUT_MS = 15_000;
 /** A session has a request a turn. An agent that answers what nobody asked must not fill the memory. */
 const MAX_ANSWERS = 1000;
+/** What a process said before it died is still to be had; where nothing came for so long, all was read. */
+const QUIET_MS = 500;
+const LAST_WORDS_MS = 3000;
 
 export interface AcpOptions {
   sandbox: SandboxConnection;
@@ -20,6 +23,8 @@ export interface AcpOptions {
   after: number;
   /** Gets every message but the answers to our requests, in order. Reading waits for it. */
   onMessage: (message: AcpMessage, eventId: number) => Promise<void>;
+  /** Hears that the server has forgotten so many messages before that id. Reading waits for it. */
+  onGap: (missed: number, eventId: number) => Promise<void>;
 }
 
 /** A conversation with an agent's process that is there already; any number of them may be open at once. */
@@ -32,19 +37,24 @@ export interface AcpConnection {
   notify(method: string, params: object): Promise<void>;
   /** Answers a request of the agent. The first answer counts. */
   respond(id: string | number, outcome: { result: unknown } | { error: { code: number; message: string } }): Promise<void>;
-  /** Never resolves; rejects within 5 s of the end of the server or of the agent's process: `sandbox_lost`. */
+  /** Never resolves; rejects within 5 s of the end of the server (`sandbox_lost`) or of the agent's process (`ProcessGone`). */
   readonly lost: Promise<never>;
   /** The agent goes on. */
   close(): void;
 }
 
-/** Opens a conversation. The agent's process must be there: see `startInstance`. */
-export function openAcp({ sandbox, serverId, after, onMessage }: AcpOptions): AcpConnection {
+/** Opens a conversation. The agent's process must be there: see `startProcess`. */
+export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptions): AcpConnection {
   const path = acpPath(serverId);
   const closing = new AbortController();
   const answers = new Map<string, PromiseWithResolvers<AcpAnswer>>();
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => {});
+  /** Since when the stream is open and nothing was said; null: it is not open, or something is being read. */
+  let quietSinceMs: number | null = null;
+  const rest = (): void => {
+    quietSinceMs = Date.now();
+  };
 
   const answerTo = (id: string): PromiseWithResolvers<AcpAnswer> => {
     const known = answers.get(id) ?? Promise.withResolvers<AcpAnswer>();
@@ -52,40 +62,53 @@ export function openAcp({ sandbox, serverId, after, onMessage }: AcpOptions): Ac
     return known;
   };
   const read = async (): Promise<void> => {
-    for await (const { eventId, message } of readMessages(sandbox, path, after, closing.signal)) {
-      if (message.method !== undefined || typeof message.id !== 'string') await onMessage(message, eventId);
+    for await (const { eventId, missed, message } of readMessages(sandbox, path, after, closing.signal, rest)) {
+      quietSinceMs = null;
+      if (missed > 0) await onGap(missed, eventId);
+      if (message === null) rest();
+      else if (message.method !== undefined || typeof message.id !== 'string') await onMessage(message, eventId);
       else if (answers.size < MAX_ANSWERS)
         answerTo(message.id).resolve({ errorCode: message.error?.code ?? null, result: message.result, eventId });
+      rest();
     }
   };
+  const isQuiet = (): boolean => quietSinceMs !== null && Date.now() - quietSinceMs >= QUIET_MS;
+  const allRead = async (): Promise<void> => {
+    const giveUpAtMs = Date.now() + LAST_WORDS_MS;
+    while (!isQuiet() && Date.now() < giveUpAtMs) await sleep(50);
+  };
+  const fail = (error: unknown): void => {
+    if (closing.signal.aborted) return;
+    lost.reject(error);
+    closing.abort();
+  };
+  const write = (message: object, signal = closing.signal): Promise<void> =>
+    post(sandbox, path, message, signal).catch(async (error: unknown) => {
+      if (error instanceof ProcessGone) await allRead();
+      throw error;
+    });
   const probe = async (): Promise<void> => {
     while (!closing.signal.aborted) {
       const timeout = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-      await post(sandbox, path, { method: PING }, AbortSignal.any([closing.signal, timeout])).catch((error: unknown) => {
+      await write({ method: PING }, AbortSignal.any([closing.signal, timeout])).catch((error: unknown) => {
         throw timeout.aborted ? new ValetkeyError('sandbox_lost', 'The sandbox does not answer.') : error;
       });
       await sleep(PROBE_EVERY_MS, undefined, { signal: closing.signal });
     }
   };
-  for (const task of [read, probe]) {
-    task().catch((error: unknown) => {
-      if (closing.signal.aborted) return;
-      lost.reject(error);
-      closing.abort();
-    });
-  }
+  for (const task of [read, probe]) task().catch(fail);
 
   return {
     lost: lost.promise,
     close: () => closing.abort(),
-    notify: (method, params) => post(sandbox, path, { method, params }, closing.signal),
-    respond: (id, outcome) => post(sandbox, path, { id, ...outcome }, closing.signal),
+    notify: (method, params) => write({ method, params }),
+    respond: (id, outcome) => write({ id, ...outcome }),
     async request(id, method, params, timeoutMs) {
       const settled = new AbortController();
       const answer = answerTo(id).promise;
       const ended = AbortSignal.any([settled.signal, closing.signal]);
       // That it was taken says nothing: the answer is in the stream, also when this connection breaks.
-      const refused = post(sandbox, path, { id, method, params }, ended).then(() => lost.promise);
+      const refused = write({ id, method, params }, ended).then(() => lost.promise);
       try {
         return await Promise.race([
           answer,

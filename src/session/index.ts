@@ -1,19 +1,27 @@
 import type { Workspace } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { bindKey } from './bind-key.ts';
-import { putWorkspace } from './put-workspace.ts';
+import { putWorkspace, type PutWorkspaceOptions } from './put-workspace.ts';
+import { takeFile } from './take-file.ts';
 import { takePatch } from './take-patch.ts';
 import { runTurn } from './turn.ts';
 
 /** What can be done with a sandbox that was started, in this order; each function's own comment says the rest. */
 export interface Session {
-  putWorkspace(sandbox: SandboxConnection, workspace: Workspace, signal?: AbortSignal): Promise<string>;
+  putWorkspace(sandbox: SandboxConnection, workspace: Workspace, options?: PutWorkspaceOptions): Promise<string>;
   bindKey: typeof bindKey;
   runTurn: typeof runTurn;
   takePatch: typeof takePatch;
+  takeFile: typeof takeFile;
 }
 
 /** `path`: PATH, to find git. */
 export function createSession({ path }: { path: string }): Session {
-  return { putWorkspace: (sandbox, workspace, signal) => putWorkspace(sandbox, workspace, path, signal), bindKey, runTurn, takePatch };
+  return {
+    putWorkspace: (sandbox, workspace, options) => putWorkspace(sandbox, workspace, path, options),
+    bindKey,
+    runTurn,
+    takePatch,
+    takeFile,
+  };
 }

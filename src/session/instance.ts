@@ -7,33 +7,60 @@ import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { acpPath, post } from './post.ts';
 import { readJson } from './sandbox-api.ts';
 
+const LIST_TIMEOUT_MS = 15_000;
+
+/** One of the processes that the agent has had in this sandbox; it may have died. */
+export interface AgentProcess {
+  /** Counts from 0. */
+  number: number;
+  /** Its name at the sandbox-agent server. */
+  serverId: string;
+  /** When it was started, epoch ms. */
+  instanceMs: number;
+}
+
 const serversSchema = z.object({ servers: z.array(z.object({ serverId: z.string(), createdAtMs: z.number() })) });
 
-/** When the agent's process of that name was started (epoch ms), null when there is none. Throws `sandbox_lost`. */
-export async function findInstance(sandbox: SandboxConnection, serverId: string, signal: AbortSignal): Promise<number | null> {
-  const response = await sandbox.fetch('/v1/acp', { signal });
+/** The newest of the job's processes, null when there is none. The server lists those that died, too. Throws `sandbox_lost`. */
+export async function findProcess(sandbox: SandboxConnection, jobId: string, signal: AbortSignal): Promise<AgentProcess | null> {
+  const timeout = AbortSignal.timeout(LIST_TIMEOUT_MS);
+  const response = await sandbox.fetch('/v1/acp', { signal: AbortSignal.any([signal, timeout]) }).catch((error: unknown) => {
+    throw timeout.aborted ? new ValetkeyError('sandbox_lost', 'The sandbox does not answer.') : error;
+  });
   const parsed = serversSchema.safeParse(await readJson(response));
   if (!parsed.success) throw new ValetkeyError('sandbox_lost', `The sandbox does not tell its sessions (HTTP ${response.status}).`);
-  return parsed.data.servers.find((server) => server.serverId === serverId)?.createdAtMs ?? null;
+  const processes = parsed.data.servers.flatMap(({ serverId, createdAtMs }) => {
+    const number = serverId === jobId ? 0 : Number(serverId.startsWith(`${jobId}.`) ? serverId.slice(jobId.length + 1) : Number.NaN);
+    return serverId === serverIdOf(jobId, number) ? [{ number, serverId, instanceMs: createdAtMs }] : [];
+  });
+  return processes.toSorted((a, b) => b.number - a.number)[0] ?? null;
+}
+
+export interface StartProcessOptions {
+  jobId: string;
+  number: number;
+  agent: string;
+  /** A request: it is sent again on the connection that the caller opens. */
+  first: object;
+  timeoutMs: number;
 }
 
 /**
- * Starts the agent's process by its first request and resolves to when that was (epoch ms). The caller asks `findInstance`
- * before, and sends the request again on the connection that it opens. `signal` must end with the turn, not before.
- * Throws `sandbox_lost`, `agent_unresponsive` after `timeoutMs`.
+ * Starts the agent's process of that number by its first request; one that is there stays. `signal` must end with the turn, not
+ * before. Throws `sandbox_lost`, `ProcessGone`, `agent_unresponsive` after `timeoutMs`.
  */
-export async function startInstance(
+export async function startProcess(
   sandbox: SandboxConnection,
-  { serverId, agent, first, timeoutMs }: { serverId: string; agent: string; first: object; timeoutMs: number },
+  { jobId, number, agent, first, timeoutMs }: StartProcessOptions,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<AgentProcess> {
   // Only this request names the agent: a server that was started anew refuses the others instead of starting a second agent.
-  const posting = post(sandbox, `${acpPath(serverId)}?agent=${agent}`, first, signal);
+  const posting = post(sandbox, `${acpPath(serverIdOf(jobId, number))}?agent=${agent}`, first, signal);
   posting.catch(() => {});
   const timeout = AbortSignal.timeout(timeoutMs);
   while (!timeout.aborted) {
-    const instanceMs = await findInstance(sandbox, serverId, signal);
-    if (instanceMs !== null) return instanceMs;
+    const found = await findProcess(sandbox, jobId, signal);
+    if (found !== null && found.number >= number) return found;
     await Promise.race([sleep(20, undefined, { signal }), posting]);
   }
   throw unresponsive('start', timeoutMs);
@@ -42,4 +69,8 @@ export async function startInstance(
 /** What a client's own time-out is told as. */
 export function unresponsive(what: string, timeoutMs: number): ValetkeyError {
   return new ValetkeyError('agent_unresponsive', `The agent did not answer ${what} within ${timeoutMs / 1000} s.`);
+}
+
+function serverIdOf(jobId: string, number: number): string {
+  return number === 0 ? jobId : `${jobId}.${number}`;
 }

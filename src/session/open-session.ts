@@ -1,11 +1,23 @@
-import { AGENT_METHODS, PROTOCOL_VERSION, type InitializeRequest, type NewSessionRequest } from '@agentclientprotocol/sdk';
+import {
+  AGENT_METHODS,
+  PROTOCOL_VERSION,
+  type InitializeRequest,
+  type LoadSessionRequest,
+  type NewSessionRequest,
+} from '@agentclientprotocol/sdk';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { AcpConnection } from './connection.ts';
+import type { AgentProcess } from './instance.ts';
+import type { SessionState } from './state.ts';
+import type { TurnOptions } from './turn-options.ts';
 
 const RENAME_TIMEOUT_MS = 5000;
+/** For the end of a turn that was cancelled and did not end in time. */
+const LEFTOVER_TIMEOUT_MS = 15_000;
 
+const initializedSchema = z.object({ agentCapabilities: z.object({ loadSession: z.boolean().optional() }).optional() });
 const newSessionSchema = z.object({ sessionId: z.string().min(1).max(256) });
 
 /**
@@ -26,11 +38,33 @@ export const INITIALIZE = {
   } satisfies InitializeRequest,
 };
 
+export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume'> {
+  process: AgentProcess;
+  /** For each answer. */
+  startTimeoutMs: number;
+}
+
 /**
- * Resolves to the id of the one session of the agent's process, opened if it is not there. Idempotent: the ids are fixed.
- * `timeoutMs`: for each answer. Throws `agent_unresponsive`, `agent_failed`, `sandbox_lost`.
+ * Resolves to the id of the job's one session once the process knows it and no earlier turn runs in it. Idempotent: the ids are
+ * fixed. `held`: the earlier state where it is of this process. Throws `agent_unresponsive`, `agent_failed`, `session_lost`,
+ * `sandbox_lost`.
  */
-export async function openSession(acp: AcpConnection, cwd: string, timeoutMs: number): Promise<string> {
+export async function enterSession(
+  { sandbox, turn, resume, process, startTimeoutMs }: EnterSessionOptions,
+  acp: AcpConnection,
+  held: SessionState | null,
+): Promise<string> {
+  if (resume === null) {
+    if (process.number > 0) throw lost('nobody knows which session it held');
+    return openSession(acp, sandbox.paths.workspace, startTimeoutMs);
+  }
+  const { sessionId } = resume;
+  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, startTimeoutMs);
+  else if (held.turn < turn && held.running !== null) await endLeftover(acp, sessionId, held.running);
+  return sessionId;
+}
+
+async function openSession(acp: AcpConnection, cwd: string, timeoutMs: number): Promise<string> {
   const { errorCode } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (errorCode !== null) throw notOpened(`error ${errorCode}`);
   const session = await acp.request('session', AGENT_METHODS.session_new, { cwd, mcpServers: [] } satisfies NewSessionRequest, timeoutMs);
@@ -40,6 +74,25 @@ export async function openSession(acp: AcpConnection, cwd: string, timeoutMs: nu
   // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error.
   await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS);
   return sessionId;
+}
+
+/** What the agent tells again while it loads the session, the shim keeps to itself. */
+async function loadSession(acp: AcpConnection, sessionId: string, cwd: string, timeoutMs: number): Promise<void> {
+  const { result } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
+  if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true) throw lost('this agent cannot load a session');
+  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [] };
+  const { errorCode } = await acp.request('session', AGENT_METHODS.session_load, params, timeoutMs);
+  if (errorCode !== null) throw lost(`its session could not be loaded (error ${errorCode})`);
+}
+
+/** The shim has seen the prompt, so its id alone says which is meant. */
+async function endLeftover(acp: AcpConnection, sessionId: string, promptId: string): Promise<void> {
+  await acp.notify(AGENT_METHODS.session_cancel, { sessionId });
+  await acp.request(promptId, AGENT_METHODS.session_prompt, { sessionId, prompt: [] }, LEFTOVER_TIMEOUT_MS);
+}
+
+function lost(why: string): ValetkeyError {
+  return new ValetkeyError('session_lost', `The agent's process ended, and ${why}.`);
 }
 
 function notOpened(why: string): ValetkeyError {

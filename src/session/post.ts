@@ -15,8 +15,8 @@ export function acpPath(serverId: string): string {
 
 /**
  * Writes a JSON-RPC message to the agent. A connection that breaks is made again and the message posted once more: the shim
- * drops what it has seen. Resolves when the message was written, for a request when it was answered. Throws `sandbox_lost` for
- * an agent's process that has ended, and for a server that does not answer for a second; `sandbox_socket_refused`.
+ * drops what it has seen. Resolves when the message was written, for a request when it was answered. Throws `ProcessGone`,
+ * `sandbox_lost` for a server that does not answer for a second, `sandbox_socket_refused`.
  */
 export async function post(sandbox: SandboxConnection, path: string, message: object, signal: AbortSignal): Promise<void> {
   const init = {
@@ -32,9 +32,9 @@ export async function post(sandbox: SandboxConnection, path: string, message: ob
       // The body may hold what the agent wrote to stderr: it is not read.
       await response.body?.cancel();
       if (response.ok) return;
-      throw new AgentGone(response.status);
+      throw new ProcessGone(response.status);
     } catch (error) {
-      if (signal.aborted || error instanceof AgentGone || tries === TRIES) throw error;
+      if (signal.aborted || error instanceof ProcessGone || tries === TRIES) throw error;
       if (ValetkeyError.is(error) && error.code !== 'sandbox_lost') throw error;
     }
     if (Date.now() - startedMs > LASTING_MS) tries = 0;
@@ -42,8 +42,9 @@ export async function post(sandbox: SandboxConnection, path: string, message: ob
   }
 }
 
-class AgentGone extends ValetkeyError {
+/** The server answers and the agent's process has ended, with it or with the server that was there before. */
+export class ProcessGone extends ValetkeyError {
   constructor(status: number) {
-    super('sandbox_lost', `The agent's process is not there any more (HTTP ${status}).`);
+    super('session_lost', `The agent's process is not there any more (HTTP ${status}).`);
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ValetkeyError } from '../job/errors.ts';
 import type { Workspace } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import type { Secret } from '../secrets/secret.ts';
 import { GIT_ENV } from './git.ts';
 import { PART_BYTES, putFile, runScript } from './sandbox-api.ts';
 import { makeStartBundle } from './start-bundle.ts';
@@ -19,15 +20,26 @@ git -C "$WORKSPACE" remote remove origin
 test "$(git -C "$WORKSPACE" rev-parse HEAD)" = "$START"
 rm -rf "$PARTS" "$PARTS.bundle"`;
 
+export interface PutWorkspaceOptions {
+  /** For the server of `git`; it stays on the host. */
+  gitToken?: Secret | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Fills a sandbox's workspace and resolves to the id of the commit that it starts from: it names its content, so a caller who
  * keeps it can tell what the agent changed, whatever the agent does to the repository. Idempotent as long as no session was
  * opened: what is in the workspace is replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`, `sandbox_lost`.
  */
-export async function putWorkspace(sandbox: SandboxConnection, workspace: Workspace, path: string, signal?: AbortSignal): Promise<string> {
+export async function putWorkspace(
+  sandbox: SandboxConnection,
+  workspace: Workspace,
+  path: string,
+  { gitToken, signal }: PutWorkspaceOptions = {},
+): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'valetkey-workspace-'));
   try {
-    const { file, startCommit } = await makeStartBundle(workspace, { path, cwd: folder, signal });
+    const { file, startCommit } = await makeStartBundle(workspace, { path, cwd: folder, signal, gitToken });
     const parts = `${sandbox.paths.home}/.valetkey/start-${randomUUID()}`;
     await putParts(sandbox, file, parts, signal);
     const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: startCommit };

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Workspace } from '../job/spec.ts';
+import type { Secret } from '../secrets/secret.ts';
 import { git, type GitOptions } from './git.ts';
 
 /** Bytes: what a workspace may bring along, history included. */
@@ -18,6 +19,11 @@ const IDENTITY = {
   GIT_COMMITTER_DATE: '2000-01-01T00:00:00Z',
 };
 
+export interface StartBundleOptions extends Omit<GitOptions, 'env' | 'credential'> {
+  /** For the server of the workspace's `git`. */
+  gitToken?: Secret | undefined;
+}
+
 export interface StartBundle {
   /** A git bundle whose branch `main` is the start. */
   file: string;
@@ -29,9 +35,9 @@ export interface StartBundle {
  * Makes a workspace's start in the empty folder `cwd` of the host: a git bundle.
  * `git`, and `path` where it is a repository: the commit that `ref` names, else HEAD, with its history; changes that are not
  * committed stay behind. `path` without a repository: its files, without what its .gitignore names. `files`, nothing: one commit.
- * Throws `workspace_failed`.
+ * Nothing of it holds `gitToken`. Throws `workspace_failed`.
  */
-export async function makeStartBundle(workspace: Workspace, { path, cwd, signal }: GitOptions): Promise<StartBundle> {
+export async function makeStartBundle(workspace: Workspace, { path, cwd, signal, gitToken }: StartBundleOptions): Promise<StartBundle> {
   // No ssh: it would take the worker's own keys.
   const protocols = workspace.git === undefined ? 'file' : 'https:http:git';
   const options = { path, cwd, signal, env: { ...IDENTITY, GIT_ALLOW_PROTOCOL: protocols } };
@@ -46,7 +52,8 @@ export async function makeStartBundle(workspace: Workspace, { path, cwd, signal 
     await inRepository('Reading the folder', '--work-tree', folder, '-C', folder, 'add', '--all', '.');
     await inRepository('Preparing the workspace', '--work-tree', folder, 'commit', '--quiet', '--allow-empty', '--message', 'Start');
   } else {
-    await git('Cloning the repository', ['clone', '--quiet', '--bare', '--no-local', '--', source, repository], options);
+    const credential = gitToken && workspace.git !== undefined ? { origin: new URL(workspace.git).origin, token: gitToken } : undefined;
+    await git('Cloning the repository', ['clone', '--quiet', '--bare', '--no-local', '--', source, repository], { ...options, credential });
     const ref = workspace.ref ?? 'HEAD';
     const commit = await inRepository(
       `Finding the commit of ${ref}`,

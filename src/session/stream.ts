@@ -5,6 +5,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { ValetkeyError } from '../job/errors.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { parseMessage, type AcpMessage } from './acp.ts';
+import { ProcessGone } from './post.ts';
 
 /** A message longer than this ends the session: it would fill the worker's memory. */
 const MAX_MESSAGE_CHARS = 16 * 1024 * 1024;
@@ -12,38 +13,51 @@ const RECONNECT_MS = 100;
 const RECONNECTS = 10;
 /** A connection that lasted this long was a good one. */
 const LASTING_MS = 5000;
+/** The server writes something every 15 s: a connection that brings nothing for so long is broken, whatever it looks like. */
+const SILENCE_MS = 45_000;
 
 export interface StreamedMessage {
   /** Counts from 1 within one life of the agent's process. */
   eventId: number;
-  message: AcpMessage;
+  /** How many before it the server has forgotten: it keeps the last 1,024. */
+  missed: number;
+  /** Null where it is no JSON-RPC. */
+  message: AcpMessage | null;
 }
 
 /**
  * The agent's messages after `after`, in order, each once. A connection that breaks is made again where it broke; ends by
- * `signal` only. Throws `sandbox_lost` when the server or the agent's session is not there, `sandbox_socket_refused`.
+ * `signal` only. `onOpen` hears of each connection. Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does
+ * not know the agent's process, `sandbox_socket_refused`.
  */
 export async function* readMessages(
   sandbox: SandboxConnection,
   path: string,
   after: number,
   signal: AbortSignal,
+  onOpen: () => void,
 ): AsyncGenerator<StreamedMessage, void> {
   let last = after;
   let failures = 0;
   while (!signal.aborted) {
     const openedMs = Date.now();
-    const body = await openStream(sandbox, path, last, signal);
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), SILENCE_MS);
     try {
-      for await (const { id, data } of parseStream(body)) {
+      const body = await openStream(sandbox, path, last, AbortSignal.any([signal, silence.signal]));
+      if (body !== null) onOpen();
+      for await (const { id, data } of parseStream(body, () => timer.refresh())) {
         const eventId = Number(id);
         if (!(eventId > last)) continue;
+        const missed = eventId - last - 1;
         last = eventId;
-        const message = parseMessage(data);
-        if (message !== null) yield { eventId, message };
+        yield { eventId, missed, message: parseMessage(data) };
       }
-    } catch {
+    } catch (error) {
+      if (ValetkeyError.is(error)) throw error;
       // The connection broke: below it is made again.
+    } finally {
+      clearTimeout(timer);
     }
     failures = Date.now() - openedMs > LASTING_MS ? 0 : failures + 1;
     if (failures > RECONNECTS) throw streamLost('ended');
@@ -64,12 +78,25 @@ async function openStream(
     return null;
   });
   if (response === null || response.ok) return response?.body ?? null;
-  throw streamLost(`answered HTTP ${response.status}`);
+  await response.body?.cancel();
+  throw new ProcessGone(response.status);
 }
 
-function parseStream(body: ReadableStream<Uint8Array> | null): AsyncIterable<{ id?: string | undefined; data: string }> {
+function parseStream(
+  body: ReadableStream<Uint8Array> | null,
+  onBytes: () => void,
+): AsyncIterable<{ id?: string | undefined; data: string }> {
   if (body === null) return (async function* () {})();
-  return body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream({ maxBufferSize: MAX_MESSAGE_CHARS }));
+  const watch = new TransformStream<Uint8Array, Uint8Array>({
+    transform(part, controller) {
+      onBytes();
+      controller.enqueue(part);
+    },
+  });
+  return body
+    .pipeThrough(watch)
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream({ maxBufferSize: MAX_MESSAGE_CHARS }));
 }
 
 function streamLost(what: string): ValetkeyError {

@@ -5,7 +5,6 @@ import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { GIT_ENV } from './git.ts';
 import { readFile, runScript } from './sandbox-api.ts';
 
-const MAX_PATCH_BYTES = 10 * 1024 * 1024;
 /** Of the script below. */
 const TOO_LARGE = 99;
 
@@ -20,27 +19,33 @@ git read-tree "$START"
 git -c core.fsmonitor=false add --all .
 git -c core.quotePath=true diff --cached --binary --full-index --no-color --no-ext-diff --no-textconv --no-renames --no-relative \\
   --src-prefix=a/ --dst-prefix=b/ --unified=3 "$START" > "$OUT"
-test "$(wc -c < "$OUT")" -le ${MAX_PATCH_BYTES} || exit ${TOO_LARGE}
+test "$(wc -c < "$OUT")" -le "$MAX_BYTES" || exit ${TOO_LARGE}
 trap - EXIT
 rm -f "$GIT_INDEX_FILE"`;
 
 /**
  * What is in the workspace, as a patch for `git apply` against the commit that `putWorkspace` told: new, changed and deleted
- * files, binary ones included, without what is ignored. Changes nothing that the agent sees, and can be repeated.
- * Throws `workspace_failed` for a patch over 10 MiB and where the agent broke the repository; `sandbox_lost`.
+ * files, binary ones included, without what is ignored; null where it is longer than `maxBytes`. Changes nothing that the agent
+ * sees, and can be repeated. Throws `workspace_failed` where the agent broke the repository; `sandbox_lost`.
  */
-export async function takePatch(sandbox: SandboxConnection, startCommit: string, signal?: AbortSignal): Promise<Buffer> {
+export async function takePatch(
+  sandbox: SandboxConnection,
+  startCommit: string,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<Buffer | null> {
   const out = `${sandbox.paths.home}/.valetkey/patch-${randomUUID()}`;
-  const env = { ...GIT_ENV, WORKSPACE: sandbox.paths.workspace, START: startCommit, OUT: out, GIT_INDEX_FILE: `${out}.index` };
+  const env = {
+    ...GIT_ENV,
+    WORKSPACE: sandbox.paths.workspace,
+    START: startCommit,
+    OUT: out,
+    GIT_INDEX_FILE: `${out}.index`,
+    MAX_BYTES: String(maxBytes),
+  };
   const exitCode = await runScript(sandbox, `mkdir -p "$(dirname "$OUT")"\n${DIFF}`, env, signal);
-  if (exitCode === TOO_LARGE) throw tooLarge();
+  if (exitCode === TOO_LARGE) return null;
   if (exitCode !== 0)
     throw new ValetkeyError('workspace_failed', `The patch could not be made in the sandbox (exit code ${exitCode ?? 'none'}).`);
-  const patch = await readFile(sandbox, out, MAX_PATCH_BYTES, signal);
-  if (patch === null) throw tooLarge();
-  return patch;
-}
-
-function tooLarge(): ValetkeyError {
-  return new ValetkeyError('workspace_failed', `The patch is larger than ${MAX_PATCH_BYTES / 1024 / 1024} MiB.`);
+  return readFile(sandbox, out, maxBytes, signal);
 }

@@ -1,69 +1,47 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-import { AGENT_METHODS, CLIENT_METHODS, type PromptRequest } from '@agentclientprotocol/sdk';
-
-import { ValetkeyError } from '../job/errors.ts';
-import type { AgentName } from '../job/spec.ts';
-import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import type { SourcedEvent } from '../store/events.ts';
-import type { AcpAnswer, AcpMessage } from './acp.ts';
-import { openAcp, type AcpConnection } from './connection.ts';
-import { createEventQueue } from './event-queue.ts';
-import { findInstance, startInstance } from './instance.ts';
-import { INITIALIZE, openSession } from './open-session.ts';
-import { allow } from './permissions.ts';
+import { driveTurn } from './drive-turn.ts';
+import { findProcess, startProcess, type AgentProcess } from './instance.ts';
+import { INITIALIZE } from './open-session.ts';
+import { ProcessGone } from './post.ts';
 import type { SessionState } from './state.ts';
-import { stopReasonOf } from './stop-reason.ts';
 import { createTranscript } from './transcript.ts';
+import type { Turn, TurnOptions } from './turn-options.ts';
+
+export type { AskingTurn, EndedTurn, Turn, TurnOptions } from './turn-options.ts';
 
 const START_TIMEOUT_MS = 60_000;
-const CANCEL_TIMEOUT_MS = 2000;
-
-export interface TurnOptions {
-  sandbox: SandboxConnection;
-  agent: AgentName;
-  jobId: string;
-  /** Counts from 1 within the job. */
-  turn: number;
-  prompt: string;
-  /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
-  resume: SessionState | null;
-  /** Stores events, each source once; one call at a time. What it throws ends the call and leaves the agent running. */
-  onEvent: (events: SourcedEvent[]) => Promise<void>;
-  /** Hears each new state once what it says is true. */
-  onState: (state: SessionState) => void;
-  /** Ends the turn at the agent, too (≤ 2 s), then the call rejects with the signal's reason. */
-  cancel: AbortSignal;
-  /** Leaves the agent running; the call rejects with the signal's reason. */
-  detach: AbortSignal;
-  /** For the agent's start and each answer up to the prompt; 60,000 ms when left out. */
-  startTimeoutMs?: number;
-}
-
-export interface Turn {
-  /** ACP's `end_turn`, `max_tokens` or `max_turn_requests`. */
-  stopReason: string;
-  /** The agent's text, cut to its last 16 KiB. */
-  message: string;
-  /** What the next turn resumes. */
-  state: SessionState;
-}
+/** Of one call: an agent that always dies must not be started for ever. */
+const MAX_PROCESSES = 3;
 
 /**
- * Runs one prompt to its stop reason, in the one session of the job. Idempotent on job id and turn while the agent's process
- * lives: any worker may call it again, after a crash at any moment or at the same time, with the last state or without one;
- * the prompt runs once, and each event has the same source. The caller retries.
- * Throws `agent_failed`, `turn_refused`, `agent_unresponsive`, `sandbox_socket_refused`, and within 5 s of the end of the
- * server or of the agent's process `sandbox_lost`.
+ * Runs one prompt to its stop reason or to a question, in the one session of the job. Idempotent on job id and turn: any worker
+ * may call it again, after a crash at any moment or at the same time, with the last state or without one; the prompt runs once,
+ * and each event has the same source. The caller retries. What the server has forgotten (it keeps 1,024 messages) becomes a
+ * `gap` event. Where the agent's process has died, the session goes on in a new one: a prompt that it had not received is sent
+ * again, one that it had answered is not, and of one in between `onInterrupted` decides.
+ * Throws `agent_failed`, `turn_refused`, `turn_interrupted`, `stalled`, `session_lost` where the session cannot be loaded,
+ * `agent_unresponsive`, `sandbox_socket_refused`, and within 5 s of the end of the server `sandbox_lost`.
  */
 export async function runTurn(options: TurnOptions): Promise<Turn> {
-  const { cancel, detach } = options;
+  const { turn, cancel, detach, startTimeoutMs = START_TIMEOUT_MS } = options;
   const ended = new AbortController();
-  const stop = AbortSignal.any([cancel, detach, ended.signal]);
+  const transcript = createTranscript(turn);
+  let resume = options.resume;
+  const onState = (state: SessionState): void => options.onState((resume = state));
+  let dead: AgentProcess | null = null;
   try {
-    stop.throwIfAborted();
-    const instanceMs = await attach(options, stop);
-    return await drive(options, instanceMs, stop);
+    for (let processes = 1; ; processes += 1) {
+      // A prompt that runs has to be ended at the agent: the cancel waits until we are there.
+      const runs = dead === null && resume?.turn === turn && resume.running !== null;
+      const stop = AbortSignal.any([detach, ended.signal, ...(runs ? [] : [cancel])]);
+      stop.throwIfAborted();
+      const process = await attach({ ...options, startTimeoutMs, resume }, dead, stop);
+      try {
+        return await driveTurn({ ...options, startTimeoutMs, onState, resume, process, transcript, stop });
+      } catch (error) {
+        if (!(error instanceof ProcessGone) || resume === null || processes === MAX_PROCESSES) throw error;
+        dead = process;
+      }
+    }
   } catch (error) {
     if (cancel.aborted) throw cancel.reason;
     if (detach.aborted) throw detach.reason;
@@ -73,78 +51,16 @@ export async function runTurn(options: TurnOptions): Promise<Turn> {
   }
 }
 
-/** Resolves to the instance of the agent's process, which is started where there was none. */
+/** Resolves to the newest of the agent's processes; where that is `dead`, or does not know the session, to one after it. */
 async function attach(
-  { sandbox, agent, jobId, resume, startTimeoutMs = START_TIMEOUT_MS }: TurnOptions,
+  { sandbox, agent, jobId, resume, startTimeoutMs }: TurnOptions & { startTimeoutMs: number },
+  dead: AgentProcess | null,
   stop: AbortSignal,
-): Promise<number> {
-  const found = await findInstance(sandbox, jobId, stop);
-  if (resume !== null && found !== resume.instanceMs)
-    throw new ValetkeyError('sandbox_lost', "The agent's process that held the session is gone.");
-  return found ?? startInstance(sandbox, { serverId: jobId, agent, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);
-}
-
-async function drive(options: TurnOptions, instanceMs: number, stop: AbortSignal): Promise<Turn> {
-  const { sandbox, jobId, turn, prompt, resume, cancel, detach, startTimeoutMs = START_TIMEOUT_MS } = options;
-  const promptId = `turn-${turn}`;
-  const again = resume?.turn === turn;
-  const since = (again ? resume.since : resume?.lastEventId) ?? 0;
-  const storedUpTo = resume?.lastEventId ?? 0;
-  const transcript = createTranscript({ instanceMs, turn, promptId, since, again });
-
-  let state: SessionState | null = null;
-  const setState = (next: SessionState): void => options.onState((state = next));
-  const queue = createEventQueue(options.onEvent, (lastEventId) => state && setState({ ...state, lastEventId }));
-  const acp = openAcp({
-    sandbox,
-    serverId: jobId,
-    after: since,
-    async onMessage(message, eventId) {
-      answerAgent(acp, message);
-      const event = transcript.read(message, eventId);
-      if (event !== null && eventId > storedUpTo) await queue.push(eventId, event);
-    },
-  });
-  const stopped = rejection(stop);
-  const ended = Promise.race([acp.lost, queue.failed, stopped]);
-
-  try {
-    const sessionId = resume?.sessionId ?? (await Promise.race([openSession(acp, sandbox.paths.workspace, startTimeoutMs), ended]));
-    setState({ v: 1, instanceMs, sessionId, turn, since, lastEventId: storedUpTo });
-    const params: PromptRequest = { sessionId, prompt: [{ type: 'text', text: prompt }] };
-    const answering = acp.request(promptId, AGENT_METHODS.session_prompt, params);
-    const answer = await Promise.race([answering, ended]).catch(async (error: unknown) => {
-      if (cancel.aborted && !detach.aborted) await cancelTurn(acp, sessionId, answering);
-      throw error;
-    });
-    await Promise.race([queue.drain(), ended]);
-    const stopReason = stopReasonOf(answer);
-    return { stopReason, message: transcript.text(), state: { v: 1, instanceMs, sessionId, turn, since, lastEventId: answer.eventId } };
-  } finally {
-    acp.close();
-    await queue.drain().catch(() => {});
-  }
-}
-
-function answerAgent(acp: AcpConnection, { id, method, params }: AcpMessage): void {
-  if (id === undefined || method === undefined) return;
-  const asksPermission = method === CLIENT_METHODS.session_request_permission;
-  const answer = asksPermission ? { result: allow(params) } : { error: { code: -32601, message: 'Method not found' } };
-  // Where it does not arrive the connection is lost, which is told elsewhere.
-  acp.respond(id, answer).catch(() => {});
-}
-
-/** Resolves when the agent has ended the turn, at the latest after 2 s. */
-async function cancelTurn(acp: AcpConnection, sessionId: string, answering: Promise<AcpAnswer>): Promise<void> {
-  const ended = acp.notify(AGENT_METHODS.session_cancel, { sessionId }).then(() => answering);
-  await Promise.race([ended, sleep(CANCEL_TIMEOUT_MS, undefined, { ref: false })]).catch(() => {});
-}
-
-/** Rejects with the signal's reason once it is aborted. */
-function rejection(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {});
-  if (signal.aborted) reject(signal.reason);
-  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  return promise;
+): Promise<AgentProcess> {
+  const found = await findProcess(sandbox, jobId, stop);
+  const last = Math.max(resume?.process ?? -1, dead?.number ?? -1);
+  const isHeld = found?.number === resume?.process && found?.instanceMs === resume?.instanceMs;
+  if (found !== null && dead?.number !== found.number && (found.number > last || isHeld)) return found;
+  const number = Math.max(last, found?.number ?? -1) + 1;
+  return startProcess(sandbox, { jobId, number, agent, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);
 }

@@ -37,13 +37,19 @@ const paramsSchema = z.object({ update: updateSchema });
 
 type ToolEvent = Extract<JobEventBody, { type: 'tool' }>;
 
+export interface UpdateReader {
+  read(params: unknown, turn: number): JobEventBody | null;
+  /** Of a tool call that was read, as far as it has one. */
+  titleOf: (toolCallId: string) => string | undefined;
+}
+
 /**
  * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the
  * event says the whole. Null where there is nothing to tell; pieces of output are told with the next change.
  */
-export function createUpdateReader(): (params: unknown, turn: number) => JobEventBody | null {
+export function createUpdateReader(): UpdateReader {
   const tools = new Map<string, ToolEvent>();
-  return (params, turn) => {
+  const read = (params: unknown, turn: number): JobEventBody | null => {
     const parsed = paramsSchema.safeParse(params);
     if (!parsed.success) return null;
     const { update } = parsed.data;
@@ -76,6 +82,7 @@ export function createUpdateReader(): (params: unknown, turn: number) => JobEven
       }
     }
   };
+  return { read, titleOf: (toolCallId) => tools.get(toolCallId)?.title };
 }
 
 function outputOf(content: unknown[] | null | undefined): string | null {

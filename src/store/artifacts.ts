@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto';
 import type { ArtifactInfo } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
-/** Stores what came out of a job under a name; a repeat replaces it. */
+/** What came out of a job under a name. */
+export interface Artifact extends ArtifactInfo {
+  content: Buffer;
+}
+
+/** Stores what came out of a job under a name; a repeat replaces it. Throws `database_unreachable`. */
 export async function storeArtifact(db: Db, jobId: string, name: string, content: Buffer): Promise<ArtifactInfo> {
   const info = { name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
   await asDatabaseError(
@@ -16,10 +21,22 @@ export async function storeArtifact(db: Db, jobId: string, name: string, content
   return info;
 }
 
-/** The content of an artifact; null where the job has none of that name. */
-export async function readArtifact(db: Db, jobId: string, name: string): Promise<Buffer | null> {
-  const row = await asDatabaseError(
-    db.selectFrom('artifacts').select('content').where('job_id', '=', jobId).where('name', '=', name).executeTakeFirst(),
+/** What came out of a job, by name. Throws `database_unreachable`. */
+export async function listArtifacts(db: Db, jobId: string): Promise<ArtifactInfo[]> {
+  return asDatabaseError(
+    db.selectFrom('artifacts').select(['name', 'bytes', 'sha256']).where('job_id', '=', jobId).orderBy('name').execute(),
   );
-  return row?.content ?? null;
+}
+
+/** An artifact; null where the job has none of that name. Throws `database_unreachable`. */
+export async function readArtifact(db: Db, jobId: string, name: string): Promise<Artifact | null> {
+  const row = await asDatabaseError(
+    db
+      .selectFrom('artifacts')
+      .select(['name', 'bytes', 'sha256', 'content'])
+      .where('job_id', '=', jobId)
+      .where('name', '=', name)
+      .executeTakeFirst(),
+  );
+  return row ?? null;
 }

@@ -4,6 +4,7 @@ import pg from 'pg';
 
 import { ValetkeyError } from '../job/errors.ts';
 import { migrations } from './migrations.ts';
+import { createNotices, type Notices } from './notices.ts';
 import type { Schema } from './schema.ts';
 
 export type Db = Kysely<Schema>;
@@ -13,6 +14,7 @@ export interface Database {
   readonly db: Db;
   /** For named statements and LISTEN, which kysely does not do. */
   readonly pool: pg.Pool;
+  readonly notices: Notices;
   close(): Promise<void>;
 }
 
@@ -23,7 +25,16 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
   pool.on('error', () => {});
   pool.on('connect', (connection) => connection.on('error', () => {}));
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-  return { db, pool, close: () => db.destroy() };
+  const notices = createNotices(url);
+  return {
+    db,
+    pool,
+    notices,
+    close: async () => {
+      await notices.close();
+      await db.destroy();
+    },
+  };
 }
 
 /** Brings the schema up to date; safe when several processes do it at once. Throws `database_unreachable`. */
@@ -58,7 +69,9 @@ function isConnectionError(error: unknown): boolean {
   // The pool and the driver give these no code: a connection that ended, and one that was waited for too long.
   return (
     error instanceof Error &&
-    /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(error.message)
+    /^(Connection terminated|driver has already been destroyed|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(
+      error.message,
+    )
   );
 }
 

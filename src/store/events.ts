@@ -1,10 +1,8 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
-import { asDatabaseError, type Database, type Db } from './database.ts';
+import { asDatabaseError, type Db } from './database.ts';
 
-/** What append_events notifies (migrations.ts). */
-const CHANNEL = 'valetkey_events';
 const PAGE = 500;
 
 /** An event and the name of its occurrence: a repeat with the same `source` is stored once. */
@@ -24,7 +22,12 @@ export async function appendEvents(db: Db, jobId: string, events: readonly Sourc
 
 /** The expression that appends, for those who have something to write or to read with it. */
 export function appended(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
-  return sql`append_events(${jobId}, ${JSON.stringify(events)}::jsonb)`;
+  return sql`append_events(${jobId}, ${JSON.stringify(events, storable)}::jsonb)`;
+}
+
+/** Postgres' JSON has no NUL and no half of a pair of surrogates, which an agent can print and a cut can leave. */
+function storable(_name: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.replaceAll('\0', '\u{FFFD}').toWellFormed() : value;
 }
 
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */
@@ -40,26 +43,4 @@ export async function readEvents(db: Db, jobId: string, after: number): Promise<
       .execute(),
   );
   return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
-}
-
-export interface EventWatch {
-  /** The connection was lost: events may be missed from now on. */
-  broken(): boolean;
-  stop(): void;
-}
-
-/** Calls `wake` after each event of the job that is stored from now on, and when the watch breaks. Throws `database_unreachable`. */
-export async function watchEvents({ pool }: Database, jobId: string, wake: () => void): Promise<EventWatch> {
-  const connection = await asDatabaseError(pool.connect());
-  let broken = false;
-  connection.on('notification', ({ payload }) => {
-    if (payload === jobId) wake();
-  });
-  connection.on('error', () => {
-    broken = true;
-    wake();
-  });
-  await asDatabaseError(connection.query(`listen ${CHANNEL}`));
-  // Destroyed, not returned to the pool: it would go on listening.
-  return { broken: () => broken, stop: () => connection.release(true) };
 }

@@ -1,55 +1,127 @@
-import type { JobEvent } from '../job/events.ts';
-import type { Database } from './database.ts';
-import { readEvents, watchEvents } from './events.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long nothing may come before it is asked whether the job has ended without a last event (terminated in Temporal). */
+import { ValetkeyError } from '../job/errors.ts';
+import type { JobEvent } from '../job/events.ts';
+import { asDatabaseError, type Database, type Db } from './database.ts';
+import { readEvents } from './events.ts';
+
+/** How long nothing may come before it is asked whether the job has ended without a last event; twice as long with each time. */
 const QUIET_MS = 10_000;
+const MAX_QUIET_MS = 60_000;
+/** How long Postgres may be away, for a restart for example. */
+const OUTAGE_MS = 60_000;
+const RETRY_MS = 500;
 
 /**
  * The events of a job with a `seq` over `after`: first those that are stored, then each as it is stored. Ends after
- * `job.ended`, or when `hasEnded` says so and nothing more is stored. Throws `database_unreachable`.
+ * `job.ended`, or when `hasEnded` says so and nothing more is stored: a job that was terminated in Temporal, or whose events
+ * are gone. `return` ends it at once, also while it waits. What `hasEnded` throws at the start is thrown; later Temporal may be
+ * away. Throws `database_unreachable` where Postgres is not there, or goes away for more than a minute.
  */
-export async function* followEvents(
+export function followEvents(
   database: Database,
   jobId: string,
   after: number,
   hasEnded: () => Promise<boolean>,
-): AsyncGenerator<JobEvent> {
-  let last = after;
+): AsyncIterableIterator<JobEvent, undefined> {
+  const stop = new AbortController();
+  const events = follow(database, jobId, after, hasEnded, stop.signal);
+  return {
+    next: () => events.next(),
+    return: () => {
+      // A generator that waits would hear of its return only with the next event.
+      stop.abort();
+      return events.return(undefined);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+async function* follow(
+  database: Database,
+  jobId: string,
+  after: number,
+  hasEnded: () => Promise<boolean>,
+  stop: AbortSignal,
+): AsyncGenerator<JobEvent, undefined> {
   let bell = Promise.withResolvers<void>();
   const ring = (): void => bell.resolve();
-  let watch = await watchEvents(database, jobId, ring);
+  stop.addEventListener('abort', ring);
+  const unlisten = await asDatabaseError(database.notices.listen(jobId, ring));
   try {
-    for (let ended = false; ;) {
-      const heard = bell.promise;
-      const events = await readEvents(database.db, jobId, last);
+    let ended = await hasEnded();
+    let quietMs = QUIET_MS;
+    for (let last = after; !stop.aborted;) {
+      // What is stored while it reads rings the new bell.
+      bell = Promise.withResolvers();
+      const events = await readPatiently(database, jobId, last);
       for (const event of events) {
         yield event;
         last = event.seq;
-        if (event.type === 'job.ended') return;
+        if (event.type === 'job.ended') return undefined;
       }
-      if (events.length > 0) continue;
-      if (ended) return;
-      const quiet = await quietFor(QUIET_MS, heard);
-      bell = Promise.withResolvers<void>();
-      if (watch.broken()) {
-        watch.stop();
-        watch = await watchEvents(database, jobId, ring);
+      if (events.length > 0) {
+        quietMs = QUIET_MS;
+        continue;
       }
-      if (quiet) ended = await hasEnded();
+      if (ended) return undefined;
+      if (await rings(bell.promise, quietMs)) continue;
+      ended = await hasEnded().catch(falseWhileUnreachable);
+      quietMs = Math.min(2 * quietMs, MAX_QUIET_MS);
     }
+    return undefined;
   } finally {
-    watch.stop();
+    unlisten();
   }
 }
 
-/** True when the time passed before `heard`. */
-async function quietFor(ms: number, heard: Promise<void>): Promise<boolean> {
+async function readPatiently(database: Database, jobId: string, after: number): Promise<JobEvent[]> {
+  for (const sinceMs = Date.now(); ;) {
+    if (database.notices.closed) throw new ValetkeyError('database_unreachable', 'the connection to Postgres was closed');
+    try {
+      return await readEvents(database.db, jobId, after);
+    } catch (error) {
+      if (!isUnreachable(error) || Date.now() - sinceMs > OUTAGE_MS) throw error;
+      await sleep(RETRY_MS);
+    }
+  }
+}
+
+function falseWhileUnreachable(error: unknown): false {
+  if (isUnreachable(error)) return false;
+  throw error;
+}
+
+function isUnreachable(error: unknown): boolean {
+  return ValetkeyError.is(error) && error.retryable;
+}
+
+/** False when the time passed before. */
+async function rings(bell: Promise<void>, ms: number): Promise<boolean> {
   const quiet = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => quiet.resolve(true), ms);
+  const timer = setTimeout(() => quiet.resolve(false), ms);
   try {
-    return await Promise.race([quiet.promise, heard.then(() => false)]);
+    return await Promise.race([quiet.promise, bell.then(() => true)]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** The events that are stored now, and no more. `hasEnded` throws for a job that is not there. Throws `database_unreachable`. */
+export async function* replayEvents(
+  db: Db,
+  jobId: string,
+  after: number,
+  hasEnded: () => Promise<boolean>,
+): AsyncGenerator<JobEvent, void> {
+  await hasEnded();
+  for (let last = after; ;) {
+    const events = await readEvents(db, jobId, last);
+    yield* events;
+    const newest = events.at(-1);
+    if (newest === undefined) return;
+    last = newest.seq;
   }
 }

@@ -94,5 +94,12 @@ const initial: Migration = {
   },
 };
 
+/** One entry a job, by when it began: what retention (retention.ts) looks through. */
+const firstEvents: Migration = {
+  up: async (db) => {
+    await sql`create index events_first on events (at) where seq = 1`.execute(db);
+  },
+};
+
 /** In order of their names; a migration that has landed is never changed. */
-export const migrations: Record<string, Migration> = { '0001_initial': initial };
+export const migrations: Record<string, Migration> = { '0001_initial': initial, '0002_first_events': firstEvents };

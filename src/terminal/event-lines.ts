@@ -59,6 +59,14 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return [labelled(at, `turn ${event.turn}`, `ended: ${event.code ?? event.stopReason ?? 'unknown'}`)];
     case 'plan':
       return event.entries.map(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${harmless(status)})`));
+    case 'permission.asked':
+      return [labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${harmless(event.id)})`)];
+    case 'permission.answered':
+      return [labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${harmless(event.id)})`)];
+    case 'gap':
+      return [labelled(at, 'gap', paint('yellow', `${event.messages} messages of the agent were lost while no worker was attached`))];
+    case 'artifact':
+      return [labelled(at, 'artifact', `${harmless(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
     case 'usage':
       return [labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`)];
     case 'warning':

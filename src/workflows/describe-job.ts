@@ -19,12 +19,16 @@ export function describeJob(
   return facts.map(([name, value]) => `- **${name}:** ${value}`).join('\n');
 }
 
-function waitsFor({ phase, turn }: JobProgress): string {
+function waitsFor({ phase, turn, question }: JobProgress): string {
   switch (phase) {
     case 'starting':
       return 'the key and the sandbox';
     case 'running':
       return `the agent, turn ${turn}`;
+    case 'waiting':
+      return question === null
+        ? 'a prompt'
+        : `an answer, until ${question.until}, to: ${plain(question.title)} (question \`${plain(question.id)}\`)`;
     case 'ending':
       return 'the end of the sandbox and of the key';
     case 'settling':
@@ -32,4 +36,12 @@ function waitsFor({ phase, turn }: JobProgress): string {
     case 'ended':
       return 'nothing';
   }
+}
+
+/** An agent's words as text of one line that Markdown does not change. */
+function plain(text: string): string {
+  return text
+    .replaceAll(/[\s\p{C}]+/gu, ' ')
+    .replaceAll(/[\\`*_[\]<>|#]/g, '\\$&')
+    .slice(0, 200);
 }

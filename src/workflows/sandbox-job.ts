@@ -1,33 +1,34 @@
 import {
-  ActivityCancellationType,
   ApplicationFailure,
   CancellationScope,
   CancelledFailure,
+  condition,
   defineQuery,
-  proxyActivities,
+  defineUpdate,
   setCurrentDetails,
   setHandler,
-  sleep,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 
-import type { Activities, KeyInput, RunSessionResult, StartedSandbox } from '../activities/contracts.ts';
-import { msUntilDeadline } from '../job/deadline.ts';
+import type { KeyInput, RunSessionResult, StartedSandbox } from '../activities/contracts.ts';
+import { durationMs, msUntilDeadline } from '../job/deadline.ts';
 import { formatKeyRef } from '../job/ref.ts';
+import { ANSWER_UPDATE, INTERRUPT_UPDATE, PROMPT_UPDATE, type AnswerRequest, type PromptRequest, type Taken } from '../job/requests.ts';
 import type { ArtifactInfo, JobResult, TurnResult } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
 import type { JobSpec } from '../job/spec.ts';
-import { STATUS_QUERY, type JobProgress } from '../job/status.ts';
+import { STATUS_QUERY, type JobProgress, type Question } from '../job/status.ts';
+import { Conversation, refusal } from './conversation.ts';
 import { decideOutcome, type Ending } from './decide-outcome.ts';
 import { describeJob } from './describe-job.ts';
+import { RunningTurn } from './run-turn.ts';
+import { together, untilDeadline } from './scopes.ts';
+import { cleanup, sessionSteps, steps } from './steps.ts';
 
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
 const MAX_GENERATIONS = 100;
-/** A cancelled step is awaited, so that none goes on beside the cleanup. */
-const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
-const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 /**
  * One job from its key to its settlement. Owns the key and the sandbox: whatever ends the work, both are ended before the
@@ -46,6 +47,11 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   let ending: Ending = { outcome: 'completed', failure: null };
   let artifacts: ArtifactInfo[] = [];
   const turns: TurnResult[] = [];
+  const conversation = new Conversation(spec.prompts);
+  const keepOpenMs = spec.keepOpen === undefined ? 0 : durationMs(spec.keepOpen);
+  const permissionTimeoutMs = durationMs(spec.permissionTimeout);
+  let last: RunSessionResult | null = null;
+  let running: RunningTurn | null = null;
   const progress: JobProgress = {
     phase: 'starting',
     outcome: null,
@@ -53,11 +59,37 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     keyState: 'minting',
     sandbox: null,
     turn: 0,
-    turns: spec.prompts.length,
+    turns: conversation.turns,
+    question: null,
     spentUsd: 0,
     deadline: deadline.toISOString(),
   };
   setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress);
+  setHandler(
+    defineUpdate<Taken, [PromptRequest]>(PROMPT_UPDATE),
+    (request) => {
+      const turn = conversation.add(request);
+      report({ turns: conversation.turns });
+      return { turn };
+    },
+    { validator: (request) => conversation.check(request) },
+  );
+  setHandler(
+    defineUpdate<Taken>(INTERRUPT_UPDATE),
+    () => {
+      running?.interrupt();
+      return { turn: progress.turn };
+    },
+    { validator: () => expect(running !== null, 'no turn runs') },
+  );
+  setHandler(
+    defineUpdate<Taken, [AnswerRequest]>(ANSWER_UPDATE),
+    ({ answer }) => {
+      running?.answer(answer);
+      return { turn: progress.turn };
+    },
+    { validator: ({ question }) => expect(question === progress.question?.id, 'no such question is open') },
+  );
 
   function generation(number: number): KeyInput {
     const ref = formatKeyRef({ jobId, leaseId, generation: number });
@@ -85,37 +117,63 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   async function startSandbox(): Promise<StartedSandbox> {
-    const { sandbox, workspace } = spec;
-    started = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, sandbox, workspace });
+    const { sandbox, workspace, permissions } = spec;
+    started = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, permissions, sandbox, workspace });
     report({ sandbox: started.handle.id });
     return started;
   }
 
   async function work(): Promise<void> {
     const [{ handle }] = await together([startSandbox(), mint()]);
-    let last: RunSessionResult | null = null;
-    for (const [index, prompt] of spec.prompts.entries()) {
-      const turn = index + 1;
-      report({ phase: 'running', turn });
-      last = await sessionSteps(handle.hostTaskQueue, `turn ${turn} of ${spec.prompts.length}`, deadlineMs).runSession({
-        ...key,
-        agent,
-        model,
-        handle,
-        turn,
-        prompt,
-        session: last?.session ?? null,
-      });
-      turns.push(last.turn);
-      report({ spentUsd: last.spentUsd });
-    }
+    do {
+      for (let next = conversation.next(); next !== null; next = conversation.next()) await runTurn(handle, next);
+    } while (await anotherPrompt());
+    conversation.close();
+  }
+
+  async function runTurn(handle: StartedSandbox['handle'], { turn, prompt }: { turn: number; prompt: string }): Promise<void> {
+    const { permissions, onInterrupted } = spec;
+    const { runSession } = sessionSteps(handle.hostTaskQueue, `turn ${turn}`, deadlineMs + KEY_SLACK_MS);
+    const input = { ...key, agent, model, handle, turn, prompt, permissions, onInterrupted, stallMs: durationMs(spec.stallAfter) };
+    running = new RunningTurn({
+      permissionTimeoutMs,
+      onQuestion,
+      attempt: async (how) => {
+        report({ phase: 'running', turn });
+        last = await runSession({ ...input, ...how, session: last?.session ?? null });
+        return last;
+      },
+    });
+    const ended = await running.run().finally(() => (running = null));
+    last = ended;
+    turns.push(ended.turn);
+    report({ spentUsd: ended.spentUsd });
+  }
+
+  function onQuestion(question: Question | null): void {
+    if (question === null) return report({ question: null });
+    report({ phase: 'waiting', question: { ...question, until: new Date(Date.now() + permissionTimeoutMs).toISOString() } });
+  }
+
+  /** Waits for one as long as the job is kept open without. */
+  async function anotherPrompt(): Promise<boolean> {
+    if (conversation.hasNext || keepOpenMs === 0) return conversation.hasNext;
+    report({ phase: 'waiting' });
+    return condition(() => conversation.hasNext, keepOpenMs);
   }
 
   async function end(): Promise<void> {
-    report({ phase: 'ending', outcome: ending.outcome });
+    conversation.close();
+    report({ phase: 'ending', outcome: ending.outcome, question: null });
     const host = started?.handle.hostTaskQueue ?? null;
     const [made] = await Promise.all([
-      cleanup('take out the work, stop the sandbox', host).stopSandbox({ ...job, provider: spec.sandbox.provider, started }),
+      cleanup('take out the work, stop the sandbox', host).stopSandbox({
+        ...job,
+        provider: spec.sandbox.provider,
+        started,
+        artifacts: spec.artifacts,
+        message: last?.message ?? null,
+      }),
       cleanup('revoke the key')
         .revokeKey(key)
         .then(() => report({ keyState: 'dead' })),
@@ -151,39 +209,6 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   return conclude(result);
 }
 
-/** Runs the work and cancels it at the deadline: a timer of the workflow, since Temporal's own time-out would skip the cleanup. */
-async function untilDeadline(deadlineMs: number, work: () => Promise<void>, onDeadline: () => void): Promise<void> {
-  const scope = new CancellationScope();
-  const timer = new CancellationScope();
-  const passed = timer.run(() => sleep(Math.max(1, deadlineMs), { summary: 'deadline of the job' }));
-  passed.then(
-    () => {
-      onDeadline();
-      scope.cancel();
-    },
-    // It is cancelled with the job, or at the end of the work.
-    () => undefined,
-  );
-  try {
-    await scope.run(work);
-  } finally {
-    timer.cancel();
-  }
-}
-
-/** All of them; where one fails the others are cancelled and awaited, so that none goes on beside the cleanup. */
-async function together<T extends readonly Promise<unknown>[]>(
-  tasks: readonly [...T],
-): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
-  try {
-    return await Promise.all(tasks);
-  } catch (error) {
-    CancellationScope.current().cancel();
-    await Promise.allSettled(tasks);
-    throw error;
-  }
-}
-
 function conclude(result: JobResult): JobResult {
   const { outcome, failure } = result;
   if (failure === null) return result;
@@ -191,43 +216,7 @@ function conclude(result: JobResult): JobResult {
   throw ApplicationFailure.create({ type: failure.code, message: failure.message, nonRetryable: true });
 }
 
-function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
-  const { startSandbox } = proxyActivities<Activities>({
-    ...AWAITED,
-    summary,
-    startToCloseTimeout: '5m',
-    scheduleToCloseTimeout: '10m',
-    heartbeatTimeout: '20s',
-    retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 3 },
-  });
-  const { mintKey } = proxyActivities<Activities>({
-    ...AWAITED,
-    summary,
-    startToCloseTimeout: '15s',
-    scheduleToCloseTimeout: '45s',
-    retry: { initialInterval: '1s', maximumInterval: '10s' },
-  });
-  return { mintKey, startSandbox };
-}
-
-/** No small number of attempts: a deploy consumes one. The deadline of the job bounds it. */
-function sessionSteps(hostTaskQueue: string | null, summary: string, deadlineMs: number): Pick<Activities, 'runSession'> {
-  return proxyActivities<Activities>({
-    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    ...AWAITED,
-    summary,
-    scheduleToCloseTimeout: deadlineMs + KEY_SLACK_MS,
-    heartbeatTimeout: '20s',
-    retry: { initialInterval: '1s', maximumInterval: '10s' },
-  });
-}
-
-/** Without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
-function cleanup(summary: string, hostTaskQueue: string | null = null): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
-  return proxyActivities<Activities>({
-    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    summary,
-    startToCloseTimeout: '2m',
-    retry: UNTIL_DONE,
-  });
+/** For validators. */
+function expect(holds: boolean, message: string): void {
+  if (!holds) throw refusal('nothing_to_do', message);
 }

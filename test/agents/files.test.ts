@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 
@@ -5,7 +7,8 @@ import { agents } from '../../src/agents/index.ts';
 
 const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
 const settingsSchema = z.object({ apiKeyHelper: z.string(), env: z.record(z.string(), z.string()) });
-const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job' };
+const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job', permissions: 'allow' } as const;
+const at = { nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node', program: '/opt/valetkey/agent.js' };
 
 test('Codex’s configuration names the gateway, the model, and the key by its file', () => {
   const [file, ...others] = agents.codex.files(binding);
@@ -30,9 +33,20 @@ test('every model that Claude Code may call is the job’s', () => {
   expect(helper?.content).toContain("cat '/home/agent/key'");
 });
 
-test.each(['codex', 'claude'] as const)('%s is launched by its adapter with no base URL and no credential', (name) => {
-  const { command, args, env } = agents[name].launch({ nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node' });
-  expect(command).toBe('/opt/node/bin/node');
-  expect(args[0]).toContain(`/opt/agent/node_modules/${agents[name].adapterPackage}/`);
+test.each(Object.values(agents))('$name is launched by what is in the sandbox, with no base URL and no credential', (agent) => {
+  const { command, args, env } = agent.launch(at);
+  const inside = agent.program === null ? `${at.nodeModules}/` : at.program;
+  expect([command, ...args].some((word) => word.startsWith(inside))).toBe(true);
   expect(Object.keys(env).filter((variable) => /KEY|TOKEN|BASE_URL/.test(variable))).toEqual([]);
 });
+
+test.each(Object.values(agents).filter(({ program }) => program !== null))(
+  'the program of $name imports nothing but Node, since it is alone in the sandbox',
+  async ({ program }) => {
+    const imports = [...(await readFile(program ?? '', 'utf8')).matchAll(/(?:from|import|import\() ?'([^']+)'/g)].map(
+      ([, from]) => from ?? '',
+    );
+    expect(imports.length).toBeGreaterThan(0);
+    expect(imports.filter((from) => !from.startsWith('node:'))).toEqual([]);
+  },
+);

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { agents } from '../../src/agents/index.ts';
 import { findAgentPackages } from '../../src/agents/installation.ts';
 
-const elsewhere = { ...agents.codex, adapterPackage: '@valetkey-tests/made-up-acp', adapterVersion: '1.2.3' };
+const elsewhere = { ...agents.codex, package: { name: '@valetkey-tests/made-up-acp', version: '1.2.3' } };
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'valetkey-agents-'));
@@ -22,12 +22,15 @@ test.each([
 ] as const)('%s is found in Valetkey’s own installation, with what it needs and nothing more', async (name, needed) => {
   const packages = await findAgentPackages(agents[name], { agentsDir: undefined, path: '' });
   const names = packages.map((found) => found.name);
-  expect(names[0]).toBe(agents[name].adapterPackage);
-  expect(packages[0]?.version).toBe(agents[name].adapterVersion);
+  expect(packages[0]).toMatchObject({ ...agents[name].package });
   expect(names).toContain(needed);
   expect(names).toContain('zod');
   expect(new Set(names).size).toBe(names.length);
   for (const other of ['undici', 'pg', '@temporalio/worker', '@sandbox-agent/cli', 'vitest']) expect(names).not.toContain(other);
+});
+
+test('an agent that is a program of ours alone needs no package', async () => {
+  expect(await findAgentPackages(agents.mock, { agentsDir: undefined, path: '' })).toEqual([]);
 });
 
 test('a configured folder comes first, and each package brings the version that is nearest to it', async () => {

@@ -2,7 +2,23 @@ import { expect, test } from 'vitest';
 
 import { document, valetkey } from './valetkey.ts';
 
-const COMMANDS = ['dev', 'worker', 'gateway', 'run', 'status', 'events', 'list', 'cancel', 'schema'];
+const COMMANDS = [
+  'dev',
+  'worker',
+  'gateway',
+  'run',
+  'status',
+  'events',
+  'list',
+  'prompt',
+  'interrupt',
+  'answer',
+  'cancel',
+  'artifacts',
+  'seal',
+  'sealing-key',
+  'schema',
+];
 
 test('the help names every command, the variables that are read and the exit codes', async () => {
   const { stdout, exitCode } = await valetkey(['--help']);

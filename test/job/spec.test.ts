@@ -22,6 +22,11 @@ test('a job with the least fields gets the defaults', () => {
     credential: { strategy: 'gateway', gateway: 'builtin' },
     sandbox: { provider: 'local', isolation: 'bubblewrap' },
     workspace: {},
+    artifacts: [],
+    permissions: 'allow',
+    permissionTimeout: '10m',
+    stallAfter: '10m',
+    onInterrupted: 'fail',
     deadline: '1h',
   });
 });
@@ -34,7 +39,7 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a budget of -1', { budgetUsd: -1 }, 'budgetUsd', /more than 0/],
     ['a budget of 0', { budgetUsd: 0 }, 'budgetUsd', /more than 0/],
     ['a budget that is no number', { budgetUsd: '1' }, 'budgetUsd', /number/],
-    ['no prompt', { prompts: [] }, 'prompts', /1/],
+    ['no prompt', { prompts: [] }, 'prompts', /at least one.*keepOpen/],
     ['an empty prompt', { prompts: [' '] }, 'prompts.0', /empty/],
     ['a prompt of 5 MB', { prompts: ['work', 'x'.repeat(5e6)] }, 'prompts.1', /262144 bytes/],
     ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
@@ -53,6 +58,14 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a git URL with a password', { workspace: { git: 'https://a:b@example.com/x' } }, 'workspace.git', /password/],
     ['a git URL with a token', { workspace: { git: 'https://token@example.com/x' } }, 'workspace.git', /token/],
     ['a relative path', { workspace: { path: 'x' } }, 'workspace.path', /absolute/],
+    ['a token that is not sealed', { workspace: { git: 'https://example.com/x', gitToken: 'token' } }, 'workspace.gitToken', /sealed/],
+    ['a token for no repository', { workspace: { gitToken: 'a.b.c.d.e' } }, 'workspace.gitToken', /https URL/],
+    ['an artifact outside', { artifacts: ['../x'] }, 'artifacts.0', /inside the workspace/],
+    ['a policy that is none', { permissions: 'maybe' }, 'permissions', /allow.*deny.*ask/],
+    ['a job that is kept open for nothing', { keepOpen: '0s' }, 'keepOpen', /more than nothing/],
+    ['a wait that is no duration', { permissionTimeout: 'long' }, 'permissionTimeout', /duration/],
+    ['a stall after a month', { stallAfter: '30d' }, 'stallAfter', /7 days/],
+    ['an agent that takes no key of ours', { agent: 'amp' }, 'agent', /no key of a gateway/],
     ['another isolation', { sandbox: { isolation: 'docker' } }, 'sandbox.isolation', /bubblewrap.*none/],
   ])('%s', (_what, change, path, message) => {
     const issues = issuesOf(change);
@@ -67,6 +80,6 @@ test('the JSON Schema names every field, and what may be left out', () => {
     type: 'object',
     additionalProperties: false,
     required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
-    properties: { agent: { enum: ['claude', 'codex'] }, deadline: { default: '1h' } },
+    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'amp', 'mock'] }, deadline: { default: '1h' } },
   });
 });

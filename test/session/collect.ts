@@ -1,5 +1,5 @@
 import type { JobEventBody } from '../../src/job/events.ts';
-import { runTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
+import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 import type { Server } from './server.ts';
 
@@ -28,8 +28,13 @@ export class EventStore {
   }
 
   /** Resolves when the messages hold the text. */
-  async said(text: string): Promise<void> {
-    while (!this.text.includes(text)) {
+  said(text: string): Promise<void> {
+    return this.until(() => this.text.includes(text));
+  }
+
+  /** Resolves when it holds after an event. */
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) {
       await new Promise<void>((wake) => {
         this.#waiting.add(wake);
       });
@@ -37,8 +42,15 @@ export class EventStore {
   }
 }
 
-/** A turn whose events go to `store` and whose states to `states`. */
-export function turnOn(server: Server, store: EventStore, options: Partial<TurnOptions> & { prompt: string }): Promise<Turn> {
+/** A turn that ends. */
+export async function turnOn(server: Server, store: EventStore, options: Partial<TurnOptions> & { prompt: string }): Promise<EndedTurn> {
+  const turn = await startTurn(server, store, options);
+  if (turn.kind !== 'ended') throw new Error('The turn asks.');
+  return turn;
+}
+
+/** A turn whose events go to `store` and whose states nowhere. */
+export function startTurn(server: Server, store: EventStore, options: Partial<TurnOptions> & { prompt: string }): Promise<Turn> {
   const never = new AbortController().signal;
   return runTurn({
     sandbox: server.sandbox,
@@ -46,6 +58,10 @@ export function turnOn(server: Server, store: EventStore, options: Partial<TurnO
     jobId: 'job:1',
     turn: 1,
     resume: null,
+    secrets: [],
+    decide: () => ({ answer: 'allow', by: 'policy' }),
+    onInterrupted: 'fail',
+    stallMs: 60_000,
     onEvent: store.append,
     onState: () => {},
     cancel: never,

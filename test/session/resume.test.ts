@@ -95,12 +95,29 @@ test('a store that fails ends the call, and the next one loses nothing', async (
   expect(store.text).toBe(`answer: yes${counted}answer: yes`);
 });
 
-test('a state of an agent that is not there any more is a lost sandbox', async () => {
+test('what the server has forgotten while nobody was attached is told as a gap, and the turn ends as it did', async () => {
   server = await startServer();
-  const { state } = await turnOn(server, new EventStore(), { prompt: 'say hello' });
-  const resume = { ...state, instanceMs: state.instanceMs - 1 };
-  await expect(turnOn(server, new EventStore(), { prompt: 'say more', turn: 2, resume })).rejects.toMatchObject({ code: 'sandbox_lost' });
-  expect(await server.prompts()).toEqual(['say hello']);
+  const store = new EventStore();
+  const detach = new AbortController();
+  let resume: SessionState | null = null;
+  const long = 'say start\nwait go\nflood 1500\nsay end';
+  const turn = turnOn(server, store, { prompt: long, detach: detach.signal, onState: (state) => void (resume = state) });
+  await store.said('start');
+  detach.abort(new Error('the worker shuts down'));
+  await expect(turn).rejects.toThrow('the worker shuts down');
+  await server.put('go');
+  await server.heard('end_turn');
+
+  expect(await turnOn(server, store, { prompt: long, resume })).toMatchObject({ stopReason: 'end_turn', message: 'end' });
+  const steps = store.events.filter(({ type }) => type === 'plan');
+  const gaps = store.events.flatMap((event) => (event.type === 'gap' ? [event.messages] : []));
+  expect(gaps).toEqual([1500 - steps.length]);
+  expect(steps.length).toBeGreaterThan(1000);
+  expect(store.events.map(({ type }) => type).filter((type) => type !== 'plan')).toEqual(['message', 'gap', 'message']);
+  // The same again tells nothing new.
+  await turnOn(server, store, { prompt: long, resume });
+  expect(store.events.filter(({ type }) => type === 'gap')).toHaveLength(1);
+  expect(await server.prompts()).toHaveLength(1);
 });
 
 /** Runs the turn in a process of its own, kills it −9 when a line holds `mark`, and resolves to the last state that it told. */

@@ -1,8 +1,9 @@
 /**
  * An agent that does what the prompt says, one command a line, over ACP on stdio. It appends each prompt that it gets to
- * `prompts.log` in its home, and knows the prompts of its session.
+ * `prompts.log` in its home, and knows the prompts of its session, also of one that it loads. Its home may hold `crash-at-start`,
+ * `hang-at-start`, `hang-at-load`, `fail-at-load`, `cannot-load` and `slow-cancel`.
  */
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,12 +21,14 @@ type Message = z.infer<typeof messageSchema>;
 type Command = (args: string[], text: string) => Promise<object | void> | object | void;
 
 const home = process.env['HOME'] ?? '/';
-const prompts: string[] = [];
+let prompts: string[] = [];
 const permissions = new Map<string, (answer: string) => void>();
 let cancelled = Promise.withResolvers<object>();
 let permissionsAsked = 0;
 
 if (existsSync(join(home, 'crash-at-start'))) process.exit(3);
+
+writeFileSync(join(home, 'agent.pid'), String(process.pid));
 
 createInterface({ input: process.stdin }).on('line', (line) => {
   const message = messageSchema.parse(JSON.parse(line));
@@ -34,9 +37,14 @@ createInterface({ input: process.stdin }).on('line', (line) => {
 });
 
 async function handle({ id, method, params, result }: Message): Promise<void> {
-  if (method === 'initialize') return send({ id, result: { protocolVersion: 1, agentCapabilities: {} } });
+  if (method === 'initialize')
+    return send({ id, result: { protocolVersion: 1, agentCapabilities: { loadSession: !existsSync(join(home, 'cannot-load')) } } });
+  if (method === 'session/load') return load(id);
   if (method === 'session/new') return send({ id, result: { sessionId: 'session-1' } });
-  if (method === 'session/cancel') return cancelled.resolve({ result: { stopReason: 'cancelled' } });
+  if (method === 'session/cancel') {
+    if (existsSync(join(home, 'slow-cancel'))) await sleep(2500);
+    return cancelled.resolve({ result: { stopReason: 'cancelled' } });
+  }
   if (method === 'session/prompt') {
     const text = params?.prompt?.[0]?.text ?? '';
     appendFileSync(join(home, 'prompts.log'), `${JSON.stringify(text)}\n`);
@@ -47,6 +55,19 @@ async function handle({ id, method, params, result }: Message): Promise<void> {
   }
   if (method === undefined) return permissions.get(String(id))?.(result?.outcome.optionId ?? 'none');
   if (id !== undefined) send({ id, error: { code: -32601, message: 'Method not found' } });
+}
+
+/** Repeats the session before it answers, as real agents do. */
+function load(id: string | number | undefined): void {
+  if (existsSync(join(home, 'hang-at-load'))) return;
+  if (existsSync(join(home, 'fail-at-load'))) return send({ id, error: { code: -32002, message: 'a text that may hold anything' } });
+  const log = readFileSync(join(home, 'prompts.log'), 'utf8').trim();
+  prompts = log.split('\n').map((line) => z.string().parse(JSON.parse(line)));
+  for (const text of prompts) {
+    update({ sessionUpdate: 'user_message_chunk', content: { type: 'text', text } });
+    say(`said before: ${text}`);
+  }
+  send({ id, result: {} });
 }
 
 async function run(prompt: string): Promise<object> {
@@ -69,6 +90,22 @@ const commands: Record<string, Command> = {
       await sleep(Number(everyMs));
     }
   },
+  /** `flood 1500`: so many messages that are not joined. */
+  flood: ([times]) => {
+    for (let n = 1; n <= Number(times); n += 1)
+      update({ sessionUpdate: 'plan', entries: [{ content: `step ${n}`, status: 'pending', priority: 'high' }] });
+  },
+  /** `background-flood go 1500 done`: the same beside what follows, once the home has `go`. */
+  'background-flood': ([start = '', times = '']) =>
+    void (async () => {
+      await commands['wait']?.([start], start);
+      await commands['flood']?.([times], times);
+    })(),
+  /** `wait go`: until the home has that file. */
+  wait: async ([name = '']) => {
+    while (!existsSync(join(home, name))) await sleep(10);
+  },
+  touch: ([name = '']) => writeFileSync(join(home, name), ''),
   tool: () => {
     const toolCallId = `tool-${prompts.length}`;
     update({ sessionUpdate: 'tool_call', toolCallId, title: 'Write a file', kind: 'edit', status: 'in_progress' });
@@ -92,16 +129,21 @@ const commands: Record<string, Command> = {
     update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' });
   },
   plan: () => update({ sessionUpdate: 'plan', entries: [{ content: 'Look', status: 'pending', priority: 'high' }] }),
-  ask: async () => {
+  /** `ask`: leave for something; `ask reject_once`: with options of those kinds only. */
+  ask: async (kinds) => {
     permissionsAsked += 1;
     const id = `permission-${permissionsAsked}`;
     const answered = new Promise<string>((resolve) => permissions.set(id, resolve));
     const options = [
+      { optionId: 'never', name: 'Never', kind: 'reject_always' },
       { optionId: 'no', name: 'No', kind: 'reject_once' },
       { optionId: 'always', name: 'Always', kind: 'allow_always' },
       { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
-    ];
-    send({ id, method: 'session/request_permission', params: { sessionId: 'session-1', toolCall: { toolCallId: 'tool' }, options } });
+    ].filter(({ kind }) => kinds.length === 0 || kinds.includes(kind));
+    const title = join(home, 'title');
+    const toolCall = { toolCallId: 'tool', title: existsSync(title) ? readFileSync(title, 'utf8') : 'Remove a file', kind: 'delete' };
+    send({ id, method: 'session/request_permission', params: { sessionId: 'session-1', toolCall, options } });
+    // The first that it gets counts, and is told: a second would be told, too.
     say(`answer: ${await answered}`);
   },
   read: async () => {

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
@@ -15,6 +17,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 const shim = join(here, '../../src/session/shim/shim.ts');
 const scriptedAgent = [process.execPath, join(here, 'scripted-agent.ts')];
 
+const serversSchema = z.object({ servers: z.array(z.object({ serverId: z.string() })) });
+
 export interface Server {
   port: number;
   paths: SandboxPaths;
@@ -24,6 +28,14 @@ export interface Server {
   prompts(): Promise<string[]>;
   /** Writes a file into the agent's home. */
   put(name: string, content?: string): Promise<void>;
+  /** Resolves when the agent's home has the file. */
+  has(name: string): Promise<void>;
+  /** Resolves when the server has got a message of the agent that holds the text. */
+  heard(text: string): Promise<void>;
+  /** Ends the agent's process as a crash does, and not the server. */
+  killAgent(): Promise<void>;
+  /** Ends the server and the agent, and starts the server anew with the same files. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -39,30 +51,42 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
     await writeFile(join(root, 'bin', agent), '#!/bin/sh\necho 1.0.0\n', { mode: 0o755 });
   }
   const port = await getPort({ host: '127.0.0.1' });
-  const child = execa(serverBinary(), ['server', '--no-token', '--no-telemetry', '--host', '127.0.0.1', '--port', String(port)], {
-    cwd: root,
-    detached: true,
-    extendEnv: false,
-    stdio: 'ignore',
-    reject: false,
-    env: {
-      PATH: [join(root, 'bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
-      HOME: paths.home,
-      XDG_DATA_HOME: join(root, 'data'),
-      SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
-      SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: '86400000',
-      ...env,
-    },
-  });
-  const { pid } = child;
-  if (pid === undefined) throw new Error('The server did not start.');
   const sandbox = connectTo(port, paths);
-  while (!(await sandbox.fetch('/v1/health').catch(() => null))?.ok) await new Promise((resolve) => setTimeout(resolve, 20));
+  const launch = async () => {
+    const child = execa(serverBinary(), ['server', '--no-token', '--no-telemetry', '--host', '127.0.0.1', '--port', String(port)], {
+      cwd: root,
+      detached: true,
+      extendEnv: false,
+      stdio: 'ignore',
+      reject: false,
+      env: {
+        PATH: [join(root, 'bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
+        HOME: paths.home,
+        XDG_DATA_HOME: join(root, 'data'),
+        SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
+        SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: '86400000',
+        ...env,
+      },
+    });
+    const { pid } = child;
+    if (pid === undefined) throw new Error('The server did not start.');
+    while (!(await sandbox.fetch('/v1/health').catch(() => null))?.ok) await sleep(20);
+    const end = async (): Promise<void> => {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // The group is gone already.
+      }
+      await child;
+    };
+    return { pid, end };
+  };
+  let running = await launch();
   return {
     port,
     paths,
     sandbox,
-    pid,
+    pid: running.pid,
     async prompts() {
       const log = await readFile(join(paths.home, 'prompts.log'), 'utf8').catch(() => '');
       return log
@@ -71,13 +95,32 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
         .map((line) => z.string().parse(JSON.parse(line)));
     },
     put: (name, content = '') => writeFile(join(paths.home, name), content),
+    async has(name) {
+      while (!existsSync(join(paths.home, name))) await sleep(10);
+    },
+    async heard(text) {
+      const { body } = await sandbox.fetch('/v1/acp/job%3A1', { headers: { 'last-event-id': '0' } });
+      let heard = '';
+      for await (const part of body?.pipeThrough(new TextDecoderStream()) ?? []) if ((heard += part).includes(text)) break;
+    },
+    async killAgent() {
+      process.kill(Number(await readFile(join(paths.home, 'agent.pid'), 'utf8')), 'SIGKILL');
+      const { servers } = serversSchema.parse(await (await sandbox.fetch('/v1/acp')).json());
+      const newest = `/v1/acp/${encodeURIComponent(
+        servers
+          .map(({ serverId }) => serverId)
+          .toSorted()
+          .at(-1) ?? '',
+      )}`;
+      const ping = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"jsonrpc":"2.0","method":"_valetkey/ping"}' };
+      while ((await sandbox.fetch(newest, ping)).ok) await sleep(10);
+    },
+    async restart() {
+      await running.end();
+      running = await launch();
+    },
     async stop() {
-      try {
-        process.kill(-pid, 'SIGKILL');
-      } catch {
-        // The group is gone already.
-      }
-      await child;
+      await running.end();
       await rm(root, { recursive: true, force: true, maxRetries: 5 });
     },
   };

@@ -1,14 +1,22 @@
 /** Between the server and an agent nothing is lost, and nothing that was posted twice arrives twice. */
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 
 const shim = join(import.meta.dirname, '../../src/session/shim/shim.ts');
-const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false });
+const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false, env: { HOME: home } });
+
+let home: string;
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), 'valetkey-shim-'));
+});
+afterEach(() => rm(home, { recursive: true, force: true }));
 
 const updateSchema = z.object({ params: z.object({ update: z.object({ content: z.object({ text: z.string() }).optional() }) }) });
 
@@ -56,6 +64,35 @@ test('a request that was answered is answered again without the agent', async ()
   }
   child.stdin.end();
   expect((await child).exitCode).toBe(0);
+});
+
+test('a prompt that an earlier process received and did not answer does not reach the agent again, one that it answered is', async () => {
+  const answersOnce = `require('readline').createInterface({ input: process.stdin }).on('line', (line) => { const { id } = JSON.parse(line); if (id === 'turn-1') console.log(JSON.stringify({ id, result: {} })); else process.exit(1); })`;
+  const first = runShim(process.execPath, '-e', answersOnce);
+  first.stdin.write(`${request('turn-1', 'session/prompt')}\n${request('turn-2', 'session/prompt')}\n`);
+  expect((await first).exitCode).toBe(1);
+
+  const second = runShim('cat');
+  const prompts = ['turn-1', 'turn-2', 'turn-3'].map((id) => request(id, 'session/prompt'));
+  second.stdin.end(`${prompts.join('\n')}\n`);
+  expect((await second).stdout.split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
+    JSON.parse(receipt('turn-1')),
+    { id: 'turn-1', result: {} },
+    JSON.parse(receipt('turn-2')),
+    expect.objectContaining({ id: 'turn-2', error: expect.objectContaining({ code: -31001 }) as unknown }),
+    JSON.parse(receipt('turn-3')),
+    JSON.parse(prompts[2] ?? ''),
+  ]);
+});
+
+test('what the agent repeats of a session while it loads it goes nowhere', async () => {
+  const load = request('session', 'session/load');
+  const agent = `require('readline').createInterface({ input: process.stdin }).on('line', () => console.log(${JSON.stringify(
+    [chunk('before'), chunk('before'), JSON.stringify({ id: 'session', result: {} }), chunk('after')].join('\n'),
+  )}))`;
+  const child = runShim(process.execPath, '-e', agent);
+  child.stdin.end(`${load}\n`);
+  expect((await child).stdout.split('\n')).toEqual(['{"id":"session","result":{}}', chunk('after')]);
 });
 
 test('chunks of different kinds, sessions and messages are not joined, and everything keeps its order', async () => {

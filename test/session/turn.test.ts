@@ -1,7 +1,10 @@
 /** A turn runs in the agent's session to its stop reason, its events come in order, and every other end is typed. */
 import { afterEach, expect, test } from 'vitest';
 
-import { EventStore, turnOn } from './collect.ts';
+import { Secret } from '../../src/secrets/secret.ts';
+import type { SessionState } from '../../src/session/state.ts';
+import type { EndedTurn } from '../../src/session/turn.ts';
+import { EventStore, startTurn, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 
 let server: Server;
@@ -66,12 +69,9 @@ test('a message of more than 16 KiB is told by its end', async () => {
   expect(message).toBe(long.slice(-16 * 1024));
 });
 
-test('a permission is given once, and what the agent may not ask of us is refused', async () => {
+test('what the agent may not ask of us is refused', async () => {
   server = await startServer();
-  const { message } = await turnOn(server, new EventStore(), { prompt: 'ask\nask\nread' });
-  expect(message).toContain('answer: yes');
-  expect(message.match(/answer: yes/g)).toHaveLength(2);
-  expect(message).toContain('read: none');
+  expect(await turnOn(server, new EventStore(), { prompt: 'read' })).toMatchObject({ message: 'read: none' });
 });
 
 test.each([
@@ -97,29 +97,57 @@ test('a cancel ends the turn at the agent, keeps what it said, and rejects with 
   server = await startServer();
   const store = new EventStore();
   const cancel = new AbortController();
-  const turn = turnOn(server, store, { prompt: 'say started\nhang', cancel: cancel.signal });
+  let cancelled: EndedTurn | undefined;
+  const onCancelled = (ended: EndedTurn): void => void (cancelled = ended);
+  const turn = turnOn(server, store, { prompt: 'say started\nhang', cancel: cancel.signal, onCancelled });
   await store.said('started');
   const startedMs = Date.now();
   cancel.abort(new Error('the tenant changed its mind'));
   await expect(turn).rejects.toThrow('the tenant changed its mind');
   expect(Date.now() - startedMs).toBeLessThan(2000);
+  expect(cancelled).toMatchObject({ stopReason: 'cancelled', message: 'started', state: { turn: 1, running: null } });
   // The agent takes another prompt, so the turn is over there, too.
-  expect(await turnOn(server, store, { prompt: 'recall', turn: 2 })).toMatchObject({ message: 'say started' });
+  const next = await turnOn(server, store, { prompt: 'recall', turn: 2, resume: cancelled?.state ?? null });
+  expect(next).toMatchObject({ message: 'say started' });
+  expect(store.events).toEqual([
+    { type: 'message', turn: 1, text: 'started' },
+    { type: 'message', turn: 2, text: 'say started' },
+  ]);
 });
 
-test('an agent that crashes in mid-turn is a lost sandbox within 5 s', async () => {
+test('the turn after a cancel that takes its time waits for its end', async () => {
+  server = await startServer();
+  await server.put('slow-cancel');
+  const store = new EventStore();
+  const cancel = new AbortController();
+  let state: SessionState | null = null;
+  const onCancelled = (ended: EndedTurn): void => void ({ state } = ended);
+  const turn = turnOn(server, store, { prompt: 'say started\nhang', cancel: cancel.signal, onCancelled });
+  await store.said('started');
+  cancel.abort(new Error('the tenant changed its mind'));
+  await expect(turn).rejects.toThrow('the tenant changed its mind');
+  expect(state).toMatchObject({ running: 'turn-1' });
+  const next = await turnOn(server, store, { prompt: 'recall\ncount 3 300', turn: 2, resume: state });
+  expect(next.message).toBe('say started1 2 3 ');
+});
+
+test('a secret of the job is masked in the events, in the message and in a question', async () => {
   server = await startServer();
   const store = new EventStore();
-  const startedMs = Date.now();
-  await expect(turnOn(server, store, { prompt: 'say before\ncrash' })).rejects.toMatchObject({ code: 'sandbox_lost' });
-  expect(Date.now() - startedMs).toBeLessThan(5000);
-  expect(store.text).toBe('before');
+  const text = 'upstream-credential-for-tests';
+  const secrets = [new Secret(text)];
+  await server.put('title', `Run ${text}`);
+  const prompt = `say it is ${text}\nask`;
+  const turn = await startTurn(server, store, { prompt, secrets, decide: () => 'ask' });
+  const answered = await startTurn(server, store, { prompt, secrets, resume: turn.state });
+  expect(JSON.stringify([turn, answered, store.events])).not.toContain(text);
+  expect(answered).toMatchObject({ message: expect.stringMatching(/^it is .+answer: yes$/s) as unknown });
 });
 
-test('an agent that crashes at its start is a lost sandbox', async () => {
+test('an agent that crashes at its start is a lost session', async () => {
   server = await startServer();
   await server.put('crash-at-start');
-  await expect(turnOn(server, new EventStore(), { prompt: 'say hello' })).rejects.toMatchObject({ code: 'sandbox_lost' });
+  await expect(turnOn(server, new EventStore(), { prompt: 'say hello' })).rejects.toMatchObject({ code: 'session_lost' });
 });
 
 test('a server that is killed in mid-turn is a lost sandbox within 5 s', async () => {
@@ -139,4 +167,18 @@ test('an agent that never answers at its start is unresponsive', async () => {
   await server.put('hang-at-start');
   const turn = turnOn(server, new EventStore(), { prompt: 'say hello', startTimeoutMs: 1500 });
   await expect(turn).rejects.toMatchObject({ code: 'agent_unresponsive' });
+});
+
+test('an agent that says nothing for so long has stalled, and its turn is ended there, too', async () => {
+  server = await startServer();
+  const store = new EventStore();
+  const startedMs = Date.now();
+  await expect(turnOn(server, store, { prompt: 'say once\nhang', stallMs: 2500 })).rejects.toMatchObject({ code: 'stalled' });
+  expect(Date.now() - startedMs).toBeGreaterThan(2500);
+  expect(await turnOn(server, store, { prompt: 'recall', turn: 2 })).toMatchObject({ message: 'say once' });
+});
+
+test('an agent that says something now and then has not stalled', async () => {
+  server = await startServer();
+  expect(await turnOn(server, new EventStore(), { prompt: 'count 5 800', stallMs: 3000 })).toMatchObject({ message: '1 2 3 4 5 ' });
 });

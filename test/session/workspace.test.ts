@@ -1,7 +1,7 @@
 /** What goes into a sandbox comes out again as a patch against the start, whatever the agent did to the repository. */
 import { chmod, chown, mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -24,7 +24,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+const MIB = 1024 * 1024;
 const put = (workspace: Workspace): Promise<string> => session.putWorkspace(server.sandbox, workspace);
+const takePatch = async (start: string): Promise<Buffer> => {
+  const patch = await session.takePatch(server.sandbox, start, 10 * MIB);
+  if (patch === null) throw new Error('the patch is too large');
+  return patch;
+};
+const takeFile = (name: string, maxBytes = MIB): Promise<Buffer | null> => session.takeFile(server.sandbox, name, maxBytes);
 const inWorkspace = (...names: string[]): string => join(server.paths.workspace, ...names);
 const git = async (cwd: string, ...args: string[]): Promise<string> => {
   const identity = ['-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'init.defaultBranch=trunk'];
@@ -56,9 +63,9 @@ test('new, changed, deleted, binary and committed files come out as a patch that
   await writeFile(inWorkspace('ignored'), 'not for you');
   const status = await git(server.paths.workspace, 'status', '--porcelain');
 
-  const patch = await session.takePatch(server.sandbox, start);
+  const patch = await takePatch(start);
   expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe(status);
-  expect((await session.takePatch(server.sandbox, start)).equals(patch)).toBe(true);
+  expect((await takePatch(start)).equals(patch)).toBe(true);
   await execa('git', ['apply', '--binary', '--index'], { cwd: folder, input: patch });
   expect(await git(folder, 'ls-files')).toBe(
     '.gitignore\nchange.txt\ndeep/er/new.bin\nkeep.txt\nlink\nscript.sh\n"\\303\\244 \\303\\266.txt"',
@@ -84,13 +91,13 @@ test('inline files become the start, the same commit each time, and what was the
   expect(await put(workspace)).toBe(start);
   expect(await git(server.paths.workspace, 'ls-files')).toBe('a.txt\nsrc/b.ts');
   expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe('');
-  expect((await session.takePatch(server.sandbox, start)).length).toBe(0);
+  expect((await takePatch(start)).length).toBe(0);
 });
 
 test('an empty workspace is a repository, too', async () => {
   const start = await put({});
   await writeFile(inWorkspace('new.txt'), 'new\n');
-  expect(String(await session.takePatch(server.sandbox, start))).toContain('+new');
+  expect(String(await takePatch(start))).toContain('+new');
 });
 
 test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without one; nothing that is not committed', async () => {
@@ -120,13 +127,17 @@ test('a folder that is no repository comes without what it ignores', async () =>
   expect(await git(server.paths.workspace, 'ls-files')).toBe('.gitignore\na.txt');
 });
 
-test('more than one part of 2 MiB arrives whole', async () => {
-  const large = Buffer.alloc(5 * 1024 * 1024);
+test('more than 2 MiB goes in parts and arrives whole: a folder, and a repository with its history', async () => {
+  const large = Buffer.alloc(6 * MIB);
   let seed = 1;
   for (let index = 0; index < large.length; index += 4)
     large.writeUInt32LE((seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0), index);
   await writeFile(join(folder, 'large.bin'), large);
   await put({ path: folder });
+  expect((await readFile(inWorkspace('large.bin'))).equals(large)).toBe(true);
+
+  await repository({ 'small.txt': 'small' });
+  expect(await put({ path: folder })).toBe(await git(folder, 'rev-parse', 'HEAD'));
   expect((await readFile(inWorkspace('large.bin'))).equals(large)).toBe(true);
 });
 
@@ -143,18 +154,56 @@ test.each([
   expect(String(error)).not.toMatch(/credential|127\.0\.0\.1/);
 });
 
-test('a patch over 10 MiB is refused with its cap', async () => {
+test('a patch over its cap is not taken', async () => {
   const start = await put({});
-  await writeFile(inWorkspace('large.txt'), `${'x'.repeat(1000)}\n`.repeat(11_000));
-  const error: unknown = await session.takePatch(server.sandbox, start).catch((caught: unknown) => caught);
-  expect(error).toMatchObject({ code: 'workspace_failed' });
-  expect(String(error)).toContain('10 MiB');
+  await writeFile(inWorkspace('large.txt'), `${'x'.repeat(1000)}\n`.repeat(100));
+  const { length } = await takePatch(start);
+  expect((await session.takePatch(server.sandbox, start, length))?.length).toBe(length);
+  expect((await session.takePatch(server.sandbox, start, length - 1))?.length).toBe(undefined);
+});
+
+test('a file comes out as it is: binary, empty, ignored by git, under a strange name, by a link within the workspace', async () => {
+  await put({ files: { '.gitignore': 'out\n' } });
+  await mkdir(inWorkspace('out'));
+  await writeFile(inWorkspace('out/-r ä$(x).bin'), bytes);
+  await writeFile(inWorkspace('empty'), '');
+  await symlink('out/-r ä$(x).bin', inWorkspace('link'));
+  expect((await takeFile('out/-r ä$(x).bin'))?.equals(bytes)).toBe(true);
+  expect((await takeFile('link'))?.equals(bytes)).toBe(true);
+  expect((await takeFile('empty'))?.length).toBe(0);
+});
+
+test('a file has to fit: one byte more than its cap and it is not taken', async () => {
+  await put({});
+  await writeFile(inWorkspace('a.bin'), bytes);
+  expect((await takeFile('a.bin', bytes.length))?.length).toBe(bytes.length);
+  expect(await takeFile('a.bin', bytes.length - 1)).toBe(null);
+});
+
+test('a file larger than any memory is not taken, and the one after it is', async () => {
+  await put({ files: { 'a.txt': 'text' } });
+  await execa('truncate', ['--size=1T', inWorkspace('vast')]);
+  expect(await takeFile('vast')).toBe(null);
+  expect(String(await takeFile('a.txt'))).toBe('text');
+});
+
+test.each([
+  ['that is not there', 'none', () => undefined],
+  ['that is a folder', 'folder', () => mkdir(inWorkspace('folder'))],
+  ['that is a link to nothing', 'link', () => symlink('nowhere', inWorkspace('link'))],
+  ['that is a link out of the workspace', 'link', async () => symlink(await outside(), inWorkspace('link'))],
+  ['in a folder that is a link out of the workspace', 'link/out.txt', async () => symlink(dirname(await outside()), inWorkspace('link'))],
+  ['that is a pipe', 'pipe', () => execa('mkfifo', [inWorkspace('pipe')])],
+])('a file %s is told as workspace_failed with its name', async (_what, name, make) => {
+  await put({});
+  await make();
+  await expect(takeFile(name)).rejects.toMatchObject({ code: 'workspace_failed', message: expect.stringContaining(name) as unknown });
 });
 
 test('an agent that removes the repository or the start gets no patch, and one that sets its form does not change it', async () => {
   const start = await put({ files: { 'a.txt': 'a\n' } });
   await writeFile(inWorkspace('a.txt'), 'b\n');
-  const plain = await session.takePatch(server.sandbox, start);
+  const plain = await takePatch(start);
   for (const [key, value] of [
     ['diff.noprefix', 'true'],
     ['color.ui', 'always'],
@@ -164,10 +213,17 @@ test('an agent that removes the repository or the start gets no patch, and one t
   ] as const) {
     await git(server.paths.workspace, 'config', key, value);
   }
-  expect(String(await session.takePatch(server.sandbox, start))).toBe(String(plain));
+  expect(String(await takePatch(start))).toBe(String(plain));
   await rm(inWorkspace('.git'), { recursive: true });
-  await expect(session.takePatch(server.sandbox, start)).rejects.toMatchObject({ code: 'workspace_failed' });
+  await expect(session.takePatch(server.sandbox, start, MIB)).rejects.toMatchObject({ code: 'workspace_failed' });
 });
+
+/** A file beside the workspace. */
+async function outside(): Promise<string> {
+  const file = join(server.paths.home, 'out.txt');
+  await writeFile(file, 'not work');
+  return file;
+}
 
 /** Makes `folder` a repository with one commit of these files. */
 async function repository(files: Record<string, string>): Promise<string> {

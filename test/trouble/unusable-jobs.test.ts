@@ -26,7 +26,7 @@ function withPoorHost(adapters: Adapters): Adapters {
 }
 
 function withoutAdapter({ config: { stateDir, gateway, path, taskQueue } }: Stack): SandboxProvider {
-  const codex = { ...agents.codex, adapterPackage: '@valetkey/no-such-adapter' };
+  const codex = { ...agents.codex, package: { name: '@valetkey/no-such-adapter', version: '1.0.0' } };
   const options = { stateDir, socketDir: gateway.socketDir, agentsDir: undefined, path, hostTaskQueue: taskQueue };
   return createSandboxes({ local: { ...options, agents: { ...agents, codex } } }).local;
 }
@@ -57,7 +57,7 @@ describe('a workspace', () => {
     const workspace = { path: await repository(), ref: 'old' };
     const { jobId } = await client.submit(jobSpec({ workspace, prompts: [withScript('Add.', [{ run: 'echo more >> note.txt' }])] }));
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    expect(String(await client.artifact(jobId, 'patch'))).toContain(' old\n+more\n');
+    expect(String((await client.artifact(jobId, 'patch'))?.content)).toContain(' old\n+more\n');
   });
 });
 

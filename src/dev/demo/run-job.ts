@@ -55,7 +55,7 @@ export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTas
   out.line(paint('bold', `${agent} with ${llm}`));
   const result = await runIsolated(settings, { agent, llm });
   const upstreamUsd = model === null ? null : roundUsd(model.usd() - beforeUsd);
-  const patch = (await client.artifact(result.jobId, 'patch'))?.toString() ?? null;
+  const patch = (await client.artifact(result.jobId, 'patch'))?.content.toString() ?? null;
   const [testPassedBefore, testPassedAfter] = [await repository.testPasses(null), await repository.testPasses(patch)];
 
   for (const line of harmless(patch ?? '')

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 
 import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/codex.ts';
-import { findAdapter } from '../../agents/installation.ts';
+import { findAgentPackage } from '../../agents/installation.ts';
 import { findExecutable, findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
 import type { SandboxFolder } from './folder.ts';
@@ -14,7 +14,8 @@ import { SANDBOX_UID, type Identity, type View } from './tools.ts';
 const TMP_BYTES = 64 * 1024 * 1024;
 const PRLIMIT = '/usr/bin/prlimit';
 const MAX_PROCESSES = 200;
-const MAX_DATA_BYTES = 1536 * 1024 * 1024;
+/** Of one process. OpenCode's runtime maps much more than it uses, which counts: long turns of it failed at 1.5 GiB. */
+const MAX_DATA_BYTES = 3 * 1024 * 1024 * 1024;
 
 /** Loopback port of the forwarder to the gateway; the sandbox has a loopback of its own. */
 export const INSIDE_GATEWAY_PORT = 8787;
@@ -32,7 +33,7 @@ export const insidePaths = {
 
 /** Places of a bubblewrap: those on PATH, then the static one that comes with Codex. */
 export async function bubblewrapCandidates(path: string, agentsDir: string | undefined): Promise<string[]> {
-  const adapter = await findAdapter(codex, { agentsDir, path });
+  const adapter = codex.package === null ? undefined : await findAgentPackage(codex.package, { agentsDir, path });
   const launcher = await findPackage('@openai/codex', adapter?.folder);
   const bundled = await findPackage(codexPlatformPackage, launcher?.folder);
   const installed = await findExecutable('bwrap', path);

@@ -1,8 +1,9 @@
-import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { stripTypeScriptTypes } from 'node:module';
+import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import type { Agent } from '../../agents/agent.ts';
+import type { Agent, AgentInstallation } from '../../agents/agent.ts';
 import type { SandboxPaths } from '../sandbox.ts';
 import type { Part } from './readable.ts';
 
@@ -29,17 +30,16 @@ export interface Identity {
 }
 
 const DAY_MS = 86_400_000;
-/** Sources are run as they are, a build as JavaScript. */
-const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
-const initFile = fileURLToPath(new URL(`./init${extension}`, import.meta.url));
-const shimFile = fileURLToPath(new URL(`../../session/shim/shim${extension}`, import.meta.url));
+const extension = extname(import.meta.url);
+const INIT = fileURLToPath(new URL(`./init${extension}`, import.meta.url));
+const SHIM = fileURLToPath(new URL(`../../session/shim/shim${extension}`, import.meta.url));
 
 export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
 }
 
 export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server }: View): string[] {
-  return [node, join(tools, `init${extension}`), String(gatewayPort), gatewaySocket, run, server];
+  return [node, join(tools, 'init.js'), String(gatewayPort), gatewaySocket, run, server];
 }
 
 /** The whole environment of a sandbox: nothing of the worker's. */
@@ -55,7 +55,7 @@ export function environmentOf(view: View, agent: Agent): Record<string, string> 
     XDG_DATA_HOME: join(view.tools, 'data'),
     SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
     SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: String(DAY_MS),
-    ...agent.launch(view).env,
+    ...agent.launch(installationOf(view)).env,
   };
 }
 
@@ -67,11 +67,12 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
   const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
   await mkdir(launchers, { recursive: true });
   await mkdir(join(folder, 'bin'));
-  const { command, args } = agent.launch(view);
-  const words = [view.node, join(view.tools, `shim${extension}`), '--', command, ...args].map(quoted).join(' ');
+  const { command, args } = agent.launch(installationOf(view));
+  const words = [view.node, join(view.tools, 'shim.js'), '--', command, ...args].map(quoted).join(' ');
   await Promise.all([
-    copyFile(initFile, join(folder, `init${extension}`)),
-    copyFile(shimFile, join(folder, `shim${extension}`)),
+    writeProgram(INIT, join(folder, 'init.js')),
+    writeProgram(SHIM, join(folder, 'shim.js')),
+    ...(agent.program === null ? [] : [writeProgram(agent.program, join(folder, 'agent.js'))]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
     writeFile(
       join(folder, 'passwd'),
@@ -81,13 +82,37 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
     writeFile(join(folder, 'hosts'), '127.0.0.1 localhost sandbox\n'),
     // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.
     writeScript(join(launchers, `${agent.name}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
-    writeScript(join(folder, 'bin', agent.name), `echo ${agent.adapterVersion}`),
+    writeScript(join(folder, 'bin', agent.name), `echo ${agent.package?.version ?? '0.0.0'}`),
     ...packages.map(async ({ name, path }) => {
       const at = join(folder, 'node_modules', name);
       await mkdir(dirname(at), { recursive: true });
       await symlink(path, at);
     }),
   ]);
+}
+
+function installationOf({ nodeModules, node, tools }: View): AgentInstallation {
+  return { nodeModules, node, program: join(tools, 'agent.js') };
+}
+
+async function writeProgram(from: string, to: string): Promise<void> {
+  await writeFile(to, plainJavaScript(from, await readFile(from, 'utf8')));
+}
+
+const stripped = new Map<string, string>();
+
+/** A Node that takes the types away itself needs 25 MB more and starts later, each of three times a sandbox. */
+function plainJavaScript(file: string, source: string): string {
+  if (!file.endsWith('.ts')) return source;
+  const known = stripped.get(source);
+  if (known !== undefined) return known;
+  const emitWarning = process.emitWarning.bind(process);
+  // That this is an experiment of Node's is no news for who reads the log.
+  process.emitWarning = () => {};
+  const plain = stripTypeScriptTypes(source);
+  process.emitWarning = emitWarning;
+  stripped.set(source, plain);
+  return plain;
 }
 
 async function writeScript(file: string, body: string): Promise<void> {

@@ -3,6 +3,9 @@
  * It makes the session durable, and imports nothing but Node, because it is mounted alone. What it adds to a plain pipe:
  * - A request whose id it has seen does not reach the agent again: any worker may post the same request once more. One that
  *   was answered gets the same answer again. Its memory is as old as the agent's process, and so is the conversation.
+ * - Prompts and their answers are remembered past that, in a file: in a new process that loaded the session, one that was
+ *   answered before gets its answer, one that was not gets the error `INTERRUPTED`; neither reaches the agent again.
+ * - What the agent repeats while it loads a session goes nowhere: it was told before.
  * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
  * - The first answer to a request of the agent counts: two workers may both answer.
  * - `_valetkey/ping` ends here: that it could be written says that the agent's process lives.
@@ -10,17 +13,23 @@
  *   of messages reaches further back.
  */
 import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
 const JOIN_MS = 40;
 const JOIN_CHARS = 4096;
 
+/** Of the error by which a prompt is answered that an earlier process of the agent received and did not answer. */
+const INTERRUPTED = -31001;
+
 interface Message {
   id?: unknown;
   method?: unknown;
   params?: unknown;
+  answer?: unknown;
 }
 
 interface Chunk {
@@ -36,9 +45,13 @@ if (command === undefined) {
   process.exit(2);
 }
 
+const folder = join(homedir(), '.valetkey');
+const journal = join(folder, 'prompts.jsonl');
 const agent = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
 /** Request id → the agent's answer as it came, null before. */
-const requests = new Map<unknown, string | null>();
+const requests = readJournal();
+const prompts = new Set<unknown>();
+let loading: unknown = null;
 const answered = new Set<unknown>();
 let waiting: Chunk | null = null;
 let timer: NodeJS.Timeout | null = null;
@@ -75,12 +88,22 @@ function fromServer(line: string): void {
     return;
   }
   requests.set(id, null);
+  if (method === 'session/load') loading = id;
+  if (method === 'session/prompt') {
+    prompts.add(id);
+    remember({ id });
+  }
   toAgent(line);
 }
 
 function fromAgent(line: string): void {
   const message = parse(line);
-  if (message.method === undefined && requests.has(message.id)) requests.set(message.id, line);
+  if (loading !== null && message.method === 'session/update') return;
+  if (message.method === undefined && requests.has(message.id)) {
+    requests.set(message.id, line);
+    if (message.id === loading) loading = null;
+    if (prompts.has(message.id)) remember({ id: message.id, answer: line });
+  }
   const chunk = asChunk(message);
   if (chunk === null) return toServer(line);
   if (waiting !== null && waiting.shape === chunk.shape) {
@@ -93,6 +116,24 @@ function fromAgent(line: string): void {
     writeWaiting();
     waiting = chunk;
   }
+}
+
+/** Written before it is passed on: what another has seen is there. */
+function remember(entry: { id: unknown; answer?: string }): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  appendFileSync(journal, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+}
+
+function readJournal(): Map<unknown, string | null> {
+  const answers = new Map<unknown, string | null>();
+  if (!existsSync(journal)) return answers;
+  for (const line of readFileSync(journal, 'utf8').split('\n')) {
+    const { id, answer } = parse(line);
+    if (id === undefined) continue;
+    const interrupted = { jsonrpc: '2.0', id, error: { code: INTERRUPTED, message: 'Interrupted' } };
+    answers.set(id, typeof answer === 'string' ? answer : JSON.stringify(interrupted));
+  }
+  return answers;
 }
 
 function onTimer(): void {

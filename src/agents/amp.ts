@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+
+import type { Agent } from './agent.ts';
+import { programFile } from './program-file.ts';
+
+/**
+ * Amp by an ACP adapter of ours over its published command line (`amp/amp-acp.ts`). It works through Amp's own service and takes
+ * a token of that service only, no key of a gateway: for the strategies byok and subscription with direct delivery, in a
+ * sandbox that may reach the service. In place of a model it takes one of its modes (low, medium, high, ultra).
+ *
+ * It reads its token from AMP_API_KEY and the service's address from AMP_URL, and neither ANTHROPIC_API_KEY, CLAUDE_API_KEY nor
+ * ~/.amp/config.json, which other tools know as Amp's.
+ *
+ * Tested: the adapter against a program that speaks the command line's JSON; the real command line, of this version, up to
+ * the request for a thread, against a service that is not Amp's: options, token, settings. Not tested: a turn with an account.
+ */
+export const amp: Agent = {
+  name: 'amp',
+  package: { name: '@ampcode/cli', version: '0.0.1790142911-g7618fb' },
+  program: programFile('amp/amp-acp'),
+  protocol: 'messages',
+  abilities: { loadsSession: true, asksPermission: false, takesRotatedKey: false, takesGatewayKey: false },
+
+  launch({ node, nodeModules, program }) {
+    return { command: node, args: [program, join(nodeModules, `@ampcode/cli-${process.platform}-${process.arch}`, 'amp')], env: {} };
+  },
+
+  files({ paths, keyFile, model, permissions }) {
+    const settings = {
+      'amp.dangerouslyAllowAll': permissions === 'allow',
+      // Its command line cannot ask in the middle of a turn: what would need leave is refused.
+      'amp.permissions': permissions === 'allow' ? [] : [{ tool: '*', action: 'reject' }],
+      'amp.updates.mode': 'disabled',
+      'amp.notifications.enabled': false,
+    };
+    return [
+      { path: `${paths.home}/.config/amp/settings.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
+      { path: `${paths.home}/.amp-acp/settings.json`, content: `${JSON.stringify({ keyFile, mode: model }, null, 2)}\n` },
+    ];
+  },
+};

@@ -1,0 +1,20 @@
+import type { Agent } from './agent.ts';
+import { programFile } from './program-file.ts';
+
+/** An agent of ours for tests and trials: deterministic, light, and it does what the lines of a prompt tell it. */
+export const mock: Agent = {
+  name: 'mock',
+  package: null,
+  program: programFile('mock/mock-agent'),
+  protocol: 'chat',
+  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+
+  launch({ node, program }) {
+    return { command: node, args: [program], env: {} };
+  },
+
+  files({ paths, keyFile, model, permissions }) {
+    const settings = { baseUrl: `${paths.gatewayUrl}/v1`, keyFile, model, asks: permissions !== 'allow' };
+    return [{ path: `${paths.home}/.mock/settings.json`, content: `${JSON.stringify(settings, null, 2)}\n` }];
+  },
+};

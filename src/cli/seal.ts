@@ -1,0 +1,61 @@
+import { text } from 'node:stream/consumers';
+
+import { CommanderError, type Command } from '@commander-js/extra-typings';
+
+import { loadConfig, required } from '../config.ts';
+import { seal } from '../secrets/seal.ts';
+import { newSealingKey } from '../secrets/sealing-key.ts';
+import { USAGE_EXIT_CODE } from './exit-code.ts';
+import { printJson, printLines } from './print.ts';
+
+const SEAL_EXAMPLES = `
+The secret comes on standard input, never as an argument. The public key is that of the workers: valetkey sealing-key.
+
+Examples:
+  $ valetkey seal --tenant acme --public-key "$(cat sealing.pub)" < token.txt
+  $ valetkey seal --tenant acme --json < token.txt | jq -r .sealed
+`;
+
+const KEY_EXAMPLES = `
+The private key is for the workers alone, as VALETKEY_SEALING_KEY; several stand there with commas between them. The public
+key is for whoever seals, as VALETKEY_SEALING_PUBLIC_KEY.
+
+Examples:
+  $ valetkey sealing-key > sealing.env
+  $ valetkey sealing-key --json | jq -r .publicKey
+`;
+
+export function addSeal(program: Command): void {
+  program
+    .command('seal')
+    .description('seal the token of a git server, for workspace.gitToken of a job')
+    .requiredOption('--tenant <id>', 'whose jobs may use it')
+    .option('--public-key <key>', 'default: VALETKEY_SEALING_PUBLIC_KEY')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', SEAL_EXAMPLES)
+    .action(async ({ tenant, publicKey, json }) => {
+      const key = publicKey ?? required(loadConfig().sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY');
+      const sealed = await seal(await secretFromInput(), { tenant, purpose: 'git-token', publicKey: key });
+      if (json === true) printJson({ sealed });
+      else printLines([sealed]);
+    });
+}
+
+export function addSealingKey(program: Command): void {
+  program
+    .command('sealing-key')
+    .description('make a new pair of keys for sealing, and print it')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', KEY_EXAMPLES)
+    .action(async ({ json }) => {
+      const key = await newSealingKey();
+      if (json === true) printJson(key);
+      else printLines([`VALETKEY_SEALING_KEY=${key.privateKey}`, `VALETKEY_SEALING_PUBLIC_KEY=${key.publicKey}`]);
+    });
+}
+
+/** Without the line's end. A terminal would show what is typed. */
+async function secretFromInput(): Promise<string> {
+  if (process.stdin.isTTY) throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.seal', 'the secret comes on standard input: … < token.txt');
+  return (await text(process.stdin)).replace(/\r?\n$/, '');
+}

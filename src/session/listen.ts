@@ -1,0 +1,103 @@
+import { ValetkeyError } from '../job/errors.ts';
+import type { JobEventBody } from '../job/events.ts';
+import { receiptOf, type AcpMessage } from './acp.ts';
+import { openAcp, type AcpConnection } from './connection.ts';
+import { createEventQueue, type EventQueue } from './event-queue.ts';
+import { unresponsive, type AgentProcess } from './instance.ts';
+import { createMask } from './mask.ts';
+import { readPermissionRequest, type PermissionRequest } from './permissions.ts';
+import type { Progress } from './progress.ts';
+import { createQuestions, type Questions } from './questions.ts';
+import { promptIdsOf } from './send-prompt.ts';
+import { createTimeLimit, type TimeLimit } from './time-limit.ts';
+import type { Transcript } from './transcript.ts';
+import type { TurnOptions } from './turn-options.ts';
+
+export interface ListenOptions extends TurnOptions {
+  process: AgentProcess;
+  progress: Progress;
+  transcript: Transcript;
+  startTimeoutMs: number;
+}
+
+/** A conversation about a turn. */
+export interface Listening {
+  acp: AcpConnection;
+  queue: EventQueue;
+  questions: Questions;
+  /** For the next message of the agent. */
+  stall: TimeLimit;
+  /** For the receipt of the prompt: the shim gives it at once. */
+  receipt: TimeLimit;
+  /** Resolves with the receipt. */
+  received: Promise<void>;
+  /** The agent's text of the turn, masked. */
+  message(): string;
+  close(): void;
+}
+
+/** Attaches to a process of the agent: what it says becomes events, what it asks is answered. */
+export function listen(options: ListenOptions): Listening {
+  const { sandbox, turn, process, progress, transcript, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
+  const { instanceMs, serverId } = process;
+  const mask = createMask(secrets);
+  const queue = createEventQueue(onEvent, (lastEventId) => progress.change({ lastEventId }), mask, progress.storedUpTo);
+  const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent did nothing for ${stallMs / 1000} s.`));
+  const receipt = createTimeLimit(startTimeoutMs, () => unresponsive('session/prompt', startTimeoutMs));
+  const questions = createQuestions({ acp: () => acp, instanceMs, turn, decide, cancel });
+  const received = Promise.withResolvers<void>();
+  const push = (eventId: number, body: JobEventBody): Promise<void> =>
+    queue.push(eventId, { source: `acp:${instanceMs}:${eventId}`, body });
+
+  /** An agent may ask more than one thing at once: the others are read again. */
+  let hasOpen = false;
+  const ask = (request: PermissionRequest, eventId: number): Promise<void> => {
+    const { asked, answered } = questions.settle(request);
+    if (answered !== null) return queue.push(eventId, asked, answered);
+    if (!hasOpen) progress.change({ pending: request });
+    hasOpen = true;
+    return queue.push(eventId, asked);
+  };
+  const onMessage = async (message: AcpMessage, eventId: number): Promise<void> => {
+    const promptId = receiptOf(message);
+    if (promptId === null) stall.restart();
+    else if (promptIdsOf(turn).includes(promptId)) {
+      transcript.begin();
+      progress.change({ running: promptId });
+      receipt.stop();
+      received.resolve();
+    }
+    const request = readPermissionRequest(message, transcript.titleOf, (text) => mask.text(text));
+    if (request !== null) return ask(request, eventId);
+    if (message.id !== undefined) {
+      acp.respond(message.id, { error: { code: -32601, message: 'Method not found' } }).catch(() => {});
+    }
+    const body = transcript.read(message);
+    if (body !== null) await push(eventId, body);
+  };
+  /** What was stored is not lost. */
+  const onGap = async (missed: number, eventId: number): Promise<void> => {
+    // The server keeps so many messages that these are of the turn, and its receipt may be among them.
+    transcript.begin();
+    const from = Math.max(eventId - missed, progress.storedUpTo + 1);
+    if (from === eventId) return;
+    const body: JobEventBody = { type: 'gap', turn, messages: eventId - from };
+    await queue.push(eventId - 1, { source: `acp:${instanceMs}:${from}:gap`, body });
+  };
+
+  const acp = openAcp({ sandbox, serverId, after: progress.since, onMessage, onGap });
+  return {
+    acp,
+    queue,
+    questions,
+    stall,
+    receipt,
+    received: received.promise,
+    message: () => mask.text(transcript.text()),
+    close() {
+      stall.stop();
+      receipt.stop();
+      acp.close();
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { Runtime } from '@temporalio/worker';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { Database } from '../store/database.ts';
+import { deleteExpired } from '../store/retention.ts';
+
+const HOUR_MS = 60 * 60 * 1000;
+
+/**
+ * Deletes what is kept no longer than `retentionMs` after the end of its job, now and every hour. All workers may do it: one at a
+ * time does. What fails is logged and tried again with the next. Resolves what it returns once nothing of it runs.
+ */
+export function startRetention({ db }: Database, retentionMs: number): () => Promise<void> {
+  const stop = new AbortController();
+  const run = async (): Promise<void> => {
+    const { logger } = Runtime.instance();
+    try {
+      const deleted = await deleteExpired(db, new Date(Date.now() - retentionMs), stop.signal);
+      if (deleted.events > 0) logger.info('deleted what is kept no longer', { ...deleted });
+    } catch (error) {
+      logger.warn('what is kept no longer could not be deleted', { code: ValetkeyError.is(error) ? error.code : 'internal' });
+    }
+  };
+  let running = run();
+  const timer = setInterval(() => {
+    running = running.then(run);
+  }, HOUR_MS);
+  return async () => {
+    clearInterval(timer);
+    stop.abort();
+    await running;
+  };
+}

@@ -1,0 +1,163 @@
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import type { Agent } from '../../src/agents/agent.ts';
+import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
+import { ValetkeyError } from '../../src/job/errors.ts';
+import { CREDENTIAL } from '../proxy/rig.ts';
+import { run } from '../sandboxes/rig.ts';
+import { EventStore } from '../session/collect.ts';
+import { attempts, killAgent } from './processes.ts';
+import { startAgentRig, type AgentJob, type AgentRig } from './rig.ts';
+
+const LLM_ERRORS: [string, Step, string][] = [
+  ['answers 401', { fail: { status: 401 } }, 'llm_unauthorized'],
+  ['answers 402', { fail: { status: 402 } }, 'llm_payment_required'],
+  ['answers 403', { fail: { status: 403 } }, 'llm_forbidden'],
+  ['answers 429', { fail: { status: 429 } }, 'llm_rate_limited'],
+  ['answers 500', { fail: { status: 500 } }, 'llm_failed'],
+  ['hangs', { hang: true }, 'llm_timeout'],
+];
+/** All that an agent can see of environments and folders. */
+const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /tmp /opt /run .; cat /etc/passwd /etc/hosts; } > seen.txt 2> /dev/null; true`;
+
+/** Holds an agent to its declarations, with its real process in a real sandbox. The tests share a session and come in this order. */
+export function describeAgent(agent: Agent): void {
+  const { abilities } = agent;
+  const canary = `canary-of-the-worker-${agent.name}`;
+  let rig: AgentRig;
+
+  beforeAll(async () => {
+    process.env['VALETKEY_TESTS_CANARY'] = canary;
+    rig = await startAgentRig(agent);
+  });
+  afterAll(() => rig.close());
+
+  describe(`the agent ${agent.name}`, () => {
+    let job: AgentJob;
+    let before: number;
+    beforeAll(async () => {
+      job = await rig.startJob('allow');
+      before = await attempts(job.folder);
+    });
+
+    test('changes a file by a tool call, and says what the model says', async () => {
+      const { message, events } = await job.turn(
+        withScript('Remember the word heron.', [{ write: { path: 'made.txt', content: 'by the agent' } }, { say: 'It is made.' }]),
+      );
+      expect(message).toContain('It is made.');
+      expect(await readFile(join(job.folder, 'workspace/made.txt'), 'utf8')).toBe('by the agent');
+      expect(events.events.filter(({ type }) => type === 'tool').at(-1)).toMatchObject({ status: 'completed' });
+    });
+
+    test('knows the first turn in the second', async () => {
+      expect(await askAgain(job)).toContain('Remember the word heron.');
+    });
+
+    test('sees nothing of the worker’s world', async () => {
+      await job.turn(withScript('Look around.', [{ run: LOOK }]));
+      const seen = await readFile(join(job.folder, 'workspace/seen.txt'), 'utf8');
+      expect(seen).toContain('HOME=/home/agent');
+      for (const hidden of [canary, CREDENTIAL, job.secret(), job.folder, 'VALETKEY_']) expect(seen).not.toContain(hidden);
+    });
+
+    test.each(LLM_ERRORS)('fails the turn within 15 s when the LLM %s', async (_what, step, code) => {
+      const began = performance.now();
+      await expect(job.turn(withScript('Do something.', [step]))).rejects.toMatchObject({ code: 'agent_failed' });
+      expect(performance.now() - began).toBeLessThan(15_000);
+      expect(await job.failure()).toBe(code);
+    });
+
+    test(`${abilities.takesRotatedKey ? 'goes on with' : 'ends the turn by'} a key that is rotated in mid-turn, the old one dead`, async () => {
+      const waits = 'touch waits; while [ ! -e go ]; do sleep 0.05; done';
+      const turn = job.turn(withScript('Work for a while.', [{ run: waits }, { say: 'still at it' }]));
+      await Promise.race([turn, untilThere(join(job.folder, 'workspace/waits'))]);
+      await job.rotate();
+      await run(job.sandbox, 'touch go');
+      const end = turn.then(({ message }) => message, codeOf);
+      expect(await end).toContain(abilities.takesRotatedKey ? 'still at it' : 'agent_failed');
+      expect((await job.statuses()).includes(200)).toBe(abilities.takesRotatedKey);
+    });
+
+    test('is cancelled within 2 s, its call of the LLM, too, and takes the next prompt', async () => {
+      const cancel = new AbortController();
+      const events = new EventStore();
+      const turn = job.turn(withScript('Talk.', [{ slow: { chunks: 400, everyMs: 50, text: 'on and on '.repeat(400) } }]), {
+        cancel: cancel.signal,
+        onEvent: events.append,
+      });
+      await Promise.race([turn, events.said('on and on')]);
+      const began = performance.now();
+      cancel.abort(new Error('nobody wants it'));
+      await expect(turn).rejects.toThrow('nobody wants it');
+      expect(performance.now() - began).toBeLessThan(2500);
+      while (rig.inFlight() > 0) await sleep(20);
+      expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
+    });
+
+    test(`${abilities.loadsSession ? 'knows its conversation' : 'has lost its session'} after kill −9 of its process`, async () => {
+      await killAgent(job.folder);
+      expect(await askAgain(job).catch(codeOf)).toContain(abilities.loadsSession ? 'Remember the word heron.' : 'session_lost');
+    });
+
+    test('has tried no connection but to the gateway', async () => {
+      expect(await attempts(job.folder)).toBe(before);
+    });
+  });
+
+  describe(`the agent ${agent.name}, told to ask`, () => {
+    let job: AgentJob;
+    beforeAll(async () => {
+      job = await rig.startJob('ask');
+    });
+
+    test.runIf(abilities.asksPermission)('asks leave for a command, and runs it when it is allowed', async () => {
+      const prompt = withScript('Touch it.', [{ run: 'touch allowed' }, { say: 'ready' }]);
+      const question = await job.untilQuestion(prompt);
+      const file = join(job.folder, 'workspace/allowed');
+      expect(question?.title).toContain('touch allowed');
+      expect(await isThere(file)).toBe(false);
+      expect((await job.answer(prompt, 'allow')).message).toContain('ready');
+      expect(await isThere(file)).toBe(true);
+    });
+
+    test.runIf(abilities.asksPermission)('does not run a command that it is denied, and takes the next prompt', async () => {
+      const prompt = withScript('Touch it.', [{ run: 'touch denied' }, { say: 'ready' }]);
+      await job.untilQuestion(prompt);
+      const end = await job.answer(prompt, 'deny').then(({ message }) => message, codeOf);
+      expect(end.includes('ready')).toBe(abilities.endsTurnWhenDenied !== true);
+      expect(await isThere(join(job.folder, 'workspace/denied'))).toBe(false);
+      expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
+    });
+
+    test.skipIf(abilities.asksPermission)('asks nothing', async () => {
+      expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
+    });
+  });
+
+  /** Resolves to what the model was sent in the next turn. */
+  async function askAgain(job: AgentJob): Promise<string> {
+    const before = rig.requests.length;
+    await job.turn(withScript('Which word?', [{ say: 'I know it.' }]));
+    return rig.requests.slice(before).join();
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (!ValetkeyError.is(error)) throw error;
+  return error.code;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function untilThere(path: string): Promise<void> {
+  while (!(await isThere(path))) await sleep(20);
+}

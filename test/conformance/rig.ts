@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+
+import type { Agent } from '../../src/agents/agent.ts';
+import { agents } from '../../src/agents/index.ts';
+import { startScriptedModel } from '../../src/dev/scripted-model/server.ts';
+import type { JobSpec } from '../../src/job/spec.ts';
+import type { Question } from '../../src/job/status.ts';
+import { createLocalProvider } from '../../src/sandboxes/local.ts';
+import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
+import { Secret } from '../../src/secrets/secret.ts';
+import { bindKey } from '../../src/session/bind-key.ts';
+import type { SessionState } from '../../src/session/state.ts';
+import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
+import { lastFailure } from '../../src/store/requests.ts';
+import { CREDENTIAL, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
+import { EventStore } from '../session/collect.ts';
+
+const MODELS = { messages: 'claude-sonnet-4-6', responses: 'gpt-5.1-codex', chat: 'gpt-5.1' };
+/** The provider is given up after so long a silence. The default is minutes, since models think. */
+const IDLE_TIMEOUT_MS = 3000;
+
+/** The real gateway over a real Postgres, sandboxes under bubblewrap, and the scripted model. */
+export interface AgentRig {
+  /** What the model was sent, the oldest first. */
+  requests: readonly string[];
+  /** Requests that the model has not ended. */
+  inFlight(): number;
+  startJob(permissions: JobSpec['permissions']): Promise<AgentJob>;
+  close(): Promise<void>;
+}
+
+/** One agent in a sandbox, with a key and a session. */
+export interface AgentJob {
+  sandbox: SandboxConnection;
+  /** The sandbox's folder on the host. */
+  folder: string;
+  secret(): string;
+  /** Runs the next turn to its end; one that failed was one, too. What the agent asks is allowed. */
+  turn(prompt: string, options?: Partial<TurnOptions>): Promise<EndedTurn & { events: EventStore }>;
+  /** Runs the next turn up to the agent's first question; null where it asked none. */
+  untilQuestion(prompt: string): Promise<Question | null>;
+  /** Goes on with that turn; `decide` decides what else it asks. */
+  answer(prompt: string, answer: 'allow' | 'deny'): Promise<EndedTurn & { events: EventStore }>;
+  /** What the gateway says of the newest request of the key. */
+  failure(): Promise<string | null>;
+  /** Writes another key, then ends the old one. */
+  rotate(): Promise<void>;
+  /** The statuses of what the newest key was used for. */
+  statuses(): Promise<(number | null)[]>;
+}
+
+export async function startAgentRig(agent: Agent): Promise<AgentRig> {
+  const model = await startScriptedModel({ credential: CREDENTIAL });
+  const requests: string[] = [];
+  /** Keeps what the model is sent. */
+  const relay = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = await buffer(incoming);
+    requests.push(body.toString());
+    const { method, headers, url = '' } = incoming;
+    const onward = request(`${model.baseUrl}${url}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.on('error', () => response.destroy()).pipe(response);
+    });
+    onward.on('error', () => response.destroy()).end(body);
+    response.on('close', () => onward.destroy());
+  };
+  const upstream = await startUpstream((incoming, response) => {
+    relay(incoming, response).catch(() => response.destroy());
+  });
+  const gateway = await startRig(upstream.url, { idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
+  await chmod(stateDir, 0o755);
+  const provider = createLocalProvider({
+    agents,
+    stateDir,
+    socketDir: dirname(gateway.proxy.socketPath),
+    agentsDir: undefined,
+    hostTaskQueue: 'host-of-tests',
+    path: process.env['PATH'] ?? '',
+  });
+  const name = MODELS[agent.protocol];
+  const mint = (): Promise<TestKey> => gateway.mint({ models: [name] });
+  const ends: (() => Promise<void>)[] = [];
+
+  return {
+    requests,
+    inFlight: () => model.inFlight(),
+    async startJob(permissions) {
+      const jobId = `job-${randomUUID()}`;
+      ends.push(() => provider.stop(jobId));
+      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap' });
+      const sandbox = provider.connect(handle);
+      ends.push(() => sandbox.close());
+      let key = await mint();
+      const bind = (): Promise<void> => bindKey(sandbox, agent, new Secret(key.secret), { model: name, permissions });
+      await bind();
+      const never = new AbortController().signal;
+      let state: SessionState | null = null;
+      let turns = 0;
+      const run = async (prompt: string, options: Partial<TurnOptions> = {}): Promise<Turn & { events: EventStore }> => {
+        const events = new EventStore();
+        const turn = await runTurn({
+          ...{ sandbox, agent: agent.name, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
+          ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
+          decide: () => ({ answer: 'allow', by: 'policy' }),
+          onState: (next) => (state = next),
+          ...options,
+        });
+        return { ...turn, events };
+      };
+      return {
+        sandbox,
+        folder: join(stateDir, 'jobs', handle.id),
+        secret: () => key.secret,
+        async turn(prompt, options) {
+          turns += 1;
+          return ended(await run(prompt, options));
+        },
+        async untilQuestion(prompt) {
+          turns += 1;
+          const turn = await run(prompt, { decide: () => 'ask' });
+          return turn.kind === 'asks' ? turn.question : null;
+        },
+        answer: async (prompt, answer) => ended(await run(prompt, { decide: () => ({ answer, by: 'user' }) })),
+        failure: () => lastFailure(gateway.database.db, key.ref),
+        async rotate() {
+          const old = key;
+          key = await mint();
+          await bind();
+          await gateway.disable(old);
+        },
+        statuses: async () => (await gateway.ended(key)).map(({ status }) => status),
+      };
+    },
+    async close() {
+      for (const end of ends.toReversed()) await end();
+      await gateway.close();
+      await upstream.close();
+      await model.close();
+      await rm(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function ended<Extra>(turn: Turn & Extra): EndedTurn & Extra {
+  if (turn.kind !== 'ended') throw new Error('the turn waits for an answer');
+  return turn;
+}

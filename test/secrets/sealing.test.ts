@@ -1,0 +1,118 @@
+/** A sealed secret opens where the private key is, for the tenant and the purpose that it was sealed for, and nowhere else. */
+import { inspect } from 'node:util';
+
+import { CompactEncrypt, decodeProtectedHeader } from 'jose';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+
+import { loadConfig } from '../../src/config.ts';
+import { parseJobSpec } from '../../src/job/spec.ts';
+import { createKeyRing } from '../../src/secrets/key-ring.ts';
+import { seal, type SealedFor } from '../../src/secrets/seal.ts';
+import { newSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
+import { Secret } from '../../src/secrets/secret.ts';
+import { jobSpec } from '../stack.ts';
+
+const SECRET = 'made-up-token-for-tests';
+const OWNER: SealedFor = { tenant: 'acme', purpose: 'git-token' };
+type Pair = Awaited<ReturnType<typeof newSealingKey>>;
+
+let pair: Pair;
+let other: Pair;
+let sealed: string;
+beforeAll(async () => {
+  [pair, other] = await Promise.all([newSealingKey(), newSealingKey()]);
+  sealed = await seal(SECRET, { ...OWNER, publicKey: pair.publicKey });
+});
+
+const open = async (text: string, keys = pair.privateKey, owner = OWNER): Promise<Secret> =>
+  createKeyRing(new Secret(keys)).open(text, owner);
+const decoded = (word: string): string => Buffer.from(word, 'base64url').toString();
+
+test('what the public key sealed the private key opens, as a secret that shows in no text', async () => {
+  const opened = await open(sealed);
+  expect(opened.reveal()).toBe(SECRET);
+  expect(`${String(opened)} ${JSON.stringify(opened)} ${inspect(opened)}`).not.toContain(SECRET);
+});
+
+test('a sealed secret says whose it is, what for and which key opens it, and no two are equal', async () => {
+  const { epk, ...header } = decodeProtectedHeader(sealed);
+  expect(header).toEqual({ alg: 'ECDH-ES', enc: 'A256GCM', kid: pair.kid, ...OWNER });
+  expect(epk).toMatchObject({ crv: 'X25519' });
+  expect(await seal(SECRET, { ...OWNER, publicKey: pair.publicKey })).not.toBe(sealed);
+});
+
+describe('it does not open', () => {
+  test.each<[string, () => Promise<unknown>, string]>([
+    ['for another tenant', async () => open(sealed, pair.privateKey, { ...OWNER, tenant: 'other' }), 'another tenant'],
+    ['for another purpose', async () => open(await forged({ purpose: 'llm-key' })), 'another purpose'],
+    ['without a purpose', async () => open(await forged({ purpose: undefined })), 'another purpose'],
+    ['with another key', async () => open(sealed, other.privateKey), 'a key that the worker does not have'],
+    [
+      'with the header of another tenant',
+      async () => open(withHeader({ tenant: 'other' }), pair.privateKey, { ...OWNER, tenant: 'other' }),
+      'changed',
+    ],
+    ['by another algorithm', async () => open(await forged({ alg: 'ECDH-ES+A256KW' })), 'changed'],
+    ['with a byte changed', async () => open(sealed.replace(/.{4}$/, 'AAAA')), 'changed'],
+    ['when it is something else', async () => open('a..b.c.d'), 'changed'],
+    ['without a key', async () => createKeyRing(undefined).open(sealed, OWNER), 'VALETKEY_SEALING_KEY'],
+  ])('%s', async (_what, opening, why) => {
+    const error: unknown = await opening().catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'sealed_unreadable', retryable: false });
+    expect(String(error)).toContain(why);
+    expect(inspect(error)).not.toContain(SECRET);
+  });
+});
+
+test('a ring holds several keys: in base64 with commas or lines between them, as a JWK, as a JWK set', async () => {
+  const keys = [other.privateKey, pair.privateKey];
+  const forms = [keys.join(','), keys.join('\n'), decoded(pair.privateKey), `{"keys":[${keys.map(decoded).join(',')}]}`];
+  for (const form of forms) expect((await open(sealed, form)).reveal()).toBe(SECRET);
+});
+
+test('a public key is taken as JWK, too, and a private one in its place is refused', async () => {
+  expect((await open(await seal(SECRET, { ...OWNER, publicKey: decoded(pair.publicKey) }))).reveal()).toBe(SECRET);
+  for (const publicKey of [pair.privateKey, decoded(pair.privateKey), 'x', '{}'])
+    await expect(seal(SECRET, { ...OWNER, publicKey })).rejects.toMatchObject({ code: 'invalid_config' });
+});
+
+test('the longest secret that can be sealed fits where a job holds it; a longer one, an empty one and a tenant that is none are refused', async () => {
+  const sealedLong = await seal('x'.repeat(4096), { tenant: 'a'.repeat(64), purpose: 'git-token', publicKey: pair.publicKey });
+  const workspace = { git: 'https://git.example/shop.git', gitToken: sealedLong };
+  expect(parseJobSpec(jobSpec({ workspace }), Date.now()).workspace).toEqual(workspace);
+  for (const secret of ['', 'x'.repeat(4097)])
+    await expect(seal(secret, { ...OWNER, publicKey: pair.publicKey })).rejects.toMatchObject({ code: 'invalid_spec' });
+  await expect(seal(SECRET, { ...OWNER, tenant: 'a b', publicKey: pair.publicKey })).rejects.toMatchObject({ code: 'invalid_spec' });
+});
+
+test('the configuration refuses what is no key, and says neither of them', () => {
+  const config = loadConfig({
+    VALETKEY_SEALING_KEY: `${pair.privateKey} ${other.privateKey}`,
+    VALETKEY_SEALING_PUBLIC_KEY: pair.publicKey,
+  });
+  expect(inspect(config)).not.toContain(pair.privateKey);
+  for (const [variable, value] of [
+    ['VALETKEY_SEALING_KEY', pair.publicKey],
+    ['VALETKEY_SEALING_KEY', `${pair.privateKey},half-a-key`],
+    ['VALETKEY_SEALING_PUBLIC_KEY', pair.privateKey],
+  ] as const) {
+    const failing = (): unknown => loadConfig({ [variable]: value });
+    expect(failing).toThrow(`${variable}: must be`);
+    expect(failing).not.toThrow(value);
+  }
+});
+
+/** Sealed by somebody who does not use our function. */
+async function forged(header: object): Promise<string> {
+  const key = readPublicKey(pair.publicKey);
+  if (key === null) throw new Error('the public key cannot be read');
+  const protectedHeader = { alg: 'ECDH-ES', enc: 'A256GCM', kid: pair.kid, ...OWNER, ...header };
+  return new CompactEncrypt(new TextEncoder().encode(SECRET)).setProtectedHeader(protectedHeader).encrypt(key);
+}
+
+function withHeader(change: object): string {
+  const [head = '', ...rest] = sealed.split('.');
+  const header = z.looseObject({}).parse(JSON.parse(decoded(head)));
+  return [Buffer.from(JSON.stringify({ ...header, ...change })).toString('base64url'), ...rest].join('.');
+}

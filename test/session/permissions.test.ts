@@ -1,0 +1,116 @@
+/** What the agent asks leave for is decided once, over any number of attempts, and each question and answer is told once. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import type { PermissionDecision, Question } from '../../src/job/status.ts';
+import type { SessionState } from '../../src/session/state.ts';
+import type { AskingTurn, EndedTurn } from '../../src/session/turn.ts';
+import { EventStore, startTurn, turnOn } from './collect.ts';
+import { startServer, type Server } from './server.ts';
+
+const yes: PermissionDecision = { answer: 'allow', by: 'user' };
+const deny: PermissionDecision = { answer: 'deny', by: 'policy' };
+
+let server: Server;
+let store: EventStore;
+beforeEach(async () => {
+  server = await startServer();
+  store = new EventStore();
+});
+afterEach(() => server.stop());
+
+test('each question and each decision is an event', async () => {
+  await turnOn(server, store, { prompt: 'ask' });
+  const id = expect.stringMatching(/^\d+-permission-1$/) as unknown;
+  expect(store.events).toEqual([
+    { type: 'permission.asked', turn: 1, id, title: 'Remove a file', kind: 'delete' },
+    { type: 'permission.answered', turn: 1, id, answer: 'allow', by: 'policy' },
+    { type: 'message', turn: 1, text: 'answer: yes' },
+  ]);
+});
+
+test.each([
+  ['allow', '', 'yes'],
+  ['allow', 'allow_always reject_once', 'always'],
+  ['allow', 'reject_once', 'none'],
+  ['deny', '', 'no'],
+  ['deny', 'reject_always allow_once', 'never'],
+  ['deny', 'allow_once', 'none'],
+] as const)('%s, of the options "%s", is the option "%s"', async (answer, kinds, option) => {
+  const turn = await turnOn(server, store, { prompt: `ask ${kinds}`.trim(), decide: () => ({ answer, by: 'policy' }) });
+  expect(turn.message).toBe(`answer: ${option}`);
+});
+
+test('a question that is asked leaves the agent waiting, and the answer goes to it once, whoever brings it', async () => {
+  const prompt = 'say before\nask\nsay after\nask';
+  const first = await asks(prompt, null, {});
+  expect(first.question).toMatchObject({ turn: 1, title: 'Remove a file', kind: 'delete' });
+  expect(JSON.stringify(first.state).length).toBeLessThan(1024);
+  // Without an answer it is the same question, also for a worker that knows nothing.
+  expect(await asks(prompt, first.state, {})).toMatchObject({ question: first.question });
+  expect(await asks(prompt, null, {})).toMatchObject({ question: first.question });
+
+  const second = await asks(prompt, first.state, { [first.question.id]: yes });
+  expect(second.question.id).not.toBe(first.question.id);
+  const answers = { [first.question.id]: yes, [second.question.id]: deny };
+  const turns = [second.state, null, second.state].map((resume) => startTurn(server, store, { prompt, resume, decide: knows(answers) }));
+  for (const turn of await Promise.all(turns)) expect(turn).toMatchObject({ stopReason: 'end_turn' });
+  expect(store.text).toBe('beforeanswer: yesafteranswer: no');
+  expect(store.events.map(({ type }) => type).filter((type) => type !== 'message')).toEqual([
+    'permission.asked',
+    'permission.answered',
+    'permission.asked',
+    'permission.answered',
+  ]);
+  expect(await server.prompts()).toEqual([prompt]);
+});
+
+test('a question that the server has forgotten meanwhile can be answered', async () => {
+  const prompt = 'background-flood go 1500\nask';
+  const { question, state } = await asks(prompt, null, {});
+  await server.put('go');
+  await server.heard('step 1500"');
+  const turn = await startTurn(server, store, { prompt, resume: state, decide: knows({ [question.id]: yes }) });
+  expect(turn).toMatchObject({ stopReason: 'end_turn', message: 'answer: yes' });
+  expect(store.events.filter(({ type }) => type.startsWith('permission') || type === 'gap').map(({ type }) => type)).toEqual([
+    'permission.asked',
+    'permission.answered',
+    'gap',
+  ]);
+});
+
+test('a turn that waits for an answer can be cancelled, which allows nothing, and the next one goes on', async () => {
+  const prompt = 'say before\nask\nhang';
+  const { state } = await asks(prompt, null, {});
+  let cancelled: EndedTurn | undefined;
+  const turn = startTurn(server, store, {
+    prompt,
+    resume: state,
+    decide: () => yes,
+    cancel: AbortSignal.abort(new Error('interrupted')),
+    onCancelled: (ended) => void (cancelled = ended),
+  });
+  await expect(turn).rejects.toThrow('interrupted');
+  expect(cancelled).toMatchObject({ stopReason: 'cancelled', state: { running: null, pending: null } });
+  const next = await turnOn(server, store, { prompt: 'recall', turn: 2, resume: cancelled?.state ?? null });
+  expect(next.message).toBe('say before');
+  // An open question gets no leave by a cancel.
+  expect(store.text).toContain('answer: none');
+  expect(store.text).not.toContain('answer: yes');
+});
+
+test('the agent dies while it waits: the next attempt goes by the policy for interrupted turns', async () => {
+  const { question, state } = await asks('ask', null, {});
+  await server.killAgent();
+  const turn = startTurn(server, store, { prompt: 'ask', resume: state, decide: knows({ [question.id]: yes }) });
+  await expect(turn).rejects.toMatchObject({ code: 'turn_interrupted' });
+});
+
+function knows(answers: Record<string, PermissionDecision>): (question: Question) => PermissionDecision | 'ask' {
+  return ({ id }) => answers[id] ?? 'ask';
+}
+
+async function asks(prompt: string, resume: SessionState | null, answers: Record<string, PermissionDecision>): Promise<AskingTurn> {
+  const turn = await startTurn(server, store, { prompt, resume, decide: knows(answers) });
+  if (turn.kind !== 'asks') throw new Error('The turn has ended.');
+  return turn;
+}
