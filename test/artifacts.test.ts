@@ -95,7 +95,7 @@ async function expectCommands(id: string): Promise<void> {
   expect({ stdout: written.stdout, content: await readFile(file) }).toEqual({ stdout: '', content: Buffer.from([0, 255, 120]) });
   expect(document(one.stdout)).toMatchObject({ name: 'files/out/report.bin', bytes: 3, base64: 'AP94' });
   expect({ exitCode: missing.exitCode, stderr: missing.stderr }).toMatchObject({
-    exitCode: 2,
+    exitCode: 6,
     stderr: expect.stringContaining('no artifact files/none.txt') as unknown,
   });
   expect({ exitCode: unwritable.exitCode, stderr: unwritable.stderr }).toMatchObject({

@@ -200,7 +200,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   #settle(code: FailureCode | null, { status = this.#status, worked = false } = {}): Promise<void> {
     const seen = this.#tap?.seen ?? (worked && this.#status === 0 ? NOTHING_TAPPED : null);
     const complete = seen?.done === true && this.#failure() === null;
-    this.#settled ??= this.#forwarding.settle({ status, code: complete ? null : code, seen });
+    // Some leave when they have seen that it failed.
+    const why = code === 'cancelled' && this.#status > 0 ? (this.#failure() ?? code) : code;
+    this.#settled ??= this.#forwarding.settle({ status, code: complete ? null : why, seen });
     return this.#settled;
   }
 

@@ -55,7 +55,7 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     receipt.start();
     try {
       const next = await Promise.race([answered, over, rejection(cancel), asked, stall.exceeded, receipt.exceeded]);
-      if ('answer' in next) return await endedTurn(sessionId, stopReasonOf(next.answer), next.answer);
+      if ('answer' in next) return await endedTurn(sessionId, stopReasonOf(next.answer, { denied: questions.denied }), next.answer);
       await queue.drain();
       return { kind: 'asks', question: next.question, state: progress.state(sessionId) };
     } catch (error) {

@@ -15,6 +15,8 @@ export interface QuestionsOptions {
 export interface Questions {
   /** Answers the agent, once however often it is called, or keeps it waiting. The events that tell of it. */
   settle(request: PermissionRequest): { asked: SourcedEvent; answered: SourcedEvent | null };
+  /** Something was denied in this turn: some agents then end it. */
+  readonly denied: boolean;
   /** Resolves to the first question that somebody has to be asked. */
   readonly open: Promise<PermissionRequest>;
   /** Tells the agent that its open questions are void, as ACP wants it with a cancel. */
@@ -25,6 +27,7 @@ export interface Questions {
 export function createQuestions({ acp, instanceMs, turn, decide, cancel }: QuestionsOptions): Questions {
   const waiting = new Map<PermissionRequest['rpcId'], PermissionRequest>();
   const open = Promise.withResolvers<PermissionRequest>();
+  let denied = false;
   // Where it does not arrive the connection is lost, which is told elsewhere.
   const answer = (request: PermissionRequest, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
     acp()
@@ -42,10 +45,14 @@ export function createQuestions({ acp, instanceMs, turn, decide, cancel }: Quest
         return { asked, answered: null };
       }
       waiting.delete(request.rpcId);
+      denied ||= decision.answer === 'deny';
       void answer(request, decision.answer);
       return { asked, answered: answeredEvent(question, decision) };
     },
     open: open.promise,
+    get denied() {
+      return denied;
+    },
     async cancelOpen() {
       for (const request of waiting.values()) await answer(request, 'cancelled');
     },

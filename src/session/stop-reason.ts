@@ -12,15 +12,18 @@ const promptResultSchema = z.object({
     .nullish(),
 });
 
-/** The stop reason of a turn that went well. Throws `agent_failed` or `turn_refused` for any other, never in the agent's words. */
-export function stopReasonOf({ errorCode, result }: AcpAnswer): string {
+/**
+ * The stop reason of a turn that went well; `denied`: something that the agent asked for was, so it may have ended the turn itself.
+ * Throws `agent_failed` or `turn_refused` for any other, never in the agent's words.
+ */
+export function stopReasonOf({ errorCode, result }: AcpAnswer, { denied }: { denied: boolean }): string {
   if (errorCode !== null) throw failed(`error ${errorCode}`);
   const parsed = promptResultSchema.safeParse(result);
   if (!parsed.success) throw failed('an answer that is not ACP');
   const { stopReason, _meta } = parsed.data;
   if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('an error of its session');
   if (stopReason === 'refusal') throw new ValetkeyError('turn_refused', 'The agent refused the prompt.');
-  if (stopReason === 'cancelled') throw failed('a cancel that nobody asked for');
+  if (stopReason === 'cancelled' && !denied) throw failed('a cancel that nobody asked for');
   return stopReason;
 }
 

@@ -127,8 +127,9 @@ export function describeAgent(agent: Agent): void {
     test.runIf(abilities.asksPermission)('does not run a command that it is denied, and takes the next prompt', async () => {
       const prompt = withScript('Touch it.', [{ run: 'touch denied' }, { say: 'ready' }]);
       await job.untilQuestion(prompt);
-      const end = await job.answer(prompt, 'deny').then(({ message }) => message, codeOf);
-      expect(end.includes('ready')).toBe(abilities.endsTurnWhenDenied !== true);
+      const { message, stopReason } = await job.answer(prompt, 'deny');
+      const ends = abilities.endsTurnWhenDenied === true;
+      expect([stopReason, message.includes('ready')]).toEqual(ends ? ['cancelled', false] : ['end_turn', true]);
       expect(await isThere(join(job.folder, 'workspace/denied'))).toBe(false);
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });

@@ -61,6 +61,18 @@ describe('a caller who hangs up', () => {
     expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'cancelled', usd: BEGUN_USD }]);
   });
 
+  it('when it sees that the answer is a failure leaves that as the reason', async () => {
+    const rig = await rigOn((_req, res) => res.writeHead(403, { 'content-length': 100 }).write('{'));
+    const key = await rig.mint();
+    const arrived = rig.upstream.next();
+    const req = begin(rig, key, '/v1/messages', body);
+    const res = await head(req);
+    await once(res, 'data');
+    req.destroy();
+    await closed((await arrived).socket);
+    expect(await rig.ended(key)).toMatchObject([{ status: 403, code: 'llm_forbidden' }]);
+  });
+
   it('does not end the process, whatever the moment', async () => {
     const rig = await rigOn((_req, res) => {
       startStream(res);
