@@ -6,8 +6,9 @@ import { gateway } from './gateway.ts';
 import { job } from './job.ts';
 import { memory } from './memory.ts';
 import type { BenchReport } from './report.ts';
+import { session } from './session.ts';
 
-const benches: Record<string, () => Promise<BenchReport>> = { job, gateway, memory };
+const benches: Record<string, () => Promise<BenchReport>> = { job, gateway, memory, session };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } });
 const bench = benches[positionals[0] ?? ''];

@@ -20,8 +20,8 @@ export async function memory(): Promise<BenchReport> {
   }
 }
 
-/** A process and its descendants. */
-async function family(root: number): Promise<{ name: string; pss: number }[]> {
+/** A process, named `valetkey`, and its descendants; PSS in MB. */
+export async function family(root: number): Promise<{ name: string; pss: number }[]> {
   const pids = (await readdir('/proc')).map(Number).filter(Number.isInteger);
   const parents = new Map(await Promise.all(pids.map(async (pid) => [pid, await parentOf(pid)] as const)));
   const belongs = (pid: number): boolean => pid === root || (pid > 1 && belongs(parents.get(pid) ?? 0));

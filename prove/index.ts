@@ -1,0 +1,45 @@
+import { parseArgs } from 'node:util';
+
+import { holds, type Proof } from './report.ts';
+import { PROVEN_AGENTS } from './script.ts';
+import { session } from './session.ts';
+import { soak } from './soak.ts';
+
+const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--agent ${PROVEN_AGENTS.join('|')}]…
+       npm run prove -- soak [--json] [--seed N] [--minutes N]
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string', default: '10' },
+    agent: { type: 'string', multiple: true, default: PROVEN_AGENTS },
+  },
+});
+const options = {
+  agents: PROVEN_AGENTS.filter((agent) => values.agent.includes(agent)),
+  seed: Number(values.seed),
+  quick: values.quick,
+};
+const proofs: Record<string, () => Promise<Proof>> = {
+  session: () => session(options),
+  soak: () => soak({ seed: options.seed, minutes: Number(values.minutes) }),
+};
+
+const prove = proofs[positionals[0] ?? ''];
+if (prove === undefined) {
+  process.stderr.write(USAGE);
+  process.exit(2);
+}
+const proof = await prove();
+process.stdout.write(
+  values.json
+    ? `${JSON.stringify(proof)}\n`
+    : `${Object.entries(proof)
+        .map(([name, value]) => `${name}: ${JSON.stringify(value)}`)
+        .join('\n')}\n`,
+);
+process.exitCode = holds(proof) ? 0 : 1;

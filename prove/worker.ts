@@ -1,0 +1,19 @@
+/**
+ * A worker process to be killed, by its supervisor or by itself. Its first argument is the folder of the plans; standard
+ * output says when it is ready, and it ends with whoever holds its standard input.
+ */
+import { loadConfig } from '../src/config.ts';
+import { createLogger } from '../src/telemetry/log.ts';
+import { installRuntime, startWorker } from '../src/worker.ts';
+import { killSwitch } from './kill-switch.ts';
+
+const [, , folder = ''] = process.argv;
+const config = loadConfig();
+installRuntime(createLogger({ level: config.logLevel }));
+process.stdin.on('end', () => process.exit()).resume();
+const stopped = new Promise<void>((resolve) => void process.once('SIGTERM', () => resolve()));
+const worker = await startWorker({ config, adapt: killSwitch(folder) });
+process.stdout.write('ready\n');
+await Promise.race([stopped, worker.done]);
+await worker.shutdown();
+process.exit();
