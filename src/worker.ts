@@ -29,6 +29,9 @@ import { ensureSearchAttributes } from './worker/search-attributes.ts';
 /** Delays the hand-over to the next worker one to one, so it is short. */
 const SHUTDOWN_GRACE = '2s';
 
+/** Turns that run at once on a host, each an activity that mostly waits: its memory is used up before. The SDK's default is 100. */
+const MAX_SESSIONS = 500;
+
 export interface RunningWorker {
   /** Resolves when the worker has ended; rejects with what ended it. */
   readonly done: Promise<void>;
@@ -144,7 +147,7 @@ async function createWorkers(config: Config, connection: NativeConnection, names
   };
   return Promise.all([
     Worker.create({ ...options, workflowBundle: await workflowBundle() }),
-    Worker.create({ ...options, taskQueue: hostTaskQueue(config) }),
+    Worker.create({ ...options, taskQueue: hostTaskQueue(config), maxConcurrentActivityTaskExecutions: MAX_SESSIONS }),
   ]);
 }
 

@@ -71,8 +71,10 @@ async function openSession(acp: AcpConnection, cwd: string, timeoutMs: number): 
   const parsed = newSessionSchema.safeParse(session.result);
   if (!parsed.success) throw notOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
   const { sessionId } = parsed.data;
-  // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error.
-  await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS);
+  // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error, or never.
+  await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS).catch((error: unknown) => {
+    if (!ValetkeyError.is(error) || error.code !== 'agent_unresponsive') throw error;
+  });
   return sessionId;
 }
 

@@ -13,7 +13,8 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
     startToCloseTimeout: '5m',
     scheduleToCloseTimeout: '10m',
     heartbeatTimeout: '20s',
-    retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 3 },
+    // A worker that dies costs one, too.
+    retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 6 },
   });
   const { mintKey } = proxyActivities<Activities>({
     ...AWAITED,
@@ -42,10 +43,9 @@ export function cleanup(
   summary: string,
   hostTaskQueue: string | null = null,
 ): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
-  return proxyActivities<Activities>({
-    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    summary,
-    startToCloseTimeout: '2m',
-    retry: UNTIL_DONE,
-  });
+  const options = { ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }), summary, retry: UNTIL_DONE };
+  const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m' });
+  // Short: they have no heartbeat, so a worker that dies in one of them is noticed by this alone.
+  const { revokeKey, settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s' });
+  return { stopSandbox, revokeKey, settleUsage };
 }

@@ -18,7 +18,7 @@ const POINTS: [Phase, string][] = [
   ['after', 'runTurn#1 > onEvent#1'],
   ['before', 'runTurn#1 > onState#1'],
   ['later', 'runTurn#1'],
-  ['after', 'runTurn#2 > POST session/prompt#1'],
+  ['before', 'runTurn#2 > POST session/prompt#1'],
   ['after', 'runTurn#2'],
 ];
 
