@@ -62,7 +62,7 @@ test('an interrupt ends the turn and not the job, which remembers the turn', asy
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns).toEqual([
     { stopReason: 'cancelled', message: 'begun' },
-    { stopReason: 'end_turn', message: expect.stringContaining('!hang') },
+    { stopReason: 'end_turn', message: expect.stringContaining('!hang') as unknown },
   ]);
 });
 

@@ -78,6 +78,9 @@ export class RunningTurn {
 
 /** A step that was cancelled tells with its failure how far the turn came. */
 function resultIn({ details }: CancelledFailure): RunSessionResult | null {
-  const [result] = (details ?? []) as (RunSessionResult | undefined)[];
-  return result ?? null;
+  return details.find(isResult) ?? null;
+}
+
+function isResult(detail: unknown): detail is RunSessionResult {
+  return typeof detail === 'object' && detail !== null && 'turn' in detail && 'session' in detail;
 }

@@ -72,7 +72,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
       report({ turns: conversation.turns });
       return { turn };
     },
-    { validator: (request) => conversation.check(request) },
+    { validator: (request: PromptRequest) => conversation.check(request) },
   );
   setHandler(
     defineUpdate<Taken>(INTERRUPT_UPDATE),
