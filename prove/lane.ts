@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { runGateway } from '../src/gateway.ts';
 import { openDatabase, type Database } from '../src/store/database.ts';
 import { createLogger } from '../src/telemetry/log.ts';
 import { stopSignal } from '../src/terminal/stop-signal.ts';
+import { processEnvironment } from '../test/process-environment.ts';
 import { killSandboxes } from '../test/sandbox-remains.ts';
 import { say } from './say.ts';
 import { Supervisor } from './supervisor.ts';
@@ -61,21 +62,7 @@ export async function startLane(temporal: Stack['temporal'], databaseUrl: string
   await mkdir(plans, { mode: 0o700 });
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    DATABASE_URL: databaseUrl,
-    TEMPORAL_ADDRESS: temporal.address,
-    TEMPORAL_NAMESPACE: temporal.namespace,
-    VALETKEY_STATE_DIR: stateDir,
-    VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
-    VALETKEY_TASK_QUEUE: `prove-${randomUUID()}`,
-    VALETKEY_GATEWAY_PORT: '0',
-    VALETKEY_ANTHROPIC_BASE_URL: model.baseUrl,
-    VALETKEY_OPENAI_BASE_URL: model.baseUrl,
-    ANTHROPIC_API_KEY: credential,
-    OPENAI_API_KEY: credential,
-  };
+  const environment = processEnvironment({ databaseUrl, temporal, stateDir, model, credential });
   const config = loadConfig(environment);
   const logFile = join(stateDir, 'log.jsonl');
   const gateway = await runGateway(config, createLogger({ level: 'info', file: logFile }));

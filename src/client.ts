@@ -170,12 +170,18 @@ export class ValetkeyClient {
     return this.#update(jobId, PROMPT_UPDATE, { id, text: parsePrompt(text) } satisfies PromptRequest);
   }
 
-  /** Ends the turn that runs, not the job: its stop reason is `cancelled`. Throws `nothing_to_do` between turns, `job_closed`, `job_not_found`. */
+  /**
+   * Ends the turn that runs, not the job: its stop reason is `cancelled`. Throws `nothing_to_do` between turns, `job_closed`,
+   * `job_not_found`.
+   */
   async interrupt(jobId: string): Promise<Taken> {
     return this.#update(jobId, INTERRUPT_UPDATE, {});
   }
 
-  /** Answers the open question of a job: `status` and the events tell its id. Throws `nothing_to_do` where it is not open, `job_closed`, `job_not_found`. */
+  /**
+   * Answers the open question of a job: `status` and the events tell its id. Throws `nothing_to_do` where it is not open,
+   * `job_closed`, `job_not_found`.
+   */
   async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<Taken> {
     return this.#update(jobId, ANSWER_UPDATE, { question, answer } satisfies AnswerRequest);
   }

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ import { loadConfig } from '../src/config.ts';
 import { startScriptedModel } from '../src/dev/scripted-model/server.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
+import { processEnvironment } from './process-environment.ts';
 import { killSandboxes } from './sandbox-remains.ts';
 import { findSecrets, mintedSecrets } from './secrets.ts';
 
@@ -59,21 +60,7 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
   await chmod(stateDir, 0o755);
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    DATABASE_URL: databaseUrl,
-    TEMPORAL_ADDRESS: temporal.address,
-    VALETKEY_STATE_DIR: stateDir,
-    VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
-    VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
-    VALETKEY_GATEWAY_PORT: '0',
-    VALETKEY_ANTHROPIC_BASE_URL: model.baseUrl,
-    VALETKEY_OPENAI_BASE_URL: model.baseUrl,
-    ANTHROPIC_API_KEY: credential,
-    OPENAI_API_KEY: credential,
-    VALETKEY_LOG_LEVEL: 'debug',
-  };
+  const environment = { ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }), VALETKEY_LOG_LEVEL: 'debug' };
   const config = loadConfig(environment);
   const log = await open(join(stateDir, 'log.jsonl'), 'a');
   const gateway = part('gateway', environment, log.fd);

@@ -29,7 +29,6 @@ export interface MintKeyInput extends KeyInput {
 export interface StartSandboxInput extends JobIdentity {
   agent: AgentName;
   model: string;
-  permissions: JobSpec['permissions'];
   sandbox: JobSpec['sandbox'];
   workspace: JobSpec['workspace'];
 }

@@ -50,8 +50,9 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       } catch (error) {
         if (signals.detach.aborted) throw signals.detach.reason;
         if (signals.cancel.aborted) {
-          const details = cancelled.turn === null ? [] : [await resultOf(db, input, cancelled.turn)];
-          throw new CancelledFailure('the turn was cancelled', details);
+          // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
+          const result = cancelled.turn === null ? null : await resultOf(db, input, cancelled.turn).catch(() => null);
+          throw new CancelledFailure('the turn was cancelled', result === null ? [] : [result]);
         }
         const failure = toFailure(await explain(db, ref, error), RETRIED);
         if (failure.nonRetryable === true) {

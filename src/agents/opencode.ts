@@ -83,7 +83,8 @@ function permissionsOf(permissions: AgentBinding['permissions']): Record<string,
 
 /**
  * OpenCode takes each failure of the provider that looks like a passing one up again, five times in a minute: what it is told
- * here looks like none. What the workspace's own configuration permits does not count. The key is read for each request, and a request that was refused is sent again if the key has changed.
+ * here looks like none. What the workspace's own configuration permits does not count. The key is read for each request, and a
+ * request that was refused is sent again if the key has changed.
  */
 function pluginSource(keyFile: string, permission: Record<string, string>): string {
   return `import { readFile } from 'node:fs/promises';

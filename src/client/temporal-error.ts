@@ -21,7 +21,10 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended, else like `asTemporalError`. */
+/**
+ * Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended, else
+ * like `asTemporalError`.
+ */
 export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<JobState>): Promise<T> {
   try {
     return await update;

@@ -106,7 +106,10 @@ export async function markDead(db: Db, { ref, jobId }: KeyOfJob, events: readonl
   );
 }
 
-/** Stores the events of the end of a turn, and resolves to what the key has spent by then (USD), in one round trip. Throws `database_unreachable`. */
+/**
+ * Stores the events of the end of a turn, and resolves to what the key has spent by then (USD), in one round trip. Throws
+ * `database_unreachable`.
+ */
 export async function endTurn(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<number> {
   const { rows } = await asDatabaseError(
     sql<{ spent: string | null }>`select (select spent_usd from keys where ref = ${ref}) as spent, ${appended(jobId, events)}`.execute(db),

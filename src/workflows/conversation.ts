@@ -32,8 +32,8 @@ export class Conversation {
     return { turn: this.#begun, prompt: prompt.text };
   }
 
-  /** Throws where `add` would be wrong: a failure whose type is `job_closed` or `prompt_conflict`. */
-  check({ id, text }: PromptRequest): void {
+  /** For whatever was sent. Throws where `add` would be wrong: a failure whose type is `job_closed` or `prompt_conflict`. */
+  check({ id, text }: { readonly id?: unknown; readonly text?: unknown }): void {
     if (typeof id !== 'string' || typeof text !== 'string') throw refusal('invalid_spec', 'a prompt has an id and a text');
     const known = this.#prompts.find((prompt) => prompt.id === id);
     if (known !== undefined && known.text !== text) throw refusal('prompt_conflict', `the prompt ${id} is there with another text`);

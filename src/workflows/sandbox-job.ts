@@ -117,8 +117,8 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   async function startSandbox(): Promise<StartedSandbox> {
-    const { sandbox, workspace, permissions } = spec;
-    started = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, permissions, sandbox, workspace });
+    const { sandbox, workspace } = spec;
+    started = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, sandbox, workspace });
     report({ sandbox: started.handle.id });
     return started;
   }

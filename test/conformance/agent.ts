@@ -5,22 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Agent } from '../../src/agents/agent.ts';
-import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
+import { withScript } from '../../src/dev/scripted-model/script.ts';
 import { ValetkeyError } from '../../src/job/errors.ts';
+import { LLM_ERRORS } from '../llm-errors.ts';
 import { CREDENTIAL } from '../proxy/rig.ts';
 import { run } from '../sandboxes/rig.ts';
 import { EventStore } from '../session/collect.ts';
 import { attempts, killAgent } from './processes.ts';
 import { startAgentRig, type AgentJob, type AgentRig } from './rig.ts';
 
-const LLM_ERRORS: [string, Step, string][] = [
-  ['answers 401', { fail: { status: 401 } }, 'llm_unauthorized'],
-  ['answers 402', { fail: { status: 402 } }, 'llm_payment_required'],
-  ['answers 403', { fail: { status: 403 } }, 'llm_forbidden'],
-  ['answers 429', { fail: { status: 429 } }, 'llm_rate_limited'],
-  ['answers 500', { fail: { status: 500 } }, 'llm_failed'],
-  ['hangs', { hang: true }, 'llm_timeout'],
-];
 /** All that an agent can see of environments and folders. */
 const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /tmp /opt /run .; cat /etc/passwd /etc/hosts; } > seen.txt 2> /dev/null; true`;
 

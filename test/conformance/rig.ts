@@ -98,12 +98,14 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
       ends.push(() => sandbox.close());
       let key = await mint();
       const bind = (): Promise<void> => bindKey(sandbox, agent, new Secret(key.secret), { model: name, permissions });
-      await bind();
       const never = new AbortController().signal;
       let state: SessionState | null = null;
       let turns = 0;
       const run = async (prompt: string, options: Partial<TurnOptions> = {}): Promise<Turn & { events: EventStore }> => {
         const events = new EventStore();
+        // As the step of a job does, which keeps turns apart: a prompt that comes within milliseconds of a turn that failed or was
+        // cancelled Claude Code fails now and then.
+        await bind();
         const turn = await runTurn({
           ...{ sandbox, agent: agent.name, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },

@@ -49,28 +49,22 @@ describe('a caller who hangs up', () => {
     ]);
   });
 
-  it('in mid-stream stops the provider and pays for what it saw', async () => {
-    const rig = await rigOn((_req, res) => startStream(res));
+  it.each<[string, RequestListener, object]>([
+    ['in mid-stream pays for what it saw', (_req, res) => startStream(res), { status: 200, code: 'cancelled', usd: BEGUN_USD }],
+    [
+      'when it sees a failure leaves that as the reason',
+      (_req, res) => res.writeHead(403, { 'content-length': 100 }).write('{'),
+      { status: 403, code: 'llm_forbidden' },
+    ],
+  ])('%s, and stops the provider', async (_what, answer, record) => {
+    const rig = await rigOn(answer);
     const key = await rig.mint();
     const arrived = rig.upstream.next();
     const req = begin(rig, key, '/v1/messages', body);
-    const res = await head(req);
-    await once(res, 'data');
+    await once(await head(req), 'data');
     req.destroy();
     await closed((await arrived).socket);
-    expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: 'cancelled', usd: BEGUN_USD }]);
-  });
-
-  it('when it sees that the answer is a failure leaves that as the reason', async () => {
-    const rig = await rigOn((_req, res) => res.writeHead(403, { 'content-length': 100 }).write('{'));
-    const key = await rig.mint();
-    const arrived = rig.upstream.next();
-    const req = begin(rig, key, '/v1/messages', body);
-    const res = await head(req);
-    await once(res, 'data');
-    req.destroy();
-    await closed((await arrived).socket);
-    expect(await rig.ended(key)).toMatchObject([{ status: 403, code: 'llm_forbidden' }]);
+    expect(await rig.ended(key)).toEqual([expect.objectContaining({ protocol: 'anthropic-messages', ...record })]);
   });
 
   it('does not end the process, whatever the moment', async () => {

@@ -2,20 +2,13 @@ import { describe, expect, test } from 'vitest';
 
 import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
 import { expectEnded } from '../ended.ts';
+import { LLM_ERRORS } from '../llm-errors.ts';
 import { jobSpec, useStack } from '../stack.ts';
 
 /** The provider is given up after 3 s of silence here; the default is minutes, since models think. */
 const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3' } });
 
-const FAILURES: [string, Step, string][] = [
-  ['answers 401', { fail: { status: 401 } }, 'llm_unauthorized'],
-  ['answers 402', { fail: { status: 402 } }, 'llm_payment_required'],
-  ['answers 403', { fail: { status: 403 } }, 'llm_forbidden'],
-  ['answers 429', { fail: { status: 429 } }, 'llm_rate_limited'],
-  ['answers 500', { fail: { status: 500 } }, 'llm_failed'],
-  ['hangs', { hang: true }, 'llm_timeout'],
-  ['dies in mid-answer', { die: true }, 'llm_failed'],
-];
+const FAILURES: typeof LLM_ERRORS = [...LLM_ERRORS, ['dies in mid-answer', { die: true }, 'llm_failed']];
 
 describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
   test.each(FAILURES)('whose provider %s fails within 15 s by a code of its own', async (_what, step, code) => {
