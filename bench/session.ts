@@ -29,6 +29,7 @@ export async function session(): Promise<BenchReport> {
         `${open.workerCpuSecondsPerMinute.toFixed(1)} s of CPU a minute`,
       ],
       ['a sandbox of `mock`', `${open.sandboxPssMb.toFixed(0)} MB`, open.limit ?? ''],
+      ['all of them cancelled at once have ended after', `${open.secondsToEnd.toFixed(1)} s`, ''],
       ['heartbeats an hour', open.heartbeatActionsPerHour.toFixed(0), ''],
     ],
   };

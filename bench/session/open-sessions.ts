@@ -10,7 +10,8 @@ import { say } from '../report.ts';
 
 const WANTED = 200;
 const STEP = 20;
-const OPENING_MS = 240_000;
+/** For the next of them to be open, and for all of them to end. */
+const PATIENCE_MS = 240_000;
 const MEASURED_MS = 60_000;
 /** Clock ticks a second in /proc: USER_HZ of Linux. */
 const TICKS = 100;
@@ -30,35 +31,47 @@ export interface OpenSessions {
   sandboxPssMb: number;
   /** Of all of them. */
   heartbeatActionsPerHour: number;
+  /** From the cancel of all of them at once until the last job has ended. */
+  secondsToEnd: number;
 }
 
 export async function openSessions(): Promise<OpenSessions> {
-  return withLanes(async (open) => measure(await open('bench')));
+  return withLanes(async (open) => {
+    const lane = await open('bench');
+    const jobIds: string[] = [];
+    const figures = await measure(lane, jobIds);
+    return { ...figures, secondsToEnd: await endAll(lane, jobIds) };
+  });
 }
 
-async function measure(lane: Lane): Promise<OpenSessions> {
-  const jobIds: string[] = [];
-  try {
-    const { open, limit } = await openAll(lane, jobIds);
-    say(`${open} sessions are open, measuring for ${MEASURED_MS / 1000} s`);
-    const beforeS = await cpuSeconds(lane.workers.pid);
-    const beatsPerHour = await heartbeats(lane, jobIds);
-    const cpu = (await cpuSeconds(lane.workers.pid)) - beforeS;
-    const processes = await family(lane.workers.pid);
-    const pss = (own: boolean): number => processes.reduce((sum, { name, pss: mb }) => sum + ((name === 'valetkey') === own ? mb : 0), 0);
-    return {
-      open,
-      wanted: WANTED,
-      limit,
-      workerCpuSecondsPerMinute: cpu / (MEASURED_MS / 60_000),
-      workerPssMb: pss(true),
-      sandboxPssMb: pss(false) / open,
-      heartbeatActionsPerHour: beatsPerHour * open,
-    };
-  } finally {
-    await Promise.allSettled(jobIds.map(async (jobId) => lane.client.cancel(jobId)));
-    await Promise.race([Promise.allSettled(jobIds.map(async (jobId) => lane.client.result(jobId))), sleep(OPENING_MS)]);
-  }
+async function measure(lane: Lane, jobIds: string[]): Promise<Omit<OpenSessions, 'secondsToEnd'>> {
+  const { open, limit } = await openAll(lane, jobIds);
+  say(`${open} sessions are open, measuring for ${MEASURED_MS / 1000} s`);
+  const beforeS = await cpuSeconds(lane.workers.pid);
+  const beatsPerHour = await heartbeats(lane, jobIds);
+  const cpu = (await cpuSeconds(lane.workers.pid)) - beforeS;
+  const processes = await family(lane.workers.pid);
+  const pss = (own: boolean): number => processes.reduce((sum, { name, pss: mb }) => sum + ((name === 'valetkey') === own ? mb : 0), 0);
+  return {
+    open,
+    wanted: WANTED,
+    limit,
+    workerCpuSecondsPerMinute: cpu / (MEASURED_MS / 60_000),
+    workerPssMb: pss(true),
+    sandboxPssMb: pss(false) / open,
+    heartbeatActionsPerHour: beatsPerHour * open,
+  };
+}
+
+/** Seconds. */
+async function endAll({ client }: Lane, jobIds: readonly string[]): Promise<number> {
+  const startedMs = performance.now();
+  await Promise.all(jobIds.map(async (jobId) => client.cancel(jobId)));
+  const ended = Promise.all(jobIds.map(async (jobId) => client.result(jobId))).then(() => (performance.now() - startedMs) / 1000);
+  const late = sleep(PATIENCE_MS, null, { ref: false });
+  const seconds = await Promise.race([ended, late]);
+  if (seconds === null) throw new Error(`${jobIds.length} cancelled jobs did not end within ${PATIENCE_MS / 1000} s`);
+  return seconds;
 }
 
 /** Opens them in steps, as many as there is memory for and the worker takes. */
@@ -87,7 +100,7 @@ async function openAll({ client, database }: Lane, jobIds: string[]): Promise<{ 
       } as const;
       jobIds.push((await client.submit(job, { id: `open-${number}` })).jobId);
     }
-    const giveUpAtMs = Date.now() + OPENING_MS;
+    const giveUpAtMs = Date.now() + PATIENCE_MS;
     let before = 0;
     for (let quietMs = 0; (await opened()) < wanted && quietMs < 30_000 && Date.now() < giveUpAtMs; quietMs += 500) {
       const now = await opened();

@@ -26,27 +26,18 @@ export async function bindKey(
   ];
   const suffix = `.${randomUUID()}`;
   const env = { FILES: files.map(({ path, executable }) => `${executable === true ? '700' : '600'} ${path}`).join('\n'), SUFFIX: suffix };
-  await run(sandbox, MAKE, env, signal);
   await Promise.all(files.map(async ({ path, content }) => putFile(sandbox, path + suffix, content, signal)));
-  await run(sandbox, REPLACE, env, signal);
-}
-
-/** The mode before the content: the server makes files 0644, and keeps the mode of one that is there. */
-const MAKE = `umask 077
-while read -r mode file; do
-  mkdir -p "$(dirname "$file")" && : > "$file$SUFFIX" && chmod "$mode" "$file$SUFFIX" || exit 1
-done << END
-$FILES
-END`;
-/** In their order, the key last. The server's own move removes the target first (sandbox-agent 0.4.2): for a moment there would be no key. */
-const REPLACE = `while read -r _ file; do
-  mv -fT "$file$SUFFIX" "$file" || exit 1
-done << END
-$FILES
-END`;
-
-async function run(sandbox: SandboxConnection, script: string, env: Record<string, string>, signal?: AbortSignal): Promise<void> {
-  const exitCode = await runScript(sandbox, script, env, signal);
+  const exitCode = await runScript(sandbox, REPLACE, env, signal);
   if (exitCode !== 0)
     throw new ValetkeyError('sandbox_lost', `The sandbox did not take the files of the agent (exit code ${exitCode ?? 'none'}).`);
 }
+
+/**
+ * In their order, the key last. The server makes files 0644, in a home that is its user's alone. Its own move removes the target
+ * first (sandbox-agent 0.4.2): for a moment there would be no key.
+ */
+const REPLACE = `while read -r mode file; do
+  chmod "$mode" "$file$SUFFIX" && mv -fT "$file$SUFFIX" "$file" || exit 1
+done << END
+$FILES
+END`;

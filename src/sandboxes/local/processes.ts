@@ -60,15 +60,38 @@ export async function recordedProcess(recordFile: string): Promise<number | unde
  */
 export async function processesIn(folder: string): Promise<{ bubblewraps: number[]; members: number[] }> {
   const prefix = `${folder}/`;
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number);
-  const words = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/cmdline`)));
-  const variables = await Promise.all(pids.map(async (pid) => await nulSeparated(`/proc/${pid}/environ`)));
+  const processes = await lookAtProcesses();
+  const pidsOf = (belongs: (process: Process) => boolean): number[] => processes.filter(belongs).map(({ pid }) => pid);
   return {
-    bubblewraps: pids.filter(
-      (_, index) => words[index]?.includes('--json-status-fd') && words[index].some((word) => word.startsWith(prefix)),
-    ),
-    members: pids.filter((_, index) => variables[index]?.some((entry) => entry.startsWith(`HOME=${prefix}`))),
+    bubblewraps: pidsOf(({ words }) => words.includes('--json-status-fd') && words.some((word) => word.startsWith(prefix))),
+    members: pidsOf(({ variables }) => variables.some((entry) => entry.startsWith(`HOME=${prefix}`))),
   };
+}
+
+interface Process {
+  pid: number;
+  words: string[];
+  variables: string[];
+}
+
+let looking: Promise<unknown> = Promise.resolve();
+let nextLook: Promise<Process[]> | null = null;
+
+/** One look at a time, begun after the call, for all who ask meanwhile: many sandboxes may end at once, on a host of many processes. */
+function lookAtProcesses(): Promise<Process[]> {
+  nextLook ??= looking.then(async () => {
+    nextLook = null;
+    const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+    return Promise.all(
+      pids.map(async (pid) => ({
+        pid: Number(pid),
+        words: await nulSeparated(`/proc/${pid}/cmdline`),
+        variables: await nulSeparated(`/proc/${pid}/environ`),
+      })),
+    );
+  });
+  looking = nextLook;
+  return nextLook;
 }
 
 export function isRunning(pid: number): boolean {
