@@ -18,7 +18,7 @@ import { say } from '../report.ts';
 
 const MODELS = { mock: 'gpt-5.1-codex', codex: 'gpt-5.1-codex', claude: 'claude-sonnet-4-6' } as const;
 type BenchedAgent = keyof typeof MODELS & AgentName;
-const ROUNDS: Record<BenchedAgent, number> = { mock: 15, codex: 15, claude: 7 };
+const ROUNDS: Record<BenchedAgent, number> = { mock: 15, codex: 15, claude: 15 };
 const PROMPT = withScript('Say hello.', [{ say: 'Hello.' }]);
 
 /** ms at the median: from a sandbox that is warm and has its key to the agent's first words. */
