@@ -164,7 +164,7 @@ export class ValetkeyClient {
   /**
    * Gives a running job one more prompt, a turn of the same session after those that are there. Idempotent on `id`: the same id
    * with the same text is the same turn. Resolves to its number when the job has taken it. Throws `invalid_spec`, `job_not_found`,
-   * `job_closed` for a job that is ending or has ended, `prompt_conflict`, and `temporal_unreachable` where no worker takes it.
+   * `job_closed` for a job that is ending or has ended, `prompt_conflict`, and `no_worker` where none takes it within 15 s.
    */
   async prompt(jobId: string, text: string, { id = randomUUID() }: { id?: string } = {}): Promise<Taken> {
     return this.#update(jobId, PROMPT_UPDATE, { id, text: parsePrompt(text) } satisfies PromptRequest);

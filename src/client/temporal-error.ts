@@ -22,8 +22,8 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
 }
 
 /**
- * Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended, else
- * like `asTemporalError`.
+ * Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended,
+ * `no_worker` where Temporal answers and the job does not, else like `asTemporalError`.
  */
 export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<JobState>): Promise<T> {
   try {
@@ -31,10 +31,12 @@ export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateN
   } catch (error) {
     const refused = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
     if (refused instanceof ApplicationFailure && isFailureCode(refused.type)) throw new ValetkeyError(refused.type, refused.message);
+    const translated = translate(error);
+    const isLate = ValetkeyError.is(translated) && translated.code === 'temporal_unreachable';
     // Temporal says of one that has ended that it is not there.
-    if (refused === undefined && !(error instanceof WorkflowNotFoundError)) throw translate(error);
+    if (refused === undefined && !isLate && !(error instanceof WorkflowNotFoundError)) throw translated;
     if ((await stateNow()) !== 'running') throw new ValetkeyError('job_closed', `the job ${jobId} has ended`);
-    throw translate(error);
+    throw isLate ? new ValetkeyError('no_worker', `no worker took the request for the job ${jobId}`) : translated;
   }
 }
 

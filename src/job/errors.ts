@@ -11,6 +11,7 @@ export const FAILURES = {
   nothing_to_do: { retryable: false, hint: 'No turn runs, or no such question is open: look at the status of the job.' },
   job_not_found: { retryable: false, hint: 'Check the job id and the Temporal namespace.' },
   temporal_unreachable: { retryable: true, hint: 'Start Temporal, or set TEMPORAL_ADDRESS.' },
+  no_worker: { retryable: true, hint: 'Start a worker: valetkey worker. A prompt may be sent again with the same id.' },
   temporal_missing: { retryable: false, hint: 'Install the Temporal CLI or Go 1.21+, or set TEMPORAL_ADDRESS.' },
   database_unreachable: { retryable: true, hint: 'Start Postgres, or set DATABASE_URL.' },
   agent_not_installed: { retryable: false, hint: 'Install the adapter from npm, or set VALETKEY_AGENTS_DIR.' },

@@ -7,22 +7,16 @@ const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_C
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
-  const { startSandbox } = proxyActivities<Activities>({
+  const options = {
     ...AWAITED,
     summary,
-    startToCloseTimeout: '5m',
+    // For the wait for a worker as well: a deploy does not fail a job.
     scheduleToCloseTimeout: '10m',
-    heartbeatTimeout: '20s',
-    // A worker that dies costs one, too.
+    // A worker that dies costs one attempt.
     retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 6 },
-  });
-  const { mintKey } = proxyActivities<Activities>({
-    ...AWAITED,
-    summary,
-    startToCloseTimeout: '15s',
-    scheduleToCloseTimeout: '45s',
-    retry: { initialInterval: '1s', maximumInterval: '10s' },
-  });
+  } as const;
+  const { startSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '5m', heartbeatTimeout: '20s' });
+  const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '15s' });
   return { mintKey, startSandbox };
 }
 

@@ -70,6 +70,19 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     expect(failure?.code).not.toBe('internal');
   });
 
+  test('the worker of a job that waits for a prompt: that is told, and the same prompt goes on with another', async (context) => {
+    const { expect } = context;
+    const stack = await processStack(context);
+    const { jobId } = await stack.client.submit(jobSpec({ agent: 'mock', prompts: [], keepOpen: '60s' }));
+    await expect.poll(async () => (await stack.client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+    await stack.worker.kill('SIGKILL');
+    await expect(stack.client.prompt(jobId, '!say one', { id: 'first' })).rejects.toMatchObject({ code: 'no_worker' });
+    await stack.worker.start();
+    expect(await stack.client.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
+    await stack.client.cancel(jobId);
+    await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
+  });
+
   test('Temporal in mid-turn, for a while: the turn goes on and the job completes', async (context) => {
     const { expect } = context;
     const folder = await temporaryFolder(context);
