@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: existsSync('test/global-setup.ts') ? ['test/global-setup.ts'] : [],
     // A process a file: the tests start servers, and Temporal's native runtime is one a process.
     pool: 'forks',
-    // Each file brings load of its own (a worker, agents): more at once would only slow all of them down.
-    maxWorkers: 2,
+    // One more than the two cores of the smallest machine that we test on: many of the tests wait for a time-out or a process.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -35,7 +35,7 @@ function agentRows(): string[] {
   const rows = Object.values(agents).map(({ name, package: adapter, program, protocol, abilities }) => {
     const made = adapter === null ? 'ours' : `${program === null ? '' : 'ours, with '}\`${adapter.name}\` ${adapter.version}`;
     const { loadsSession, asksPermission, endsTurnWhenDenied, takesRotatedKey, takesGatewayKey } = abilities;
-    const asks = asksPermission && endsTurnWhenDenied === true ? 'yes; a denial ends the turn' : yesNo(asksPermission);
+    const asks = asksPermission && endsTurnWhenDenied !== undefined ? 'yes; a denial ends the turn' : yesNo(asksPermission);
     const tested = existsSync(join(CONFORMANCE, `${name}.test.ts`));
     const cells = [`\`${name}\``, made, protocol, takesGatewayKey, takesRotatedKey, loadsSession, asks, tested];
     return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;

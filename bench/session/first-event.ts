@@ -10,7 +10,7 @@ import { withScript } from '../../src/dev/scripted-model/script.ts';
 import { startStack, type Stack } from '../../src/dev/stack.ts';
 import { formatKeyRef } from '../../src/job/ref.ts';
 import type { AgentName, JobSpecInput } from '../../src/job/spec.ts';
-import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
+import { SERVER_AGENT, type SandboxConnection } from '../../src/sandboxes/sandbox.ts';
 import { INITIALIZE } from '../../src/session/open-session.ts';
 import type { Adapters } from '../../src/worker.ts';
 import { percentile } from '../percentile.ts';
@@ -86,7 +86,7 @@ async function directStart({ gateways, sandboxes, session, agents }: Adapters, a
   try {
     await session.putWorkspace(sandbox, {});
     await session.bindKey(sandbox, agents[agent], await gateways.builtin.secret(ref), { model, permissions: 'allow' });
-    return await runDriver(sandbox, agent);
+    return await runDriver(sandbox);
   } finally {
     await sandbox.close();
     await sandboxes.local.stop(jobId);
@@ -97,7 +97,7 @@ async function directStart({ gateways, sandboxes, session, agents }: Adapters, a
 const outputSchema = z.object({ stdout: z.string() });
 const driverSchema = z.object({ ms: z.number().positive() });
 
-async function runDriver(sandbox: SandboxConnection, agent: BenchedAgent): Promise<number> {
+async function runDriver(sandbox: SandboxConnection): Promise<number> {
   const { home, workspace } = sandbox.paths;
   const driver = join(home, 'direct-agent.mjs');
   const source = stripTypeScriptTypes(await readFile(join(import.meta.dirname, 'direct-agent.ts'), 'utf8'));
@@ -110,7 +110,7 @@ async function runDriver(sandbox: SandboxConnection, agent: BenchedAgent): Promi
     { id: 'prompt', method: AGENT_METHODS.session_prompt, params: { sessionId, prompt: [{ type: 'text', text: PROMPT }] } },
   ];
   const lines = requests.map((request) => JSON.stringify({ jsonrpc: '2.0', ...request }));
-  const script = `exec node ${driver} "$XDG_DATA_HOME/sandbox-agent/bin/agent_processes/${agent}-acp" "$@"`;
+  const script = `exec node ${driver} "$XDG_DATA_HOME/sandbox-agent/bin/agent_processes/${SERVER_AGENT}-acp" "$@"`;
   const body = { command: 'sh', args: ['-c', script, 'sh', ...lines], cwd: workspace, timeoutMs: 60_000 };
   const headers = { 'content-type': 'application/json' };
   const response = await sandbox.fetch('/v1/processes/run', { method: 'POST', headers, body: JSON.stringify(body) });

@@ -89,7 +89,6 @@ async function drive(deps: SessionDeps, input: RunSessionInput, signals: StopSig
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
         return deps.session.runTurn({
           sandbox,
-          agent,
           jobId,
           turn,
           prompt,

@@ -44,8 +44,8 @@ export interface AgentAbilities {
   loadsSession: boolean;
   /** Asks leave for what it does (ACP `session/request_permission`) unless the job's policy is `allow`. */
   asksPermission: boolean;
-  /** A denial ends the turn; where this is left out the model hears of it and goes on. */
-  endsTurnWhenDenied?: true;
+  /** The stop reason by which a denial ends the turn; where this is left out the model hears of it and goes on. */
+  endsTurnWhenDenied?: 'cancelled' | 'end_turn';
   /** Goes on with a new key in mid-turn when the file has changed and the old key is dead. */
   takesRotatedKey: boolean;
   /** Works with a gateway's key; else only with a credential of its vendor, delivered into the sandbox. */

@@ -15,7 +15,7 @@ export const codex: Agent = {
   package: adapter,
   program: null,
   protocol: 'responses',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: true },
+  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: 'cancelled' },
 
   launch({ nodeModules, node }) {
     return {

@@ -38,7 +38,7 @@ export function addRun(program: Command): void {
     .command('run')
     .description('submit a job, follow it to its end, and say what it cost')
     .option('--tenant <id>', 'whom the job runs for')
-    .option('--agent <name>', 'claude, codex, opencode or mock')
+    .option('--agent <name>', 'claude, codex, opencode, qwen or mock')
     .option('--model <name>', 'the only model that its key may use')
     .option('--prompt <text>', 'one turn; may be repeated', append)
     .option('--budget <usd>', 'USD that its key may spend', amount)

@@ -73,7 +73,7 @@ export const jobSpecSchema = z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
       .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
-    agent: z.enum(['claude', 'codex', 'opencode', 'amp', 'mock'], {
+    agent: z.enum(['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'], {
       error: ({ input }) => (input === undefined ? 'is required' : undefined),
     }),
     model: z

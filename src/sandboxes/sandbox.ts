@@ -1,5 +1,11 @@
 import type { AgentName, Isolation, SandboxProviderName } from '../job/spec.ts';
 
+/**
+ * What every agent is called at the sandbox-agent server: it takes a few names only, and starts what our launcher of that name
+ * runs (sandbox-agent 0.4.2). This one wants no program besides.
+ */
+export const SERVER_AGENT = 'mock';
+
 /** Serialisable: any worker that knows it can talk to the sandbox and end it. */
 export interface SandboxHandle {
   provider: SandboxProviderName;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
-import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import { SERVER_AGENT, type SandboxConnection } from '../sandboxes/sandbox.ts';
 import { acpPath, post } from './post.ts';
 import { readJson } from './sandbox-api.ts';
 
@@ -39,7 +39,6 @@ export async function findProcess(sandbox: SandboxConnection, jobId: string, sig
 export interface StartProcessOptions {
   jobId: string;
   number: number;
-  agent: string;
   /** A request: it is sent again on the connection that the caller opens. */
   first: object;
   timeoutMs: number;
@@ -51,11 +50,11 @@ export interface StartProcessOptions {
  */
 export async function startProcess(
   sandbox: SandboxConnection,
-  { jobId, number, agent, first, timeoutMs }: StartProcessOptions,
+  { jobId, number, first, timeoutMs }: StartProcessOptions,
   signal: AbortSignal,
 ): Promise<AgentProcess> {
   // Only this request names the agent: a server that was started anew refuses the others instead of starting a second agent.
-  const posting = post(sandbox, `${acpPath(serverIdOf(jobId, number))}?agent=${agent}`, first, signal);
+  const posting = post(sandbox, `${acpPath(serverIdOf(jobId, number))}?agent=${SERVER_AGENT}`, first, signal);
   posting.catch(() => {});
   const timeout = AbortSignal.timeout(timeoutMs);
   while (!timeout.aborted) {

@@ -1,4 +1,4 @@
-import type { AgentName, JobSpec } from '../job/spec.ts';
+import type { JobSpec } from '../job/spec.ts';
 import type { PermissionDecision, Question } from '../job/status.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
@@ -7,7 +7,6 @@ import type { SessionState } from './state.ts';
 
 export interface TurnOptions {
   sandbox: SandboxConnection;
-  agent: AgentName;
   jobId: string;
   /** Counts from 1 within the job. */
   turn: number;

@@ -53,7 +53,7 @@ export async function runTurn(options: TurnOptions): Promise<Turn> {
 
 /** Resolves to the newest of the agent's processes; where that is `dead`, or does not know the session, to one after it. */
 async function attach(
-  { sandbox, agent, jobId, resume, startTimeoutMs }: TurnOptions & { startTimeoutMs: number },
+  { sandbox, jobId, resume, startTimeoutMs }: TurnOptions & { startTimeoutMs: number },
   dead: AgentProcess | null,
   stop: AbortSignal,
 ): Promise<AgentProcess> {
@@ -62,5 +62,5 @@ async function attach(
   const isHeld = found?.number === resume?.process && found?.instanceMs === resume?.instanceMs;
   if (found !== null && dead?.number !== found.number && (found.number > last || isHeld)) return found;
   const number = Math.max(last, found?.number ?? -1) + 1;
-  return startProcess(sandbox, { jobId, number, agent, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);
+  return startProcess(sandbox, { jobId, number, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);
 }

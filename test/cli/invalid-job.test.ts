@@ -58,6 +58,6 @@ test('the schema of a job names its fields and refuses others', async () => {
     type: 'object',
     additionalProperties: false,
     required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
-    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'amp', 'mock'] } },
+    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] } },
   });
 });

@@ -121,8 +121,9 @@ export function describeAgent(agent: Agent): void {
       const prompt = withScript('Touch it.', [{ run: 'touch denied' }, { say: 'ready' }]);
       await job.untilQuestion(prompt);
       const { message, stopReason } = await job.answer(prompt, 'deny');
-      const ends = abilities.endsTurnWhenDenied === true;
-      expect([stopReason, message.includes('ready')]).toEqual(ends ? ['cancelled', false] : ['end_turn', true]);
+      expect([stopReason, message.includes('ready')]).toEqual(
+        abilities.endsTurnWhenDenied === undefined ? ['end_turn', true] : [abilities.endsTurnWhenDenied, false],
+      );
       expect(await isThere(join(job.folder, 'workspace/denied'))).toBe(false);
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });

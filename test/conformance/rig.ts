@@ -107,7 +107,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         // cancelled Claude Code fails now and then.
         await bind();
         const turn = await runTurn({
-          ...{ sandbox, agent: agent.name, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
+          ...{ sandbox, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
           decide: () => ({ answer: 'allow', by: 'policy' }),
           onState: (next) => (state = next),

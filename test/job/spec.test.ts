@@ -80,6 +80,6 @@ test('the JSON Schema names every field, and what may be left out', () => {
     type: 'object',
     additionalProperties: false,
     required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
-    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'amp', 'mock'] }, deadline: { default: '1h' } },
+    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] }, deadline: { default: '1h' } },
   });
 });

@@ -10,7 +10,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../src/job/errors.ts';
 import { createLocalProvider } from '../../src/sandboxes/local.ts';
-import type { SandboxHandle } from '../../src/sandboxes/sandbox.ts';
+import { SERVER_AGENT, type SandboxHandle } from '../../src/sandboxes/sandbox.ts';
 import { createRig, namespaceOf, processesOfNamespace, run, type Rig } from './rig.ts';
 
 const starterFile = fileURLToPath(new URL('./starter.ts', import.meta.url));
@@ -63,7 +63,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
   test.each(['codex', 'claude'] as const)('%s answers initialize in the sandbox', { timeout: 60_000 }, async (agent) => {
     const { provider } = rig;
     const connection = provider.connect(await provider.start({ jobId: `${agent}-${isolation}`, agent, isolation }));
-    const response = await connection.fetch(`/v1/acp/main?agent=${agent}`, {
+    const response = await connection.fetch(`/v1/acp/main?agent=${SERVER_AGENT}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: 1, clientCapabilities: {} } }),

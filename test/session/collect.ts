@@ -54,7 +54,6 @@ export function startTurn(server: Server, store: EventStore, options: Partial<Tu
   const never = new AbortController().signal;
   return runTurn({
     sandbox: server.sandbox,
-    agent: 'codex',
     jobId: 'job:1',
     turn: 1,
     resume: null,

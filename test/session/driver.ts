@@ -16,7 +16,6 @@ const tell = (line: object): void => void process.stdout.write(`${JSON.stringify
 
 const turn = await runTurn({
   sandbox: connectTo(port, paths),
-  agent: 'codex',
   jobId: 'job:1',
   turn: 1,
   prompt,

@@ -11,7 +11,7 @@ import getPort from 'get-port';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../src/job/errors.ts';
-import type { SandboxConnection, SandboxPaths } from '../../src/sandboxes/sandbox.ts';
+import { SERVER_AGENT, type SandboxConnection, type SandboxPaths } from '../../src/sandboxes/sandbox.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shim = join(here, '../../src/session/shim/shim.ts');
@@ -39,17 +39,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Starts the real sandbox-agent server, unconfined, whose agent `codex` is `command` behind the shim. */
+/** Starts the real sandbox-agent server, unconfined, whose agent is `command` behind the shim. */
 export async function startServer(command: string[] = scriptedAgent, env: Record<string, string> = {}): Promise<Server> {
   const root = await mkdtemp(join(tmpdir(), 'valetkey-session-'));
   const paths: SandboxPaths = { home: join(root, 'home'), workspace: join(root, 'workspace'), gatewayUrl: 'http://127.0.0.1:9' };
   const bin = join(root, 'data/sandbox-agent/bin/agent_processes');
-  for (const folder of [paths.home, paths.workspace, bin, join(root, 'bin')]) await mkdir(folder, { recursive: true });
+  for (const folder of [paths.home, paths.workspace, bin]) await mkdir(folder, { recursive: true });
   const launcher = ['exec', ...[process.execPath, shim, '--', ...command].map((word) => `'${word}'`)].join(' ');
-  for (const agent of ['codex', 'claude']) {
-    await writeFile(join(bin, `${agent}-acp`), `#!/bin/sh\n${launcher}\n`, { mode: 0o755 });
-    await writeFile(join(root, 'bin', agent), '#!/bin/sh\necho 1.0.0\n', { mode: 0o755 });
-  }
+  await writeFile(join(bin, `${SERVER_AGENT}-acp`), `#!/bin/sh\n${launcher}\n`, { mode: 0o755 });
   const port = await getPort({ host: '127.0.0.1' });
   const sandbox = connectTo(port, paths);
   const launch = async () => {
@@ -60,7 +57,7 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
       stdio: 'ignore',
       reject: false,
       env: {
-        PATH: [join(root, 'bin'), dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
+        PATH: [dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
         HOME: paths.home,
         XDG_DATA_HOME: join(root, 'data'),
         SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',

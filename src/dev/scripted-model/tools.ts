@@ -8,6 +8,7 @@ const SHELLS: Record<string, (command: string) => ToolCall['input']> = {
   bash: (command) => ({ command, description: 'Run a command' }),
   exec_command: (cmd) => ({ cmd }),
   shell_command: (command) => ({ command }),
+  run_shell_command: (command) => ({ command, is_background: false }),
   shell: (command) => ({ command: ['bash', '-lc', command] }),
 };
 

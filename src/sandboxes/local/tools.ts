@@ -4,7 +4,7 @@ import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
-import type { SandboxPaths } from '../sandbox.ts';
+import { SERVER_AGENT, type SandboxPaths } from '../sandbox.ts';
 import type { Part } from './readable.ts';
 
 /** Where things are as the processes in a sandbox see them. */
@@ -45,7 +45,7 @@ export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, serv
 /** The whole environment of a sandbox: nothing of the worker's. */
 export function environmentOf(view: View, agent: Agent): Record<string, string> {
   return {
-    PATH: [join(view.tools, 'bin'), dirname(view.node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
+    PATH: [dirname(view.node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
     HOME: view.home,
     USER: 'agent',
     LOGNAME: 'agent',
@@ -60,13 +60,12 @@ export function environmentOf(view: View, agent: Agent): Record<string, string> 
 }
 
 /**
- * Writes what of ours a sandbox sees into `folder`. The server knows an agent by a launcher in its data folder, and wants a
- * program of the agent's name besides. `packages` are linked to where no mounts can put them in place.
+ * Writes what of ours a sandbox sees into `folder`. The server knows an agent by a launcher in its data folder. `packages` are
+ * linked to where no mounts can put them in place.
  */
 export async function writeTools(folder: string, view: View, agent: Agent, packages: readonly Part[]): Promise<void> {
   const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
   await mkdir(launchers, { recursive: true });
-  await mkdir(join(folder, 'bin'));
   const { command, args } = agent.launch(installationOf(view));
   const words = [view.node, join(view.tools, 'shim.js'), '--', command, ...args].map(quoted).join(' ');
   await Promise.all([
@@ -81,8 +80,7 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
     writeFile(join(folder, 'group'), `agent:x:${SANDBOX_UID}:\nnogroup:x:65534:\n`),
     writeFile(join(folder, 'hosts'), '127.0.0.1 localhost sandbox\n'),
     // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.
-    writeScript(join(launchers, `${agent.name}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
-    writeScript(join(folder, 'bin', agent.name), `echo ${agent.package?.version ?? '0.0.0'}`),
+    writeScript(join(launchers, `${SERVER_AGENT}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
     ...packages.map(async ({ name, path }) => {
       const at = join(folder, 'node_modules', name);
       await mkdir(dirname(at), { recursive: true });

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+
+import { qwen } from '../../src/agents/qwen.ts';
+
+const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
+const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job', permissions: 'allow' } as const;
+const settingsSchema = z.looseObject({ tools: z.object({ approvalMode: z.string() }) });
+
+test('Qwen Code’s settings name the gateway and the job’s model, and no key', () => {
+  const [settings, preload] = qwen.files(binding);
+  expect(JSON.parse(settings?.content ?? '')).toMatchObject({
+    security: { auth: { selectedType: 'openai', apiKey: 'stands-in-the-key-file', baseUrl: 'http://127.0.0.1:8787/v1' } },
+    model: { name: 'model-of-the-job' },
+  });
+  expect(preload?.content).toContain('readFileSync("/home/agent/key"');
+});
+
+test.each([
+  ['allow', 'yolo'],
+  ['deny', 'default'],
+  ['ask', 'default'],
+] as const)('under the policy %s its mode is %s', (permissions, mode) => {
+  const [settings] = qwen.files({ ...binding, permissions });
+  expect(settingsSchema.parse(JSON.parse(settings?.content ?? '')).tools.approvalMode).toBe(mode);
+});
+
+test('it is launched with no base URL and no credential', () => {
+  const { args, env } = qwen.launch({ nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node', program: '/none' });
+  expect(args.at(-1)).toBe('/opt/agent/node_modules/@qwen-code/qwen-code/cli.js');
+  expect(Object.keys(env).filter((name) => /KEY|TOKEN|BASE_URL/.test(name))).toEqual([]);
+});

@@ -1,0 +1,4 @@
+import { qwen } from '../../src/agents/qwen.ts';
+import { describeAgent } from './agent.ts';
+
+describeAgent(qwen);
