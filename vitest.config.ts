@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 import { defineConfig } from 'vitest/config';
 
@@ -10,6 +11,8 @@ export default defineConfig({
     pool: 'forks',
     // One more than the two cores of the smallest machine that we test on: many of the tests wait for a time-out or a process.
     maxWorkers: 3,
+    // The tests start our command line a hundred times: each takes a third less with what the first one compiled.
+    env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -5,7 +5,7 @@ import { execa, type Options } from 'execa';
 import { root } from '../repository/root.ts';
 
 interface Run {
-  /** The whole environment but PATH. */
+  /** The whole environment but PATH and Node's cache. */
   env?: Record<string, string>;
   input?: string;
   cancelSignal?: AbortSignal;
@@ -13,7 +13,12 @@ interface Run {
 
 /** The command line as a process of its own, from the sources; never throws. */
 export function valetkey(args: string[], { env = {}, input = '', cancelSignal }: Run = {}) {
-  const options = { extendEnv: false, env: { PATH: process.env.PATH ?? '', ...env }, input, reject: false } satisfies Options;
+  const options = {
+    extendEnv: false,
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
+    input,
+    reject: false,
+  } satisfies Options;
   return execa(process.execPath, [join(root, 'src/cli/index.ts'), ...args], {
     ...options,
     ...(cancelSignal === undefined ? {} : { cancelSignal }),
