@@ -1,4 +1,10 @@
-import { isGrpcServiceError, NamespaceNotFoundError, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import {
+  isGrpcServiceError,
+  NamespaceNotFoundError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 
 import { isFailureCode, ValetkeyError } from '../job/errors.ts';
@@ -32,7 +38,10 @@ export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateN
     const refused = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
     if (refused instanceof ApplicationFailure && isFailureCode(refused.type)) throw new ValetkeyError(refused.type, refused.message);
     const translated = translate(error);
-    const isLate = ValetkeyError.is(translated) && translated.code === 'temporal_unreachable';
+    // Which of the two sides ends the call at its deadline differs, and so does the error.
+    const isLate =
+      error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
+      (ValetkeyError.is(translated) && translated.code === 'temporal_unreachable');
     // Temporal says of one that has ended that it is not there.
     if (refused === undefined && !isLate && !(error instanceof WorkflowNotFoundError)) throw translated;
     if ((await stateNow()) !== 'running') throw new ValetkeyError('job_closed', `the job ${jobId} has ended`);
