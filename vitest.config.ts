@@ -9,8 +9,8 @@ export default defineConfig({
     globalSetup: existsSync('test/global-setup.ts') ? ['test/global-setup.ts'] : [],
     // A process a file: the tests start servers, and Temporal's native runtime is one a process.
     pool: 'forks',
-    // One more than the two cores of the smallest machine that we test on: many of the tests wait for a time-out or a process.
-    maxWorkers: 3,
+    // Each file brings load of its own (a worker, agents): more at once would only slow all of them down.
+    maxWorkers: 2,
     // The tests start our command line a hundred times: each takes a third less with what the first one compiled.
     env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url)) },
     testTimeout: 60_000,
