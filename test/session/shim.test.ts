@@ -66,6 +66,41 @@ test('a request that was answered is answered again without the agent', async ()
   expect((await child).exitCode).toBe(0);
 });
 
+/** An agent in JavaScript: `says` is what it prints for the prompt that comes as its number `times`, from 1. */
+function answering(says: string): string {
+  return `let times = 0; require('readline').createInterface({ input: process.stdin }).on('line', (line) => { const { id, method } = JSON.parse(line); if (method !== 'session/prompt') return; times += 1; ${says} })`;
+}
+
+const notBegun = `console.log(JSON.stringify({ id, result: { title: '[ede_diagnostic] result_type=user last_content_type=n/a stop_reason=null', times } }))`;
+
+test('a prompt that the agent ends without having begun it is sent again, three times at most', async () => {
+  const third = `if (id === 'turn-2' || times < 3) ${notBegun}; else console.log(JSON.stringify({ id, result: { times } }));`;
+  const child = runShim(process.execPath, '-e', answering(third));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
+  expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-1'), '{"id":"turn-1","result":{"times":3}}']);
+  child.stdin.write(`${request('turn-2', 'session/prompt')}\n`);
+  expect((await lines.next()).value).toBe(receipt('turn-2'));
+  expect((await lines.next()).value).toMatch(/ede_diagnostic.*"times":7/);
+  child.stdin.end();
+  await child;
+});
+
+test('one that it has begun is not, nor one that is cancelled meanwhile', async () => {
+  const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun};`;
+  const child = runShim(process.execPath, '-e', answering(begun));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
+  expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-1'), chunk('x')]);
+  expect((await lines.next()).value).toContain('"times":1');
+  child.stdin.write(`${request('turn-2', 'session/prompt')}\n`);
+  expect((await lines.next()).value).toBe(receipt('turn-2'));
+  child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' })}\n`);
+  expect((await lines.next()).value).toMatch(/"id":"turn-2".*"times":2/);
+  child.stdin.end();
+  await child;
+});
+
 test('a prompt that an earlier process received and did not answer does not reach the agent again, one that it answered is', async () => {
   const answersOnce = `require('readline').createInterface({ input: process.stdin }).on('line', (line) => { const { id } = JSON.parse(line); if (id === 'turn-1') console.log(JSON.stringify({ id, result: {} })); else process.exit(1); })`;
   const first = runShim(process.execPath, '-e', answersOnce);

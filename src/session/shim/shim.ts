@@ -7,6 +7,7 @@
  *   answered before gets its answer, one that was not gets the error `INTERRUPTED`; neither reaches the agent again.
  * - What the agent repeats while it loads a session goes nowhere: it was told before.
  * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
+ * - A prompt that Claude Code ends without having begun it is sent to it again.
  * - The first answer to a request of the agent counts: two workers may both answer.
  * - `_valetkey/ping` ends here: that it could be written says that the agent's process lives.
  * - Chunks of text that come fast are joined here, where the cut is the same for every reader, and the server's short memory
@@ -25,6 +26,14 @@ const JOIN_CHARS = 4096;
 /** Of the error by which a prompt is answered that an earlier process of the agent received and did not answer. */
 const INTERRUPTED = -31001;
 
+/**
+ * How Claude Code 2.1 ends a prompt that comes just after a turn which failed or was cancelled: no model was asked
+ * (claude-agent-acp 0.101.0 knows it as the empty user interruption, and lets those pass whose turn it did not cancel).
+ */
+const NOT_BEGUN = /\[ede_diagnostic\] result_type=user last_content_type=n\/a stop_reason=null/;
+const AGAIN_MS = 200;
+const MAX_AGAIN = 3;
+
 interface Message {
   id?: unknown;
   method?: unknown;
@@ -39,6 +48,13 @@ interface Chunk {
   shape: string;
 }
 
+interface Prompt {
+  line: string;
+  /** The agent has said or done something, or is told to stop: it is not sent again. */
+  begun: boolean;
+  sentAgain: number;
+}
+
 const [command, ...args] = process.argv.slice(process.argv[2] === '--' ? 3 : 2);
 if (command === undefined) {
   process.stderr.write('usage: shim -- <command> [args…]\n');
@@ -50,7 +66,10 @@ const journal = join(folder, 'prompts.jsonl');
 const agent = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
 /** Request id → the agent's answer as it came, null before. */
 const requests = readJournal();
-const prompts = new Set<unknown>();
+const prompts = new Map<unknown, Prompt>();
+let newest: Prompt | null = null;
+/** The answer that is kept back while a prompt waits to be sent again. */
+let again: { sending: NodeJS.Timeout; answer: string } | null = null;
 let loading: unknown = null;
 const answered = new Set<unknown>();
 let waiting: Chunk | null = null;
@@ -75,7 +94,10 @@ createInterface({ input: agent.stdout, crlfDelay: Infinity }).on('line', fromAge
 function fromServer(line: string): void {
   const { id, method } = parse(line);
   if (method === '_valetkey/ping') return;
-  if (id === undefined) return toAgent(line);
+  if (id === undefined) {
+    if (method === 'session/cancel') leaveIt();
+    return toAgent(line);
+  }
   if (method === undefined) {
     if (answered.has(id)) return;
     answered.add(id);
@@ -90,7 +112,8 @@ function fromServer(line: string): void {
   requests.set(id, null);
   if (method === 'session/load') loading = id;
   if (method === 'session/prompt') {
-    prompts.add(id);
+    newest = { line, begun: false, sentAgain: 0 };
+    prompts.set(id, newest);
     remember({ id });
   }
   toAgent(line);
@@ -99,10 +122,13 @@ function fromServer(line: string): void {
 function fromAgent(line: string): void {
   const message = parse(line);
   if (loading !== null && message.method === 'session/update') return;
+  if (newest !== null && begins(message)) newest.begun = true;
+  const prompt = message.method === undefined ? prompts.get(message.id) : undefined;
+  if (prompt !== undefined && sendsAgain(prompt, line)) return;
   if (message.method === undefined && requests.has(message.id)) {
     requests.set(message.id, line);
     if (message.id === loading) loading = null;
-    if (prompts.has(message.id)) remember({ id: message.id, answer: line });
+    if (prompt !== undefined) remember({ id: message.id, answer: line });
   }
   const chunk = asChunk(message);
   if (chunk === null) return toServer(line);
@@ -116,6 +142,32 @@ function fromAgent(line: string): void {
     writeWaiting();
     waiting = chunk;
   }
+}
+
+function begins({ method, params }: Message): boolean {
+  const kind = method === 'session/update' ? child(params, 'update')?.['sessionUpdate'] : undefined;
+  return method === 'session/request_permission' || kind === 'plan' || /^(agent_|tool_)/.test(String(kind));
+}
+
+function sendsAgain(prompt: Prompt, answer: string): boolean {
+  if (prompt.begun || prompt.sentAgain === MAX_AGAIN || !NOT_BEGUN.test(answer)) return false;
+  prompt.sentAgain += 1;
+  const sending = setTimeout(() => {
+    again = null;
+    toAgent(prompt.line);
+  }, AGAIN_MS);
+  again = { sending, answer };
+  return true;
+}
+
+/** A cancel that came between the two would be lost on the agent. */
+function leaveIt(): void {
+  if (newest !== null) newest.begun = true;
+  if (again === null) return;
+  const { sending, answer } = again;
+  again = null;
+  clearTimeout(sending);
+  fromAgent(answer);
 }
 
 /** Written before it is passed on: what another has seen is there. */
