@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { test } from 'vitest';
 
 import type { JobEvent } from '../src/job/events.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
@@ -31,7 +31,7 @@ async function eventsOf(jobId: string): Promise<JobEvent[]> {
   return events;
 }
 
-test('a job that is kept open takes prompts, each once, and ends when none came for long enough', async () => {
+test.concurrent('a job that is kept open takes prompts, each once, and ends when none came for long enough', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: [], keepOpen: '4s' });
   expect(await client.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
@@ -47,14 +47,14 @@ test('a job that is kept open takes prompts, each once, and ends when none came 
   await expect(client.interrupt(jobId)).rejects.toMatchObject({ code: 'job_closed' });
 });
 
-test('what is asked of a job that is not there says so', async () => {
+test.concurrent('what is asked of a job that is not there says so', async ({ expect }) => {
   const { client } = stack();
   await expect(client.prompt('nobody', '!say one')).rejects.toMatchObject({ code: 'job_not_found' });
   await expect(client.interrupt('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
   await expect(client.answer('nobody', 'any', 'allow')).rejects.toMatchObject({ code: 'job_not_found' });
 });
 
-test('an interrupt ends the turn and not the job, which remembers the turn', async () => {
+test.concurrent('an interrupt ends the turn and not the job, which remembers the turn', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!say begun\n!hang', '!recall'] });
   await seen(jobId, 'message', 1);
@@ -66,7 +66,7 @@ test('an interrupt ends the turn and not the job, which remembers the turn', asy
   ]);
 });
 
-test('between turns there is nothing to interrupt, and nothing to answer', async () => {
+test.concurrent('between turns there is nothing to interrupt, and nothing to answer', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!say one'], keepOpen: '5s' });
   await seen(jobId, 'turn.ended', 1);
@@ -77,42 +77,45 @@ test('between turns there is nothing to interrupt, and nothing to answer', async
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
-test.each(['allow', 'deny'] as const)('a question waits for its answer, and %s is what the agent gets', async (answer) => {
-  const { client } = stack();
-  const jobId = await submit({ prompts: ['!run echo done > made.txt\n!run cat made.txt'], permissions: 'ask' });
-  const asked = await seen(jobId, 'permission.asked');
-  await expect
-    .poll(async () => (await client.status(jobId)).question)
-    .toMatchObject({ id: asked.id, turn: 1, title: 'echo done > made.txt' });
-  await client.answer(jobId, asked.id, answer);
-  await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('cat made.txt');
-  const { question } = await client.status(jobId);
-  await client.answer(jobId, question?.id ?? '', 'allow');
-  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-  const events = await eventsOf(jobId);
-  expect(events.filter((event) => is(event, 'permission.asked'))).toHaveLength(2);
-  expect(events.filter((event) => is(event, 'permission.answered')).map((event) => [event.answer, event.by])).toEqual([
-    [answer, 'user'],
-    ['allow', 'user'],
-  ]);
-  const outputs = events.filter((event) => is(event, 'tool')).map(({ output }) => output ?? '');
-  expect(outputs.some((output) => output.startsWith('done'))).toBe(answer === 'allow');
-});
+test.concurrent.for(['allow', 'deny'] as const)(
+  'a question waits for its answer, and %s is what the agent gets',
+  async (answer, { expect }) => {
+    const { client } = stack();
+    const jobId = await submit({ prompts: ['!run echo done > made.txt\n!run cat made.txt'], permissions: 'ask' });
+    const asked = await seen(jobId, 'permission.asked');
+    await expect
+      .poll(async () => (await client.status(jobId)).question)
+      .toMatchObject({ id: asked.id, turn: 1, title: 'echo done > made.txt' });
+    await client.answer(jobId, asked.id, answer);
+    await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('cat made.txt');
+    const { question } = await client.status(jobId);
+    await client.answer(jobId, question?.id ?? '', 'allow');
+    await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+    const events = await eventsOf(jobId);
+    expect(events.filter((event) => is(event, 'permission.asked'))).toHaveLength(2);
+    expect(events.filter((event) => is(event, 'permission.answered')).map((event) => [event.answer, event.by])).toEqual([
+      [answer, 'user'],
+      ['allow', 'user'],
+    ]);
+    const outputs = events.filter((event) => is(event, 'tool')).map(({ output }) => output ?? '');
+    expect(outputs.some((output) => output.startsWith('done'))).toBe(answer === 'allow');
+  },
+);
 
-test('a question that nobody answers is denied when its time is over', async () => {
+test.concurrent('a question that nobody answers is denied when its time is over', async ({ expect }) => {
   const jobId = await submit({ prompts: ['!ask anybody there?'], permissions: 'ask', permissionTimeout: '1s' });
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns[0]?.message).toBe('denied');
   expect((await eventsOf(jobId)).find((event) => is(event, 'permission.answered'))).toMatchObject({ answer: 'deny', by: 'timeout' });
 });
 
-test('a policy answers by itself', async () => {
+test.concurrent('a policy answers by itself', async ({ expect }) => {
   const jobId = await submit({ prompts: ['!ask may I?'], permissions: 'deny' });
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns[0]?.message).toBe('denied');
 });
 
-test('an interrupt while a question is open ends the turn', async () => {
+test.concurrent('an interrupt while a question is open ends the turn', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?\n!hang', '!say next'], permissions: 'ask' });
   await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('may I?');
@@ -121,7 +124,7 @@ test('an interrupt while a question is open ends the turn', async () => {
   expect(turns.map(({ stopReason }) => stopReason)).toEqual(['cancelled', 'end_turn']);
 });
 
-test('a job that is cancelled while a question is open ends at once', async () => {
+test.concurrent('a job that is cancelled while a question is open ends at once', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?'], permissions: 'ask' });
   await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('may I?');
