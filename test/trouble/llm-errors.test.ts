@@ -10,8 +10,10 @@ const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3' } });
 
 const FAILURES: typeof LLM_ERRORS = [...LLM_ERRORS, ['dies in mid-answer', { die: true }, 'llm_failed']];
 
-describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
-  test.each(FAILURES)('whose provider %s fails within 15 s by a code of its own', async (_what, step, code) => {
+const AGENTS = ['codex', 'claude'] as const;
+
+describe.each(FAILURES)('where the provider %s', (_what, step, code) => {
+  test.concurrent.each(AGENTS)('a job of %s fails within 15 s by a code of its own', async (agent) => {
     const { client } = stack();
     const { jobId } = await client.submit(jobSpec({ agent, prompts: [withScript('Do something.', [step])] }));
     let askedMs = Number.NaN;
@@ -23,15 +25,15 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     await expectEnded(stack(), jobId, { outcome: 'failed', code });
     expect(toldMs - askedMs).toBeLessThan(15_000);
   });
+});
 
-  test('whose budget runs out in mid-turn ends by that, and has spent at most one request more', async () => {
-    const { client, model } = stack();
-    const script: Step[] = Array.from({ length: 30 }, () => ({ run: 'true' }));
-    const before = model?.served.length ?? 0;
-    const { jobId } = await client.submit(jobSpec({ agent, budgetUsd: 0.05, prompts: [withScript('Work.', script)] }));
-    const { usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
-    const dearest = Math.max(...(model?.served.slice(before).map(({ usd }) => usd ?? 0) ?? []));
-    expect(usage.usd).toBeGreaterThanOrEqual(0.05);
-    expect(usage.usd).toBeLessThan(0.05 + dearest);
-  });
+test.each(AGENTS)('a job of %s whose budget runs out in mid-turn ends by that, and has spent at most one request more', async (agent) => {
+  const { client, model } = stack();
+  const script: Step[] = Array.from({ length: 30 }, () => ({ run: 'true' }));
+  const before = model?.served.length ?? 0;
+  const { jobId } = await client.submit(jobSpec({ agent, budgetUsd: 0.05, prompts: [withScript('Work.', script)] }));
+  const { usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
+  const dearest = Math.max(...(model?.served.slice(before).map(({ usd }) => usd ?? 0) ?? []));
+  expect(usage.usd).toBeGreaterThanOrEqual(0.05);
+  expect(usage.usd).toBeLessThan(0.05 + dearest);
 });
