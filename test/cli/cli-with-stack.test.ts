@@ -206,4 +206,5 @@ test('a Postgres that is lost to a caller leaves its job running, and the caller
   expect(exitCode).toBe(7);
   expect(stderr).toContain(`valetkey events ${id}`);
   expect(stderr).toContain('Postgres does not answer');
+  expect((await cli(['run', '--spec', '-', '--id', id, '--json'], spec([{ say: 'one' }]))).exitCode).toBe(0);
 });
