@@ -125,9 +125,12 @@ async function mintKey(url: string): Promise<void> {
     gateway: 'builtin',
     models: [MODEL],
     budgetUsd: 100_000,
+    owner: 'default/bench',
+    rootKeyId: 'none',
     expiresAt,
+    diesAt: expiresAt,
   });
-  await activateKey(database.db, ref, hashSecret(new Secret(SECRET)));
+  await activateKey(database.db, { ref, jobId: 'bench' }, hashSecret(new Secret(SECRET)));
   await database.close();
 }
 

@@ -1,14 +1,13 @@
 import type { Gateway } from '../src/gateways/gateway.ts';
 import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
-import { Secret } from '../src/secrets/secret.ts';
 import type { Adapters } from '../src/worker.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
-export function noopAdapters({ agents, keyRing }: Adapters): Adapters {
+export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Adapters {
   const gateway: Gateway = {
     name: 'builtin',
     mint: () => Promise.resolve(),
-    secret: () => Promise.resolve(new Secret('nothing')),
+    extend: () => Promise.resolve(),
     disable: () => Promise.resolve(),
     probe: () => Promise.resolve(true),
     spend: () => Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 }),
@@ -23,6 +22,7 @@ export function noopAdapters({ agents, keyRing }: Adapters): Adapters {
     }),
     isAlive: () => Promise.resolve(true),
     stop: () => Promise.resolve(),
+    list: () => Promise.resolve([]),
   };
   const state = {
     v: 2,
@@ -38,6 +38,8 @@ export function noopAdapters({ agents, keyRing }: Adapters): Adapters {
   return {
     agents,
     keyRing,
+    database,
+    jobs,
     gateways: { builtin: gateway },
     sandboxes: { local },
     session: {

@@ -8,6 +8,7 @@ const LAYERS = [
   'index',
   'client',
   'worker',
+  'temporal',
   'gateway',
   'config',
   'workflows',

@@ -5,7 +5,6 @@ import { TypedSearchAttributes } from '@temporalio/common';
 
 import { digestSpec, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
-import { asTemporalError, asUpdateError } from './client/temporal-error.ts';
 import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
@@ -19,6 +18,7 @@ import { openDatabase, type Database } from './store/database.ts';
 import { followEvents, replayEvents } from './store/follow-events.ts';
 import { jobKeys, keyLives } from './store/keys.ts';
 import { readOutcomes, readResult } from './store/settlements.ts';
+import { asTemporalError, asUpdateError } from './temporal/errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUERY_TIMEOUT_MS = 5_000;

@@ -5,6 +5,7 @@ import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/e
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
+import { readRootKeys } from './secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';
 
@@ -17,7 +18,8 @@ const secondsSchema = z.coerce
   .number()
   .positive()
   .transform((seconds) => Math.round(seconds * 1000));
-const DAY_MS = 24 * 60 * 60 * 1000;
+const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
 
 /** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
 export const environmentSchema = z.object({
@@ -30,10 +32,12 @@ export const environmentSchema = z.object({
     .describe('Postgres that holds keys, events and settlements.'),
   VALETKEY_ROOT_KEY: z
     .string()
-    .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 bytes in base64: openssl rand -base64 32')
+    .refine((text) => readRootKeys(text) !== null, 'must be at least 32 bytes in base64: openssl rand -base64 32')
     .transform((text) => new Secret(text))
     .optional()
-    .describe('What the keys of jobs are derived from; workers only.'),
+    .describe(
+      'What the keys of jobs are derived from; workers only. Several with commas between them: the first is for new keys, the others for those that live.',
+    ),
   VALETKEY_SEALING_KEY: z
     .string()
     .refine((text) => readPrivateKeys(text) !== null, 'must be private sealing keys: valetkey sealing-key')
@@ -46,6 +50,13 @@ export const environmentSchema = z.object({
     .optional()
     .describe('What `valetkey seal` seals for: public.'),
   VALETKEY_TASK_QUEUE: z.string().min(1).default('valetkey').describe('Task queue of workers and clients.'),
+  VALETKEY_DEPLOYMENT: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
+    .optional()
+    .describe(
+      'Name of this installation, the task queue’s unless set: what tells its keys, sandboxes and schedules from those of others. It stays.',
+    ),
   VALETKEY_HOST: z.string().min(1).default(hostname()).describe('Name of this host; local sandboxes are driven on its own task queue.'),
   VALETKEY_STATE_DIR: z
     .string()
@@ -70,6 +81,24 @@ export const environmentSchema = z.object({
     .describe(
       'Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.',
     ),
+  VALETKEY_KEY_LEASE: secondsSchema
+    .default(120_000)
+    .describe('Seconds that a key lives when nothing of Valetkey is up to renew it (default 120); where the gateway can renew.'),
+  VALETKEY_SWEEP_INTERVAL: secondsSchema
+    .default(5000)
+    .describe(
+      'Seconds between two looks at jobs that closed without ending their keys (default 5). Each is four billed actions of Temporal Cloud.',
+    ),
+  VALETKEY_INVENTORY_INTERVAL: secondsSchema
+    .default(60_000)
+    .describe('Seconds between two inventories of ledger, gateways and sandboxes (default 60).'),
+  VALETKEY_SWEEP_GRACE: secondsSchema.default(60_000).describe('Seconds that an inventory leaves alone what was just made (default 60).'),
+  VALETKEY_ROTATE_AFTER: z.coerce
+    .number()
+    .positive()
+    .default(24)
+    .transform((hours) => Math.round(hours * HOUR_MS))
+    .describe('Hours after which the key of a job that still runs is rotated (default 24).'),
   VALETKEY_EVENT_RETENTION: z.coerce
     .number()
     .positive()
@@ -96,6 +125,7 @@ export interface Config {
   sealingKey: Secret | undefined;
   sealingPublicKey: string | undefined;
   taskQueue: string;
+  deployment: string;
   host: string;
   stateDir: string;
   agentsDir: string | undefined;
@@ -110,6 +140,11 @@ export interface Config {
     openai: Upstream;
   };
   heartbeatMs: number;
+  keyLeaseMs: number;
+  sweepIntervalMs: number;
+  inventoryIntervalMs: number;
+  sweepGraceMs: number;
+  rotateAfterMs: number;
   eventRetentionMs: number;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
   cacheDir: string;
@@ -132,6 +167,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     sealingKey: env.VALETKEY_SEALING_KEY,
     sealingPublicKey: env.VALETKEY_SEALING_PUBLIC_KEY,
     taskQueue: env.VALETKEY_TASK_QUEUE,
+    deployment: env.VALETKEY_DEPLOYMENT ?? env.VALETKEY_TASK_QUEUE,
     host: env.VALETKEY_HOST,
     stateDir: env.VALETKEY_STATE_DIR,
     agentsDir: env.VALETKEY_AGENTS_DIR,
@@ -144,6 +180,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
     },
     heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
+    keyLeaseMs: env.VALETKEY_KEY_LEASE,
+    sweepIntervalMs: env.VALETKEY_SWEEP_INTERVAL,
+    inventoryIntervalMs: env.VALETKEY_INVENTORY_INTERVAL,
+    sweepGraceMs: env.VALETKEY_SWEEP_GRACE,
+    rotateAfterMs: env.VALETKEY_ROTATE_AFTER,
     eventRetentionMs: env.VALETKEY_EVENT_RETENTION * DAY_MS,
     logLevel: env.VALETKEY_LOG_LEVEL,
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { isGrpcServiceError } from '@temporalio/client';
+import { Client, isGrpcServiceError } from '@temporalio/client';
 import {
   bundleWorkflowCode,
   DefaultLogger,
@@ -15,15 +15,18 @@ import {
 import { createActivities, type ActivityDeps } from './activities/index.ts';
 import { agents } from './agents/index.ts';
 import { required, temporalConfig, type Config } from './config.ts';
-import { createGateways } from './gateways/index.ts';
+import { createGateways, type Gateways } from './gateways/index.ts';
 import { ValetkeyError } from './job/errors.ts';
-import { deriveSecret } from './keys/derive.ts';
+import { createRootKeys } from './keys/derive.ts';
 import { createSandboxes } from './sandboxes/index.ts';
 import { createKeyRing } from './secrets/key-ring.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
+import { noteHost } from './store/hosts.ts';
 import type { Logger } from './telemetry/log.ts';
+import { createJobRecords } from './temporal/job-records.ts';
 import { startRetention } from './worker/retention.ts';
+import { startSchedules } from './worker/schedules.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
@@ -42,8 +45,10 @@ export interface RunningWorker {
 export { loadConfig, type Config } from './config.ts';
 export { createLogger, type Logger } from './telemetry/log.ts';
 
-/** What the steps of a job work on, beside the store. */
-export type Adapters = Omit<ActivityDeps, 'database'>;
+/** What the steps of a job work on. */
+export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 'agents' | 'session' | 'keyRing' | 'jobs'> {
+  gateways: Gateways;
+}
 
 export interface WorkerSettings {
   config: Config;
@@ -58,8 +63,8 @@ export interface WorkerSettings {
  * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
  */
 export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
+  const rootKeys = createRootKeys(required(config.rootKey, 'VALETKEY_ROOT_KEY'));
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
-  const deps = { ...adapt(createAdapters(config, database)), database };
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
   // What is left open keeps the process.
@@ -74,6 +79,17 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
     const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';
     await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
+    const owner = `${namespace}/${config.deployment}`;
+    const jobs = createJobRecords(new Client({ connection, namespace }), config.taskQueue);
+    const adapters = adapt({ ...createAdapters(config, database, owner), database, jobs });
+    const deps: ActivityDeps = {
+      ...adapters,
+      keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs },
+      graceMs: config.sweepGraceMs,
+      hostTaskQueue: hostTaskQueue(config),
+    };
+    await noteHost(database.db, owner, hostTaskQueue(config));
+    await startSchedules(new Client({ connection, namespace }).schedule, config);
     const workers = await createWorkers(config, connection, namespace, deps);
     const stop = (): void => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -123,13 +139,12 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, database: Database): Adapters {
+function createAdapters(config: Config, { db }: Database, owner: string): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path } = config;
   const { socketDir, socketPath } = config.gateway;
-  const rootKey = required(config.rootKey, 'VALETKEY_ROOT_KEY');
   return {
-    gateways: createGateways({ builtin: { db: database.db, secretOf: (ref) => deriveSecret(rootKey, ref), socketPath } }),
-    sandboxes: createSandboxes({ local: { agents, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
+    gateways: createGateways({ builtin: { db, socketPath } }),
+    sandboxes: createSandboxes({ local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
     agents,
     session: createSession({ path }),
     keyRing: createKeyRing(config.sealingKey),

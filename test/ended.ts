@@ -1,8 +1,9 @@
 import { expect } from 'vitest';
 
 import type { Stack } from '../src/dev/stack.ts';
+import type { KeyRef } from '../src/job/ref.ts';
 import type { JobResult, Outcome } from '../src/job/result.ts';
-import { deriveSecret } from '../src/keys/derive.ts';
+import { createRootKeys } from '../src/keys/derive.ts';
 import { sandboxRemains } from './sandbox-remains.ts';
 
 /**
@@ -12,8 +13,7 @@ import { sandboxRemains } from './sandbox-remains.ts';
 export async function expectEnded(stack: Stack, jobId: string, wanted: { outcome: Outcome; code: string | null }): Promise<JobResult> {
   const result = await stack.client.result(jobId);
   expect({ outcome: result.outcome, code: result.failure?.code ?? null }).toEqual(wanted);
-  for (const { ref } of result.keys)
-    expect(await statusWith(stack, deriveSecret(rootKeyOf(stack), ref).reveal()), `status with the key ${ref}`).toBe(401);
+  for (const { ref } of result.keys) expect(await statusWith(stack, secretOf(stack, ref)), `status with the key ${ref}`).toBe(401);
   expect(await sandboxRemains(stack, jobId), 'what is left of its sandbox').toEqual([]);
   return result;
 }
@@ -25,7 +25,9 @@ export async function statusWith({ gatewayUrl }: Stack, key: string): Promise<nu
   return response.status;
 }
 
-export function rootKeyOf({ config }: Stack): NonNullable<Stack['config']['rootKey']> {
+/** A key, as it was minted with the stack's first root key. */
+export function secretOf({ config }: Pick<Stack, 'config'>, ref: KeyRef): string {
   if (config.rootKey === undefined) throw new Error('the stack has no root key');
-  return config.rootKey;
+  const rootKeys = createRootKeys(config.rootKey);
+  return rootKeys.derive(rootKeys.currentId, ref).reveal();
 }

@@ -25,6 +25,8 @@ export function processEnvironment({ databaseUrl, temporal, stateDir, model, cre
     VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
     VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
     VALETKEY_GATEWAY_PORT: '0',
+    VALETKEY_SWEEP_INTERVAL: '3600',
+    VALETKEY_INVENTORY_INTERVAL: '3600',
     VALETKEY_ANTHROPIC_BASE_URL: model.baseUrl,
     VALETKEY_OPENAI_BASE_URL: model.baseUrl,
     ANTHROPIC_API_KEY: credential,

@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 
 import type { Stack } from '../src/dev/stack.ts';
-import { deriveSecret } from '../src/keys/derive.ts';
 import { openDatabase } from '../src/store/database.ts';
+import { secretOf } from './ended.ts';
 
 /** Every secret that a stack knew: its root key, the providers' credentials, and each key that was ever minted. */
-export async function mintedSecrets({ config }: Stack): Promise<string[]> {
+export async function mintedSecrets({ config }: Pick<Stack, 'config'>): Promise<string[]> {
   const { rootKey, databaseUrl, gateway } = config;
   if (rootKey === undefined || databaseUrl === undefined) throw new Error('the stack has no root key or no database');
   const database = openDatabase(databaseUrl);
   const refs = await database.db.selectFrom('keys').select('ref').execute();
   await database.close();
   const upstream = [gateway.anthropic.credential, gateway.openai.credential].filter((secret) => secret !== undefined);
-  return [rootKey, ...upstream, ...refs.map(({ ref }) => deriveSecret(rootKey, ref))].map((secret) => secret.reveal());
+  return [...[rootKey, ...upstream].map((secret) => secret.reveal()), ...refs.map(({ ref }) => secretOf({ config }, ref))];
 }
 
 /** Where a secret, plain or in base64, stands in what a stack left: Temporal's histories, memos and attributes, the log, the store. */

@@ -19,6 +19,9 @@ export async function testStack({
     DATABASE_URL: await newDatabase(),
     VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
     VALETKEY_LOG_LEVEL: 'debug',
+    // A sweep beside each test would only cost time: those that are about it have it run.
+    VALETKEY_SWEEP_INTERVAL: '3600',
+    VALETKEY_INVENTORY_INTERVAL: '3600',
     ...environment,
   });
   return startStack({ report: () => undefined, config, temporal: { ...inject('temporal'), uiUrl: null }, ...options });

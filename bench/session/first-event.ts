@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
@@ -11,7 +12,10 @@ import { startStack, type Stack } from '../../src/dev/stack.ts';
 import { formatKeyRef } from '../../src/job/ref.ts';
 import type { AgentName, JobSpecInput } from '../../src/job/spec.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../../src/sandboxes/sandbox.ts';
+import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import { INITIALIZE } from '../../src/session/open-session.ts';
+import { beginEnd } from '../../src/store/key-ends.ts';
+import { activateKey, recordIntent } from '../../src/store/keys.ts';
 import type { Adapters } from '../../src/worker.ts';
 import { percentile } from '../percentile.ts';
 import { say } from '../report.ts';
@@ -75,22 +79,25 @@ async function ownStart({ client }: Stack, clock: Clock, agent: BenchedAgent): P
   return clock.took(jobId);
 }
 
-async function directStart({ gateways, sandboxes, session, agents }: Adapters, agent: BenchedAgent, round: number): Promise<number> {
+async function directStart({ database, sandboxes, session, agents }: Adapters, agent: BenchedAgent, round: number): Promise<number> {
   const jobId = `direct-${agent}-${round}`;
   const model = MODELS[agent];
   const ref = formatKeyRef({ jobId, leaseId: 'bench', generation: 1 });
-  const key = { ref, jobId, tenant: 'bench', generation: 1 };
-  await gateways.builtin.mint({ ...key, budgetUsd: 1, models: [model], expiresAt: new Date(Date.now() + 600_000) });
+  const secret = new Secret(`bench-${randomUUID()}`);
+  const expiresAt = new Date(Date.now() + 600_000);
+  const key = { ref, jobId, tenant: 'bench', generation: 1, gateway: 'builtin', owner: 'default/bench' } as const;
+  await recordIntent(database.db, { ...key, rootKeyId: 'none', budgetUsd: 1, models: [model], expiresAt, diesAt: expiresAt });
+  await activateKey(database.db, key, hashSecret(secret));
   const handle = await sandboxes.local.start({ jobId, agent, isolation: 'bubblewrap' });
   const sandbox = sandboxes.local.connect(handle);
   try {
     await session.putWorkspace(sandbox, {});
-    await session.bindKey(sandbox, agents[agent], await gateways.builtin.secret(ref), { model, permissions: 'allow' });
+    await session.bindKey(sandbox, agents[agent], secret, { model, permissions: 'allow' });
     return await runDriver(sandbox);
   } finally {
     await sandbox.close();
     await sandboxes.local.stop(jobId);
-    await gateways.builtin.disable(key);
+    await beginEnd(database.db, key, 'job');
   }
 }
 
@@ -139,9 +146,9 @@ class Clock {
             await builtin.mint(wanted);
             ready(wanted.jobId);
           },
-          secret: (ref) => builtin.secret(ref),
-          disable: (key) => builtin.disable(key),
-          probe: (ref) => builtin.probe(ref),
+          extend: async () => {},
+          disable: (ref) => builtin.disable(ref),
+          probe: (key) => builtin.probe(key),
           spend: (ref) => builtin.spend(ref),
         },
       },

@@ -1,7 +1,9 @@
 import type { KeyRef } from '../job/ref.ts';
 import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
+import type { RotationReport } from '../job/rotation.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
 import type { PermissionDecision, Question } from '../job/status.ts';
+import type { SweepReport } from '../job/sweep.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/state.ts';
 
@@ -22,8 +24,8 @@ export interface MintKeyInput extends KeyInput {
   budgetUsd: number;
   model: string;
   agent: AgentName;
-  /** ISO 8601: after the job's deadline. */
-  expiresAt: string;
+  /** ISO 8601, after the job's deadline: the key is dead from then on, whatever its lease. */
+  diesAt: string;
 }
 
 export interface StartSandboxInput extends JobIdentity {
@@ -70,6 +72,19 @@ export interface RunSessionResult {
   spentUsd: number;
 }
 
+export interface RebindKeyInput extends JobIdentity {
+  agent: AgentName;
+  model: string;
+  handle: SandboxHandle;
+  permissions: JobSpec['permissions'];
+  /** The key that is to be ended afterwards. */
+  replaces: KeyRef;
+}
+
+export interface RevokeKeyInput extends KeyInput {
+  cause: 'job' | 'rotated';
+}
+
 export interface StopSandboxInput extends JobIdentity {
   provider: SandboxProviderName;
   /** Null where the start never answered: then nothing came out of it, and it is ended by the job's id. */
@@ -82,7 +97,6 @@ export interface StopSandboxInput extends JobIdentity {
 
 export interface SettleUsageInput extends JobIdentity {
   agent: AgentName;
-  gateway: GatewayName;
   outcome: Outcome;
   failure: JobFailure | null;
   turns: TurnResult[];
@@ -101,8 +115,24 @@ export interface Activities {
    * again with it. A cancel ends the turn, and the failure's details hold the result.
    */
   runSession(input: RunSessionInput): Promise<RunSessionResult>;
+  /**
+   * Writes the job's newest key into its running sandbox, and waits until the one before it can be ended without loss. Resolves to
+   * false, with nothing written, for an agent that takes up a key with a new process only.
+   */
+  rebindKey(input: RebindKeyInput): Promise<boolean>;
   /** Takes out what the agent made, as far as that is possible, and ends the sandbox. */
   stopSandbox(input: StopSandboxInput): Promise<ArtifactInfo[]>;
-  revokeKey(input: KeyInput): Promise<void>;
+  /** Ends the key; with the cause `job` every other one that the job has left, too. */
+  revokeKey(input: RevokeKeyInput): Promise<void>;
   settleUsage(input: SettleUsageInput): Promise<JobResult>;
+  /** Closed jobs that still have keys. Like the other sweeps it reports what fails and throws nothing. */
+  sweepJobs(input: { dryRun: boolean }): Promise<SweepReport[]>;
+  /** Ledger and gateways against Temporal's record of the jobs. */
+  sweepKeys(input: { dryRun: boolean }): Promise<SweepReport[]>;
+  /** The sandboxes that the worker which runs this can end. */
+  sweepSandboxes(input: { dryRun: boolean }): Promise<SweepReport[]>;
+  /** Asks the jobs that run, and whose key is older, for its rotation. Reports what fails and throws nothing. */
+  rotateOldKeys(input: { olderThanMs: number }): Promise<RotationReport>;
+  /** Task queues on which `sweepSandboxes` is to be run. */
+  findHosts(): Promise<string[]>;
 }

@@ -1,12 +1,21 @@
 import type { Activities } from './contracts.ts';
 import { keyActivities, type KeyDeps } from './keys.ts';
+import { rotationActivities, type RotationDeps } from './rotation.ts';
 import { sandboxActivities, type SandboxDeps } from './sandbox.ts';
 import { sessionActivities, type SessionDeps } from './session.ts';
+import { sweepActivities, type SweepDeps } from './sweep.ts';
 import { usageActivities, type UsageDeps } from './usage.ts';
 
-export type ActivityDeps = KeyDeps & SandboxDeps & SessionDeps & UsageDeps;
+export type ActivityDeps = KeyDeps & RotationDeps & SandboxDeps & SessionDeps & SweepDeps & UsageDeps;
 
 /** The steps of a job over the given adapters. */
 export function createActivities(deps: ActivityDeps): Activities {
-  return { ...keyActivities(deps), ...sandboxActivities(deps), ...sessionActivities(deps), ...usageActivities(deps) };
+  return {
+    ...keyActivities(deps),
+    ...sandboxActivities(deps),
+    ...sessionActivities(deps),
+    ...rotationActivities(deps),
+    ...sweepActivities(deps),
+    ...usageActivities(deps),
+  };
 }

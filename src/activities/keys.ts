@@ -1,33 +1,31 @@
-import type { Gateways } from '../gateways/index.ts';
-import { endKey } from '../keys/end-key.ts';
-import type { Database } from '../store/database.ts';
-import { appendEvents } from '../store/events.ts';
+import type { KeyContext } from '../keys/context.ts';
+import { endKey, endKeysOfJob } from '../keys/end-key.ts';
+import { mintKey } from '../keys/mint-key.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 
 export interface KeyDeps {
-  database: Database;
-  gateways: Gateways;
+  keys: KeyContext;
 }
 
-export function keyActivities({ database: { db }, gateways }: KeyDeps): Pick<Activities, 'mintKey' | 'revokeKey'> {
+export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | 'revokeKey'> {
   return {
-    mintKey: async ({ gateway, model, agent, expiresAt, ...key }) => {
-      const { ref, jobId, tenant } = key;
+    mintKey: async ({ model, agent, diesAt, ...key }) => {
+      const { ref, tenant } = key;
       try {
-        await gateways[gateway].mint({ ...key, models: [model], expiresAt: new Date(expiresAt) });
-        await appendEvents(db, jobId, [
+        await mintKey(keys, { ...key, models: [model], diesAt: new Date(diesAt) }, [
           { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
-          { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt } },
+          { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt: diesAt } },
         ]);
       } catch (error) {
-        throw toFailure(error, ['gateway_unreachable', 'database_unreachable']);
+        throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
       }
     },
 
-    revokeKey: async ({ gateway, ...key }) => {
+    revokeKey: async ({ cause, ...key }) => {
       try {
-        await endKey(db, gateways[gateway], key);
+        const others = await endKey(keys, key, cause);
+        if (cause === 'job' && others > 0) await endKeysOfJob(keys, key.jobId, 'job');
       } catch (error) {
         throw toFailure(error, 'all');
       }

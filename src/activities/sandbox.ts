@@ -6,9 +6,10 @@ import { appendEvents } from '../store/events.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
+import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
-export interface SandboxDeps extends TakeOutDeps {
+export interface SandboxDeps extends TakeOutDeps, LastGaspDeps {
   session: Pick<Session, 'putWorkspace' | 'takePatch' | 'takeFile'>;
   keyRing: KeyRing;
 }
@@ -40,7 +41,11 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
           },
         );
       } catch (error) {
-        if (cancellationSignal.aborted) throw cancellationSignal.reason;
+        if (cancellationSignal.aborted) {
+          const { notFound } = Context.current().cancellationDetails ?? {};
+          if (notFound === true && (await isJobGone(deps))) await lastGasp(deps, sandboxes[provider]);
+          throw cancellationSignal.reason;
+        }
         throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
       }
     },

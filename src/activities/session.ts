@@ -1,33 +1,33 @@
-import { activityInfo } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
-import type { Gateways } from '../gateways/index.ts';
 import { FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
+import type { KeyContext } from '../keys/context.ts';
+import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/state.ts';
 import type { EndedTurn, Turn } from '../session/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
-import { endTurn, keyUsage, markBound } from '../store/keys.ts';
+import { endTurn, markBound } from '../store/keys.ts';
 import { lastFailure } from '../store/requests.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
+import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { stopSignals, type StopSignals } from './stop-signals.ts';
 
 /** Never one that tells of the turn itself: the tenant would pay for it twice. */
-const RETRIED: readonly FailureCode[] = ['database_unreachable'];
+const RETRIED: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
 /** What the agent says of a failure of the model, in words or by saying nothing. */
 const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
 /** A result goes into the history, once a turn. */
 const MAX_MESSAGE_CHARS = 4096;
 
-export interface SessionDeps {
+export interface SessionDeps extends LastGaspDeps {
   database: Database;
-  gateways: Gateways;
   sandboxes: Sandboxes;
   agents: Agents;
   session: Pick<Session, 'bindKey' | 'runTurn'>;
@@ -42,19 +42,24 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   const { db } = deps.database;
   return {
     runSession: async (input) => {
-      const { jobId, ref } = input;
-      const signals = stopSignals();
+      const { jobId } = input;
+      const signals = stopSignals(() => isJobGone(deps));
+      const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider]));
       const cancelled: Cancelled = { turn: null };
+      const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
+        throw toFailure(error, [...RETRIED, 'gateway_unreachable']);
+      });
       try {
-        return await resultOf(db, input, await drive(deps, input, signals, cancelled));
+        return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));
       } catch (error) {
+        await gasp();
         if (signals.detach.aborted) throw signals.detach.reason;
         if (signals.cancel.aborted) {
           // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
           const result = cancelled.turn === null ? null : await resultOf(db, input, cancelled.turn).catch(() => null);
           throw new CancelledFailure('the turn was cancelled', result === null ? [] : [result]);
         }
-        const failure = toFailure(await explain(db, ref, error), RETRIED);
+        const failure = toFailure(await explain(db, jobId, error), RETRIED);
         if (failure.nonRetryable === true) {
           const code = failure.type ?? 'internal';
           await appendEvents(db, jobId, [turnEnded(input, null, code)]);
@@ -66,24 +71,31 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
 }
 
 /** Binds the key and runs the turn, from where an earlier attempt got to. `cancelled` gets what was there when it was cancelled. */
-async function drive(deps: SessionDeps, input: RunSessionInput, signals: StopSignals, cancelled: Cancelled): Promise<Turn> {
+async function drive(
+  deps: SessionDeps,
+  input: RunSessionInput,
+  key: SessionKey,
+  signals: StopSignals,
+  cancelled: Cancelled,
+): Promise<Turn> {
   const { db } = deps.database;
-  const { jobId, ref, gateway, agent, handle, turn, prompt, permissions, answers } = input;
+  const { jobId, agent, handle, turn, prompt, permissions, answers } = input;
   const { detach } = signals;
   const interrupt = new AbortController();
   const cancel = AbortSignal.any([signals.cancel, interrupt.signal]);
   const sandbox = deps.sandboxes[handle.provider].connect(handle);
   const earlier = sessionStateSchema.safeParse(activityInfo().heartbeatDetails);
   let state: SessionState | null = earlier.success ? earlier.data : input.session;
+  const stopRenewing = keepLeases(deps.keys, jobId);
   try {
     return await withHeartbeat(
       () => state,
       async () => {
-        const key = await deps.gateways[gateway].secret(ref);
-        await deps.session.bindKey(sandbox, deps.agents[agent], key, input, AbortSignal.any([cancel, detach]));
-        await markBound(db, { ref, jobId }, [
+        const { ref, secret } = key;
+        await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
+        await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
-          { source: `${ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
+          { source: `${input.ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
         ]);
         // One that waits for an answer is not asked about again.
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
@@ -93,7 +105,7 @@ async function drive(deps: SessionDeps, input: RunSessionInput, signals: StopSig
           turn,
           prompt,
           resume: state,
-          secrets: [key],
+          secrets: [secret],
           decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
           onInterrupted: input.onInterrupted,
           stallMs: input.stallMs,
@@ -116,18 +128,40 @@ async function drive(deps: SessionDeps, input: RunSessionInput, signals: StopSig
     if (interrupted && cancelled.turn !== null) return cancelled.turn;
     throw error;
   } finally {
+    stopRenewing();
     await sandbox.close();
   }
+}
+
+/** Renews the leases of a job's keys while it is at work. A renewal that fails is followed by the next in time. */
+function keepLeases(keys: KeyContext, jobId: string): () => void {
+  const renew = (): void => {
+    renewLeases(keys, jobId).catch((error: unknown) => {
+      log.warn('the lease of a key was not renewed', { jobId, code: ValetkeyError.is(error) ? error.code : 'internal' });
+    });
+  };
+  const timer = setInterval(renew, keys.leaseMs / RENEWALS_A_LEASE);
+  return () => clearInterval(timer);
+}
+
+/** Begins the work at the abort; resolves what it returns when nothing of it runs. */
+function onceAborted(signal: AbortSignal, work: () => Promise<void>): () => Promise<void> {
+  let running = Promise.resolve();
+  const begin = (): void => {
+    running = work();
+  };
+  signal.addEventListener('abort', begin, { once: true });
+  return () => running;
 }
 
 /** What the workflow gets of a turn, whose end is recorded. */
 async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<RunSessionResult> {
   if (turn.kind === 'asks') {
-    const { usd } = await keyUsage(db, input.ref);
-    return { turn: null, question: turn.question, message: '', session: turn.state, spentUsd: usd };
+    const spentUsd = await endTurn(db, input.jobId, []);
+    return { turn: null, question: turn.question, message: '', session: turn.state, spentUsd };
   }
   const { stopReason, message, state } = turn;
-  const spentUsd = await endTurn(db, input, [turnEnded(input, stopReason, null)]);
+  const spentUsd = await endTurn(db, input.jobId, [turnEnded(input, stopReason, null)]);
   return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, question: null, message, session: state, spentUsd };
 }
 
@@ -137,10 +171,10 @@ function turnEnded({ ref, turn }: RunSessionInput, stopReason: string | null, co
 
 /**
  * Agents report a provider's error in words of their own, some as a success of another kind: what the gateway recorded of
- * the key's newest request is the reason.
+ * the newest request of the job's keys is the reason.
  */
-async function explain(db: Db, ref: KeyRef, error: unknown): Promise<unknown> {
+async function explain(db: Db, jobId: string, error: unknown): Promise<unknown> {
   if (!ValetkeyError.is(error) || !UNEXPLAINED.includes(error.code)) return error;
-  const code = await lastFailure(db, ref).catch(() => null);
+  const code = await lastFailure(db, jobId).catch(() => null);
   return code === null ? error : new ValetkeyError(code, `the agent's request to the model failed: ${FAILURES[code].hint}`);
 }

@@ -1,4 +1,3 @@
-import type { Gateways } from '../gateways/index.ts';
 import type { Database } from '../store/database.ts';
 import { settleJob } from '../usage/settle-job.ts';
 import type { Activities } from './contracts.ts';
@@ -6,14 +5,13 @@ import { toFailure } from './failures.ts';
 
 export interface UsageDeps {
   database: Database;
-  gateways: Gateways;
 }
 
-export function usageActivities({ database: { db }, gateways }: UsageDeps): Pick<Activities, 'settleUsage'> {
+export function usageActivities({ database: { db } }: UsageDeps): Pick<Activities, 'settleUsage'> {
   return {
-    settleUsage: async ({ gateway, ...job }) => {
+    settleUsage: async (job) => {
       try {
-        return await settleJob(db, gateways[gateway], job);
+        return await settleJob(db, job);
       } catch (error) {
         throw toFailure(error, 'all');
       }

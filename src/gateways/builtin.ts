@@ -3,59 +3,44 @@ import { Agent, request } from 'undici';
 import { ValetkeyError } from '../job/errors.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
-import { hashSecret, type Secret } from '../secrets/secret.ts';
 import type { Db } from '../store/database.ts';
-import { activateKey, disableKey, keyState, keyUsage, recordIntent } from '../store/keys.ts';
+import { keyUsage } from '../store/keys.ts';
 import { countOpenRequests } from '../store/requests.ts';
-import type { Gateway, KeyIdentity, MintRequest } from './gateway.ts';
+import type { Gateway, MintedKey } from './gateway.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
 
 export interface BuiltinGatewayOptions {
   db: Db;
-  /** Derives the secret of a ref, always the same. */
-  secretOf: (ref: KeyRef) => Secret;
   /** Unix socket of a replica of the data plane: what the sandboxes of this host use. */
   socketPath: string;
 }
 
 /**
- * The built-in gateway as its clients see it. Its control plane is the ledger itself: every replica of the proxy reads
- * the key's row on every request, so what is written here holds everywhere at once.
+ * The built-in gateway as its clients see it. Its control plane is the ledger itself: every replica of the proxy reads the key's
+ * row on every request, so what its caller put on record holds everywhere at once, and there is nothing to do beside it.
  */
 export class BuiltinGateway implements Gateway {
   readonly name = 'builtin';
   readonly #db: Db;
-  readonly #secretOf: (ref: KeyRef) => Secret;
   readonly #dataPlane: Agent;
 
-  constructor({ db, secretOf, socketPath }: BuiltinGatewayOptions) {
+  constructor({ db, socketPath }: BuiltinGatewayOptions) {
     this.#db = db;
-    this.#secretOf = secretOf;
     this.#dataPlane = new Agent({ connect: { socketPath }, headersTimeout: PROBE_TIMEOUT_MS, bodyTimeout: PROBE_TIMEOUT_MS });
   }
 
-  async mint(wanted: MintRequest): Promise<void> {
-    const state = await recordIntent(this.#db, { ...wanted, gateway: this.name });
-    if (state !== 'minting' && state !== 'live') throw keyEnded(wanted.ref);
+  async mint(): Promise<void> {
     await this.#ask({});
-    const live = await activateKey(this.#db, wanted.ref, hashSecret(this.#secretOf(wanted.ref)));
-    if (!live) throw keyEnded(wanted.ref);
   }
 
-  async secret(ref: KeyRef): Promise<Secret> {
-    if ((await keyState(this.#db, ref)) !== 'live') throw keyEnded(ref);
-    return this.#secretOf(ref);
-  }
+  async extend(): Promise<void> {}
 
-  async disable(key: KeyIdentity): Promise<void> {
-    await disableKey(this.#db, { ...key, gateway: this.name });
-  }
+  async disable(): Promise<void> {}
 
-  async probe(ref: KeyRef): Promise<boolean> {
-    if ((await keyState(this.#db, ref)) === 'dead') return true;
-    const secret = this.#secretOf(ref);
-    return (await this.#ask({ authorization: `Bearer ${secret.reveal()}` })) === 401;
+  /** One that the ledger never knew as live was never accepted: then it needs no request, and the proxy may be down. */
+  async probe({ secret, wasMinted }: MintedKey): Promise<boolean> {
+    return !wasMinted || (await this.#ask({ authorization: `Bearer ${secret.reveal()}` })) === 401;
   }
 
   async spend(ref: KeyRef): Promise<Usage> {
@@ -72,8 +57,4 @@ export class BuiltinGateway implements Gateway {
       throw new ValetkeyError('gateway_unreachable', 'the gateway does not answer on its socket');
     return answer.statusCode;
   }
-}
-
-function keyEnded(ref: KeyRef): ValetkeyError {
-  return new ValetkeyError('key_ended', `the key ${ref} has ended`);
 }

@@ -1,5 +1,6 @@
 import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
+import type { GatewayName } from '../job/spec.ts';
 import type { Secret } from '../secrets/secret.ts';
 
 /** Which key, and whose. */
@@ -12,6 +13,8 @@ export interface KeyIdentity {
 }
 
 export interface MintRequest extends KeyIdentity {
+  /** The key itself, derived from its ref: a repeat names the same. */
+  secret: Secret;
   /** USD. */
   budgetUsd: number;
   /** The models that the key may use; never empty. */
@@ -20,33 +23,62 @@ export interface MintRequest extends KeyIdentity {
   expiresAt: Date;
 }
 
-/** What mints, budgets and revokes keys. An implementation never retries: every caller is an activity that Temporal retries. */
+/** A key that was intended, for the calls that may have to show it. */
+export interface MintedKey {
+  ref: KeyRef;
+  secret: Secret;
+  /** False: the ledger does not know that it ever came to be; the answer to its mint may have been lost. */
+  wasMinted: boolean;
+}
+
+/** One key as a gateway lists it. */
+export interface ListedKey {
+  ref: KeyRef;
+  /** Namespace and deployment that minted it. */
+  owner: string;
+  createdAt: Date;
+  isDisabled: boolean;
+}
+
+/**
+ * What mints, budgets and revokes keys. Whoever calls has put it on record in the ledger before (keys/). An implementation never
+ * retries: every caller is an activity that Temporal retries.
+ */
 export interface Gateway {
-  readonly name: string;
+  readonly name: GatewayName;
 
   /**
-   * Idempotent on ref: a repeat returns the key that is there. The intent is on record before anything is live.
-   * Throws `key_ended` for a ref whose end has begun, `gateway_unreachable` where the data plane does not answer.
+   * Idempotent on ref: a repeat changes nothing. Never called for a ref whose end has begun. Throws `gateway_unreachable` where the
+   * outcome is not known or a repeat may help, `gateway_refused` where none helps.
    */
   mint(request: MintRequest): Promise<void>;
 
   /**
-   * The secret of a minted key, for writing it into the sandbox. Throws `key_ended` where the ref is not live.
+   * Moves the expiry of a live key, also of one that is past it. Idempotent. An unknown or disabled key resolves and stays as it is.
+   * Where it is absent a key lives to the deadline of its job, plus slack. Throws `gateway_unreachable`.
    */
-  secret(ref: KeyRef): Promise<Secret>;
+  extend?(ref: KeyRef, expiresAt: Date): Promise<void>;
 
   /**
-   * Idempotent on ref. An unknown ref resolves, and can never be minted afterwards. Resolves when the control plane
-   * accepted, not when traffic stops: `probe` tells that.
-   */
-  disable(key: KeyIdentity): Promise<void>;
-
-  /**
-   * Whether the data plane refuses the key: it makes a real request with it. A key that never went live is refused.
+   * Idempotent on ref; an unknown one resolves. Resolves when the control plane accepted, not when traffic stops: `probe` tells that.
    * Throws `gateway_unreachable`.
    */
-  probe(ref: KeyRef): Promise<boolean>;
+  disable(ref: KeyRef): Promise<void>;
 
-  /** What a dead key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet. */
+  /** Whether the data plane refuses the key: it makes a real request with it. Throws `gateway_unreachable` where that is not to be had. */
+  probe(key: MintedKey): Promise<boolean>;
+
+  /**
+   * What a dead key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet.
+   */
   spend(ref: KeyRef): Promise<Usage>;
+
+  /** Idempotent on ref; an unknown one resolves. Absent where the gateway keeps its keys. Throws `gateway_unreachable`. */
+  delete?(ref: KeyRef): Promise<void>;
+
+  /**
+   * The keys that bear our prefix, any number at a time, those of other owners included. Absent where the ledger itself is the list.
+   * Throws `gateway_unreachable`, also in the midst of it.
+   */
+  list?(): AsyncIterable<ListedKey>;
 }

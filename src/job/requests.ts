@@ -1,7 +1,10 @@
+import type { KeyRef } from './ref.ts';
+
 /** What a client asks of a job that runs. Each is an update of its workflow, answered when the workflow has taken it. */
 export const PROMPT_UPDATE = 'prompt';
 export const INTERRUPT_UPDATE = 'interrupt';
 export const ANSWER_UPDATE = 'answer';
+export const ROTATE_UPDATE = 'rotateKey';
 
 export interface PromptRequest {
   /** The caller's own: the same id with the same text is the same prompt. */
@@ -18,4 +21,10 @@ export interface AnswerRequest {
 /** The turn that a request is about, from 1. */
 export interface Taken {
   turn: number;
+}
+
+/** The key that takes the place of the job's key. */
+export interface Rotated {
+  ref: KeyRef;
+  generation: number;
 }

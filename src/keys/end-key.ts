@@ -1,19 +1,80 @@
-import type { Gateway, KeyIdentity } from '../gateways/gateway.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Gateway, MintedKey } from '../gateways/gateway.ts';
 import { ValetkeyError } from '../job/errors.ts';
-import type { Db } from '../store/database.ts';
-import { markDead } from '../store/keys.ts';
+import type { EndCause } from '../job/key.ts';
+import type { SourcedEvent } from '../store/events.ts';
+import { beginEnd, openKeys, recordEnd, type EndProgress } from '../store/key-ends.ts';
+import type { LedgerKey } from '../store/keys.ts';
+import type { KeyContext } from './context.ts';
+
+/** How long one attempt waits for the data plane to refuse a key that was disabled: caches. */
+const PROBE_FOR_MS = 10_000;
 
 /**
- * Ends a key: disable, then probe until the data plane refuses it. Accepted and observed dead are two facts, recorded
- * each with its time. Idempotent on ref; a ref that is unknown or dead already resolves. The caller retries without limit.
- * Throws `gateway_unreachable` while the end cannot be seen, `database_unreachable`.
+ * Ends a key: disable, probe the data plane until it refuses, settle the spend, delete. Accepted and observed dead are two facts,
+ * recorded each with its time. Idempotent on ref, and each attempt goes on from where the last one came to; a ref that is unknown or
+ * ended already resolves. Resolves to how many other keys of the job are not ended. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend
+ * is not final, `root_key_missing`, `database_unreachable`.
  */
-export async function endKey(db: Db, gateway: Gateway, key: KeyIdentity): Promise<void> {
+export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause): Promise<number> {
+  const { db, gateways, rootKeys, owner } = context;
   const { ref, jobId } = key;
-  await gateway.disable(key);
-  if (!(await gateway.probe(ref))) throw new ValetkeyError('gateway_unreachable', `the key ${ref} is disabled and was still accepted`);
-  await markDead(db, { ref, jobId }, [
-    { source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } },
-    { source: `key.dead:${ref}`, body: { type: 'key.dead', ref } },
-  ]);
+  const startedMs = performance.now();
+  const end = await beginEnd(db, { ...key, owner }, cause);
+  if (end.isOver) return end.others;
+  const gateway = gateways[end.gateway];
+  const passed = (): number => performance.now() - startedMs;
+  const seen: EndProgress = { tookMs: 0, disabledMs: null, deadMs: null, usage: null, deletedMs: null, isOver: false };
+  const events: SourcedEvent[] = [];
+  const record = async (error: ValetkeyError['code'] | null): Promise<void> =>
+    recordEnd(db, { ref, jobId }, { ...seen, tookMs: passed() }, { error, events });
+  try {
+    const minted = { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted };
+    if (!end.isDisabled) {
+      await gateway.disable(ref);
+      seen.disabledMs = passed();
+      events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
+    }
+    if (!end.isDead) {
+      await untilRefused(gateway, minted);
+      seen.deadMs = passed();
+      events.push({ source: `key.dead:${ref}`, body: { type: 'key.dead', ref } });
+    }
+    if (!end.isSettled) seen.usage = await gateway.spend(ref);
+    if (gateway.delete !== undefined && !end.isDeleted) {
+      await gateway.delete(ref);
+      seen.deletedMs = passed();
+    }
+    seen.isOver = true;
+  } catch (error) {
+    // What was reached holds, and a later attempt goes on from there.
+    await record(ValetkeyError.is(error) ? error.code : 'internal').catch(() => {});
+    throw error;
+  }
+  await record(null);
+  return end.others;
+}
+
+/** Ends every key of a job. Throws as `endKey` does, once all were tried. */
+export async function endKeysOfJob(context: KeyContext, jobId: string, cause: EndCause): Promise<void> {
+  const keys = await openKeys(context.db, context.owner, [jobId]);
+  const ends = await Promise.allSettled(keys.map((key) => endKey(context, key, cause)));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+/** Ends what a mint made that came after the end of its ref; the ledger has it as ended. Throws as `endKey` does. */
+export async function endAtGateway(gateway: Gateway, key: MintedKey): Promise<void> {
+  await gateway.disable(key.ref);
+  await untilRefused(gateway, key);
+  await gateway.delete?.(key.ref);
+}
+
+async function untilRefused(gateway: Gateway, key: MintedKey): Promise<void> {
+  const giveUpMs = performance.now() + PROBE_FOR_MS;
+  for (let pauseMs = 50; !(await gateway.probe(key)); pauseMs = Math.min(2 * pauseMs, 1000)) {
+    if (performance.now() > giveUpMs)
+      throw new ValetkeyError('gateway_unreachable', `the key ${key.ref} is disabled and is still accepted`);
+    await sleep(pauseMs);
+  }
 }

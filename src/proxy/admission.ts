@@ -1,4 +1,4 @@
-/** What is known of a key's money, USD. */
+/** What is known of the money of a job, which its keys share; USD. */
 export interface Funds {
   budgetUsd: number;
   spentUsd: number;
@@ -10,7 +10,7 @@ export type AdmissionDecision = { do: 'run' } | { do: 'wait' } | { do: 'refuse' 
 
 /**
  * Whether a request whose worst case is `estimateUsd` may start. Alone it runs as long as anything is left, so a budget can
- * be used up; beside others only where all of them fit. So a key overshoots by one request's cost a replica at most.
+ * be used up; beside others only where all of them fit. So a job overshoots by one request's cost a replica at most.
  */
 export function decideAdmission({ budgetUsd, spentUsd, reservedUsd }: Funds, estimateUsd: number): AdmissionDecision {
   const leftUsd = budgetUsd - spentUsd;
@@ -19,7 +19,7 @@ export function decideAdmission({ budgetUsd, spentUsd, reservedUsd }: Funds, est
   return { do: 'wait' };
 }
 
-/** Ends a reservation; `spentUsd` is what the key had spent once the request was recorded, null where that is not known. */
+/** Ends a reservation; `spentUsd` is what the job had spent once the request was recorded, null where that is not known. */
 export type Release = (spentUsd: number | null) => void;
 
 interface Account extends Funds {
@@ -37,21 +37,21 @@ const MAX_IDLE_ACCOUNTS = 10_000;
 
 export type Admitted = { do: 'run'; release: Release } | { do: 'refuse' } | { do: 'leave' };
 
-/** The requests of this replica that spend, by key; first come, first served. */
+/** The requests of this replica that spend, by job; first come, first served. */
 export class Admission {
   readonly #accounts = new Map<string, Account>();
 
   /** Resolves as soon as the request may run, or cannot; to `leave` where the signal is aborted first. Throws nothing. */
-  async admit(ref: string, funds: Omit<Funds, 'reservedUsd'>, estimateUsd: number, signal: AbortSignal): Promise<Admitted> {
+  async admit(jobId: string, funds: Omit<Funds, 'reservedUsd'>, estimateUsd: number, signal: AbortSignal): Promise<Admitted> {
     if (signal.aborted) return { do: 'leave' };
-    const account = this.#account(ref, funds);
+    const account = this.#account(jobId, funds);
     const decision = await queue(account, estimateUsd, signal);
     if (decision !== 'run') return { do: decision };
     return { do: 'run', release: once((spentUsd) => settle(account, estimateUsd, spentUsd)) };
   }
 
-  #account(ref: string, funds: Omit<Funds, 'reservedUsd'>): Account {
-    const known = this.#accounts.get(ref);
+  #account(jobId: string, funds: Omit<Funds, 'reservedUsd'>): Account {
+    const known = this.#accounts.get(jobId);
     if (known !== undefined) {
       known.spentUsd = Math.max(known.spentUsd, funds.spentUsd);
       known.budgetUsd = funds.budgetUsd;
@@ -59,13 +59,13 @@ export class Admission {
     }
     if (this.#accounts.size >= MAX_IDLE_ACCOUNTS) this.#forgetIdle();
     const account = { ...funds, reservedUsd: 0, inFlight: 0, waiting: [] };
-    this.#accounts.set(ref, account);
+    this.#accounts.set(jobId, account);
     return account;
   }
 
   #forgetIdle(): void {
-    for (const [ref, { inFlight, waiting }] of this.#accounts) {
-      if (inFlight === 0 && waiting.length === 0) this.#accounts.delete(ref);
+    for (const [jobId, { inFlight, waiting }] of this.#accounts) {
+      if (inFlight === 0 && waiting.length === 0) this.#accounts.delete(jobId);
     }
   }
 }

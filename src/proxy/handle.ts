@@ -122,7 +122,7 @@ async function serve(context: ProxyContext, { req, res, url, route: { dialect, p
   if (credential === undefined) return refuse(refusal('llm_unauthorized', 'the gateway has no credential for this protocol'));
 
   const estimateUsd = rates === null || request === null ? null : worstCaseUsd(rates, request.bytes.length, request.maxOutputTokens);
-  const admitted = estimateUsd === null ? FREE : await context.admission.admit(access.ref, access, estimateUsd, signal);
+  const admitted = estimateUsd === null ? FREE : await context.admission.admit(access.jobId, access, estimateUsd, signal);
   if (admitted.do === 'refuse') return refuse(refusal('budget_exhausted', 'the budget of the key is spent'));
   if (admitted.do === 'leave') return giveUp();
   try {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { asDatabaseError, type Database } from '../store/database.ts';
-import { KEY_ENDED_CHANNEL } from '../store/keys.ts';
+import { KEY_ENDED_CHANNEL } from '../store/key-ends.ts';
 import { endedKeys } from '../store/requests.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { OpenRequests } from './open-requests.ts';

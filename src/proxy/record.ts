@@ -37,7 +37,7 @@ export class Recorder {
 
   /**
    * Ends a request's row, at once where it is `urgent`, else with others of its key; repeats until Postgres takes it. `end` is
-   * asked when it is written. Resolves to what the key has spent then, USD, null where that is not known. Throws
+   * asked when it is written. Resolves to what the job has spent then, USD, null where that is not known. Throws
    * `database_unreachable` after ten seconds, and goes on trying.
    */
   async end(ref: KeyRef, end: () => RequestEnd, { urgent }: { urgent: boolean }): Promise<number | null> {

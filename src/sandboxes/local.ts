@@ -9,7 +9,16 @@ import { ValetkeyError } from '../job/errors.ts';
 import type { Isolation } from '../job/spec.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './local/bubblewrap.ts';
 import { connectTo } from './local/connection.ts';
-import { claimedFolder, claimFolder, freeFolder, isCode, jobFolder, sandboxFolder, type SandboxFolder } from './local/folder.ts';
+import {
+  claimedFolder,
+  claimFolder,
+  freeFolder,
+  isCode,
+  jobFolder,
+  labelledFolders,
+  sandboxFolder,
+  type SandboxFolder,
+} from './local/folder.ts';
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, untilHealthy } from './local/launch.ts';
 import { locate, type LocalProviderOptions, type Located } from './local/locate.ts';
 import { endProcesses, isRunning, processesIn, recordedProcess } from './local/processes.ts';
@@ -20,7 +29,7 @@ export type { LocalProviderOptions };
 
 /** Sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, the gateway's socket its only way out. */
 export function createLocalProvider(options: LocalProviderOptions): SandboxProvider {
-  const { agents, stateDir, socketDir, hostTaskQueue } = options;
+  const { agents, owner, stateDir, socketDir, hostTaskQueue } = options;
 
   const toHandle = ({ id }: SandboxFolder, isolation: Isolation): SandboxHandle => ({ provider: 'local', id, isolation, hostTaskQueue });
 
@@ -56,6 +65,11 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       await endProcesses(jobFolder(stateDir, jobId), folders);
       for (const folder of folders) await remove(folder);
     },
+
+    async list() {
+      const folders = await labelledFolders(stateDir);
+      return folders.filter((folder) => folder.owner === owner).map(({ id, jobId, claimedAt }) => ({ id, jobId, startedAt: claimedAt }));
+    },
   };
   return provider;
 
@@ -75,7 +89,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       }
       located ??= await locate(options, agents[agent], isolation);
       const port = isolation === 'none' ? await getPort({ host: '127.0.0.1' }) : INSIDE_GATEWAY_PORT;
-      const folder = await claimFolder(stateDir, jobId, port);
+      const folder = await claimFolder(stateDir, { jobId, owner }, port);
       if (folder === undefined) continue;
       const connection = connect(folder, isolation);
       try {

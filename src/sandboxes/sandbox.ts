@@ -22,6 +22,13 @@ export interface SandboxRequest {
   isolation: Isolation;
 }
 
+/** A sandbox as an inventory finds it. */
+export interface ListedSandbox {
+  id: string;
+  jobId: string;
+  startedAt: Date;
+}
+
 /** Where things are, as seen from inside the sandbox. */
 export interface SandboxPaths {
   /** The agent's private home. */
@@ -62,4 +69,6 @@ export interface SandboxProvider {
    * Resolves when no process, no socket and no file is left.
    */
   stop(jobId: string): Promise<void>;
+  /** All that workers of this deployment started and this one could end. One that is just being made may be missing. */
+  list(): Promise<ListedSandbox[]>;
 }

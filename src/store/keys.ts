@@ -1,144 +1,195 @@
-import { sql } from 'kysely';
+import { sql, type RawBuilder, type Selectable } from 'kysely';
 
+import type { EndCause, KeyState, Overlap } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { KeyLife, Usage } from '../job/result.ts';
+import type { GatewayName } from '../job/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
-import type { KeyState } from './schema.ts';
+import type { KeysTable } from './schema.ts';
 
-/** Those who have a stream open on a key listen here for its ref. */
-export const KEY_ENDED_CHANNEL = 'valetkey_key_ended';
+export type KeyOfJob = { ref: KeyRef; jobId: string };
 
-type KeyOfJob = { ref: KeyRef; jobId: string };
-
-export interface KeyIntent {
-  ref: KeyRef;
-  jobId: string;
+/** Which key, whose, and where. */
+export interface LedgerKey extends KeyOfJob {
   tenant: string;
   generation: number;
-  gateway: string;
+  gateway: GatewayName;
+}
+
+export interface KeyIntent extends LedgerKey {
+  /** Namespace and deployment of the workers. */
+  owner: string;
+  rootKeyId: string;
   models: readonly string[];
-  /** USD. */
+  /** USD, of the job: its keys share it. */
   budgetUsd: number;
   expiresAt: Date;
-}
-
-/** Puts the intent to mint on record, once a ref. Returns the state that the ledger has then. */
-export async function recordIntent(db: Db, intent: KeyIntent): Promise<KeyState> {
-  await asDatabaseError(
-    db
-      .insertInto('keys')
-      .values({
-        ref: intent.ref,
-        job_id: intent.jobId,
-        tenant: intent.tenant,
-        generation: intent.generation,
-        gateway: intent.gateway,
-        state: 'minting',
-        models: [...intent.models],
-        budget_usd: intent.budgetUsd,
-        expires_at: intent.expiresAt,
-      })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute(),
-  );
-  const state = await keyState(db, intent.ref);
-  if (state === null) throw new Error('a key that was just recorded is not there');
-  return state;
-}
-
-/** The state of a key; null for a ref that was never intended. */
-export async function keyState(db: Db, ref: KeyRef): Promise<KeyState | null> {
-  const row = await asDatabaseError(db.selectFrom('keys').select('state').where('ref', '=', ref).executeTakeFirst());
-  return row?.state ?? null;
-}
-
-/** Makes an intended key live. False where its end has begun: the key stays dead. */
-export async function activateKey(db: Db, ref: KeyRef, secretHash: Buffer): Promise<boolean> {
-  const { numUpdatedRows } = await asDatabaseError(
-    db
-      .updateTable('keys')
-      .set({ state: 'live', secret_hash: secretHash, minted_at: sql<Date>`coalesce(minted_at, now())` })
-      .where('ref', '=', ref)
-      .where('state', 'in', ['minting', 'live'])
-      .executeTakeFirst(),
-  );
-  return numUpdatedRows > 0n;
+  /** No lease goes beyond. */
+  diesAt: Date;
 }
 
 /**
- * Disables a key from this moment on and tells those who have a stream open on it. One that never went live is dead at
- * once; one that was never intended is recorded as dead, so that a mint which comes late finds its end.
+ * Puts the intent to mint on record, once a ref; not for a tenant that is blocked. Returns the state that the ledger has then, null
+ * where it has none, and the root key of the secret. Throws `database_unreachable`.
  */
-export async function disableKey(
+export async function recordIntent(db: Db, intent: KeyIntent): Promise<{ state: KeyState | null; rootKeyId: string }> {
+  const { rows } = await asDatabaseError(
+    sql<{ state: KeyState; root_key_id: string }>`
+      with fresh as (
+        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, dies_at)
+        select ${intent.ref}, ${intent.jobId}, ${intent.tenant}, ${intent.generation}, ${intent.gateway}, ${intent.owner}, 'minting',
+               ${intent.rootKeyId}, ${[...intent.models]}::text[], ${intent.budgetUsd}, ${intent.expiresAt}, ${intent.diesAt}
+        where not exists (select from blocked_tenants where tenant = ${intent.tenant})
+        on conflict do nothing
+        returning state, root_key_id
+      )
+      select state, root_key_id from fresh union all select state, root_key_id from keys where ref = ${intent.ref}`.execute(db),
+  );
+  const [row] = rows;
+  return row === undefined ? { state: null, rootKeyId: '' } : { state: row.state, rootKeyId: row.root_key_id };
+}
+
+/** Makes an intended key live, and stores events with it. False where its end has begun: the key stays dead. Throws `database_unreachable`. */
+export async function activateKey(
   db: Db,
-  key: { ref: KeyRef; jobId: string; tenant: string; generation: number; gateway: string },
-): Promise<void> {
-  await asDatabaseError(
+  { ref, jobId }: KeyOfJob,
+  secretHash: Buffer,
+  events: readonly SourcedEvent[] = [],
+): Promise<boolean> {
+  const { rows } = await asDatabaseError(
     sql`
-      with ended as (
-        insert into keys (ref, job_id, tenant, generation, gateway, state, models, budget_usd, expires_at, disabled_at)
-        values (${key.ref}, ${key.jobId}, ${key.tenant}, ${key.generation}, ${key.gateway}, 'dead', '{}', 0, now(), now())
-        on conflict (ref) do update set
-          state = case when keys.state = 'dead' or keys.minted_at is null then 'dead' else 'disabled' end,
-          disabled_at = coalesce(keys.disabled_at, now())
+      with live as (
+        update keys set state = 'live', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now())
+        where ref = ${ref} and state in ('minting', 'live') and ending_at is null
         returning ref
       )
-      select pg_notify(${KEY_ENDED_CHANNEL}, ref) from ended`.execute(db),
+      select ref, ${appended(jobId, events)} from live`.execute(db),
   );
+  return rows.length > 0;
 }
 
-/** Records that the key was written into its sandbox, and events with it, in one round trip. Throws `database_unreachable`. */
-export async function markBound(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<void> {
+/** A row of the ledger. */
+export type KeysRow = Selectable<KeysTable>;
+
+export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: KeysRow): LedgerKey {
+  return { ref, jobId, tenant, generation, gateway };
+}
+
+/** The key that a job goes on with, or the newest of those that it had. */
+export interface CurrentKey extends LedgerKey {
+  rootKeyId: string;
+  diesAt: Date;
+  isLive: boolean;
+  cause: EndCause | null;
+}
+
+/** The newest live key of a job, else its newest; null where it never had one. Throws `database_unreachable`. */
+export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
+  const [row] = (
+    await asDatabaseError(
+      sql<KeysRow>`
+        select * from keys where job_id = ${jobId}
+        order by (state = 'live' and ending_at is null) desc, generation desc, intended_at desc limit 1`.execute(db),
+    )
+  ).rows;
+  if (row === undefined) return null;
+  const isLive = row.state === 'live' && row.ending_at === null;
+  return { ...ledgerKey(row), rootKeyId: row.root_key_id, diesAt: row.dies_at, isLive, cause: row.cause };
+}
+
+/** The keys of a job that are live, the oldest first. Throws `database_unreachable`. */
+export async function liveKeys(db: Db, jobId: string): Promise<(LedgerKey & { diesAt: Date })[]> {
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('keys')
+      .selectAll()
+      .where('job_id', '=', jobId)
+      .where('state', '=', 'live')
+      .where('ending_at', 'is', null)
+      .orderBy('generation')
+      .execute(),
+  );
+  return rows.map((row) => ({ ...ledgerKey(row), diesAt: row.dies_at }));
+}
+
+/**
+ * Prolongs the leases of a job's live keys to `leaseMs` from now, by the clock of Postgres, and never beyond their last. Throws
+ * `database_unreachable`.
+ */
+export async function extendLeases(db: Db, jobId: string, leaseMs: number): Promise<void> {
   await asDatabaseError(
-    sql`with marked as (update keys set bound_at = now() where ref = ${ref} and bound_at is null) select ${appended(jobId, events)}`.execute(
-      db,
-    ),
+    sql`update keys set expires_at = ${leaseEnd(leaseMs)} where job_id = ${jobId} and state = 'live' and ending_at is null`.execute(db),
   );
 }
 
-/** Records that a request with the disabled key was refused, and events with it. Throws `database_unreachable`. */
-export async function markDead(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<void> {
+function leaseEnd(leaseMs: number): RawBuilder<Date> {
+  return sql`greatest(expires_at, least(dies_at, now() + make_interval(secs => ${leaseMs / 1000})))`;
+}
+
+/** Records that a job's key was written into its sandbox and its lease, and events with it, in one round trip. Throws `database_unreachable`. */
+export async function markBound(db: Db, { ref, jobId }: KeyOfJob, leaseMs: number, events: readonly SourcedEvent[]): Promise<void> {
   await asDatabaseError(
     sql`
-      with marked as (update keys set state = 'dead', dead_at = coalesce(dead_at, now()) where ref = ${ref} and state <> 'live')
+      with marked as (
+        update keys set bound_at = coalesce(bound_at, now()), expires_at = ${leaseEnd(leaseMs)} where ref = ${ref} and ending_at is null
+      )
       select ${appended(jobId, events)}`.execute(db),
   );
 }
 
 /**
- * Stores the events of the end of a turn, and resolves to what the key has spent by then (USD), in one round trip. Throws
+ * Stores the events of the end of a turn, and resolves to what the job has spent by then (USD), in one round trip. Throws
  * `database_unreachable`.
  */
-export async function endTurn(db: Db, { ref, jobId }: KeyOfJob, events: readonly SourcedEvent[]): Promise<number> {
-  const { rows } = await asDatabaseError(
-    sql<{ spent: string | null }>`select (select spent_usd from keys where ref = ${ref}) as spent, ${appended(jobId, events)}`.execute(db),
-  );
+export async function endTurn(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<number> {
+  const spent = sql`select sum(spent_usd) from keys where job_id = ${jobId}`;
+  const append = events.length === 0 ? sql`null` : appended(jobId, events);
+  const { rows } = await asDatabaseError(sql<{ spent: string | null }>`select (${spent}) as spent, ${append}`.execute(db));
   return Number(rows[0]?.spent ?? 0);
 }
 
-/** What was used under a key. An unknown one has used nothing. */
+/** What was used under a key, as the ledger has it. An unknown one has used nothing. */
 export async function keyUsage(db: Db, ref: KeyRef): Promise<Usage> {
   const row = await asDatabaseError(
     db.selectFrom('keys').select(['spent_usd', 'input_tokens', 'output_tokens', 'requests']).where('ref', '=', ref).executeTakeFirst(),
   );
-  if (row === undefined) return { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 };
+  return row === undefined ? { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 } : usageOf(row);
+}
+
+function usageOf(row: { input_tokens: number; output_tokens: number; requests: number; spent_usd: string }): Usage {
   return { inputTokens: row.input_tokens, outputTokens: row.output_tokens, requests: row.requests, usd: Number(row.spent_usd) };
 }
 
-/** The lives of a job's keys, the oldest first. */
-export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
+/** A key's life, and what it was used for: final where `isSettled`. */
+export interface KeyAccount {
+  life: KeyLife;
+  usage: Usage;
+  isSettled: boolean;
+}
+
+/** A job's keys, the oldest first. */
+export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> {
   const rows = await asDatabaseError(
     db.selectFrom('keys').selectAll().where('job_id', '=', jobId).orderBy('intended_at').orderBy('generation').execute(),
   );
   return rows.map((row) => ({
-    ref: row.ref,
-    mintedAt: row.minted_at?.toISOString() ?? null,
-    boundAt: row.bound_at?.toISOString() ?? null,
-    firstUsedAt: row.first_used_at?.toISOString() ?? null,
-    disabledAt: row.disabled_at?.toISOString() ?? null,
-    observedDeadAt: row.dead_at?.toISOString() ?? null,
+    life: {
+      ref: row.ref,
+      mintedAt: row.minted_at?.toISOString() ?? null,
+      boundAt: row.bound_at?.toISOString() ?? null,
+      firstUsedAt: row.first_used_at?.toISOString() ?? null,
+      disabledAt: row.disabled_at?.toISOString() ?? null,
+      observedDeadAt: row.dead_at?.toISOString() ?? null,
+    },
+    usage: usageOf(row),
+    isSettled: row.settled_at !== null,
   }));
+}
+
+/** The lives of a job's keys, the oldest first. */
+export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
+  return (await keyAccounts(db, jobId)).map(({ life }) => life);
 }
 
 /** The state of each job's newest key and what all of its keys have spent (USD), by job id; a job without a key is not there. */
@@ -153,4 +204,31 @@ export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<st
       .execute(),
   );
   return new Map(rows.map(({ job_id, state, usd }) => [job_id, { state, usd: Number(usd) }]));
+}
+
+/** How far a job's agent has gone over from one key to the next. Throws `database_unreachable`. */
+export async function readOverlap(db: Db, old: KeyRef, fresh: KeyRef): Promise<Overlap> {
+  const { rows } = await asDatabaseError(
+    sql<{ used: boolean; open: number; bound_ms: number; old_used_ms: number | null }>`
+      select fresh.first_used_at is not null as used,
+             extract(epoch from now() - fresh.bound_at)::float8 * 1000 as bound_ms,
+             (select count(*)::int from requests where ref = ${old} and ended_at is null) as open,
+             (select extract(epoch from now() - max(started_at))::float8 * 1000 from requests where ref = ${old}) as old_used_ms
+      from keys as fresh where ref = ${fresh}`.execute(db),
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error('a key that was just bound is not there');
+  return { isNewUsed: row.used, oldRequests: row.open, sinceBoundMs: row.bound_ms, sinceOldUsedMs: row.old_used_ms };
+}
+
+/** The jobs whose newest key is live and older than so many ms, the oldest first. Throws `database_unreachable`. */
+export async function keysOlderThan(db: Db, owner: string, ageMs: number, limit: number): Promise<string[]> {
+  const { rows } = await asDatabaseError(
+    sql<{ job_id: string }>`
+      select job_id from keys as key
+      where owner = ${owner} and ended_at is null and state = 'live' and minted_at < now() - make_interval(secs => ${ageMs / 1000})
+        and not exists (select from keys as newer where newer.job_id = key.job_id and newer.generation > key.generation)
+      order by minted_at limit ${limit}`.execute(db),
+  );
+  return rows.map(({ job_id }) => job_id);
 }

@@ -101,5 +101,53 @@ const firstEvents: Migration = {
   },
 };
 
+/** The end of a key in steps, what looks for keys that have lost their job, and what keeps a tenant from new ones. */
+const endOfKeys: Migration = {
+  up: async (db) => {
+    await sql`
+      alter table keys
+        add column owner text not null default '',
+        add column root_key_id text not null default '',
+        add column dies_at timestamptz,
+        add column ending_at timestamptz,
+        add column cause text,
+        add column settled_at timestamptz,
+        add column deleted_at timestamptz,
+        add column ended_at timestamptz,
+        add column attempts integer not null default 0,
+        add column retry_at timestamptz,
+        add column last_error text,
+        add column checked_at timestamptz,
+        add column orphan_since timestamptz`.execute(db);
+    await sql`
+      update keys set dies_at = expires_at, ending_at = disabled_at, settled_at = coalesce(dead_at, disabled_at),
+                      ended_at = case when state = 'dead' then coalesce(dead_at, disabled_at, now()) end`.execute(db);
+    await sql`alter table keys alter column dies_at set not null`.execute(db);
+    await sql`drop index keys_open`.execute(db);
+    await sql`create index keys_open on keys (owner, checked_at nulls first) where ended_at is null`.execute(db);
+    await sql`create index keys_tenant on keys (tenant) where ended_at is null`.execute(db);
+    await sql`
+      create table sightings (
+        kind text not null,
+        id text not null,
+        first_at timestamptz not null default now(),
+        last_at timestamptz not null default now(),
+        primary key (kind, id)
+      )`.execute(db);
+    await sql`create table blocked_tenants (tenant text primary key, blocked_at timestamptz not null default now())`.execute(db);
+    await sql`
+      create table hosts (
+        owner text not null,
+        task_queue text not null,
+        seen_at timestamptz not null default now(),
+        primary key (owner, task_queue)
+      )`.execute(db);
+  },
+};
+
 /** In order of their names; a migration that has landed is never changed. */
-export const migrations: Record<string, Migration> = { '0001_initial': initial, '0002_first_events': firstEvents };
+export const migrations: Record<string, Migration> = {
+  '0001_initial': initial,
+  '0002_first_events': firstEvents,
+  '0003_end_of_keys': endOfKeys,
+};

@@ -19,7 +19,7 @@ export interface KeyAccess {
   /** Live and not expired, by the clock of Postgres. */
   usable: boolean;
   models: string[];
-  /** USD. */
+  /** USD, of the job: its keys share it. */
   budgetUsd: number;
   spentUsd: number;
   used: boolean;
@@ -34,7 +34,9 @@ const OPEN = {
   name: 'valetkey-request-open',
   text: `
     with key as (
-      select ref, job_id, models, budget_usd, spent_usd, first_used_at is not null as used, state = 'live' and expires_at > now() as usable
+      select ref, job_id, models, budget_usd, first_used_at is not null as used,
+             (select sum(spent_usd) from keys as own where own.job_id = keys.job_id) as spent_usd,
+             gateway = 'builtin' and state = 'live' and expires_at > now() as usable
       from keys where secret_hash = $1
     ), opened as (
       insert into requests (ref, protocol) select ref, $2 from key where $2::text is not null returning id
@@ -51,7 +53,7 @@ const CLOSE = {
                           usd = fresh.usd, model = fresh.model, ended_at = now()
       from unnest($2::bigint[], $3::integer[], $4::text[], $5::integer[], $6::integer[], $7::numeric[], $8::text[], $9::integer[])
         as fresh (id, status, code, input, output, usd, model, forwarded)
-      where requests.id = fresh.id and ended_at is null
+      where requests.id = fresh.id and requests.ended_at is null
       returning fresh.input, fresh.output, fresh.usd, fresh.forwarded
     ), total as (
       select sum(input) as input, sum(output) as output, sum(usd) as usd, sum(forwarded) as requests from closed
@@ -59,7 +61,9 @@ const CLOSE = {
     update keys
     set spent_usd = spent_usd + total.usd, input_tokens = keys.input_tokens + total.input,
         output_tokens = keys.output_tokens + total.output, requests = keys.requests + total.requests
-    from total where ref = $1 and total.usd is not null returning spent_usd, set_config('synchronous_commit', 'off', true)`,
+    from total where ref = $1 and total.usd is not null
+    returning spent_usd + coalesce((select sum(spent_usd) from keys as others where others.job_id = keys.job_id and ref <> $1), 0) as spent_usd,
+              set_config('synchronous_commit', 'off', true)`,
 };
 
 /**
@@ -101,7 +105,7 @@ export interface RequestEnd {
 
 /**
  * Ends rows of one key and adds their cost to it, in one transaction. Idempotent on id, so it may be repeated. Returns what
- * the key has spent then, USD; null where all rows had been ended before. Throws `database_unreachable`.
+ * its job has spent then, USD; null where all rows had been ended before. Throws `database_unreachable`.
  */
 export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly RequestEnd[]): Promise<number | null> {
   const values = [
@@ -135,34 +139,36 @@ export async function markFirstUse(db: Db, ref: KeyRef): Promise<void> {
 export async function endedKeys(pool: Pool, refs: readonly string[]): Promise<string[]> {
   const text = `
     select ref from keys
-    where (ref = any($1) and (state <> 'live' or expires_at <= now())) or (state <> 'live' and disabled_at > now() - interval '1 minute')`;
+    where (ref = any($1) and (state <> 'live' or expires_at <= now())) or (state <> 'live' and ending_at > now() - interval '1 minute')`;
   const rows = await run<{ ref: string }>(pool, { text }, [refs]);
   return rows.map(({ ref }) => ref);
 }
 
 /**
  * How many requests of a key are still to be recorded: its spend is final at 0. One whose proxy died is given up soon
- * after the key has been disabled. Throws `database_unreachable`.
+ * after the end of the key has begun. Throws `database_unreachable`.
  */
 export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
   const { rows } = await asDatabaseError(
     sql<{ open: number }>`
       select count(*)::int as open from requests join keys using (ref)
-      where ref = ${ref} and ended_at is null and (disabled_at is null or disabled_at > now() - ${ABANDONED_AFTER}::interval)`.execute(db),
+      where ref = ${ref} and requests.ended_at is null and (ending_at is null or ending_at > now() - ${ABANDONED_AFTER}::interval)`.execute(
+      db,
+    ),
   );
   return rows[0]?.open ?? 0;
 }
 
 /**
- * Why the newest request of a key failed; null where it succeeded or there is none. Requests that the
+ * Why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that the
  * caller gave up say nothing either way. Throws `database_unreachable`.
  */
-export async function lastFailure(db: Db, ref: KeyRef): Promise<FailureCode | null> {
+export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | null> {
   const row = await asDatabaseError(
     db
       .selectFrom('requests')
       .select('code')
-      .where('ref', '=', ref)
+      .where('ref', 'in', (keys) => keys.selectFrom('keys').select('ref').where('job_id', '=', jobId))
       .where('ended_at', 'is not', null)
       .where((where) => where.or([where('code', 'is', null), where('code', '<>', 'cancelled')]))
       .orderBy('ended_at', 'desc')

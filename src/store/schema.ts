@@ -1,7 +1,9 @@
 import type { ColumnType, Generated } from 'kysely';
 
+import type { EndCause, KeyState } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { JobResult, Outcome } from '../job/result.ts';
+import type { GatewayName } from '../job/spec.ts';
 
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
@@ -10,17 +12,18 @@ type DefaultTimestamp = ColumnType<Date, Date | string | undefined, Date | strin
 type DefaultNumeric = ColumnType<string, number | string | undefined, number | string>;
 type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
 
-/** minting → live → disabled → dead; `stuck`: its end was tried and did not succeed yet. */
-export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
-
 /** The key ledger: every key that was ever intended, also those that never came to be. */
 export interface KeysTable {
   ref: KeyRef;
   job_id: string;
   tenant: string;
   generation: number;
-  gateway: string;
+  gateway: GatewayName;
+  /** Namespace and deployment whose workers minted it: only they end it. */
+  owner: string;
   state: KeyState;
+  /** Names the root key that the secret is derived from. */
+  root_key_id: string;
   /** SHA-256 of the secret: what the proxy looks a key up by. The secret itself is nowhere. */
   secret_hash: Buffer | null;
   models: string[];
@@ -29,13 +32,57 @@ export interface KeysTable {
   input_tokens: Generated<number>;
   output_tokens: Generated<number>;
   requests: Generated<number>;
+  /** End of the lease: the gateway refuses the key from then on, until the lease is renewed. */
   expires_at: Timestamp;
+  /** No lease goes beyond. */
+  dies_at: Timestamp;
   intended_at: DefaultTimestamp;
   minted_at: NullableTimestamp;
   bound_at: NullableTimestamp;
   first_used_at: NullableTimestamp;
+  /** Its end has begun: it is never minted or renewed again. */
+  ending_at: NullableTimestamp;
+  cause: EndCause | null;
+  /** The gateway accepted its end. */
   disabled_at: NullableTimestamp;
+  /** A request with it was seen refused. */
   dead_at: NullableTimestamp;
+  /** Its spend is final. */
+  settled_at: NullableTimestamp;
+  /** The gateway has forgotten it; null where it keeps keys. */
+  deleted_at: NullableTimestamp;
+  /** Nothing is left to do. */
+  ended_at: NullableTimestamp;
+  /** Of its end, that failed. */
+  attempts: Generated<number>;
+  retry_at: NullableTimestamp;
+  /** FailureCode of the last one. */
+  last_error: string | null;
+  /** When the inventory looked at it last. */
+  checked_at: NullableTimestamp;
+  /** Since when the inventory has found it without a job. */
+  orphan_since: NullableTimestamp;
+}
+
+/** What an inventory found that nobody owns, and acts upon when it finds it again. */
+export interface SightingsTable {
+  kind: string;
+  id: string;
+  first_at: DefaultTimestamp;
+  last_at: DefaultTimestamp;
+}
+
+/** Tenants that get no key until they are let in again. */
+export interface BlockedTenantsTable {
+  tenant: string;
+  blocked_at: DefaultTimestamp;
+}
+
+/** Where sandboxes are driven that only their own host can end. */
+export interface HostsTable {
+  owner: string;
+  task_queue: string;
+  seen_at: DefaultTimestamp;
 }
 
 /** One request that the proxy saw with a known key, refused ones included. */
@@ -92,4 +139,7 @@ export interface Schema {
   events: EventsTable;
   settlements: SettlementsTable;
   artifacts: ArtifactsTable;
+  sightings: SightingsTable;
+  blocked_tenants: BlockedTenantsTable;
+  hosts: HostsTable;
 }

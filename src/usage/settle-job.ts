@@ -1,18 +1,21 @@
-import type { Gateway } from '../gateways/gateway.ts';
+import { ValetkeyError } from '../job/errors.ts';
 import { sumUsd } from '../job/money.ts';
 import type { JobResult, Usage } from '../job/result.ts';
 import type { Db } from '../store/database.ts';
-import { keyLives } from '../store/keys.ts';
+import { keyAccounts } from '../store/keys.ts';
 import { settle } from '../store/settlements.ts';
 
 /**
- * Settles a job to the gateway's own figure for each of its keys, and stores how it ended. Called once they are dead.
- * Idempotent on job id; the caller retries. Throws `database_unreachable`, `gateway_unreachable`.
+ * Settles a job to the gateway's own figure for each of its keys, as their ends put it on record, and stores how the job ended.
+ * Idempotent on job id; the caller retries. Throws `gateway_unreachable` while a key's figure is not final, `database_unreachable`.
  */
-export async function settleJob(db: Db, gateway: Gateway, job: Omit<JobResult, 'usage' | 'keys' | 'endedAt'>): Promise<JobResult> {
+export async function settleJob(db: Db, job: Omit<JobResult, 'usage' | 'keys' | 'endedAt'>): Promise<JobResult> {
   const { jobId, outcome, failure } = job;
-  const keys = await keyLives(db, jobId);
-  const usage = total(await Promise.all(keys.map(({ ref }) => gateway.spend(ref))));
+  const accounts = await keyAccounts(db, jobId);
+  const open = accounts.find(({ isSettled }) => !isSettled);
+  if (open !== undefined) throw new ValetkeyError('gateway_unreachable', `the spend of the key ${open.life.ref} is not final yet`);
+  const keys = accounts.map(({ life }) => life);
+  const usage = total(accounts.map((account) => account.usage));
   const result: JobResult = { ...job, usage, keys, endedAt: new Date().toISOString() };
   const { inputTokens, outputTokens, usd } = usage;
   await settle(db, result, [

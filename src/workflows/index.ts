@@ -1,1 +1,3 @@
+export { rotateKeys } from './rotate-keys.ts';
 export { sandboxJob } from './sandbox-job.ts';
+export { sweep } from './sweep.ts';

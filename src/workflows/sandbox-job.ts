@@ -14,7 +14,16 @@ import {
 import type { KeyInput, RunSessionResult, StartedSandbox } from '../activities/contracts.ts';
 import { durationMs, msUntilDeadline } from '../job/deadline.ts';
 import { formatKeyRef } from '../job/ref.ts';
-import { ANSWER_UPDATE, INTERRUPT_UPDATE, PROMPT_UPDATE, type AnswerRequest, type PromptRequest, type Taken } from '../job/requests.ts';
+import {
+  ANSWER_UPDATE,
+  INTERRUPT_UPDATE,
+  PROMPT_UPDATE,
+  ROTATE_UPDATE,
+  type AnswerRequest,
+  type PromptRequest,
+  type Rotated,
+  type Taken,
+} from '../job/requests.ts';
 import type { ArtifactInfo, JobResult, TurnResult } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
 import type { JobSpec } from '../job/spec.ts';
@@ -22,9 +31,10 @@ import { STATUS_QUERY, type JobProgress, type Question } from '../job/status.ts'
 import { Conversation, refusal } from './conversation.ts';
 import { decideOutcome, type Ending } from './decide-outcome.ts';
 import { describeJob } from './describe-job.ts';
+import { Rotation } from './rotation.ts';
 import { RunningTurn } from './run-turn.ts';
 import { together, untilDeadline } from './scopes.ts';
-import { cleanup, sessionSteps, steps } from './steps.ts';
+import { cleanup, rebindSteps, sessionSteps, steps } from './steps.ts';
 
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
@@ -47,6 +57,8 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   let ending: Ending = { outcome: 'completed', failure: null };
   let artifacts: ArtifactInfo[] = [];
   const turns: TurnResult[] = [];
+  /** Keys whose place a newer one took, and that are still to be ended. */
+  const replaced: KeyInput[] = [];
   const conversation = new Conversation(spec.prompts);
   const keepOpenMs = spec.keepOpen === undefined ? 0 : durationMs(spec.keepOpen);
   const permissionTimeoutMs = durationMs(spec.permissionTimeout);
@@ -64,6 +76,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     spentUsd: 0,
     deadline: deadline.toISOString(),
   };
+  const rotation = new Rotation({ mint: mintNext, takeUp: takeUpKey });
   setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress);
   setHandler(
     defineUpdate<Taken, [PromptRequest]>(PROMPT_UPDATE),
@@ -91,6 +104,10 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     { validator: ({ question }) => expect(question === progress.question?.id, 'no such question is open') },
   );
 
+  setHandler(defineUpdate<Rotated>(ROTATE_UPDATE), () => rotation.request(), {
+    validator: () => expect(progress.keyState === 'live' && !rotation.isStopped, 'the job has no live key'),
+  });
+
   function generation(number: number): KeyInput {
     const ref = formatKeyRef({ jobId, leaseId, generation: number });
     return { ...job, ref, generation: number, gateway: spec.credential.gateway };
@@ -101,19 +118,39 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     setCurrentDetails(describeJob(progress, { budgetUsd: spec.budgetUsd, agent, tenant }));
   }
 
-  async function mint(): Promise<void> {
-    const expiresAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
-    for (;;) {
+  /** Mints the key, or the first after it whose end has not begun: a job that was reset finds the keys of its earlier run dead. */
+  async function mint(wanted: KeyInput): Promise<void> {
+    const diesAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
+    for (let next = wanted; ; next = generation(next.generation + 1)) {
       try {
-        await steps(`mint key, generation ${key.generation}`).mintKey({ ...key, agent, model, budgetUsd: spec.budgetUsd, expiresAt });
-        return report({ keyState: 'live' });
+        await steps(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd: spec.budgetUsd, diesAt });
+        key = next;
+        return report({ keyState: 'live', ref: key.ref });
       } catch (error) {
-        // A job that was reset finds the key of its earlier run dead.
-        if (decideOutcome(error, null).failure?.code !== 'key_ended' || key.generation === MAX_GENERATIONS) throw error;
-        key = generation(key.generation + 1);
-        report({ ref: key.ref });
+        if (!isKeyEnded(error) || next.generation >= MAX_GENERATIONS) throw error;
       }
     }
+  }
+
+  async function mintNext(): Promise<Rotated> {
+    replaced.push(key);
+    await mint(generation(key.generation + 1));
+    return { ref: key.ref, generation: key.generation };
+  }
+
+  /** In mid-turn the agent takes it up with its next request, or with its next process; between turns the next one binds it. */
+  async function takeUpKey(): Promise<void> {
+    const [old] = replaced;
+    if (old === undefined) return;
+    const { permissions } = spec;
+    if (running !== null && started !== null) {
+      const { handle } = started;
+      const { rebindKey } = rebindSteps(handle.hostTaskQueue, `put key ${key.generation} into the sandbox`);
+      const isTaken = await rebindKey({ ...job, agent, model, handle, permissions, replaces: old.ref });
+      if (!isTaken) await condition(() => running === null);
+    }
+    await cleanup(`revoke key ${old.generation}`).revokeKey({ ...old, cause: 'rotated' });
+    replaced.shift();
   }
 
   async function startSandbox(): Promise<StartedSandbox> {
@@ -124,7 +161,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   async function work(): Promise<void> {
-    const [{ handle }] = await together([startSandbox(), mint()]);
+    const [{ handle }] = await together([startSandbox(), mint(key)]);
     do {
       for (let next = conversation.next(); next !== null; next = conversation.next()) await runTurn(handle, next);
     } while (await anotherPrompt());
@@ -134,14 +171,21 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   async function runTurn(handle: StartedSandbox['handle'], { turn, prompt }: { turn: number; prompt: string }): Promise<void> {
     const { permissions, onInterrupted } = spec;
     const { runSession } = sessionSteps(handle.hostTaskQueue, `turn ${turn}`, deadlineMs + KEY_SLACK_MS);
-    const input = { ...key, agent, model, handle, turn, prompt, permissions, onInterrupted, stallMs: durationMs(spec.stallAfter) };
+    const input = { agent, model, handle, turn, prompt, permissions, onInterrupted, stallMs: durationMs(spec.stallAfter) };
     running = new RunningTurn({
       permissionTimeoutMs,
       onQuestion,
       attempt: async (how) => {
         report({ phase: 'running', turn });
-        last = await runSession({ ...input, ...how, session: last?.session ?? null });
-        return last;
+        for (;;) {
+          try {
+            last = await runSession({ ...key, ...input, ...how, session: last?.session ?? null });
+            return last;
+          } catch (error) {
+            if (!isKeyEnded(error)) throw error;
+            await mint(generation(key.generation + 1));
+          }
+        }
       },
     });
     const ended = await running.run().finally(() => (running = null));
@@ -164,6 +208,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   async function end(): Promise<void> {
     conversation.close();
+    await rotation.stop();
     report({ phase: 'ending', outcome: ending.outcome, question: null });
     const host = started?.handle.hostTaskQueue ?? null;
     const [made] = await Promise.all([
@@ -175,7 +220,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
         message: last?.message ?? null,
       }),
       cleanup('revoke the key')
-        .revokeKey(key)
+        .revokeKey({ ...key, cause: 'job' })
         .then(() => report({ keyState: 'dead' })),
     ]);
     artifacts = made;
@@ -183,9 +228,8 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   async function settle(): Promise<JobResult> {
     report({ phase: 'settling' });
-    const { gateway } = key;
     const startedAt = startTime.toISOString();
-    const result = await cleanup('settle the usage').settleUsage({ ...job, agent, gateway, ...ending, turns, artifacts, startedAt });
+    const result = await cleanup('settle the usage').settleUsage({ ...job, agent, ...ending, turns, artifacts, startedAt });
     report({ phase: 'ended', spentUsd: result.usage.usd });
     upsertSearchAttributes([
       { key: searchAttributes.keyState, value: 'dead' },
@@ -214,6 +258,10 @@ function conclude(result: JobResult): JobResult {
   if (failure === null) return result;
   if (outcome === 'cancelled') throw new CancelledFailure(failure.message);
   throw ApplicationFailure.create({ type: failure.code, message: failure.message, nonRetryable: true });
+}
+
+function isKeyEnded(error: unknown): boolean {
+  return decideOutcome(error, null).failure?.code === 'key_ended';
 }
 
 /** For validators. */

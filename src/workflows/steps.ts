@@ -20,6 +20,18 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
   return { mintKey, startSandbox };
 }
 
+/** Waits for the agent as long as it takes: the end of the job cancels it. */
+export function rebindSteps(hostTaskQueue: string | null, summary: string): Pick<Activities, 'rebindKey'> {
+  return proxyActivities<Activities>({
+    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
+    ...AWAITED,
+    summary,
+    startToCloseTimeout: '1h',
+    heartbeatTimeout: '20s',
+    retry: { initialInterval: '1s', maximumInterval: '10s' },
+  });
+}
+
 /** No small number of attempts: a deploy consumes one. The deadline of the job bounds it, and `timeoutMs` only what it missed. */
 export function sessionSteps(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'runSession'> {
   return proxyActivities<Activities>({

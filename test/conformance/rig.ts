@@ -77,6 +77,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
   await chmod(stateDir, 0o755);
   const provider = createLocalProvider({
     agents,
+    owner: 'default/tests',
     stateDir,
     socketDir: dirname(gateway.proxy.socketPath),
     agentsDir: undefined,

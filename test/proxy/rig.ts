@@ -10,7 +10,8 @@ import type { Usage } from '../../src/job/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
-import { activateKey, disableKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
+import { beginEnd } from '../../src/store/key-ends.ts';
+import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
 import { countOpenRequests } from '../../src/store/requests.ts';
 import { newDatabase } from '../database.ts';
 
@@ -55,11 +56,12 @@ export async function startRig(
     proxy,
     mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000 } = {}) => {
       const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
-      await recordIntent(database.db, { ...identity(key), models, budgetUsd, expiresAt: new Date(Date.now() + expiresInMs) });
-      await activateKey(database.db, key.ref, hashSecret(new Secret(key.secret)));
+      const expiresAt = new Date(Date.now() + expiresInMs);
+      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, diesAt: expiresAt });
+      await activateKey(database.db, identity(key), hashSecret(new Secret(key.secret)));
       return key;
     },
-    disable: (key) => disableKey(database.db, identity(key)),
+    disable: async (key) => void (await beginEnd(database.db, identity(key), 'job')),
     usage: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
       return keyUsage(database.db, ref);
@@ -78,7 +80,7 @@ export async function startRig(
 }
 
 function identity({ ref }: TestKey) {
-  return { ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin' };
+  return { ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin', owner: 'default/tests' } as const;
 }
 
 /** A provider that a test makes misbehave. */

@@ -32,7 +32,16 @@ export async function createRig(): Promise<Rig> {
   });
   await new Promise<void>((resolve) => gateway.listen(join(socketDir, 'gateway.sock'), resolve));
   await chmod(join(socketDir, 'gateway.sock'), 0o666);
-  const options = { agents, stateDir, socketDir, agentsDir: undefined, hostTaskQueue: 'host-of-tests', path: process.env['PATH'] ?? '' };
+  const owner = 'default/tests';
+  const options = {
+    agents,
+    owner,
+    stateDir,
+    socketDir,
+    agentsDir: undefined,
+    hostTaskQueue: 'host-of-tests',
+    path: process.env['PATH'] ?? '',
+  };
   const jobs: string[] = [];
   const inner = createLocalProvider(options);
   const provider: SandboxProvider = {

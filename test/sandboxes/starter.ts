@@ -6,7 +6,7 @@ import { createLocalProvider } from '../../src/sandboxes/local.ts';
 
 const optionsSchema = z.object({ stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string(), path: z.string() });
 const [options = '', jobId = ''] = process.argv.slice(2);
-const provider = createLocalProvider({ agents, agentsDir: undefined, ...optionsSchema.parse(JSON.parse(options)) });
+const provider = createLocalProvider({ agents, owner: 'default/tests', agentsDir: undefined, ...optionsSchema.parse(JSON.parse(options)) });
 const handle = await provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' });
 process.stdout.write(`${JSON.stringify(handle)}\n`);
 setInterval(() => {}, 60_000);

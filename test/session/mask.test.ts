@@ -8,7 +8,7 @@ import { createEventQueue } from '../../src/session/event-queue.ts';
 import { createMask } from '../../src/session/mask.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 
-const key = deriveSecret(new Secret(Buffer.alloc(32, 7).toString('base64')), 'job/lease/1').reveal();
+const key = deriveSecret(Buffer.alloc(32, 7), 'job/lease/1').reveal();
 const other = 'token/for?tests&with=signs+0123456789';
 /** Eleven characters of a secret are no fragment; in base64 three of its neighbours’ can stand before them. */
 const SHOWN = 11 + 3 + 1;

@@ -21,7 +21,7 @@ function holdWhereToldTo(adapters: Adapters): Adapters {
   const { builtin } = adapters.gateways;
   return {
     ...adapters,
-    gateways: { builtin: before(before(before(builtin, 'mint', hold('mint')), 'secret', hold('bind')), 'disable', hold('end')) },
+    gateways: { builtin: before(before(before(builtin, 'mint', hold('mint')), 'extend', hold('bind')), 'disable', hold('end')) },
     sandboxes: { local: before(adapters.sandboxes.local, 'start', hold('sandbox')) },
   };
 }

@@ -27,7 +27,7 @@ function withPoorHost(adapters: Adapters): Adapters {
 
 function withoutAdapter({ config: { stateDir, gateway, path, taskQueue } }: Stack): SandboxProvider {
   const codex = { ...agents.codex, package: { name: '@valetkey/no-such-adapter', version: '1.0.0' } };
-  const options = { stateDir, socketDir: gateway.socketDir, agentsDir: undefined, path, hostTaskQueue: taskQueue };
+  const options = { owner: taskQueue, stateDir, socketDir: gateway.socketDir, agentsDir: undefined, path, hostTaskQueue: taskQueue };
   return createSandboxes({ local: { ...options, agents: { ...agents, codex } } }).local;
 }
 

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+import { z } from 'zod';
 
 /**
  * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both
@@ -21,6 +23,8 @@ export interface SandboxFolder {
   log: string;
   /** What bubblewrap says about its child. */
   record: string;
+  /** Whose it is. */
+  label: string;
   /** Loopback port of the forwarder to the gateway. */
   gatewayPort: number;
   /** The process that made it. */
@@ -49,18 +53,49 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     tools: join(path, 'tools'),
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
+    label: join(path, 'label.json'),
     gatewayPort: Number(match[3]),
     ownerPid: Number(match[2]),
   };
 }
 
+const labelSchema = z.object({ jobId: z.string(), owner: z.string() });
+type Label = z.infer<typeof labelSchema>;
+
 /** Takes a job's place; undefined where somebody else has it, or took it away before its folder was there. */
-export async function claimFolder(stateDir: string, jobId: string, gatewayPort: number): Promise<SandboxFolder | undefined> {
+export async function claimFolder(stateDir: string, label: Label, gatewayPort: number): Promise<SandboxFolder | undefined> {
+  const { jobId } = label;
   const job = jobFolder(stateDir, jobId);
   const incarnation = `${process.pid}-${gatewayPort}-${randomBytes(4).toString('hex')}`;
   const isMade = (await makeFolder(job, 'EEXIST')) && (await makeFolder(join(job, incarnation), 'ENOENT'));
-  if (!isMade) return undefined;
-  return sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
+  const folder = sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
+  if (!isMade || folder === undefined) return undefined;
+  try {
+    await writeFile(folder.label, JSON.stringify(label), { mode: 0o600 });
+    return folder;
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Every folder that bears a label: also those whose sandbox has ended, or never came up. */
+export async function labelledFolders(stateDir: string): Promise<(Label & { id: string; claimedAt: Date })[]> {
+  const jobs = join(stateDir, 'jobs');
+  const names = await readdir(jobs).catch(() => []);
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const [incarnation] = await readdir(join(jobs, name)).catch(() => []);
+      const folder = incarnation === undefined ? undefined : sandboxFolder(stateDir, `${name}/${incarnation}`);
+      if (folder === undefined) return [];
+      const [text, info] = await Promise.all([readFile(folder.label, 'utf8').catch(() => ''), stat(folder.label).catch(() => null)]);
+      const label = labelSchema.safeParse(parseJson(text));
+      // A job's id is in the folder's name, so a label that an agent changed speaks for nobody else.
+      if (!label.success || info === null || !name.startsWith(basename(jobFolder(stateDir, label.data.jobId)))) return [];
+      return [{ ...label.data, id: folder.id, claimedAt: info.mtime }];
+    }),
+  );
+  return found.flat();
 }
 
 /** Who has a job's place, and for how long; `folder` is undefined for a moment while it is being claimed. */
@@ -104,4 +139,12 @@ async function makeFolder(path: string, expected: string): Promise<boolean> {
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

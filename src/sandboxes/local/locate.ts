@@ -12,6 +12,8 @@ import { makeReadable, openFolder, requireReadable, type Part } from './readable
 import { SANDBOX_UID, type Identity } from './tools.ts';
 
 export interface LocalProviderOptions {
+  /** Namespace and deployment of the workers: what tells their sandboxes from those of others on this host. */
+  owner: string;
   /** Everything of the sandboxes lies here. */
   stateDir: string;
   /** Folder of the gateway's socket, `gateway.sock`. */

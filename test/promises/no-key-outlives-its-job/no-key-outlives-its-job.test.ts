@@ -8,14 +8,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import type { KeyIdentity } from '../../../src/gateways/gateway.ts';
-import { createGateways, type Gateways } from '../../../src/gateways/index.ts';
+import { createGateways } from '../../../src/gateways/index.ts';
 import type { FailureCode } from '../../../src/job/errors.ts';
 import type { Outcome } from '../../../src/job/result.ts';
 import type { JobSpecInput } from '../../../src/job/spec.ts';
-import { deriveSecret } from '../../../src/keys/derive.ts';
+import type { KeyContext } from '../../../src/keys/context.ts';
+import { createRootKeys } from '../../../src/keys/derive.ts';
+import { endKey } from '../../../src/keys/end-key.ts';
+import { mintKey, type WantedKey } from '../../../src/keys/mint-key.ts';
+import { sessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
-import { expectEnded, rootKeyOf, statusWith } from '../../ended.ts';
+import { expectEnded, secretOf, statusWith } from '../../ended.ts';
 import { slowly } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 
@@ -36,12 +39,12 @@ describe.concurrent('the key of a job that', () => {
     const [key] = (await client.status(jobId)).keys;
     if (key === undefined) throw new Error('a job that runs has no key');
 
-    expect(await statusWith(stack(), secretOf(key))).toBe(200);
+    expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
     if (outcome === 'cancelled') await client.cancel(jobId);
 
     const over = new AbortController();
     const ended = expectEnded(stack(), jobId, { outcome, code }).finally(() => over.abort());
-    const lastAcceptedMs = await acceptedUntil(secretOf(key), over.signal);
+    const lastAcceptedMs = await acceptedUntil(secretOf(stack(), key.ref), over.signal);
     expect(lastAcceptedMs).toBeLessThan(Date.parse((await ended).endedAt));
   });
 });
@@ -57,80 +60,74 @@ test('a key has its end at the gateway from the start: five minutes after the de
 
 describe('at the gateway', () => {
   let database: Database;
-  let gateway: Gateways['builtin'];
+  let context: KeyContext;
   beforeAll(() => {
     const { config } = stack();
     database = openDatabase(String(config.databaseUrl));
     const { db } = database;
-    const { socketPath } = config.gateway;
-    gateway = createGateways({ builtin: { db, secretOf: (ref) => deriveSecret(rootKeyOf(stack()), ref), socketPath } }).builtin;
+    const { rootKey, gateway } = config;
+    if (rootKey === undefined) throw new Error('the stack has no root key');
+    const gateways = createGateways({ builtin: { db, socketPath: gateway.socketPath } });
+    context = { db, gateways, rootKeys: createRootKeys(rootKey), owner: 'default/tests', leaseMs: 120_000 };
   });
   afterAll(() => database.close());
 
   test('a key that nobody ends is dead by itself when its time is up', async () => {
     const key = await mint({ livesMs: 3_000 });
-    expect(await statusWith(stack(), secretOf(key))).toBe(200);
-    await expect.poll(() => statusWith(stack(), secretOf(key)), { timeout: 10_000 }).toBe(401);
-    expect(Date.now()).toBeGreaterThanOrEqual(key.expiresMs);
+    expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
+    await expect.poll(() => statusWith(stack(), secretOf(stack(), key.ref)), { timeout: 10_000 }).toBe(401);
+    expect(Date.now()).toBeGreaterThanOrEqual(key.diesAt.getTime());
   });
 
   test('a key whose time is up in mid-stream cuts the stream', async () => {
     const key = await mint({ livesMs: 3_000 });
-    const answer = await stream(secretOf(key));
+    const answer = await stream(secretOf(stack(), key.ref));
     await expect(answer.text()).rejects.toThrow('terminated');
-    expect(Date.now() - key.expiresMs).toBeLessThan(10_000);
+    expect(Date.now() - key.diesAt.getTime()).toBeLessThan(10_000);
   });
 
   // Twice, 2 s apart: what the gateway looks up every 5 s can end one of two streams in time by chance, never both.
   test('a key that is disabled in mid-stream cuts the stream at once, and the caller’s next request is refused', async () => {
     for (const pauseMs of [2_000, 0]) {
       const key = await mint({});
-      const answer = await stream(secretOf(key));
+      const answer = await stream(secretOf(stack(), key.ref));
       const paused = sleep(pauseMs);
       const disabledMs = Date.now();
-      await gateway.disable(key);
+      await endKey(context, key, 'job');
       await expect(answer.text()).rejects.toThrow('terminated');
       expect(Date.now() - disabledMs).toBeLessThan(2_000);
-      expect(await statusWith(stack(), secretOf(key))).toBe(401);
-      expect(await gateway.probe(key.ref)).toBe(true);
+      expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
       await paused;
     }
   });
 
   test('a key that has ended is never minted again', async () => {
     const key = await mint({});
-    await gateway.disable(key);
-    await expect(gateway.mint(request(key))).rejects.toMatchObject({ code: 'key_ended' });
-    await expect(gateway.secret(key.ref)).rejects.toMatchObject({ code: 'key_ended' });
-    expect(await statusWith(stack(), secretOf(key))).toBe(401);
+    await endKey(context, key, 'job');
+    await expect(mintKey(context, key, [])).rejects.toMatchObject({ code: 'key_ended' });
+    await expect(sessionKey(context, key.jobId)).rejects.toMatchObject({ code: 'key_ended' });
+    expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
   });
 
   test('a key whose end comes before its mint is never minted', async () => {
-    const key = identity();
-    await gateway.disable(key);
-    await expect(gateway.mint(request(key))).rejects.toMatchObject({ code: 'key_ended' });
-    expect(await statusWith(stack(), secretOf(key))).toBe(401);
+    const key = wanted(600_000);
+    await endKey(context, key, 'job');
+    await expect(mintKey(context, key, [])).rejects.toMatchObject({ code: 'key_ended' });
+    expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
   });
 
-  async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<KeyIdentity & { expiresMs: number }> {
-    const key = identity();
-    const expiresMs = Date.now() + livesMs;
-    await gateway.mint({ ...request(key), expiresAt: new Date(expiresMs) });
-    return { ...key, expiresMs };
+  async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<WantedKey> {
+    const key = wanted(livesMs);
+    await mintKey(context, key, []);
+    return key;
   }
 });
 
-function identity(): KeyIdentity {
+function wanted(livesMs: number): WantedKey {
   const jobId = `job-${randomUUID()}`;
-  return { ref: `${jobId}/lease/1`, jobId, tenant: 'acme', generation: 1 };
-}
-
-function request({ ref, jobId, tenant, generation }: KeyIdentity) {
-  return { ref, jobId, tenant, generation, budgetUsd: 1, models: [MODEL], expiresAt: new Date(Date.now() + 600_000) };
-}
-
-function secretOf({ ref }: Pick<KeyIdentity, 'ref'>): string {
-  return deriveSecret(rootKeyOf(stack()), ref).reveal();
+  const ref: WantedKey['ref'] = `${jobId}/lease/1`;
+  const diesAt = new Date(Date.now() + livesMs);
+  return { ref, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: [MODEL], diesAt };
 }
 
 /** Tries a key again and again. Resolves to when it was accepted last, epoch ms. */

@@ -18,7 +18,7 @@ import { Secret } from '../../../src/secrets/secret.ts';
 import { storeArtifact } from '../../../src/store/artifacts.ts';
 import { openDatabase } from '../../../src/store/database.ts';
 import type { Adapters } from '../../../src/worker.ts';
-import { rootKeyOf } from '../../ended.ts';
+import { secretOf } from '../../ended.ts';
 import { base64Of, findSecrets, mintedSecrets } from '../../secrets.ts';
 import { inMidTurn } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
@@ -129,7 +129,7 @@ test('every key that was minted is among the secrets that are looked for', async
   const { keys } = await client.result(jobId);
   const secrets = await mintedSecrets(stack());
   expect(keys).toHaveLength(1);
-  for (const { ref } of keys) expect(secrets).toContain(deriveSecret(rootKeyOf(stack()), ref).reveal());
+  for (const { ref } of keys) expect(secrets).toContain(secretOf(stack(), ref));
 });
 
 test('a secret shows as a mask wherever a program writes it by accident', () => {
@@ -138,7 +138,7 @@ test('a secret shows as a mask wherever a program writes it by accident', () => 
 });
 
 test('the log masks keys of jobs and configured credentials in whatever it is given', () => {
-  const key = deriveSecret(new Secret(Buffer.alloc(32).toString('base64')), 'job/lease/1').reveal();
+  const key = deriveSecret(Buffer.alloc(32), 'job/lease/1').reveal();
   const redact = createRedactor([new Secret(canary)]);
   expect(redact(`{"msg":"key ${key} and ${canary}"}`)).toBe('{"msg":"key [secret] and [secret]"}');
 });

@@ -8,18 +8,11 @@ import { sumUsd } from '../../../src/job/money.ts';
 import type { Usage } from '../../../src/job/result.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { settleJob } from '../../../src/usage/settle-job.ts';
-import type { Adapters } from '../../../src/worker.ts';
 import { expectEnded } from '../../ended.ts';
 import { inMidTurn } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 
-let gateway: Adapters['gateways']['builtin'];
-const stack = useStack({
-  adapt: (adapters) => {
-    gateway = adapters.gateways.builtin;
-    return adapters;
-  },
-});
+const stack = useStack();
 let database: Database;
 beforeAll(() => {
   database = openDatabase(String(stack().config.databaseUrl));
@@ -60,7 +53,7 @@ test('a settlement that is tried again, also at once, is one with the same figur
   const served = requestsFromNow();
   const { jobId } = await client.submit(jobSpec({ prompts: twoTurns }));
   const { usage, keys, endedAt: _, ...job } = await client.result(jobId);
-  const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, gateway, job)));
+  const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, job)));
   for (const result of again) expect(result).toMatchObject({ ...job, usage, keys });
   expect(await settlements(jobId)).toEqual([served()]);
   const types: string[] = [];

@@ -1,7 +1,7 @@
 import { WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
-import { asUpdateError } from '../../src/client/temporal-error.ts';
+import { asUpdateError } from '../../src/temporal/errors.ts';
 
 /** gRPC status codes. */
 test.each([

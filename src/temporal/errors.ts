@@ -9,7 +9,6 @@ import { ApplicationFailure } from '@temporalio/common';
 
 import { isFailureCode, ValetkeyError } from '../job/errors.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
-import type { JobState } from './job-state.ts';
 
 /** gRPC status codes of a server that is not there or does not answer. */
 const UNREACHABLE = new Set([4, 14]);
@@ -29,9 +28,9 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
 
 /**
  * Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended,
- * `no_worker` where Temporal answers and the job does not, else like `asTemporalError`.
+ * `no_worker` where Temporal answers and the job does not; `stateNow` says whether it is `running`, else like `asTemporalError`.
  */
-export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<JobState>): Promise<T> {
+export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<string>): Promise<T> {
   try {
     return await update;
   } catch (error) {

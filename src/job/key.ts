@@ -1,0 +1,21 @@
+/** minting → live → disabled → dead; `stuck`: its end was tried and did not succeed yet. */
+export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
+
+/**
+ * Why a key was ended: its job ended by itself (`job`), a newer key took its place, somebody revoked it, its job is gone
+ * (`terminated`: noticed by a step of it, `swept`: by the sweep), or it was minted after its end had begun (`late`).
+ */
+export const END_CAUSES = ['job', 'rotated', 'revoked', 'terminated', 'swept', 'late'] as const;
+export type EndCause = (typeof END_CAUSES)[number];
+
+/** Two keys of a job, of which the newer is in the sandbox. */
+export interface Overlap {
+  /** The newer key was used. */
+  isNewUsed: boolean;
+  /** Requests with the older one that run. */
+  oldRequests: number;
+  /** ms since the newer one was put into the sandbox. */
+  sinceBoundMs: number;
+  /** ms since the last request with the older one began; null: none ever did. */
+  sinceOldUsedMs: number | null;
+}

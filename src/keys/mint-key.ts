@@ -1,0 +1,46 @@
+import type { Gateway } from '../gateways/gateway.ts';
+import { ValetkeyError } from '../job/errors.ts';
+import type { KeyRef } from '../job/ref.ts';
+import { hashSecret } from '../secrets/secret.ts';
+import type { SourcedEvent } from '../store/events.ts';
+import { activateKey, recordIntent, type LedgerKey } from '../store/keys.ts';
+import type { KeyContext } from './context.ts';
+import { endAtGateway } from './end-key.ts';
+
+export interface WantedKey extends LedgerKey {
+  /** USD, of the job: its keys share it. */
+  budgetUsd: number;
+  models: readonly string[];
+  /** The key is dead from then on, whatever its lease. */
+  diesAt: Date;
+}
+
+/**
+ * Mints a key: the intent goes into the ledger before anything is asked of the gateway, so that one whose answer is lost is known
+ * and ended. Idempotent on ref; the caller retries. `events` are stored once it is live. Throws `key_ended` for a ref whose end has
+ * begun: what a mint that came too late made is ended again first. Throws `tenant_blocked`, `gateway_unreachable`,
+ * `gateway_refused`, `root_key_missing`, `database_unreachable`.
+ */
+export async function mintKey(context: KeyContext, wanted: WantedKey, events: readonly SourcedEvent[]): Promise<void> {
+  const { db, gateways, rootKeys, owner } = context;
+  const { ref, gateway: name } = wanted;
+  const gateway = gateways[name];
+  const expiresAt = leaseEnd(context, gateway, wanted.diesAt);
+  const { state, rootKeyId } = await recordIntent(db, { ...wanted, owner, rootKeyId: rootKeys.currentId, expiresAt });
+  if (state === null) throw new ValetkeyError('tenant_blocked', `the tenant ${wanted.tenant} gets no keys`);
+  if (state !== 'minting' && state !== 'live') throw keyEnded(ref);
+  const secret = rootKeys.derive(rootKeyId, ref);
+  await gateway.mint({ ...wanted, secret, expiresAt });
+  if (await activateKey(db, wanted, hashSecret(secret), events)) return;
+  await endAtGateway(gateway, { ref, secret, wasMinted: false });
+  throw keyEnded(ref);
+}
+
+/** Where a lease that begins now ends; a gateway that cannot renew one gets the key's last day at once. */
+export function leaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, diesAt: Date): Date {
+  return gateway.extend === undefined ? diesAt : new Date(Math.min(Date.now() + leaseMs, diesAt.getTime()));
+}
+
+export function keyEnded(ref: KeyRef): ValetkeyError {
+  return new ValetkeyError('key_ended', `the key ${ref} has ended`);
+}

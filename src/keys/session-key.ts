@@ -1,0 +1,43 @@
+import { ValetkeyError } from '../job/errors.ts';
+import type { KeyRef } from '../job/ref.ts';
+import type { Secret } from '../secrets/secret.ts';
+import { currentKey, extendLeases, liveKeys } from '../store/keys.ts';
+import type { KeyContext } from './context.ts';
+import { keyEnded, leaseEnd } from './mint-key.ts';
+
+/** How often a lease is renewed in its time: at LiteLLM a renewal can take a minute to hold everywhere (facts about its caches). */
+export const RENEWALS_A_LEASE = 4;
+
+export interface SessionKey {
+  ref: KeyRef;
+  secret: Secret;
+}
+
+/**
+ * The key that a session of the job goes on with, and its secret. Its lease is renewed at the gateway; `markBound` puts that on
+ * record. Throws `key_ended` where the job has no live key and may mint its next, `key_refused` where somebody revoked it,
+ * `root_key_missing`, `gateway_unreachable`, `database_unreachable`.
+ */
+export async function sessionKey(context: KeyContext, jobId: string): Promise<SessionKey> {
+  const key = await currentKey(context.db, jobId);
+  if (key === null) throw new ValetkeyError('key_ended', `the job ${jobId} has no key`);
+  const { ref, gateway: name, rootKeyId, diesAt } = key;
+  if (!key.isLive) {
+    if (key.cause === 'revoked') throw new ValetkeyError('key_refused', `the key ${ref} was revoked`);
+    throw keyEnded(ref);
+  }
+  const secret = context.rootKeys.derive(rootKeyId, ref);
+  const gateway = context.gateways[name];
+  await gateway.extend?.(ref, leaseEnd(context, gateway, diesAt));
+  return { ref, secret };
+}
+
+/** Renews the leases of a job that runs. Throws `gateway_unreachable`, `database_unreachable`: the next renewal may come in time. */
+export async function renewLeases(context: KeyContext, jobId: string): Promise<void> {
+  const { db, gateways, leaseMs } = context;
+  for (const { ref, gateway: name, diesAt } of await liveKeys(db, jobId)) {
+    const gateway = gateways[name];
+    await gateway.extend?.(ref, leaseEnd(context, gateway, diesAt));
+  }
+  await extendLeases(db, jobId, leaseMs);
+}

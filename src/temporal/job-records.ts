@@ -1,0 +1,47 @@
+import type { Client } from '@temporalio/client';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { ROTATE_UPDATE } from '../job/requests.ts';
+import { searchAttributes } from '../job/search-attributes.ts';
+import { JOB_WORKFLOW } from '../job/status.ts';
+import type { JobRecords } from '../keys/job-records.ts';
+import { asTemporalError, asUpdateError } from './errors.ts';
+
+const PAGE = 200;
+/** A status that this version does not know is taken for one that goes on. */
+const CLOSED = new Set<string>(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']);
+
+/** Temporal's record of the jobs of one task queue. Construction does no I/O. */
+export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQueue: string): JobRecords {
+  const records: JobRecords = {
+    async describe(jobId) {
+      try {
+        const { status, runId } = await asTemporalError(workflow.getHandle(jobId).describe());
+        return { state: CLOSED.has(status.name) ? 'closed' : 'running', runId };
+      } catch (error) {
+        if (ValetkeyError.is(error) && error.code === 'job_not_found') return null;
+        throw error;
+      }
+    },
+
+    async *closedWithKeys(withinMs) {
+      const since = new Date(Date.now() - withinMs).toISOString();
+      const query = [
+        `WorkflowType = '${JOB_WORKFLOW}'`,
+        `TaskQueue = '${taskQueue}'`,
+        `ExecutionStatus != 'Running'`,
+        `${searchAttributes.keyState.name} != 'dead'`,
+        `CloseTime > '${since}'`,
+      ].join(' AND ');
+      const closed = workflow.list({ query, pageSize: PAGE })[Symbol.asyncIterator]();
+      for (let next = await asTemporalError(closed.next()); next.done !== true; next = await asTemporalError(closed.next()))
+        yield next.value.workflowId;
+    },
+
+    async rotate(jobId) {
+      const update = workflow.getHandle(jobId).startUpdate(ROTATE_UPDATE, { waitForStage: 'ACCEPTED' });
+      await asUpdateError(update, jobId, async () => (await records.describe(jobId))?.state ?? 'closed');
+    },
+  };
+  return records;
+}
