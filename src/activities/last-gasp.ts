@@ -1,4 +1,4 @@
-import { activityInfo, log } from '@temporalio/activity';
+import { log } from '@temporalio/activity';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { KeyContext } from '../keys/context.ts';
@@ -16,25 +16,24 @@ export interface LastGaspDeps {
  * terminated and to one whose run was reset, and a newer run goes on with key and sandbox: so the job's record decides. Where it
  * cannot be read they are left to the sweep.
  */
-export async function isJobGone({ jobs }: Pick<LastGaspDeps, 'jobs'>): Promise<boolean> {
+export async function isJobGone({ jobs }: Pick<LastGaspDeps, 'jobs'>, jobId: string): Promise<boolean> {
   try {
-    const record = await jobs.describe(jobIdOfActivity());
+    const record = await jobs.describe(jobId);
     return record === null || record.state === 'closed';
   } catch (error) {
-    log.warn('nobody knows whether the job is gone', { code: codeOf(error) });
+    log.warn('nobody knows whether a job is gone', { jobId, code: codeOf(error) });
     return false;
   }
 }
 
 /** Ends the keys and the sandbox of a job that is gone. What fails is left to the sweep. */
-export async function lastGasp({ keys }: Pick<LastGaspDeps, 'keys'>, provider: Pick<SandboxProvider, 'stop'>): Promise<void> {
-  const jobId = jobIdOfActivity();
+export async function lastGasp(
+  { keys }: Pick<LastGaspDeps, 'keys'>,
+  provider: Pick<SandboxProvider, 'stop'>,
+  jobId: string,
+): Promise<void> {
   const ends = await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), provider.stop(jobId)]);
   for (const end of ends) if (end.status === 'rejected') log.warn('a job is gone and was not ended whole', { code: codeOf(end.reason) });
-}
-
-function jobIdOfActivity(): string {
-  return activityInfo().workflowExecution?.workflowId ?? '';
 }
 
 function codeOf(error: unknown): string {

@@ -43,7 +43,7 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
       } catch (error) {
         if (cancellationSignal.aborted) {
           const { notFound } = Context.current().cancellationDetails ?? {};
-          if (notFound === true && (await isJobGone(deps))) await lastGasp(deps, sandboxes[provider]);
+          if (notFound === true && (await isJobGone(deps, jobId))) await lastGasp(deps, sandboxes[provider], jobId);
           throw cancellationSignal.reason;
         }
         throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);

@@ -3,9 +3,11 @@ import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
 import { FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
+import { formatKeyRef, parseKeyRef } from '../job/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
+import type { Secret } from '../secrets/secret.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/state.ts';
 import type { EndedTurn, Turn } from '../session/turn-options.ts';
@@ -25,6 +27,8 @@ const RETRIED: readonly FailureCode[] = ['database_unreachable', 'gateway_unreac
 const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
 /** A result goes into the history, once a turn. */
 const MAX_MESSAGE_CHARS = 4096;
+/** Of one turn. */
+const FORESEEN_ROTATIONS = 3;
 
 export interface SessionDeps extends LastGaspDeps {
   database: Database;
@@ -43,8 +47,8 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   return {
     runSession: async (input) => {
       const { jobId } = input;
-      const signals = stopSignals(() => isJobGone(deps));
-      const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider]));
+      const signals = stopSignals(() => isJobGone(deps, jobId));
+      const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider], jobId));
       const cancelled: Cancelled = { turn: null };
       const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
         throw toFailure(error, [...RETRIED, 'gateway_unreachable']);
@@ -105,7 +109,7 @@ async function drive(
           turn,
           prompt,
           resume: state,
-          secrets: [secret],
+          secrets: [secret, ...nextKeys(deps.keys, input)],
           decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
           onInterrupted: input.onInterrupted,
           stallMs: input.stallMs,
@@ -131,6 +135,17 @@ async function drive(
     stopRenewing();
     await sandbox.close();
   }
+}
+
+/**
+ * The keys that rotations in mid-turn would bring: the agent may print one before anybody tells this attempt of it. What a worker with
+ * another root key mints is masked by the look of its plain form alone.
+ */
+function nextKeys({ rootKeys }: KeyContext, { jobId, ref }: RunSessionInput): Secret[] {
+  const { leaseId, generation } = parseKeyRef(ref);
+  return Array.from({ length: FORESEEN_ROTATIONS }, (_, index) =>
+    rootKeys.derive(rootKeys.currentId, formatKeyRef({ jobId, leaseId, generation: generation + index + 1 })),
+  );
 }
 
 /** Renews the leases of a job's keys while it is at work. A renewal that fails is followed by the next in time. */

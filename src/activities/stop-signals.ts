@@ -1,3 +1,5 @@
+import { AsyncResource } from 'node:async_hooks';
+
 import { Context } from '@temporalio/activity';
 
 export interface StopSignals {
@@ -15,14 +17,15 @@ export function stopSignals(isJobGone: () => Promise<boolean>): StopSignals {
   const cancel = new AbortController();
   const detach = new AbortController();
   const gone = new AbortController();
-  const stop = async (): Promise<void> => {
+  // The SDK aborts from a place of its own, outside of the activity.
+  const stop = AsyncResource.bind(async (): Promise<void> => {
     const reason: unknown = context.cancellationSignal.reason;
     const { cancelRequested, notFound } = context.cancellationDetails ?? {};
     if (cancelRequested === true) return cancel.abort(reason);
     if (notFound !== true || !(await isJobGone())) return detach.abort(reason);
     gone.abort(reason);
     cancel.abort(reason);
-  };
+  });
   if (context.cancellationSignal.aborted) void stop();
   else context.cancellationSignal.addEventListener('abort', () => void stop(), { once: true });
   return { cancel: cancel.signal, detach: detach.signal, gone: gone.signal };

@@ -14,3 +14,9 @@ export interface KeyRefParts {
 export function formatKeyRef({ jobId, leaseId, generation }: KeyRefParts): KeyRef {
   return `${jobId}/${leaseId}/${generation}`;
 }
+
+/** The parts of a ref that `formatKeyRef` made. */
+export function parseKeyRef(ref: KeyRef): KeyRefParts {
+  const [jobId = '', leaseId = '', generation = ''] = ref.split('/');
+  return { jobId, leaseId, generation: Number(generation) };
+}
