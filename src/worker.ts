@@ -63,8 +63,9 @@ export interface WorkerSettings {
  * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
  */
 export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
+  const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
   const rootKeys = createRootKeys(required(config.rootKey, 'VALETKEY_ROOT_KEY'));
-  const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'));
+  const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
   // What is left open keeps the process.

@@ -1,8 +1,10 @@
 import type { KeyContext } from '../keys/context.ts';
 import { endKey, endKeysOfJob } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
+import type { SourcedEvent } from '../store/events.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
+import { beating } from './heartbeat.ts';
 
 export interface KeyDeps {
   keys: KeyContext;
@@ -13,10 +15,12 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
     mintKey: async ({ model, agent, diesAt, ...key }) => {
       const { ref, tenant } = key;
       try {
-        await mintKey(keys, { ...key, models: [model], diesAt: new Date(diesAt) }, [
+        const wanted = { ...key, models: [model], diesAt: new Date(diesAt) };
+        const events: SourcedEvent[] = [
           { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
           { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt: diesAt } },
-        ]);
+        ];
+        await beating(() => mintKey(keys, wanted, events));
       } catch (error) {
         throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
       }
@@ -24,8 +28,10 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
 
     revokeKey: async ({ cause, ...key }) => {
       try {
-        const others = await endKey(keys, key, cause);
-        if (cause === 'job' && others > 0) await endKeysOfJob(keys, key.jobId, 'job');
+        await beating(async () => {
+          const others = await endKey(keys, key, cause);
+          if (cause === 'job' && others > 0) await endKeysOfJob(keys, key.jobId, 'job');
+        });
       } catch (error) {
         throw toFailure(error, 'all');
       }

@@ -14,7 +14,7 @@ import type { Session } from '../session/index.ts';
 import { markBound, readOverlap, keysOlderThan } from '../store/keys.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { withHeartbeat } from './heartbeat.ts';
+import { beating } from './heartbeat.ts';
 
 /** ms without a request: then the agent is not at work with the older key. */
 const GRACE_MS = 10_000;
@@ -39,17 +39,14 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
       if (!agent.abilities.takesRotatedKey) return false;
       const sandbox = sandboxes[handle.provider].connect(handle);
       try {
-        return await withHeartbeat(
-          () => null,
-          async () => {
-            const { ref, secret } = await sessionKey(keys, jobId);
-            await session.bindKey(sandbox, agent, secret, { model, permissions }, cancellationSignal);
-            await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
-            while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).do === 'wait')
-              await sleep(LOOK_EVERY_MS, undefined, { signal: cancellationSignal });
-            return true;
-          },
-        );
+        return await beating(async () => {
+          const { ref, secret } = await sessionKey(keys, jobId);
+          await session.bindKey(sandbox, agent, secret, { model, permissions }, cancellationSignal);
+          await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
+          while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).do === 'wait')
+            await sleep(LOOK_EVERY_MS, undefined, { signal: cancellationSignal });
+          return true;
+        });
       } catch (error) {
         if (cancellationSignal.aborted) throw cancellationSignal.reason;
         throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);

@@ -5,7 +5,7 @@ import type { Session } from '../session/index.ts';
 import { appendEvents } from '../store/events.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { withHeartbeat } from './heartbeat.ts';
+import { beating } from './heartbeat.ts';
 import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
@@ -21,25 +21,22 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
     startSandbox: async ({ jobId, tenant, agent, model, sandbox: { provider, isolation }, workspace }) => {
       const { cancellationSignal } = Context.current();
       try {
-        return await withHeartbeat(
-          () => null,
-          async () => {
-            const { gitToken: sealed } = workspace;
-            const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
-            const handle = await sandboxes[provider].start({ jobId, agent, isolation }, cancellationSignal);
-            const sandbox = sandboxes[provider].connect(handle);
-            try {
-              const startCommit = await session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal });
-              await appendEvents(db, jobId, [
-                { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
-                { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
-              ]);
-              return { handle, startCommit };
-            } finally {
-              await sandbox.close();
-            }
-          },
-        );
+        return await beating(async () => {
+          const { gitToken: sealed } = workspace;
+          const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
+          const handle = await sandboxes[provider].start({ jobId, agent, isolation }, cancellationSignal);
+          const sandbox = sandboxes[provider].connect(handle);
+          try {
+            const startCommit = await session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal });
+            await appendEvents(db, jobId, [
+              { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
+              { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
+            ]);
+            return { handle, startCommit };
+          } finally {
+            await sandbox.close();
+          }
+        });
       } catch (error) {
         if (cancellationSignal.aborted) {
           const { notFound } = Context.current().cancellationDetails ?? {};
@@ -53,13 +50,15 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
     stopSandbox: async (input) => {
       const { jobId, provider, started } = input;
       try {
-        const artifacts = started === null ? [] : await takeOut(deps, started, input);
-        await sandboxes[provider].stop(jobId);
-        if (started !== null) {
-          const sandbox = started.handle.id;
-          await appendEvents(db, jobId, [{ source: `sandbox.stopped:${sandbox}`, body: { type: 'sandbox.stopped', sandbox } }]);
-        }
-        return artifacts;
+        return await beating(async () => {
+          const artifacts = started === null ? [] : await takeOut(deps, started, input);
+          await sandboxes[provider].stop(jobId);
+          if (started !== null) {
+            const sandbox = started.handle.id;
+            await appendEvents(db, jobId, [{ source: `sandbox.stopped:${sandbox}`, body: { type: 'sandbox.stopped', sandbox } }]);
+          }
+          return artifacts;
+        });
       } catch (error) {
         throw toFailure(error, 'all');
       }

@@ -9,6 +9,8 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.used'), ref: z.string() }),
   z.object({ type: z.literal('key.disabled'), ref: z.string() }),
   z.object({ type: z.literal('key.dead'), ref: z.string() }),
+  z.object({ type: z.literal('key.settled'), ref: z.string(), usd: z.number() }),
+  z.object({ type: z.literal('key.deleted'), ref: z.string() }),
   z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.string() }),
   z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
   z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),

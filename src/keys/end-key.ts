@@ -41,10 +41,14 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
       seen.deadMs = passed();
       events.push({ source: `key.dead:${ref}`, body: { type: 'key.dead', ref } });
     }
-    if (!end.isSettled) seen.usage = await gateway.spend(ref);
+    if (!end.isSettled) {
+      seen.usage = await gateway.spend(ref);
+      events.push({ source: `key.settled:${ref}`, body: { type: 'key.settled', ref, usd: seen.usage.usd } });
+    }
     if (gateway.delete !== undefined && !end.isDeleted) {
       await gateway.delete(ref);
       seen.deletedMs = passed();
+      events.push({ source: `key.deleted:${ref}`, body: { type: 'key.deleted', ref } });
     }
     seen.isOver = true;
   } catch (error) {

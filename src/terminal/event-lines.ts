@@ -49,6 +49,10 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return [labelled(at, 'key', 'disabled')];
     case 'key.dead':
       return [labelled(at, 'key', 'dead: a request with it was refused')];
+    case 'key.settled':
+      return [labelled(at, 'key', `spent ${formatUsd(event.usd)}`)];
+    case 'key.deleted':
+      return [labelled(at, 'key', 'deleted at the gateway')];
     case 'sandbox.started':
       return [labelled(at, 'sandbox', `started, isolation ${event.isolation}`)];
     case 'sandbox.stopped':

@@ -4,6 +4,8 @@ import type { Activities } from '../activities/contracts.ts';
 
 /** A cancelled step is awaited, so that none goes on beside the cleanup. */
 const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
+/** When the worker that was at a key has died, the next one goes on: a key that is being ended lives for so long. */
+const SOON = '5s';
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
@@ -16,7 +18,7 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
     retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 6 },
   } as const;
   const { startSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '5m', heartbeatTimeout: '20s' });
-  const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '15s' });
+  const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s', heartbeatTimeout: SOON });
   return { mintKey, startSandbox };
 }
 
@@ -50,8 +52,7 @@ export function cleanup(
   hostTaskQueue: string | null = null,
 ): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
   const options = { ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }), summary, retry: UNTIL_DONE };
-  const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m' });
-  // Short: they have no heartbeat, so a worker that dies in one of them is noticed by this alone.
-  const { revokeKey, settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s' });
+  const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m', heartbeatTimeout: '20s' });
+  const { revokeKey, settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
   return { stopSandbox, revokeKey, settleUsage };
 }

@@ -17,7 +17,7 @@ import { bindKey } from '../../src/session/bind-key.ts';
 import type { SessionState } from '../../src/session/state.ts';
 import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
 import { lastFailure } from '../../src/store/requests.ts';
-import { CREDENTIAL, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
+import { CREDENTIAL, jobOf, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
 import { EventStore } from '../session/collect.ts';
 
 const MODELS = { messages: 'claude-sonnet-4-6', responses: 'gpt-5.1-codex', chat: 'gpt-5.1' };
@@ -130,7 +130,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
           return turn.kind === 'asks' ? turn.question : null;
         },
         answer: async (prompt, answer) => ended(await run(prompt, { decide: () => ({ answer, by: 'user' }) })),
-        failure: () => lastFailure(gateway.database.db, key.ref),
+        failure: () => lastFailure(gateway.database.db, jobOf(key)),
         async rotate() {
           const old = key;
           key = await mint();

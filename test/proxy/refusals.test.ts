@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startScriptedModel, withScript, type ScriptedModel } from '../../src/dev/scripted-model/index.ts';
 import { lastFailure } from '../../src/store/requests.ts';
-import { CLAUDE, CREDENTIAL, generating, GPT, send, startRig, startUpstream, type Answer, type Rig, type TestKey } from './rig.ts';
+import { CLAUDE, CREDENTIAL, generating, GPT, jobOf, send, startRig, startUpstream, type Answer, type Rig, type TestKey } from './rig.ts';
 
 let model: ScriptedModel;
 let rig: Rig;
@@ -74,12 +74,12 @@ describe.each(paths)('%s', (path) => {
     const answer = await send(rig, key.secret, path, failing);
     expect(answer.status).toBe(status);
     expect(answer.text).toContain('the script says so');
-    expect(await lastFailure(rig.database.db, key.ref)).toBe(code);
+    expect(await lastFailure(rig.database.db, jobOf(key))).toBe(code);
     expect(await rig.usage(key)).toMatchObject({ requests: 1, usd: 0 });
 
     await send(rig, key.secret, path, body());
     await rig.ended(key);
-    expect(await lastFailure(rig.database.db, key.ref), 'after a success').toBeNull();
+    expect(await lastFailure(rig.database.db, jobOf(key)), 'after a success').toBeNull();
   });
 });
 

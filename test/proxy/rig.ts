@@ -5,7 +5,7 @@ import { createServer, request, type ClientRequest, type IncomingMessage, type R
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { KeyRef } from '../../src/job/ref.ts';
+import { parseKeyRef, type KeyRef } from '../../src/job/ref.ts';
 import type { Usage } from '../../src/job/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
@@ -79,8 +79,13 @@ export async function startRig(
   };
 }
 
-function identity({ ref }: TestKey) {
-  return { ref, jobId: ref.split('/')[0] ?? '', tenant: 'acme', generation: 1, gateway: 'builtin', owner: 'default/tests' } as const;
+/** The job of a key, which has no other. */
+export function jobOf({ ref }: TestKey): string {
+  return parseKeyRef(ref).jobId;
+}
+
+function identity(key: TestKey) {
+  return { ref: key.ref, jobId: jobOf(key), tenant: 'acme', generation: 1, gateway: 'builtin', owner: 'default/tests' } as const;
 }
 
 /** A provider that a test makes misbehave. */

@@ -5,7 +5,21 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { lastFailure } from '../../src/store/requests.ts';
-import { begin, CLAUDE, closed, generating, GPT, head, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
+import {
+  begin,
+  CLAUDE,
+  closed,
+  generating,
+  GPT,
+  head,
+  jobOf,
+  send,
+  startRig,
+  startUpstream,
+  until,
+  type Rig,
+  type Upstream,
+} from './rig.ts';
 
 const closing: (() => Promise<void>)[] = [];
 
@@ -179,7 +193,7 @@ it('the reason of a failure in mid-stream is on record when the caller sees the 
     seen += String(chunk);
     if (seen.includes('overloaded_error')) break;
   }
-  expect(await lastFailure(rig.database.db, key.ref)).toBe('llm_failed');
+  expect(await lastFailure(rig.database.db, jobOf(key))).toBe('llm_failed');
 });
 
 it('closing ends what is open and puts it on record', async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { SCHEDULED } from '../../../src/job/schedules.ts';
 import type { JobSpecInput } from '../../../src/job/spec.ts';
-import type { SweepReport } from '../../../src/job/sweep.ts';
+import type { SweepInput, SweepReport } from '../../../src/job/sweep.ts';
 import { expectEnded, secretOf, statusWith } from '../../ended.ts';
 import { sandboxRemains } from '../../sandbox-remains.ts';
 import { inMidTurn, slowly, words } from '../../slow-turn.ts';
@@ -24,7 +24,10 @@ afterAll(() => temporal.connection.close());
 async function sweep(dryRun = false): Promise<SweepReport> {
   const { config } = stack();
   const options = { taskQueue: config.taskQueue, workflowId: `sweep-${crypto.randomUUID()}` };
-  return temporal.workflow.execute(SCHEDULED.sweep, { ...options, args: [{ dryRun, everyMs: 0, forMs: 0 }] });
+  return temporal.workflow.execute<(input: SweepInput) => Promise<SweepReport>>(SCHEDULED.sweep, {
+    ...options,
+    args: [{ dryRun, everyMs: 0, forMs: 0 }],
+  });
 }
 
 async function submitWaiting(change: Partial<JobSpecInput> = {}): Promise<string> {
