@@ -2,18 +2,20 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { activityInfo } from '@temporalio/activity';
+import { activityInfo, asyncLocalStorage } from '@temporalio/activity';
 import { z } from 'zod';
 
 import type { SandboxConnection, SandboxFetchInit } from '../src/sandboxes/sandbox.ts';
 import type { Adapters } from '../src/worker.ts';
 import { batchOf, planFiles, readPlan, type Point, type Recorded } from './plan.ts';
+import { withStatements } from './statements.ts';
 
 /**
  * Wraps the adapters of a worker so that the process kills itself at the points that the plans in `folder` name, once a plan.
- * The jobs of a plan wait for each other at their points: one death hits all of them there.
+ * The jobs of a plan wait for each other at their points: one death hits all of them there. `statements`: what is asked of Postgres is
+ * an effect, too.
  */
-export function killSwitch(folder: string): (adapters: Adapters) => Adapters {
+export function killSwitch(folder: string, { statements }: { statements: boolean }): (adapters: Adapters) => Adapters {
   const jobs = new Map<string, Job>();
   const batches = new Map<string, Batch>();
   const step = new AsyncLocalStorage<string>();
@@ -53,8 +55,9 @@ export function killSwitch(folder: string): (adapters: Adapters) => Adapters {
     fetch: async (path, init) => effect(nameOf(path, init), () => sandbox.fetch(path, init)),
     close: () => sandbox.close(),
   });
-  return ({ gateways, sandboxes, session, ...others }) => ({
+  return ({ database, gateways, sandboxes, session, ...others }) => ({
     ...others,
+    database: statements ? withStatements(database, (text, run) => (isInActivity() ? effect(text, run) : run())) : database,
     gateways: { builtin: each(gateways.builtin) },
     sandboxes: { local: { ...each(sandboxes.local), connect: (handle) => connection(sandboxes.local.connect(handle)) } },
     session: {
@@ -69,6 +72,10 @@ export function killSwitch(folder: string): (adapters: Adapters) => Adapters {
         ),
     },
   });
+}
+
+function isInActivity(): boolean {
+  return asyncLocalStorage.getStore() !== undefined;
 }
 
 const methodSchema = z.object({ method: z.string().optional() });

@@ -34,13 +34,13 @@ export interface Lane extends Stack {
  * Starts a Temporal and a Postgres for the lanes that `work` opens, and ends all that was started: after the work, and when
  * this process is told to end or a lane's workers do not start.
  */
-export async function withLanes<T>(work: (open: (name: string) => Promise<Lane>) => Promise<T>): Promise<T> {
+export async function withLanes<T>(work: (open: (name: string, options?: LaneOptions) => Promise<Lane>) => Promise<T>): Promise<T> {
   const stopped = stopSignal().then(() => Promise.reject(new Error('told to end')));
   const failed = Promise.withResolvers<never>();
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report: say })]);
   const lanes: Lane[] = [];
-  const openLane = async (name: string): Promise<Lane> => {
-    const lane = await startLane({ ...temporal, uiUrl: null }, await postgres.createDatabase(name));
+  const openLane = async (name: string, options?: LaneOptions): Promise<Lane> => {
+    const lane = await startLane({ ...temporal, uiUrl: null }, await postgres.createDatabase(name), options);
     lanes.push(lane);
     lane.workers.failed.catch(failed.reject);
     return lane;
@@ -54,20 +54,35 @@ export async function withLanes<T>(work: (open: (name: string) => Promise<Lane>)
   }
 }
 
+export interface LaneOptions {
+  /** For the worker and the gateway, beside their own. */
+  environment?: NodeJS.ProcessEnv;
+  /** What a worker asks of Postgres is among the points at which it can be killed. */
+  statements?: boolean;
+}
+
 /** Starts a lane on a Temporal and an empty database that are there. */
-export async function startLane(temporal: Stack['temporal'], databaseUrl: string): Promise<Lane> {
+export async function startLane(
+  temporal: Stack['temporal'],
+  databaseUrl: string,
+  { environment: more = {}, statements = false }: LaneOptions = {},
+): Promise<Lane> {
   const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
   await chmod(stateDir, 0o755);
   const plans = join(stateDir, 'plans');
   await mkdir(plans, { mode: 0o700 });
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const environment = processEnvironment({ databaseUrl, temporal, stateDir, model, credential });
+  const environment = { ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }), ...more };
   const config = loadConfig(environment);
   const logFile = join(stateDir, 'log.jsonl');
   const gateway = await runGateway(config, createLogger({ level: 'info', file: logFile }));
   const log = await open(logFile, 'a');
-  const workers = new Supervisor([join(import.meta.dirname, 'worker.ts'), plans], environment, log.fd);
+  const workers = new Supervisor(
+    [join(import.meta.dirname, 'worker.ts'), plans, ...(statements ? ['statements'] : [])],
+    environment,
+    log.fd,
+  );
   await workers.start();
   const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });
   const database = openDatabase(databaseUrl);

@@ -7,7 +7,7 @@ const MANY = /> (onEvent|onState)#\d+$/;
 /** Once for each file: the first, and the last, which is the key. */
 const FILES = /^bindKey#\d+ >/;
 /** Effects of a turn; the others are of the job around it. */
-const OF_TURN = /^(secret|bindKey|runTurn)#/;
+const OF_TURN = /^(extend|bindKey|runTurn)#/;
 /** ms: a caller goes on for so long before the process dies. */
 const LATER_MS = 8;
 

@@ -1,5 +1,6 @@
 /**
- * A worker process to be killed, by its supervisor or by itself. Its first argument is the folder of the plans; standard
+ * A worker process to be killed, by its supervisor or by itself. Its first argument is the folder of the plans; with the second,
+ * `statements`, what it asks of Postgres is among the points. Standard
  * output says when it is ready, and it ends with whoever holds its standard input.
  */
 import { loadConfig } from '../src/config.ts';
@@ -7,12 +8,12 @@ import { createLogger } from '../src/telemetry/log.ts';
 import { installRuntime, startWorker } from '../src/worker.ts';
 import { killSwitch } from './kill-switch.ts';
 
-const [, , folder = ''] = process.argv;
+const [, , folder = '', mode] = process.argv;
 const config = loadConfig();
-installRuntime(createLogger({ level: config.logLevel }));
+installRuntime(createLogger({ level: config.logLevel }), config);
 process.stdin.on('end', () => process.exit()).resume();
 const stopped = new Promise<void>((resolve) => void process.once('SIGTERM', () => resolve()));
-const worker = await startWorker({ config, adapt: killSwitch(folder) });
+const worker = await startWorker({ config, adapt: killSwitch(folder, { statements: mode === 'statements' }) });
 process.stdout.write('ready\n');
 await Promise.race([stopped, worker.done]);
 await worker.shutdown();

@@ -105,6 +105,11 @@ export const environmentSchema = z.object({
     .max(36_500)
     .default(30)
     .describe('Days that the events and the artifacts of a job are kept after its end; workers delete them. Keys and settlements stay.'),
+  VALETKEY_METRICS_ADDRESS: z
+    .string()
+    .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464')
+    .optional()
+    .describe('Where a worker answers Prometheus, under /metrics: Valetkey’s figures and those of Temporal’s SDK; nowhere unless set.'),
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });
@@ -146,6 +151,7 @@ export interface Config {
   sweepGraceMs: number;
   rotateAfterMs: number;
   eventRetentionMs: number;
+  metricsAddress: string | undefined;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
   cacheDir: string;
   /** PATH, to look for programs. */
@@ -186,6 +192,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     sweepGraceMs: env.VALETKEY_SWEEP_GRACE,
     rotateAfterMs: env.VALETKEY_ROTATE_AFTER,
     eventRetentionMs: env.VALETKEY_EVENT_RETENTION * DAY_MS,
+    metricsAddress: env.VALETKEY_METRICS_ADDRESS,
     logLevel: env.VALETKEY_LOG_LEVEL,
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
     path: environment.PATH ?? '',

@@ -24,7 +24,9 @@ import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import { noteHost } from './store/hosts.ts';
 import type { Logger } from './telemetry/log.ts';
+import { createKeyMetrics } from './telemetry/metrics.ts';
 import { createJobRecords } from './temporal/job-records.ts';
+import { startKeyCounts } from './worker/key-counts.ts';
 import { startRetention } from './worker/retention.ts';
 import { startSchedules } from './worker/schedules.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
@@ -68,10 +70,12 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
   const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
+  let stopCounts: (() => Promise<void>) | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
     await connection?.close();
     await stopRetention?.();
+    await stopCounts?.();
     await database.close();
   };
   try {
@@ -82,10 +86,12 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
     await ensureSearchAttributes(connection, namespace);
     const owner = `${namespace}/${config.deployment}`;
     const jobs = createJobRecords(new Client({ connection, namespace }), config.taskQueue);
+    const metrics = createKeyMetrics(Runtime.instance().metricMeter);
+    stopCounts = startKeyCounts(database.db, owner, metrics);
     const adapters = adapt({ ...createAdapters(config, database, owner), database, jobs });
     const deps: ActivityDeps = {
       ...adapters,
-      keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs },
+      keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs, metrics },
       graceMs: config.sweepGraceMs,
       hostTaskQueue: hostTaskQueue(config),
     };
@@ -125,13 +131,14 @@ async function runAll(workers: Worker[], stop: () => void, close: () => Promise<
 let installed = false;
 
 /** Sends the SDK's log where ours goes, and leaves signals to the process. Before the first worker; the first call of a process counts. */
-export function installRuntime(logger: Logger): void {
+export function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metricsAddress'>): void {
   if (installed) return;
   installed = true;
   const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
   Runtime.install({
     logger: new DefaultLogger('INFO', ({ level, message, meta }) => logger[levels[level]](meta ?? {}, message)),
     shutdownSignals: [],
+    ...(metricsAddress === undefined ? {} : { telemetryOptions: { metrics: { prometheus: { bindAddress: metricsAddress } } } }),
   });
 }
 

@@ -35,6 +35,8 @@ interface Options {
   temporal?: Stack['temporal'];
   /** Default: it is started before the worker. */
   gateway?: 'later';
+  /** Beside what a stack has. */
+  environment?: NodeJS.ProcessEnv;
 }
 
 /**
@@ -60,7 +62,11 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
   await chmod(stateDir, 0o755);
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const environment = { ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }), VALETKEY_LOG_LEVEL: 'debug' };
+  const environment = {
+    ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }),
+    VALETKEY_LOG_LEVEL: 'debug',
+    ...options.environment,
+  };
   const config = loadConfig(environment);
   const log = await open(join(stateDir, 'log.jsonl'), 'a');
   const gateway = part('gateway', environment, log.fd);

@@ -23,18 +23,22 @@ export interface SweepDeps {
 
 export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' | 'sweepKeys' | 'sweepSandboxes' | 'findHosts'> {
   const { keys, jobs, sandboxes, graceMs, hostTaskQueue } = deps;
+  const tell = (reports: SweepReport[]): SweepReport[] => {
+    for (const report of reports) keys.metrics.swept(report);
+    return reports;
+  };
   return {
-    sweepJobs: async ({ dryRun }) => [await sweepClosedJobs({ keys, jobs, graceMs, dryRun }, CLOSED_WITHIN_MS)],
+    sweepJobs: async ({ dryRun }) => tell([await sweepClosedJobs({ keys, jobs, graceMs, dryRun }, CLOSED_WITHIN_MS)]),
 
     sweepKeys: async ({ dryRun }) => {
       const context = { keys, jobs, graceMs, dryRun };
       const lists = Object.values(keys.gateways).map(async (gateway) => sweepGateway(context, gateway));
-      return Promise.all([sweepLedger(context), ...lists]);
+      return tell(await Promise.all([sweepLedger(context), ...lists]));
     },
 
     sweepSandboxes: async ({ dryRun }) => {
       await noteHost(keys.db, keys.owner, hostTaskQueue).catch(() => {});
-      return Promise.all(Object.values(sandboxes).map(async (provider) => sweepProvider(deps, provider, dryRun)));
+      return tell(await Promise.all(Object.values(sandboxes).map(async (provider) => sweepProvider(deps, provider, dryRun))));
     },
 
     findHosts: async () => {

@@ -23,7 +23,7 @@ export function addWorker(program: Command): void {
     .action(async ({ json }) => {
       const config = loadConfig();
       const { installRuntime, startWorker } = await import('../worker.ts');
-      installRuntime(createLogger({ level: config.logLevel, secrets: secretsOf(config) }));
+      installRuntime(createLogger({ level: config.logLevel, secrets: secretsOf(config) }), config);
       const stop = stopSignal();
       const worker = await startWorker({ config });
       if (json === true) printJson({ ready: true, taskQueue: config.taskQueue, host: config.host });

@@ -86,7 +86,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       secrets: secrets.filter((secret) => secret !== undefined),
       file: join(stateDir, 'log.jsonl'),
     });
-    installRuntime(logger);
+    installRuntime(logger, config);
     report('gateway and worker: starting');
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
     await parts.add(startWorker({ config, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());

@@ -1,5 +1,6 @@
 import type { Gateways } from '../gateways/index.ts';
 import type { Db } from '../store/database.ts';
+import type { KeyMetrics } from '../telemetry/metrics.ts';
 import type { RootKeys } from './derive.ts';
 
 /** What the life of a key hangs on. */
@@ -11,4 +12,5 @@ export interface KeyContext {
   owner: string;
   /** ms that a key lives without a renewal. */
   leaseMs: number;
+  metrics: Pick<KeyMetrics, 'died' | 'swept'>;
 }

@@ -14,11 +14,12 @@ const PROBE_FOR_MS = 10_000;
 /**
  * Ends a key: disable, probe the data plane until it refuses, settle the spend, delete. Accepted and observed dead are two facts,
  * recorded each with its time. Idempotent on ref, and each attempt goes on from where the last one came to; a ref that is unknown or
- * ended already resolves. Resolves to how many other keys of the job are not ended. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend
+ * ended already resolves. Resolves to how many other keys of the job are not ended.
+ * `unusedSince`: when its job ended, where that was before this end begins. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend
  * is not final, `root_key_missing`, `database_unreachable`.
  */
-export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause): Promise<number> {
-  const { db, gateways, rootKeys, owner } = context;
+export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause, unusedSince: Date | null = null): Promise<number> {
+  const { db, gateways, rootKeys, owner, metrics } = context;
   const { ref, jobId } = key;
   const startedMs = performance.now();
   const end = await beginEnd(db, { ...key, owner }, cause);
@@ -39,6 +40,7 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
     if (!end.isDead) {
       await untilRefused(gateway, minted);
       seen.deadMs = passed();
+      metrics.died(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());
       events.push({ source: `key.dead:${ref}`, body: { type: 'key.dead', ref } });
     }
     if (!end.isSettled) {

@@ -1,7 +1,8 @@
 /** What Temporal says of one job, whichever of its runs is the newest. */
 export interface JobRecord {
   state: 'running' | 'closed';
-  runId: string;
+  /** Null while it runs. */
+  closedAt: Date | null;
 }
 
 /** Temporal's record of the jobs, as the end of keys needs it. */

@@ -32,10 +32,11 @@ export async function sweepClosedJobs(context: SweepContext, withinMs: number): 
     report.looked = jobIds.length;
     const open = (await openKeys(keys.db, keys.owner, jobIds)).filter(({ retryAt }) => retryAt === null || retryAt.getTime() <= Date.now());
     await each(open, report, async (key) => {
-      const state = await stateOf(jobs, key.jobId);
-      if (state === 'running') return null;
-      const because = state === 'closed' ? 'job_closed' : 'job_unknown';
-      return act(context, { kind: 'closed_job', id: key.ref, jobId: key.jobId, because }, () => endKey(keys, key, 'swept'));
+      const record = await jobs.describe(key.jobId);
+      if (record?.state === 'running') return null;
+      const because = record === null ? 'job_unknown' : 'job_closed';
+      const found = { kind: 'closed_job', id: key.ref, jobId: key.jobId, because } as const;
+      return act(context, found, () => endKey(keys, key, 'swept', record?.closedAt ?? null));
     });
   });
 }

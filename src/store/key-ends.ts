@@ -14,6 +14,8 @@ export const KEY_ENDED_CHANNEL = 'valetkey_key_ended';
 /** How far the end of a key has come. */
 export interface LedgerEnd extends LedgerKey {
   rootKeyId: string;
+  /** When its end began; null: it has not. */
+  endingAt: Date | null;
   /** It was live once, as far as the ledger knows. */
   wasMinted: boolean;
   isDisabled: boolean;
@@ -63,6 +65,7 @@ function toKeyEnd(row: KeysRow): LedgerEnd {
   return {
     ...ledgerKey(row),
     rootKeyId: row.root_key_id,
+    endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
     isDisabled: row.disabled_at !== null,
     isDead: row.dead_at !== null,

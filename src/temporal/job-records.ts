@@ -16,8 +16,8 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
   const records: JobRecords = {
     async describe(jobId) {
       try {
-        const { status, runId } = await asTemporalError(workflow.getHandle(jobId).describe());
-        return { state: CLOSED.has(status.name) ? 'closed' : 'running', runId };
+        const { status, closeTime = null } = await asTemporalError(workflow.getHandle(jobId).describe());
+        return { state: CLOSED.has(status.name) ? 'closed' : 'running', closedAt: closeTime };
       } catch (error) {
         if (ValetkeyError.is(error) && error.code === 'job_not_found') return null;
         throw error;

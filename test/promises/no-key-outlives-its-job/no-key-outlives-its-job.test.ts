@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { noopMetricMeter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
@@ -18,6 +19,7 @@ import { endKey } from '../../../src/keys/end-key.ts';
 import { mintKey, type WantedKey } from '../../../src/keys/mint-key.ts';
 import { sessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
+import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
 import { expectEnded, secretOf, statusWith } from '../../ended.ts';
 import { slowly } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
@@ -68,7 +70,14 @@ describe('at the gateway', () => {
     const { rootKey, gateway } = config;
     if (rootKey === undefined) throw new Error('the stack has no root key');
     const gateways = createGateways({ builtin: { db, socketPath: gateway.socketPath } });
-    context = { db, gateways, rootKeys: createRootKeys(rootKey), owner: 'default/tests', leaseMs: 120_000 };
+    context = {
+      db,
+      gateways,
+      rootKeys: createRootKeys(rootKey),
+      owner: 'default/tests',
+      leaseMs: 120_000,
+      metrics: createKeyMetrics(noopMetricMeter),
+    };
   });
   afterAll(() => database.close());
 

@@ -1,0 +1,49 @@
+import type { MetricMeter } from '@temporalio/common';
+
+import type { EndCause } from '../job/key.ts';
+import type { SweepReport } from '../job/sweep.ts';
+
+/** What the ledger says of an installation's keys at a moment. */
+export interface KeyCounts {
+  live: number;
+  stuck: number;
+  /** Seconds since the oldest key that has no job was found so; 0: there is none. */
+  oldestOrphanSeconds: number;
+}
+
+/** What a worker tells of keys to whoever scrapes it. */
+export interface KeyMetrics {
+  counted(counts: KeyCounts): void;
+  /** A key was seen refused; `ms` from the moment when it had no use any more. */
+  died(cause: EndCause, ms: number): void;
+  swept(report: SweepReport): void;
+}
+
+/** Over the meter of Temporal's SDK, so that they stand beside its own at one address. */
+export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
+  const live = meter.createGauge('valetkey_live_keys', 'int', undefined, 'Keys that the gateway accepts');
+  const stuck = meter.createGauge('valetkey_stuck_keys', 'int', undefined, 'Keys whose end was tried and did not succeed yet');
+  const orphan = meter.createGauge('valetkey_oldest_orphan_age', 'float', 's', 'Seconds since the oldest key without a job was found');
+  const toDead = meter.createHistogram(
+    'valetkey_key_time_to_dead',
+    'float',
+    's',
+    'Seconds from the end of a key’s use to a refused request',
+  );
+  const findings = meter.createCounter('valetkey_sweep_findings', undefined, 'What sweeps found without a job');
+  const errors = meter.createCounter('valetkey_sweep_errors', undefined, 'What sweeps could not look at');
+  return {
+    counted(counts) {
+      live.set(counts.live);
+      stuck.set(counts.stuck);
+      orphan.set(counts.oldestOrphanSeconds);
+    },
+    died(cause, ms) {
+      toDead.record(Math.max(0, ms) / 1000, { cause });
+    },
+    swept(report) {
+      for (const { kind, did, because } of report.findings) findings.add(1, { kind, did, because });
+      for (const code of report.errors) errors.add(1, { code });
+    },
+  };
+}

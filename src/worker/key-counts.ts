@@ -1,0 +1,24 @@
+import type { Db } from '../store/database.ts';
+import { countKeys } from '../store/keys.ts';
+import type { KeyMetrics } from '../telemetry/metrics.ts';
+
+const EVERY_MS = 10_000;
+
+/** Keeps the gauges of an installation's keys up to date, whichever worker sweeps. Resolves what it returns once nothing of it runs. */
+export function startKeyCounts(db: Db, owner: string, metrics: KeyMetrics): () => Promise<void> {
+  const count = async (): Promise<void> => {
+    // A gauge that Postgres does not feed stays as it was; that it is away shows elsewhere.
+    await countKeys(db, owner).then(
+      (counts) => metrics.counted(counts),
+      () => {},
+    );
+  };
+  let counting = count();
+  const timer = setInterval(() => {
+    counting = counting.then(count);
+  }, EVERY_MS);
+  return async () => {
+    clearInterval(timer);
+    await counting;
+  };
+}

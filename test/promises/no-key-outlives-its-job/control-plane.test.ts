@@ -1,0 +1,32 @@
+// No key outlives its job: whatever happens to the job in Temporal, in whatever step it is.
+// The short form of what `npm run prove -- keys` does; the built-in gateway's own log and requests with the keys tell.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { audited, type Audited } from '../../../prove/keys/audit.ts';
+import type { CaseReport } from '../../../prove/keys/case.ts';
+import { control, EVENTS, resetEnded, STEPS } from '../../../prove/keys/control.ts';
+import { Gates } from '../../../prove/keys/gates.ts';
+import { useStack } from '../../stack.ts';
+
+const gates = new Gates();
+const stack = useStack({
+  adapt: gates.adapt,
+  environment: { VALETKEY_SWEEP_INTERVAL: '2', VALETKEY_INVENTORY_INTERVAL: '6', VALETKEY_SWEEP_GRACE: '2' },
+});
+let audit: Audited;
+beforeAll(async () => {
+  audit = await audited(stack());
+});
+afterAll(() => audit.close());
+
+const CLEAN = { orphans: 0, doubles: 0, sweptLive: 0, complaints: [] } satisfies Partial<CaseReport>;
+
+describe.concurrent.each(EVENTS)('%s', (event) => {
+  test.each(STEPS)('in the step %s leaves no key', async (step) => {
+    expect(await control(audit, gates, event, step)).toMatchObject(CLEAN);
+  });
+});
+
+test('a reset of an ended job to any point leaves no key', async () => {
+  for (const report of await resetEnded(audit)) expect(report).toMatchObject(CLEAN);
+});
