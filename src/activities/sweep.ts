@@ -61,7 +61,11 @@ async function sweepProvider(
     report.looked = listed.length;
     await each(listed, report, async ({ id, jobId, startedAt }) => {
       const job = await stateOf(jobs, jobId);
-      if (job === 'running') return null;
+      if (job === 'running') {
+        // Two looks that find it lost have to follow each other.
+        if (!dryRun) await forgetSighting(db, 'sandbox', id);
+        return null;
+      }
       const found = { kind: 'sandbox', id, jobId } as const;
       const sightedAtMs = dryRun ? null : ((await sight(db, 'sandbox', id))?.getTime() ?? null);
       const decision = decideOrphan({ job, madeAtMs: startedAt.getTime(), sightedAtMs }, Date.now(), graceMs);

@@ -3,7 +3,7 @@ import type { Overlap } from '../job/key.ts';
 export type RotationDecision = { do: 'wait' } | { do: 'end_old'; because: 'new_used' | 'old_unused' | 'overdue' };
 
 /** An agent that keeps using the older key gets so long, until it has to notice that the key is dead. */
-export const OVERDUE_MS = 5 * 60_000;
+const OVERDUE_MS = 5 * 60_000;
 
 /**
  * Whether the older key can be ended without loss: no request runs with it, and the agent has taken up the newer one, or has not used

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SCHEDULED } from '../../../src/job/schedules.ts';
 import type { JobSpecInput } from '../../../src/job/spec.ts';
 import type { SweepInput, SweepReport } from '../../../src/job/sweep.ts';
+import type { Adapters } from '../../../src/worker.ts';
 import { expectEnded, secretOf, statusWith } from '../../ended.ts';
 import { sandboxRemains } from '../../sandbox-remains.ts';
 import { inMidTurn, slowly, words } from '../../slow-turn.ts';
@@ -13,13 +14,21 @@ import { jobSpec, useStack } from '../../stack.ts';
 
 /** ms. */
 const SOON = { timeout: 30_000 };
-const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1' } });
+/** Jobs that Temporal does not know, as long as they are here. */
+const unknown = new Set<string>();
+const stack = useStack({ adapt: forgetWhereToldTo, environment: { VALETKEY_SWEEP_GRACE: '1' } });
 let temporal: Client;
 beforeAll(async () => {
   const { address, namespace } = stack().temporal;
   temporal = new Client({ connection: await Connection.connect({ address }), namespace });
 });
 afterAll(() => temporal.connection.close());
+
+function forgetWhereToldTo(adapters: Adapters): Adapters {
+  const { jobs } = adapters;
+  const describe = async (jobId: string) => (unknown.has(jobId) ? null : jobs.describe(jobId));
+  return { ...adapters, jobs: { ...jobs, describe } };
+}
 
 async function sweep(dryRun = false): Promise<SweepReport> {
   const { config } = stack();
@@ -67,6 +76,23 @@ test('a job that is terminated while no step runs is found by the sweep; a dry r
 test('the sweep leaves the key and the sandbox of a job that runs', async () => {
   const jobId = await submitWaiting();
   for (let round = 0; round < 3; round += 1) expect((await sweep()).findings.filter((finding) => finding.jobId === jobId)).toEqual([]);
+  expect(await statusOfKeys(jobId)).toEqual([200]);
+  await stack().client.cancel(jobId);
+  await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
+});
+
+test('a Temporal that does not know a job for one look costs it neither key nor sandbox', async () => {
+  const jobId = await submitWaiting();
+  await expect.poll(async () => Date.now() - Date.parse((await stack().client.status(jobId)).startedAt), SOON).toBeGreaterThan(1500);
+  for (let round = 0; round < 2; round += 1) {
+    unknown.add(jobId);
+    const found = (await sweep()).findings.filter((finding) => finding.jobId === jobId);
+    expect(new Set(found.map(({ kind, did, because }) => `${kind} ${did}: ${because}`))).toEqual(
+      new Set(['ledger_key waits: first_sighting', 'sandbox waits: first_sighting']),
+    );
+    unknown.delete(jobId);
+    expect((await sweep()).findings.filter((finding) => finding.jobId === jobId)).toEqual([]);
+  }
   expect(await statusOfKeys(jobId)).toEqual([200]);
   await stack().client.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
