@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 
-import { digestSpec, summariseSpec } from './client/digest-spec.ts';
+import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
+import { readKeyringUse } from './client/keyring-use.ts';
 import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
@@ -13,6 +14,7 @@ import type { ArtifactInfo, JobResult } from './job/result.ts';
 import { searchAttributes } from './job/search-attributes.ts';
 import { jobIdSchema, parseJobSpec, parsePrompt, type JobSpecInput } from './job/spec.ts';
 import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
+import type { KeyringUse } from './keys/decide-prune.ts';
 import { listArtifacts, readArtifact, type Artifact } from './store/artifacts.ts';
 import { openDatabase, type Database } from './store/database.ts';
 import { followEvents, replayEvents } from './store/follow-events.ts';
@@ -80,7 +82,7 @@ export class ValetkeyClient {
           args: [spec],
           workflowIdReusePolicy: 'REJECT_DUPLICATE',
           priority: { fairnessKey: spec.tenant },
-          memo: { specSha256 },
+          memo: { specSha256, ...sealedFor(spec) },
           staticSummary: summariseSpec(spec),
           typedSearchAttributes: new TypedSearchAttributes([
             { key: searchAttributes.tenant, value: spec.tenant },
@@ -203,6 +205,11 @@ export class ValetkeyClient {
   /** One artifact with its content: `patch`, `message`, `files/<path>`. Null where there is none. Throws `database_unreachable`. */
   async artifact(jobId: string, name: string): Promise<Artifact | null> {
     return readArtifact(this.#database.db, checkJobId(jobId), name);
+  }
+
+  /** What hangs on the keys of key rings: an old one that nothing hangs on may go. Throws `temporal_unreachable`, `database_unreachable`. */
+  async keyringUse(): Promise<KeyringUse> {
+    return readKeyringUse(this.#temporal.workflow, this.#database.db);
   }
 
   async close(): Promise<void> {

@@ -49,6 +49,11 @@ export const environmentSchema = z.object({
     .refine((text) => readPublicKey(text) !== null, 'must be a public sealing key: valetkey sealing-key')
     .optional()
     .describe('What `valetkey seal` seals for: public.'),
+  VALETKEY_KEYRING: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('File of the key ring, in place of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY: its keys are rotated without a restart.'),
   VALETKEY_TASK_QUEUE: z.string().min(1).default('valetkey').describe('Task queue of workers and clients.'),
   VALETKEY_DEPLOYMENT: z
     .string()
@@ -126,6 +131,8 @@ export interface Upstream {
 /** Everything that comes from outside, typed. Durations in ms. */
 export interface Config {
   databaseUrl: string | undefined;
+  /** Where it is set, `rootKey` and `sealingKey` are not. */
+  keyringPath: string | undefined;
   rootKey: Secret | undefined;
   sealingKey: Secret | undefined;
   sealingPublicKey: string | undefined;
@@ -161,7 +168,7 @@ export interface Config {
 /** Reads the environment. An empty variable counts as absent. Throws `invalid_config` that names the variable, never its value. */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const present = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = environmentSchema.safeParse(present);
+  const parsed = environmentSchema.superRefine(oneSourceOfKeys).safeParse(present);
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
     throw new ValetkeyError('invalid_config', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), issues);
@@ -169,6 +176,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const env = parsed.data;
   return {
     databaseUrl: env.DATABASE_URL,
+    keyringPath: env.VALETKEY_KEYRING,
     rootKey: env.VALETKEY_ROOT_KEY,
     sealingKey: env.VALETKEY_SEALING_KEY,
     sealingPublicKey: env.VALETKEY_SEALING_PUBLIC_KEY,
@@ -197,6 +205,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
     path: environment.PATH ?? '',
   };
+}
+
+function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {
+  if (VALETKEY_KEYRING === undefined) return;
+  for (const [name, value] of Object.entries({ VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }))
+    if (value !== undefined) context.addIssue({ code: 'custom', path: [name], message: 'must not be set beside VALETKEY_KEYRING' });
 }
 
 /**

@@ -1,5 +1,7 @@
 import { required, type Config } from './config.ts';
 import { startProxy, type Proxy } from './proxy/server.ts';
+import { createKeyRing } from './secrets/key-ring.ts';
+import { openRing } from './secrets/ring.ts';
 import { migrate, openDatabase } from './store/database.ts';
 import type { Logger } from './telemetry/log.ts';
 
@@ -8,10 +10,11 @@ import type { Logger } from './telemetry/log.ts';
  * both. Throws `invalid_config`, `database_unreachable`.
  */
 export async function runGateway(config: Config, logger?: Logger): Promise<Proxy> {
+  const keyRing = createKeyRing(openRing(config, (problem) => logger?.warn(problem)));
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'), { maxConnections: 20 });
   try {
     await migrate(database);
-    const proxy = await startProxy({ database, gateway: config.gateway, logger });
+    const proxy = await startProxy({ database, keyRing, gateway: config.gateway, logger });
     return {
       url: proxy.url,
       socketPath: proxy.socketPath,

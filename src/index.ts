@@ -6,4 +6,5 @@ export { ValetkeyError, type FailureCode, type FieldIssue } from './job/errors.t
 export type { JobEvent, JobEventBody } from './job/events.ts';
 export type { ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, TurnResult, Usage } from './job/result.ts';
 export { jobSpecJsonSchema, parseJobSpec, type JobSpec, type JobSpecInput } from './job/spec.ts';
+export type { KeyringUse } from './keys/decide-prune.ts';
 export { seal, type SealOptions, type SealPurpose } from './secrets/seal.ts';

@@ -20,6 +20,7 @@ import { ValetkeyError } from './job/errors.ts';
 import { createRootKeys } from './keys/derive.ts';
 import { createSandboxes } from './sandboxes/index.ts';
 import { createKeyRing } from './secrets/key-ring.ts';
+import { openRing, type Ring } from './secrets/ring.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import { noteHost } from './store/hosts.ts';
@@ -66,7 +67,8 @@ export interface WorkerSettings {
  */
 export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
-  const rootKeys = createRootKeys(required(config.rootKey, 'VALETKEY_ROOT_KEY'));
+  const ring = openRing(config, (problem) => void Runtime.instance().logger.warn(problem));
+  const rootKeys = createRootKeys(ring);
   const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
@@ -88,7 +90,7 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
     const jobs = createJobRecords(new Client({ connection, namespace }), config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
     stopCounts = startKeyCounts(database.db, owner, metrics);
-    const adapters = adapt({ ...createAdapters(config, database, owner), database, jobs });
+    const adapters = adapt({ ...createAdapters(config, database, owner, ring), database, jobs });
     const deps: ActivityDeps = {
       ...adapters,
       keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs, metrics },
@@ -147,7 +149,7 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, { db }: Database, owner: string): Omit<Adapters, 'database' | 'jobs'> {
+function createAdapters(config: Config, { db }: Database, owner: string, ring: Ring): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path } = config;
   const { socketDir, socketPath } = config.gateway;
   return {
@@ -155,7 +157,7 @@ function createAdapters(config: Config, { db }: Database, owner: string): Omit<A
     sandboxes: createSandboxes({ local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
     agents,
     session: createSession({ path }),
-    keyRing: createKeyRing(config.sealingKey),
+    keyRing: createKeyRing(ring),
   };
 }
 

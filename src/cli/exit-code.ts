@@ -10,6 +10,7 @@ const EXIT = {
   deadlineExceeded: 5,
   notFound: 6,
   unreachable: 7,
+  inUse: 8,
   interrupted: 130,
 } as const;
 
@@ -24,7 +25,7 @@ Exit codes:
   1  unexpected error                   5    "run": the deadline of the job passed
   2  wrong usage, job or configuration  6    there is no such job or artifact
   3  "run": the job failed              7    Temporal or Postgres does not answer
-                                        130  interrupted; the job goes on
+  8  "keyring prune": a key is in use     130  interrupted; the job goes on
 `;
 
 export function exitCodeOfOutcome(outcome: Outcome): number {
@@ -53,6 +54,7 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
   temporal_unreachable: EXIT.unreachable,
   temporal_missing: EXIT.unreachable,
   database_unreachable: EXIT.unreachable,
+  keyring_in_use: EXIT.inUse,
 };
 
 export function exitCodeOfFailure(code: FailureCode): number {

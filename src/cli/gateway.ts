@@ -24,9 +24,6 @@ export function addGateway(program: Command): void {
       const { runGateway } = await import('../gateway.ts');
       const stop = stopSignal();
       const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });
-      const { anthropic, openai } = config.gateway;
-      if (anthropic.credential === undefined && openai.credential === undefined)
-        logger.warn('ANTHROPIC_API_KEY and OPENAI_API_KEY are not set: every request of an agent will be refused');
       const gateway = await runGateway(config, logger);
       if (json === true) printJson({ ready: true, url: gateway.url, socketPath: gateway.socketPath });
       else printLines([`ready: ${gateway.url}, ${gateway.socketPath}`]);

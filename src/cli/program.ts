@@ -11,12 +11,14 @@ import { addEvents } from './events.ts';
 import { EXIT_CODE_HELP } from './exit-code.ts';
 import { addGateway } from './gateway.ts';
 import { addInterrupt } from './interrupt.ts';
+import { addKeyring } from './keyring.ts';
 import { addList } from './list.ts';
 import { addPrompt } from './prompt.ts';
 import { addRun } from './run.ts';
 import { addSchema } from './schema.ts';
 import { addSeal, addSealingKey } from './seal.ts';
 import { addStatus } from './status.ts';
+import { addUpstream } from './upstream.ts';
 import { addWorker } from './worker.ts';
 
 const ENVIRONMENT_HELP = `
@@ -60,6 +62,8 @@ export function createProgram(): Command {
     addArtifacts,
     addSeal,
     addSealingKey,
+    addKeyring,
+    addUpstream,
     addSchema,
     addDev,
     addWorker,

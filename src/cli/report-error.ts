@@ -2,7 +2,7 @@ import { CommanderError } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../config.ts';
 import { ValetkeyError } from '../job/errors.ts';
-import { createRedactor } from '../secrets/redact.ts';
+import { createLiveRedactor } from '../secrets/redact.ts';
 import { errorLines, errorReport, type ErrorReport } from '../terminal/error-report.ts';
 import { paintFor } from '../terminal/text.ts';
 import { exitCodeOfFailure, UNEXPECTED_EXIT_CODE, USAGE_EXIT_CODE } from './exit-code.ts';
@@ -15,7 +15,7 @@ import { secretsOf } from './secrets.ts';
 export function reportError(error: unknown, { json }: { json: boolean }): number {
   if (error instanceof CommanderError) return reportUsage(error, json);
   const config = configuration();
-  const redact = createRedactor(config === null ? [] : secretsOf(config));
+  const redact = createLiveRedactor(config === null ? [] : secretsOf(config));
   write(errorReport(error), json, redact);
   const verbose = config?.logLevel === 'debug' || config?.logLevel === 'trace';
   if (verbose && !json && error instanceof Error) process.stderr.write(`${redact(error.stack ?? '')}\n`);

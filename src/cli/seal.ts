@@ -1,12 +1,10 @@
-import { text } from 'node:stream/consumers';
-
-import { CommanderError, type Command } from '@commander-js/extra-typings';
+import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig, required } from '../config.ts';
 import { seal } from '../secrets/seal.ts';
 import { newSealingKey } from '../secrets/sealing-key.ts';
-import { USAGE_EXIT_CODE } from './exit-code.ts';
 import { printJson, printLines } from './print.ts';
+import { secretFromInput } from './secret-from-input.ts';
 
 const SEAL_EXAMPLES = `
 The secret comes on standard input, never as an argument. The public key is that of the workers: valetkey sealing-key.
@@ -35,7 +33,7 @@ export function addSeal(program: Command): void {
     .addHelpText('after', SEAL_EXAMPLES)
     .action(async ({ tenant, publicKey, json }) => {
       const key = publicKey ?? required(loadConfig().sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY');
-      const sealed = await seal(await secretFromInput(), { tenant, purpose: 'git-token', publicKey: key });
+      const sealed = await seal(await secretFromInput('seal'), { tenant, purpose: 'git-token', publicKey: key });
       if (json === true) printJson({ sealed });
       else printLines([sealed]);
     });
@@ -52,10 +50,4 @@ export function addSealingKey(program: Command): void {
       if (json === true) printJson(key);
       else printLines([`VALETKEY_SEALING_KEY=${key.privateKey}`, `VALETKEY_SEALING_PUBLIC_KEY=${key.publicKey}`]);
     });
-}
-
-/** Without the line's end. A terminal would show what is typed. */
-async function secretFromInput(): Promise<string> {
-  if (process.stdin.isTTY) throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.seal', 'the secret comes on standard input: … < token.txt');
-  return (await text(process.stdin)).replace(/\r?\n$/, '');
 }

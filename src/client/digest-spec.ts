@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { JobSpec } from '../job/spec.ts';
+import { sealedWith } from '../secrets/seal.ts';
 
 /**
  * SHA-256, hex: the same for specs that differ in the order of their fields only, or in a sealed token, which is another text
@@ -14,6 +15,15 @@ export function digestSpec(spec: JobSpec): string {
       : value,
   );
   return createHash('sha256').update(canonical).digest('hex');
+}
+
+/**
+ * For which sealing key a job holds a secret, for the job's memo: such a job needs it to start, and nobody else can tell. Empty
+ * where it holds none.
+ */
+export function sealedFor({ workspace: { gitToken } }: JobSpec): { sealedFor?: string } {
+  const kid = gitToken === undefined ? null : sealedWith(gitToken);
+  return kid === null ? {} : { sealedFor: kid };
 }
 
 function byName([a]: [string, unknown], [b]: [string, unknown]): number {

@@ -69,7 +69,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const model = options.live === true ? null : await parts.add(scriptedModel(credential, script), (server) => server.close());
     const upstream =
       model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
-    const rootKey = new Secret(randomBytes(32).toString('base64'));
+    const rootKey = configured.keyringPath === undefined ? new Secret(randomBytes(32).toString('base64')) : undefined;
     const config: Config = {
       ...configured,
       // Another stack may be on that Temporal, with jobs of a store of its own.

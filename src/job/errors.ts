@@ -25,7 +25,11 @@ export const FAILURES = {
   sealed_unreadable: { retryable: false, hint: 'Seal the secret anew for this job’s tenant, with the public key of these workers.' },
   gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
   gateway_refused: { retryable: false, hint: 'The gateway refuses what is asked of it: check its address and its credential.' },
-  root_key_missing: { retryable: true, hint: 'Give every worker the same VALETKEY_ROOT_KEY, old root keys included, and start it again.' },
+  root_key_missing: {
+    retryable: true,
+    hint: 'Give every worker the same root keys, old ones included: VALETKEY_ROOT_KEY or the newest VALETKEY_KEYRING.',
+  },
+  keyring_in_use: { retryable: true, hint: 'Prune later: the message says what needs an old key still.' },
   tenant_blocked: { retryable: false, hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --lift lets it in again.' },
   key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },

@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { KeyRef } from '../job/ref.ts';
-import { readRootKeys } from '../secrets/root-key.ts';
+import type { Ring } from '../secrets/ring.ts';
+import { readRootKeys, type RootKey } from '../secrets/root-key.ts';
 import { Secret } from '../secrets/secret.ts';
 
 /** What every key of a job begins with, so that a scanner of leaked secrets can know it. */
@@ -10,20 +11,27 @@ const PREFIX = 'sk-vk-';
 
 /** The root keys of a worker. */
 export interface RootKeys {
-  /** Names the one that new keys are derived from. */
+  /** Names the one that new keys are derived from: another one after a rotation. */
   readonly currentId: string;
-  /** Throws `root_key_missing` for a root key that this worker does not have: another may, or this one after its next start. */
+  /** Throws `root_key_missing` for a root key that this worker does not have: another may, or this one once it has the newest ring. */
   derive(rootKeyId: string, ref: KeyRef): Secret;
 }
 
-/** `keys`: the content of VALETKEY_ROOT_KEY. Throws `invalid_config`. */
-export function createRootKeys(keys: Secret): RootKeys {
-  const ring = readRootKeys(keys.reveal());
-  if (ring === null) throw new ValetkeyError('invalid_config', 'VALETKEY_ROOT_KEY: must be root keys: openssl rand -base64 32');
+/** `keys`: the content of VALETKEY_ROOT_KEY, or a ring that can change. Throws `invalid_config` where there is none. */
+export function createRootKeys(keys: Secret | Pick<Ring, 'rootKeys'>): RootKeys {
+  const ring = keys instanceof Secret ? { rootKeys: readRootKeys(keys.reveal()) ?? [] } : keys;
+  const current = (): RootKey => {
+    const [key] = ring.rootKeys;
+    if (key === undefined) throw new ValetkeyError('invalid_config', 'VALETKEY_ROOT_KEY is not set to root keys, nor is VALETKEY_KEYRING');
+    return key;
+  };
+  current();
   return {
-    currentId: ring[0].id,
+    get currentId() {
+      return current().id;
+    },
     derive(rootKeyId, ref) {
-      const key = ring.find(({ id }) => id === rootKeyId);
+      const key = ring.rootKeys.find(({ id }) => id === rootKeyId);
       if (key === undefined) throw new ValetkeyError('root_key_missing', `the key ${ref} hangs on the root key ${rootKeyId}`);
       return deriveSecret(key.bytes, ref);
     },

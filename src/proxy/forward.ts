@@ -2,11 +2,12 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 
 import type { Dispatcher } from 'undici';
 
+import type { Dialect } from '../job/dialect.ts';
 import { isFailureCode, type FailureCode } from '../job/errors.ts';
 import { codeOfStatus } from './failures.ts';
 import { callerHeaders } from './headers.ts';
 import { refusal, sendRefusal } from './refusal.ts';
-import type { Dialect, Protocol } from './routes.ts';
+import type { Protocol } from './routes.ts';
 import { createTap, NOTHING_TAPPED, type Tapped, type UsageTap } from './usage-tap.ts';
 
 const MESSAGES: Partial<Record<FailureCode, string>> = {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Dispatcher } from 'undici';
 
+import type { Dialect } from '../job/dialect.ts';
 import { isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
 import { hashSecret, Secret } from '../secrets/secret.ts';
 import type { Database } from '../store/database.ts';
@@ -17,14 +18,14 @@ import type { OpenRequests } from './open-requests.ts';
 import { worstRates } from './prices.ts';
 import type { Recorder } from './record.ts';
 import { isRefusal, refusal, sendRefusal, type Refusal } from './refusal.ts';
-import { dialectOf, findRoute, type Dialect, type Route } from './routes.ts';
+import { dialectOf, findRoute, type Route } from './routes.ts';
 
 export interface UpstreamTarget {
   origin: string;
   /** Path before the route's own; empty, or with a leading and no trailing slash. */
   prefix: string;
-  /** Absent: requests of this dialect are refused. */
-  credential: Secret | undefined;
+  /** Asked for by each request, since it can change. Absent: requests of this dialect are refused. */
+  readonly credential: Secret | undefined;
 }
 
 /** What the requests of a proxy share. */

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
+import type { Dialect } from '../job/dialect.ts';
 import type { Secret } from '../secrets/secret.ts';
-import type { Dialect } from './routes.ts';
 
 const HOP_BY_HOP = [
   'connection',

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Whose error envelope, credential and upstream: what the caller speaks. */
-export type Dialect = 'anthropic' | 'openai';
+import type { Dialect } from '../job/dialect.ts';
 
 /** The generating APIs, as they stand in `requests.protocol`: these are metered. */
 export type Protocol = 'anthropic-messages' | 'openai-responses' | 'openai-chat';

@@ -4,10 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'undici';
 
 import { ValetkeyError } from '../job/errors.ts';
+import type { KeyRing } from '../secrets/key-ring.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { Database } from '../store/database.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Admission } from './admission.ts';
+import { followCredentials } from './credentials.ts';
 import { handle, type ProxyContext, type UpstreamTarget } from './handle.ts';
 import { watchKeys } from './key-watch.ts';
 import { listenOnPort, listenOnSocket } from './listen.ts';
@@ -23,6 +25,8 @@ const CLOSE_MS = 5_000;
 
 export interface ProxyOptions {
   database: Database;
+  /** Opens the credentials that are stored. */
+  keyRing: KeyRing;
   gateway: {
     host: string;
     /** 0 takes a free one. */
@@ -49,15 +53,23 @@ export interface Proxy {
  * database; on one host, each needs a socket directory of its own, or the newest has the socket. Throws
  * `database_unreachable`, and `invalid_config` where it cannot listen.
  */
-export async function startProxy({ database, gateway, logger }: ProxyOptions): Promise<Proxy> {
+export async function startProxy({ database, keyRing, gateway, logger }: ProxyOptions): Promise<Proxy> {
   const open = new OpenRequests();
   const stop = new AbortController();
   const watch = await watchKeys(database, open, logger);
+  const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
+  const credentials = await followCredentials({ database, keyRing, configured, logger }).catch((error: unknown) => {
+    watch.close();
+    throw error;
+  });
   // The only time-out is ours, which knows who is waiting for whom.
   const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false });
   const context: ProxyContext = {
     database,
-    upstreams: { anthropic: target(gateway.anthropic), openai: target(gateway.openai) },
+    upstreams: {
+      anthropic: target(gateway.anthropic.baseUrl, () => credentials.of('anthropic')),
+      openai: target(gateway.openai.baseUrl, () => credentials.of('openai')),
+    },
     idleTimeoutMs: gateway.idleTimeoutMs,
     dispatcher,
     admission: new Admission(),
@@ -80,6 +92,7 @@ export async function startProxy({ database, gateway, logger }: ProxyOptions): P
   const servers: Server[] = [];
   const end = async (): Promise<void> => {
     watch.close();
+    credentials.close();
     for (const server of servers) server.close();
     open.endAll('gateway_unreachable');
     await Promise.race([Promise.all(running), sleep(CLOSE_MS, undefined, { ref: false })]);
@@ -113,7 +126,13 @@ export async function startProxy({ database, gateway, logger }: ProxyOptions): P
   }
 }
 
-function target({ baseUrl, credential }: { baseUrl: string; credential?: Secret | undefined }): UpstreamTarget {
+function target(baseUrl: string, credential: () => Secret | undefined): UpstreamTarget {
   const { origin, pathname } = new URL(baseUrl);
-  return { origin, prefix: pathname.replace(/\/$/, ''), credential };
+  return {
+    origin,
+    prefix: pathname.replace(/\/$/, ''),
+    get credential() {
+      return credential();
+    },
+  };
 }

@@ -1,11 +1,12 @@
 import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParameters } from 'jose';
 
 import { ValetkeyError } from '../job/errors.ts';
-import { SEAL, type SealedFor } from './seal.ts';
+import type { Ring } from './ring.ts';
+import { SEAL, SEALED_FOR, type SealedFor } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
-/** What opens sealed secrets: workers only. */
+/** What opens sealed secrets: workers, and gateways what is for them. */
 export interface KeyRing {
   /**
    * Opens what `seal` sealed. Throws `sealed_unreadable`, which no retry mends: sealed for another tenant or purpose, for a key
@@ -14,23 +15,28 @@ export interface KeyRing {
   open(sealed: string, owner: SealedFor): Promise<Secret>;
 }
 
-/** `keys`: the content of VALETKEY_SEALING_KEY; without it nothing opens. A secret names its key, so an old one can stay beside the new. */
-export function createKeyRing(keys: Secret | undefined): KeyRing {
-  const ring = new Map(readPrivateKeys(keys?.reveal() ?? '')?.map((key) => [key.kid, key]));
+/**
+ * `keys`: the content of VALETKEY_SEALING_KEY, or a ring that can change; without any nothing opens. A secret names its key, so an
+ * old one can stay beside the new.
+ */
+export function createKeyRing(keys: Secret | Pick<Ring, 'sealingKeys'> | undefined): KeyRing {
+  const ring = keys === undefined || keys instanceof Secret ? { sealingKeys: readPrivateKeys(keys?.reveal() ?? '') ?? [] } : keys;
   return {
-    async open(sealed, { tenant, purpose }) {
-      if (ring.size === 0) throw unreadable('the worker has no VALETKEY_SEALING_KEY');
-      const { plaintext, protectedHeader } = await decrypt(sealed, ring);
-      if (protectedHeader['tenant'] !== tenant) throw unreadable('it was sealed for another tenant');
-      if (protectedHeader['purpose'] !== purpose) throw unreadable('it was sealed for another purpose');
+    async open(sealed, owner) {
+      const { sealingKeys } = ring;
+      if (sealingKeys.length === 0) throw unreadable('this process has neither VALETKEY_SEALING_KEY nor VALETKEY_KEYRING');
+      const { plaintext, protectedHeader } = await decrypt(sealed, sealingKeys);
+      const wanted: Record<string, string> = { ...owner };
+      const other = SEALED_FOR.find((name) => protectedHeader[name] !== wanted[name]);
+      if (other !== undefined) throw unreadable(`it was sealed for another ${other}`);
       return new Secret(new TextDecoder().decode(plaintext));
     },
   };
 }
 
-async function decrypt(sealed: string, ring: ReadonlyMap<unknown, PrivateSealingKey>): Promise<CompactDecryptResult> {
+async function decrypt(sealed: string, keys: readonly PrivateSealingKey[]): Promise<CompactDecryptResult> {
   const keyOf = ({ kid }: CompactJWEHeaderParameters): PrivateSealingKey => {
-    const key = ring.get(kid);
+    const key = keys.find((one) => one.kid === kid);
     if (key === undefined) throw unreadable('it was sealed for a key that the worker does not have');
     return key;
   };

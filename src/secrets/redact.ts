@@ -22,6 +22,26 @@ export function createRedactor(secrets: readonly Secret[]): (text: string) => st
   };
 }
 
+const learned = new Map<string, Secret>();
+
+/** Tells of a secret that came into this process while it runs: what `createLiveRedactor` made masks it from now on. */
+export function learnSecret(secret: Secret): void {
+  learned.set(secret.reveal(), secret);
+}
+
+/** As `createRedactor`, and masks what the process learns as well, now and later: for logs. */
+export function createLiveRedactor(secrets: readonly Secret[]): (text: string) => string {
+  let known = -1;
+  let redact = maskJobKeys;
+  return (text) => {
+    if (known !== learned.size) {
+      known = learned.size;
+      redact = createRedactor([...secrets, ...learned.values()]);
+    }
+    return redact(text);
+  };
+}
+
 /** Masks whatever looks like the key of a job, of any job. */
 export function maskJobKeys(text: string): string {
   return text.replace(JOB_KEY, MASK);

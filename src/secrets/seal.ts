@@ -1,5 +1,6 @@
-import { CompactEncrypt } from 'jose';
+import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 
+import type { Dialect } from '../job/dialect.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import { jobSpecSchema } from '../job/spec.ts';
 import { readPublicKey } from './sealing-key.ts';
@@ -9,34 +10,45 @@ const MAX_SECRET_BYTES = 4096;
 
 export const SEAL = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
 
-/** What a sealed secret is for; it opens for nothing else. */
-export type SealPurpose = 'git-token';
+/**
+ * What a sealed secret is for: a job's token for a git server, whose tenant alone may use it, or the gateway's own credential at a
+ * provider. Readable in its header and bound to it; it opens for nothing else.
+ */
+export type SealedFor = { purpose: 'git-token'; tenant: string } | { purpose: 'upstream'; dialect: Dialect };
+export type SealPurpose = SealedFor['purpose'];
 
-/** Whose a sealed secret is and what for: readable in its header, and bound to it. */
-export interface SealedFor {
-  tenant: string;
-  purpose: SealPurpose;
-}
+/** All that the header of any sealed secret says of that. */
+export const SEALED_FOR = ['tenant', 'purpose', 'dialect'] as const;
 
-export interface SealOptions extends SealedFor {
-  /** What `valetkey sealing-key` printed as the public key: a JWK, or that in base64. */
-  publicKey: string;
-}
+/** `publicKey`: what `valetkey sealing-key` or `valetkey keyring` printed as the public key: a JWK, or that in base64. */
+export type SealOptions = SealedFor & { publicKey: string };
 
 /**
- * Seals a secret so that it can stand in a job: only workers open it, for jobs of this tenant and this purpose. A compact
+ * Seals a secret so that it can stand in a job, or in the store: only workers and gateways open it, for what it is for. A compact
  * JWE (RFC 7516), another one each time: `submit` takes jobs that differ in that only for the same job. It hides what the secret
  * is, and does not say who sealed it. Throws `invalid_spec`; `invalid_config` for a public key that is none.
  */
-export async function seal(secret: string, { tenant, purpose, publicKey }: SealOptions): Promise<string> {
+export async function seal(secret: string, { publicKey, ...owner }: SealOptions): Promise<string> {
   const key = readPublicKey(publicKey);
   if (key === null) throw invalid('invalid_config', 'publicKey', 'must be a public sealing key: valetkey sealing-key');
-  const owner = jobSpecSchema.shape.tenant.safeParse(tenant);
-  if (!owner.success) throw invalid('invalid_spec', 'tenant', owner.error.issues[0]?.message ?? 'is no tenant');
+  if (owner.purpose === 'git-token') {
+    const tenant = jobSpecSchema.shape.tenant.safeParse(owner.tenant);
+    if (!tenant.success) throw invalid('invalid_spec', 'tenant', tenant.error.issues[0]?.message ?? 'is no tenant');
+  }
   const content = new TextEncoder().encode(secret);
   if (content.length === 0 || content.length > MAX_SECRET_BYTES)
     throw invalid('invalid_spec', 'secret', `must be 1 to ${MAX_SECRET_BYTES} bytes of UTF-8`);
-  return new CompactEncrypt(content).setProtectedHeader({ ...SEAL, kid: key.kid, tenant, purpose }).encrypt(key);
+  return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL, kid: key.kid }).encrypt(key);
+}
+
+/** The `kid` of the key that opens a sealed secret; null for a text that is none. */
+export function sealedWith(sealed: string): string | null {
+  try {
+    const { kid } = decodeProtectedHeader(sealed);
+    return typeof kid === 'string' ? kid : null;
+  } catch {
+    return null;
+  }
 }
 
 function invalid(code: 'invalid_spec' | 'invalid_config', path: string, message: string): ValetkeyError {

@@ -11,7 +11,8 @@ const publicKeySchema = z
   .looseObject(shape)
   .refine((key) => !('d' in key))
   .transform(({ kty, crv, kid, x }) => ({ kty, crv, kid, x }));
-const privateKeySchema = z.object({ ...shape, d: partSchema });
+/** X25519, as JWK: what opens secrets. */
+export const privateKeySchema = z.object({ ...shape, d: partSchema });
 const privateKeysSchema = z.union([
   z.object({ keys: z.array(privateKeySchema).min(1) }).transform(({ keys }) => keys),
   privateKeySchema.transform((key) => [key]),
@@ -42,6 +43,11 @@ export async function newSealingKey(): Promise<{ kid: string; publicKey: string;
   const kid = await calculateJwkThumbprint(pair.publicKey);
   const word = (key: KeyObject): string => Buffer.from(JSON.stringify({ ...key.export({ format: 'jwk' }), kid })).toString('base64url');
   return { kid, publicKey: word(pair.publicKey), privateKey: word(pair.privateKey) };
+}
+
+/** The public part of a key as one word for a variable. */
+export function publicKeyWord({ kty, crv, kid, x }: PublicSealingKey): string {
+  return Buffer.from(JSON.stringify({ kty, crv, kid, x })).toString('base64url');
 }
 
 function isJson(text: string): boolean {

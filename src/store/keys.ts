@@ -207,6 +207,19 @@ export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<st
   return new Map(rows.map(({ job_id, state, usd }) => [job_id, { state, usd: Number(usd) }]));
 }
 
+/** How many keys whose end is not over hang on which root key, of all owners. Throws `database_unreachable`. */
+export async function liveKeysByRootKey(db: Db): Promise<Map<string, number>> {
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('keys')
+      .select(['root_key_id', sql<number>`count(*)::int`.as('count')])
+      .where('ended_at', 'is', null)
+      .groupBy('root_key_id')
+      .execute(),
+  );
+  return new Map(rows.map(({ root_key_id, count }) => [root_key_id, count]));
+}
+
 /** How far a job's agent has gone over from one key to the next. Throws `database_unreachable`. */
 export async function readOverlap(db: Db, old: KeyRef, fresh: KeyRef): Promise<Overlap> {
   const { rows } = await asDatabaseError(

@@ -145,9 +145,23 @@ const endOfKeys: Migration = {
   },
 };
 
+const upstreamCredentials: Migration = {
+  up: async (db) => {
+    await sql`
+      create table upstream_credentials (
+        dialect text not null check (dialect in ('anthropic', 'openai')),
+        version integer not null,
+        sealed text not null,
+        created_at timestamptz not null default now(),
+        primary key (dialect, version)
+      )`.execute(db);
+  },
+};
+
 /** In order of their names; a migration that has landed is never changed. */
 export const migrations: Record<string, Migration> = {
   '0001_initial': initial,
   '0002_first_events': firstEvents,
   '0003_end_of_keys': endOfKeys,
+  '0004_upstream_credentials': upstreamCredentials,
 };

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated } from 'kysely';
 
+import type { Dialect } from '../job/dialect.ts';
 import type { EndCause, KeyState } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { JobResult, Outcome } from '../job/result.ts';
@@ -85,6 +86,15 @@ export interface HostsTable {
   seen_at: DefaultTimestamp;
 }
 
+/** The gateway's own credentials at the providers; of each dialect the newest version counts. */
+export interface UpstreamCredentialsTable {
+  dialect: Dialect;
+  version: number;
+  /** For the gateways' sealing key. */
+  sealed: string;
+  created_at: DefaultTimestamp;
+}
+
 /** One request that the proxy saw with a known key, refused ones included. */
 export interface RequestsTable {
   id: Generated<string>;
@@ -142,4 +152,5 @@ export interface Schema {
   sightings: SightingsTable;
   blocked_tenants: BlockedTenantsTable;
   hosts: HostsTable;
+  upstream_credentials: UpstreamCredentialsTable;
 }

@@ -1,7 +1,7 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
 
 import { ValetkeyError } from '../job/errors.ts';
-import { createRedactor } from '../secrets/redact.ts';
+import { createLiveRedactor } from '../secrets/redact.ts';
 import type { Secret } from '../secrets/secret.ts';
 
 export type { Logger };
@@ -10,7 +10,7 @@ const MAX_FRAMES = 10;
 
 export interface LogOptions {
   level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
-  /** Masked wherever they would show. */
+  /** Masked wherever they would show, as is what the process learns later. */
   secrets?: readonly Secret[];
   /** Path of the file to append to; standard error where left out. */
   file?: string;
@@ -22,7 +22,7 @@ export interface LogOptions {
  * held request headers elsewhere.
  */
 export function createLogger({ level, secrets = [], file }: LogOptions): Logger {
-  const redact = createRedactor(secrets);
+  const redact = createLiveRedactor(secrets);
   const target = pino.destination({ dest: file ?? 2, sync: true });
   return pino(
     { level, base: null, timestamp: stdTimeFunctions.isoTime, serializers: { err: describeError, error: describeError } },

@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import { parseKeyRef, type KeyRef } from '../../src/job/ref.ts';
 import type { Usage } from '../../src/job/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server.ts';
+import { createKeyRing, type KeyRing } from '../../src/secrets/key-ring.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { beginEnd } from '../../src/store/key-ends.ts';
 import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
 import { countOpenRequests } from '../../src/store/requests.ts';
+import type { Logger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../database.ts';
 
 export const CREDENTIAL = 'upstream-credential-for-tests';
@@ -43,14 +45,16 @@ export async function startRig(
     idleTimeoutMs = 20_000,
     databaseUrl,
     credential = CREDENTIAL,
-  }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null } = {},
+    keyRing = createKeyRing(undefined),
+    logger,
+  }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null; keyRing?: KeyRing; logger?: Logger } = {},
 ): Promise<Rig> {
   const database = openDatabase(databaseUrl ?? (await newDatabase()));
   await migrate(database);
   const dir = await mkdtemp(join(tmpdir(), 'vk-proxy-'));
   const target = { baseUrl: upstream, credential: credential === null ? undefined : new Secret(credential) };
   const gateway = { host: '127.0.0.1', port: 0, socketDir: dir, idleTimeoutMs, anthropic: target, openai: target };
-  const proxy = await startProxy({ database, gateway });
+  const proxy = await startProxy({ database, keyRing, gateway, logger });
   return {
     database,
     proxy,

@@ -1,0 +1,39 @@
+import type { WorkflowClient } from '@temporalio/client';
+
+import { JOB_WORKFLOW } from '../job/status.ts';
+import type { KeyringUse } from '../keys/decide-prune.ts';
+import { sealedWith } from '../secrets/seal.ts';
+import type { Db } from '../store/database.ts';
+import { liveKeysByRootKey } from '../store/keys.ts';
+import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+
+/**
+ * What hangs on keys of key rings, in the whole store and the whole namespace, whoever runs it. Jobs are counted by Temporal's
+ * visibility, which lags by some milliseconds. Throws `temporal_unreachable`, `database_unreachable`.
+ */
+export async function readKeyringUse(temporal: WorkflowClient, db: Db): Promise<KeyringUse> {
+  const [liveKeys, credentials, runningJobs] = await Promise.all([
+    liveKeysByRootKey(db),
+    listUpstreamCredentials(db),
+    asTemporalError(sealingKeysOfRunningJobs(temporal)),
+  ]);
+  return {
+    liveKeys,
+    runningJobs: countEach(runningJobs),
+    upstreamCredentials: countEach(credentials.map(({ sealed }) => sealedWith(sealed))),
+  };
+}
+
+async function sealingKeysOfRunningJobs(temporal: WorkflowClient): Promise<unknown[]> {
+  const query = `WorkflowType = '${JOB_WORKFLOW}' AND ExecutionStatus = 'Running'`;
+  const kids: unknown[] = [];
+  for await (const { memo } of temporal.list({ query })) kids.push(memo?.['sealedFor']);
+  return kids;
+}
+
+function countEach(ids: readonly unknown[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const id of ids) if (typeof id === 'string') counts.set(id, (counts.get(id) ?? 0) + 1);
+  return counts;
+}
