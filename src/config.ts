@@ -43,12 +43,12 @@ export const environmentSchema = z.object({
     .refine((text) => readPrivateKeys(text) !== null, 'must be private sealing keys: valetkey sealing-key')
     .transform((text) => new Secret(text))
     .optional()
-    .describe('Opens the sealed secrets of jobs, several with commas between them; workers only.'),
+    .describe('Opens the sealed secrets of jobs, several with commas between them; workers, and gateways for their stored credentials.'),
   VALETKEY_SEALING_PUBLIC_KEY: z
     .string()
     .refine((text) => readPublicKey(text) !== null, 'must be a public sealing key: valetkey sealing-key')
     .optional()
-    .describe('What `valetkey seal` seals for: public.'),
+    .describe('What `valetkey seal` and `valetkey upstream set` seal for: public.'),
   VALETKEY_KEYRING: z
     .string()
     .startsWith('/', 'must be an absolute path')
@@ -79,8 +79,8 @@ export const environmentSchema = z.object({
     .url()
     .default('https://api.openai.com')
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
-  ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic; gateway only.'),
-  OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI; gateway only.'),
+  ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
+  OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
   VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
     .default(2000)
     .describe(

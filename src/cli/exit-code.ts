@@ -21,11 +21,11 @@ export const INTERRUPTED_EXIT_CODE = EXIT.interrupted;
 
 export const EXIT_CODE_HELP = `
 Exit codes:
-  0  done; "run": the job completed     4    "run": the job was cancelled
-  1  unexpected error                   5    "run": the deadline of the job passed
-  2  wrong usage, job or configuration  6    there is no such job or artifact
-  3  "run": the job failed              7    Temporal or Postgres does not answer
-  8  "keyring prune": a key is in use     130  interrupted; the job goes on
+  0  done; "run": the job completed     5    "run": the deadline of the job passed
+  1  unexpected error                   6    there is no such job or artifact
+  2  wrong usage, job or configuration  7    Temporal or Postgres does not answer
+  3  "run": the job failed              8    "keyring prune": an old key is needed still
+  4  "run": the job was cancelled       130  interrupted; the job goes on
 `;
 
 export function exitCodeOfOutcome(outcome: Outcome): number {

@@ -18,6 +18,7 @@ const SETTLE_MS = 5_000;
 
 const EXAMPLES = `
 The file of the key ring is what VALETKEY_KEYRING names. Workers and gateways notice that it has changed by themselves.
+Each of these commands takes --json.
 
 Examples:
   $ valetkey keyring create /etc/valetkey/keyring.json
@@ -80,9 +81,9 @@ function ringPath(): string {
 async function prune(path: string): Promise<readonly string[]> {
   const { rootKeys, sealingKeys } = readRingFile(path).content;
   const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');
-  await sleep(Math.max(0, newestMs + SETTLE_MS - Date.now()));
   let ids: readonly string[] = [];
   await withClient(async (client) => {
+    await sleep(Math.max(0, newestMs + SETTLE_MS - Date.now()));
     const ring = { rootKeys: rootKeys.map(({ id }) => id), sealingKeys: sealingKeys.map(({ kid }) => kid) };
     const decision = decidePrune(ring, await client.keyringUse());
     if (decision.do === 'refuse') throw new ValetkeyError('keyring_in_use', decision.because);

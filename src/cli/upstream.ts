@@ -16,6 +16,7 @@ import { secretFromInput } from './secret-from-input.ts';
 const EXAMPLES = `
 The credential comes on standard input, never as an argument, and is stored sealed for the gateways: with the key ring that
 VALETKEY_KEYRING names, else with VALETKEY_SEALING_PUBLIC_KEY. From then on gateways use it for each request that begins.
+Each of these commands takes --json.
 
 Examples:
   $ valetkey upstream set openai < openai.key

@@ -17,7 +17,7 @@ const LOCK_PAUSE_MS = 50;
  * Makes the file of a key ring, with the keys of the variables where they are set, else with new ones. Throws `invalid_config`, also
  * where the file is there already.
  */
-export async function createRing(path: string, { rootKey, sealingKey }: Omit<RingSource, 'keyringPath'>): Promise<RingContent> {
+export async function createRing(path: string, { rootKey, sealingKey }: Partial<RingSource>): Promise<RingContent> {
   const fresh = await newKeys();
   const { createdAt } = fresh.rootKey;
   const rootKeys = readRootKeys(rootKey?.reveal() ?? '')?.map(({ id, bytes }) => ({ id, key: bytes.toString('base64'), createdAt }));

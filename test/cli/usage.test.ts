@@ -17,6 +17,8 @@ const COMMANDS = [
   'artifacts',
   'seal',
   'sealing-key',
+  'keyring',
+  'upstream',
   'schema',
 ];
 

@@ -37,9 +37,8 @@ beforeEach(async () => {
     let body = '';
     req.on('data', (chunk: Buffer) => (body += chunk.toString()));
     req.on('end', () => {
-      const answer = (): void => void res.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-      if (body.includes('slow')) void gate.pass().then(answer);
-      else answer();
+      const held = body.includes('slow') ? gate.pass() : Promise.resolve();
+      void held.then(() => res.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
     });
   });
   const logger = createLogger({ level: 'debug', file: join(folder, 'log.jsonl') });
@@ -65,17 +64,17 @@ test('a request in flight ends with the old credential, the next has the new one
 });
 
 test('under traffic the credential changes once, for all requests that begin from then on, and none fails', async () => {
-  let isOver = false;
+  const over = new AbortController();
   const statuses: number[] = [];
   const traffic = Promise.all(
     Array.from({ length: 4 }, async () => {
-      while (!isOver) statuses.push((await ask('anthropic')).status);
+      while (!over.signal.aborted) statuses.push((await ask('anthropic')).status);
     }),
   );
   await until(() => seen.length >= 20);
   await store('anthropic', 'second-credential');
   await until(() => seen.filter((credential) => credential === 'second-credential').length >= 20);
-  isOver = true;
+  over.abort();
   await traffic;
   expect(new Set(statuses)).toEqual(new Set([200]));
   const change = seen.indexOf('second-credential');
@@ -85,7 +84,10 @@ test('under traffic the credential changes once, for all requests that begin fro
 });
 
 test.each([
-  ['for a key that the gateway does not have', async () => seal('stranger', { purpose: 'upstream', dialect: 'openai', publicKey: (await newSealingKey()).publicKey })],
+  [
+    'for a key that the gateway does not have',
+    async () => seal('stranger', { purpose: 'upstream', dialect: 'openai', publicKey: (await newSealingKey()).publicKey }),
+  ],
   ['for the other provider', async () => seal('stranger', { purpose: 'upstream', dialect: 'anthropic', publicKey })],
   ['for a job', async () => seal('stranger', { purpose: 'git-token', tenant: 'acme', publicKey })],
 ])('a credential that is sealed %s leaves the one before in use, and the log warns of it', async (_what, sealing) => {
@@ -100,7 +102,10 @@ test.each([
 test('a version that is forgotten gives way to the one before, and the last to that of the environment', async () => {
   await store('openai', 'first-stored');
   await store('openai', 'second-stored');
-  for (const [version, before] of [[2, 'first-stored'], [1, CREDENTIAL]] as const) {
+  for (const [version, before] of [
+    [2, 'first-stored'],
+    [1, CREDENTIAL],
+  ] as const) {
     expect(await forgetUpstreamCredential(rig.database.db, 'openai', version)).toBe(true);
     await expect.poll(async () => latest('openai'), WAIT).toBe(before);
   }
@@ -117,7 +122,7 @@ test('a gateway whose connection to Postgres breaks comes to know what was store
 
 test('credentials that are stored at once become versions of their own', async () => {
   const versions = await Promise.all(['a', 'b', 'c', 'd'].map((text) => store('anthropic', `${text}-credential`)));
-  expect(versions.toSorted()).toEqual([1, 2, 3, 4]);
+  expect(new Set(versions)).toEqual(new Set([1, 2, 3, 4]));
 });
 
 test('a stored credential is in no log', async () => {

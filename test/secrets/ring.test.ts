@@ -59,9 +59,9 @@ test('of rotations at once none is lost, and nothing but the ring is left, for i
   const first = keys.currentId;
   const rotating = Promise.all(Array.from({ length: 8 }, () => rotateRing(path)));
   // A reader meets the old ring or a new one, never a part of one.
-  let isOver = false;
-  void rotating.finally(() => (isOver = true));
-  for (; !isOver; await setImmediate()) readRingFile(path);
+  const over = new AbortController();
+  void rotating.finally(() => over.abort());
+  for (; !over.signal.aborted; await setImmediate()) readRingFile(path);
   const made = (await rotating).map(({ rootKeys }) => rootKeys[0]?.id);
   const { rootKeys, sealingKeys } = readRingFile(path).content;
   expect(new Set(rootKeys.map(({ id }) => id))).toEqual(new Set([...made, first]));
@@ -87,7 +87,8 @@ test.each([
   expect(warnings).toHaveLength(1);
   expect(warnings[0]).toContain(why);
   for (const secret of secretsIn(text)) expect(warnings[0]).not.toContain(secret);
-  expect(() => open()).toThrow(expect.objectContaining({ code: 'invalid_config', message: expect.stringContaining(why) }));
+  expect(() => open()).toThrow(expect.objectContaining({ code: 'invalid_config' }));
+  expect(() => open()).toThrow(why);
 
   await writeFile(path, text);
   await chmod(path, 0o600);
@@ -120,7 +121,10 @@ test('a ring that takes over the keys of the variables derives and opens what th
 test('beside the file no variable may hold keys, and its path is absolute', async () => {
   const { privateKey } = await newSealingKey();
   const rootKey = Buffer.alloc(32, 'made-up').toString('base64');
-  for (const [name, value] of [['VALETKEY_ROOT_KEY', rootKey], ['VALETKEY_SEALING_KEY', privateKey]] as const)
+  for (const [name, value] of [
+    ['VALETKEY_ROOT_KEY', rootKey],
+    ['VALETKEY_SEALING_KEY', privateKey],
+  ] as const)
     expect(() => loadConfig({ VALETKEY_KEYRING: path, [name]: value })).toThrow(`${name}: must not be set beside VALETKEY_KEYRING`);
   expect(() => loadConfig({ VALETKEY_KEYRING: 'keyring.json' })).toThrow('VALETKEY_KEYRING: must be an absolute path');
 });
