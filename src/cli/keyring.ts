@@ -83,7 +83,7 @@ async function prune(path: string): Promise<readonly string[]> {
   const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');
   let ids: readonly string[] = [];
   await withClient(async (client) => {
-    await sleep(Math.max(0, newestMs + SETTLE_MS - Date.now()));
+    await sleep(Math.min(SETTLE_MS, Math.max(0, newestMs + SETTLE_MS - Date.now())));
     const ring = { rootKeys: rootKeys.map(({ id }) => id), sealingKeys: sealingKeys.map(({ kid }) => kid) };
     const decision = decidePrune(ring, await client.keyringUse());
     if (decision.do === 'refuse') throw new ValetkeyError('keyring_in_use', decision.because);
