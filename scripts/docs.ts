@@ -51,15 +51,20 @@ function yesNo(is: boolean): string {
 function variables(): string[] {
   const rows = Object.entries(environmentSchema.shape).map(([name, schema]) => {
     const about = schema.description ?? '';
-    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, about.startsWith('Seconds'))} |`;
+    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, unitMs(about))} |`;
   });
   return ['| Variable | What for | Default |', '|---|---|---|', ...rows];
 }
 
 /** The schema's defaults are what comes out of it, and there durations are in ms. */
-function defaultOf(value: unknown, inSeconds: boolean): string {
-  if (typeof value === 'number') return `\`${inSeconds ? value / 1000 : value}\``;
+function defaultOf(value: unknown, unit: number): string {
+  if (typeof value === 'number') return `\`${value / unit}\``;
   return typeof value === 'string' ? `\`${value}\`` : '';
+}
+
+function unitMs(about: string): number {
+  if (about.startsWith('Seconds')) return 1000;
+  return about.startsWith('Hours') ? 3_600_000 : 1;
 }
 
 function failures(): string[] {

@@ -2,23 +2,42 @@ import { randomUUID } from 'node:crypto';
 
 import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
+import type { z } from 'zod';
 
+import type { ClientContext } from './client/context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { readKeyringUse } from './client/keyring-use.ts';
+import { revoke } from './client/revoke.ts';
+import { Schedules } from './client/schedules.ts';
+import { sweepOnce } from './client/sweep.ts';
 import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
 import type { JobEvent } from './job/events.ts';
-import { ANSWER_UPDATE, INTERRUPT_UPDATE, PROMPT_UPDATE, type AnswerRequest, type PromptRequest, type Taken } from './job/requests.ts';
+import {
+  ANSWER_UPDATE,
+  INTERRUPT_UPDATE,
+  PROMPT_UPDATE,
+  ROTATE_UPDATE,
+  type AnswerRequest,
+  type PromptRequest,
+  type Rotated,
+  type Taken,
+} from './job/requests.ts';
 import type { ArtifactInfo, JobResult } from './job/result.ts';
+import type { RevokeReport } from './job/revocation.ts';
 import { searchAttributes } from './job/search-attributes.ts';
-import { jobIdSchema, parseJobSpec, parsePrompt, type JobSpecInput } from './job/spec.ts';
+import { jobIdSchema, keyRefSchema, parseJobSpec, parsePrompt, tenantSchema, type JobSpecInput } from './job/spec.ts';
 import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
+import type { SweepReport } from './job/sweep.ts';
+import { ownerOf } from './keys/context.ts';
 import type { KeyringUse } from './keys/decide-prune.ts';
 import { listArtifacts, readArtifact, type Artifact } from './store/artifacts.ts';
 import { openDatabase, type Database } from './store/database.ts';
 import { followEvents, replayEvents } from './store/follow-events.ts';
+import { listKeys, type KeyFilter, type KeyInfo } from './store/key-list.ts';
 import { jobKeys, keyLives } from './store/keys.ts';
+import { liftTenant } from './store/revocations.ts';
 import { readOutcomes, readResult } from './store/settlements.ts';
 import { asTemporalError, asUpdateError } from './temporal/errors.ts';
 
@@ -31,6 +50,8 @@ export interface ClientOptions {
   databaseUrl: string;
   /** Default: `valetkey`. */
   taskQueue?: string;
+  /** Name of the installation, as its workers have it (VALETKEY_DEPLOYMENT). Default: the task queue's. */
+  deployment?: string;
   /** Default: what Temporal's environment variables and profile say (@temporalio/envconfig). */
   temporal?: { address: string; namespace?: string };
 }
@@ -57,13 +78,16 @@ export interface ListOptions {
 export class ValetkeyClient {
   readonly #temporal: Client;
   readonly #database: Database;
-  readonly #taskQueue: string;
+  readonly #context: ClientContext;
+  /** What runs by itself: list, apply, pause, resume. */
+  readonly schedules: Schedules;
 
   /** Use `createClient`. */
-  constructor(temporal: Client, database: Database, taskQueue: string) {
-    this.#temporal = temporal;
-    this.#database = database;
-    this.#taskQueue = taskQueue;
+  constructor(context: ClientContext) {
+    this.#context = context;
+    this.#temporal = context.temporal;
+    this.#database = context.database;
+    this.schedules = new Schedules(context);
   }
 
   /**
@@ -78,7 +102,7 @@ export class ValetkeyClient {
       await asTemporalError(
         this.#temporal.workflow.start(JOB_WORKFLOW, {
           workflowId: jobId,
-          taskQueue: this.#taskQueue,
+          taskQueue: this.#context.taskQueue,
           args: [spec],
           workflowIdReusePolicy: 'REJECT_DUPLICATE',
           priority: { fairnessKey: spec.tenant },
@@ -177,7 +201,7 @@ export class ValetkeyClient {
    * `job_not_found`.
    */
   async interrupt(jobId: string): Promise<Taken> {
-    return this.#update(jobId, INTERRUPT_UPDATE, {});
+    return this.#update(jobId, INTERRUPT_UPDATE);
   }
 
   /**
@@ -212,6 +236,51 @@ export class ValetkeyClient {
     return readKeyringUse(this.#temporal.workflow, this.#database.db);
   }
 
+  /** The installation's keys as the ledger has them, the newest first. Throws `database_unreachable`. */
+  async keys(filter: KeyFilter = {}): Promise<KeyInfo[]> {
+    return listKeys(this.#database.db, this.#context.owner, filter);
+  }
+
+  /**
+   * Revokes the keys of a job or of a tenant, or one key. From this moment on the built-in gateway refuses them and cuts their streams,
+   * with no worker up. The job gets no other key and fails with `key_refused` once it uses the one that it had; a tenant gets none
+   * until `lift`, and its new jobs fail with `tenant_blocked`. Resolves once the keys are dead and settled, and within 15 s: the report
+   * says what is pending. Idempotent. Throws `invalid_spec`, `job_not_found`, `nothing_to_do` where there never was such a key, `database_unreachable`.
+   */
+  async revoke(target: { jobId: string } | { ref: string } | { tenant: string }): Promise<RevokeReport> {
+    if ('tenant' in target) return revoke(this.#context, { tenant: check('tenant', tenantSchema, target.tenant) });
+    if ('ref' in target) return revoke(this.#context, { ref: check('ref', keyRefSchema, target.ref) });
+    const jobId = checkJobId(target.jobId);
+    try {
+      return await revoke(this.#context, { jobId });
+    } catch (error) {
+      if (ValetkeyError.is(error) && error.code === 'nothing_to_do') await asTemporalError(this.#handle(jobId).describe());
+      throw error;
+    }
+  }
+
+  /** Lets a tenant that was revoked have keys again. Resolves to false where it was not. Throws `invalid_spec`, `database_unreachable`. */
+  async lift(tenant: string): Promise<boolean> {
+    return liftTenant(this.#database.db, check('tenant', tenantSchema, tenant));
+  }
+
+  /**
+   * Has a worker look for keys and sandboxes that have lost their job, now, and end them; with `dryRun` it only says what it would do.
+   * Throws `no_worker` where none begins within 15 s, `temporal_unreachable`.
+   */
+  async sweep({ dryRun = false }: { dryRun?: boolean } = {}): Promise<SweepReport> {
+    return sweepOnce(this.#context, dryRun);
+  }
+
+  /**
+   * Gives a running job its next key; the one before is ended once the agent has taken it up. Resolves when it is minted. Throws
+   * `nothing_to_do` for a job without a live key, `key_refused` where one was revoked, `tenant_blocked`, `job_closed`, `job_not_found`,
+   * `no_worker`.
+   */
+  async rotateKey(jobId: string): Promise<Rotated> {
+    return this.#update<Rotated>(jobId, ROTATE_UPDATE);
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#temporal.connection.close(), this.#database.close()]);
   }
@@ -244,10 +313,10 @@ export class ValetkeyClient {
   }
 
   /** Asks something of the job's workflow. */
-  async #update(jobId: string, name: string, request: object): Promise<Taken> {
+  async #update<T = Taken>(jobId: string, name: string, request: object = {}): Promise<T> {
     const handle = this.#handle(jobId);
     const update = this.#temporal.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
-      handle.executeUpdate<Taken, [object]>(name, { args: [request] }),
+      handle.executeUpdate<T, [object]>(name, { args: [request] }),
     );
     return asUpdateError(update, jobId, async () => stateOf(await asTemporalError(handle.describe())));
   }
@@ -269,17 +338,29 @@ export class ValetkeyClient {
 }
 
 /** Connects to Temporal and opens the store. Throws `temporal_unreachable`, `invalid_config`. */
-export async function createClient({ databaseUrl, taskQueue = 'valetkey', temporal }: ClientOptions): Promise<ValetkeyClient> {
-  const { connectionOptions, namespace } = temporalConfig();
-  const options = temporal === undefined ? connectionOptions : { address: temporal.address };
+export async function createClient({
+  databaseUrl,
+  taskQueue = 'valetkey',
+  deployment = taskQueue,
+  temporal: server,
+}: ClientOptions): Promise<ValetkeyClient> {
+  const configured = temporalConfig();
+  const options = server === undefined ? configured.connectionOptions : { address: server.address };
   const connection = await asTemporalError(Connection.connect({ ...options, connectTimeout: CONNECT_TIMEOUT_MS }));
-  const client = new Client({ connection, namespace: temporal?.namespace ?? namespace ?? 'default' });
-  return new ValetkeyClient(client, openDatabase(databaseUrl), taskQueue);
+  const namespace = server?.namespace ?? configured.namespace ?? 'default';
+  const temporal = new Client({ connection, namespace });
+  const database = openDatabase(databaseUrl);
+  return new ValetkeyClient({ temporal, database, taskQueue, deployment, owner: ownerOf(namespace, deployment) });
 }
 
 function checkJobId(id: string): string {
-  const parsed = jobIdSchema.safeParse(id);
+  return check('id', jobIdSchema, id);
+}
+
+/** Throws `invalid_spec`. */
+function check<T>(path: string, schema: z.ZodType<T>, value: string): T {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const message = parsed.error.issues[0]?.message ?? 'is not a job id';
-  throw new ValetkeyError('invalid_spec', `id: ${message}`, [{ path: 'id', message }]);
+  const message = parsed.error.issues[0]?.message ?? 'is wrong';
+  throw new ValetkeyError('invalid_spec', `${path}: ${message}`, [{ path, message }]);
 }

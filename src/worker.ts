@@ -17,6 +17,7 @@ import { agents } from './agents/index.ts';
 import { required, temporalConfig, type Config } from './config.ts';
 import { createGateways, type Gateways } from './gateways/index.ts';
 import { ValetkeyError } from './job/errors.ts';
+import { ownerOf } from './keys/context.ts';
 import { createRootKeys } from './keys/derive.ts';
 import { createSandboxes } from './sandboxes/index.ts';
 import { createKeyRing } from './secrets/key-ring.ts';
@@ -86,7 +87,7 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
     const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';
     await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
-    const owner = `${namespace}/${config.deployment}`;
+    const owner = ownerOf(namespace, config.deployment);
     const jobs = createJobRecords(new Client({ connection, namespace }), config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
     stopCounts = startKeyCounts(database.db, owner, metrics);

@@ -1,5 +1,6 @@
 import type { KeyRef } from '../job/ref.ts';
 import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
+import type { EndedKeys, RevokeTarget } from '../job/revocation.ts';
 import type { RotationReport } from '../job/rotation.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
 import type { PermissionDecision, Question } from '../job/status.ts';
@@ -125,6 +126,8 @@ export interface Activities {
   /** Ends the key; with the cause `job` every other one that the job has left, too. */
   revokeKey(input: RevokeKeyInput): Promise<void>;
   settleUsage(input: SettleUsageInput): Promise<JobResult>;
+  /** Ends the keys whose end a revocation has begun. Reports what fails. */
+  endKeys(input: RevokeTarget): Promise<EndedKeys>;
   /** Closed jobs that still have keys. Like the other sweeps it reports what fails and throws nothing. */
   sweepJobs(input: { dryRun: boolean }): Promise<SweepReport[]>;
   /** Ledger and gateways against Temporal's record of the jobs. */

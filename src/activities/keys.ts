@@ -1,7 +1,12 @@
+import { Context } from '@temporalio/activity';
+
+import { MAX_FAILED, type EndedKeys } from '../job/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKey, endKeysOfJob } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
+import { codeOf, someAtOnce } from '../keys/sweep.ts';
 import type { SourcedEvent } from '../store/events.ts';
+import { endingKeys } from '../store/revocations.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
@@ -10,7 +15,7 @@ export interface KeyDeps {
   keys: KeyContext;
 }
 
-export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | 'revokeKey'> {
+export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | 'revokeKey' | 'endKeys'> {
   return {
     mintKey: async ({ model, agent, diesAt, ...key }) => {
       const { ref, tenant } = key;
@@ -33,6 +38,30 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
           if (cause === 'job' && others > 0) await endKeysOfJob(keys, key.jobId, 'job');
         });
       } catch (error) {
+        throw toFailure(error, 'all');
+      }
+    },
+
+    endKeys: async (target) => {
+      const { cancellationSignal } = Context.current();
+      const report: EndedKeys = { ended: 0, failed: [] };
+      try {
+        const open = await endingKeys(keys.db, keys.owner, target);
+        await beating(() =>
+          someAtOnce(open, async (key) => {
+            // A worker that shuts down leaves the rest to the next.
+            cancellationSignal.throwIfAborted();
+            try {
+              await endKey(keys, key, 'revoked');
+              report.ended += 1;
+            } catch (error) {
+              if (report.failed.length < MAX_FAILED) report.failed.push({ ref: key.ref, code: codeOf(error) });
+            }
+          }),
+        );
+        return report;
+      } catch (error) {
+        if (cancellationSignal.aborted) throw cancellationSignal.reason;
         throw toFailure(error, 'all');
       }
     },

@@ -42,6 +42,7 @@ function describe({ config, temporal, gatewayUrl, model }: Stack) {
     TEMPORAL_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: temporal.namespace,
     VALETKEY_TASK_QUEUE: config.taskQueue,
+    VALETKEY_DEPLOYMENT: config.deployment,
   };
   return { environment, uiUrl: temporal.uiUrl, gatewayUrl, modelUrl: model?.baseUrl ?? null };
 }

@@ -16,6 +16,7 @@ const EXIT = {
 
 export const UNEXPECTED_EXIT_CODE = EXIT.unexpected;
 export const USAGE_EXIT_CODE = EXIT.usage;
+export const FAILED_EXIT_CODE = EXIT.failed;
 /** As shells have it for SIGINT. */
 export const INTERRUPTED_EXIT_CODE = EXIT.interrupted;
 
@@ -24,8 +25,9 @@ Exit codes:
   0  done; "run": the job completed     5    "run": the deadline of the job passed
   1  unexpected error                   6    there is no such job or artifact
   2  wrong usage, job or configuration  7    Temporal or Postgres does not answer
-  3  "run": the job failed              8    "keyring prune": an old key is needed still
-  4  "run": the job was cancelled       130  interrupted; the job goes on
+  3  "run": the job failed; "sweep":    8    "keyring prune": an old key is needed still
+     not all of it could be done        130  interrupted; the job goes on
+  4  "run": the job was cancelled
 `;
 
 export function exitCodeOfOutcome(outcome: Outcome): number {

@@ -12,12 +12,17 @@ import { EXIT_CODE_HELP } from './exit-code.ts';
 import { addGateway } from './gateway.ts';
 import { addInterrupt } from './interrupt.ts';
 import { addKeyring } from './keyring.ts';
+import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
 import { addPrompt } from './prompt.ts';
+import { addRevoke } from './revoke.ts';
+import { addRotate } from './rotate.ts';
 import { addRun } from './run.ts';
+import { addSchedules } from './schedules.ts';
 import { addSchema } from './schema.ts';
 import { addSeal, addSealingKey } from './seal.ts';
 import { addStatus } from './status.ts';
+import { addSweep } from './sweep.ts';
 import { addUpstream } from './upstream.ts';
 import { addWorker } from './worker.ts';
 
@@ -60,6 +65,11 @@ export function createProgram(): Command {
     addAnswer,
     addCancel,
     addArtifacts,
+    addKeys,
+    addRevoke,
+    addRotate,
+    addSweep,
+    addSchedules,
     addSeal,
     addSealingKey,
     addKeyring,

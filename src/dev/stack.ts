@@ -70,10 +70,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const upstream =
       model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
     const rootKey = configured.keyringPath === undefined ? new Secret(randomBytes(32).toString('base64')) : undefined;
+    const ownName = (name: string): string => (shared === null ? name : `${name}-${basename(stateDir)}`);
     const config: Config = {
       ...configured,
-      // Another stack may be on that Temporal, with jobs of a store of its own.
-      taskQueue: shared === null ? configured.taskQueue : `${configured.taskQueue}-${basename(stateDir)}`,
+      // Another stack may be on that Temporal, with jobs of a store and schedules of its own.
+      taskQueue: ownName(configured.taskQueue),
+      deployment: ownName(configured.deployment),
       databaseUrl,
       rootKey,
       stateDir,
@@ -90,7 +92,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     report('gateway and worker: starting');
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
     await parts.add(startWorker({ config, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
-    const client = await parts.add(createClient({ databaseUrl, taskQueue: config.taskQueue, temporal }), (opened) => opened.close());
+    const client = await parts.add(
+      createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
+      (opened) => opened.close(),
+    );
     // With a Temporal of our own nobody could go on with a job, and its sandbox would stay.
     if (given === null) await parts.add(Promise.resolve(client), endJobs);
     return { client, config, temporal, gatewayUrl: gateway.url, model, stop: () => parts.stop() };

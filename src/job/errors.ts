@@ -8,7 +8,10 @@ export const FAILURES = {
   job_conflict: { retryable: false, hint: 'Use another job id, or submit the same spec again.' },
   job_closed: { retryable: false, hint: 'The job takes no more prompts: submit a new one, with keepOpen for follow-ups.' },
   prompt_conflict: { retryable: false, hint: 'Use another id, or send the same text again.' },
-  nothing_to_do: { retryable: false, hint: 'No turn runs, or no such question is open: look at the status of the job.' },
+  nothing_to_do: {
+    retryable: false,
+    hint: 'No turn runs, no such question is open, or there is no such key: look at the status of the job.',
+  },
   job_not_found: { retryable: false, hint: 'Check the job id and the Temporal namespace.' },
   temporal_unreachable: { retryable: true, hint: 'Start Temporal, or set TEMPORAL_ADDRESS.' },
   no_worker: { retryable: true, hint: 'Start a worker: valetkey worker. A prompt may be sent again with the same id.' },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
+import type { KeyRef } from './ref.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
@@ -66,13 +67,14 @@ const durationSchema = z
   .regex(/^\d+(\.\d+)?\s?(s|m|h|d)$/, 'must be a duration like "30m"')
   .refine((text) => durationMs(text) > 0 && durationMs(text) <= MAX_DEADLINE_MS, 'must be more than nothing and at most 7 days');
 
+export const tenantSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit');
+
 /** The contract of a job. Unknown fields are refused. */
 export const jobSpecSchema = z
   .strictObject({
-    tenant: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit')
-      .describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
+    tenant: tenantSchema.describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
     agent: z.enum(['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'], {
       error: ({ input }) => (input === undefined ? 'is required' : undefined),
     }),
@@ -131,6 +133,11 @@ export const jobSpecSchema = z
   .refine((spec) => bytes(JSON.stringify(spec)) <= MAX_SPEC_BYTES, `the whole job must be at most ${MAX_SPEC_BYTES} bytes`);
 
 export const jobIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
+
+export const keyRefSchema = z.custom<KeyRef>(
+  (ref) => typeof ref === 'string' && /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\/[\w-]{1,64}\/[1-9]\d{0,5}$/.test(ref),
+  'must be <job>/<lease>/<generation>',
+);
 
 /** A job as the caller writes it: fields with a default may be left out. */
 export type JobSpecInput = z.input<typeof jobSpecSchema>;

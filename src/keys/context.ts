@@ -14,3 +14,8 @@ export interface KeyContext {
   leaseMs: number;
   metrics: Pick<KeyMetrics, 'died' | 'swept'>;
 }
+
+/** Who keys belong to: two installations in one namespace, or in one database, end their own only. */
+export function ownerOf(namespace: string, deployment: string): string {
+  return `${namespace}/${deployment}`;
+}

@@ -141,22 +141,27 @@ export async function looking(look: (report: SweepReport) => Promise<void>): Pro
   return report;
 }
 
-/** Some at once; one that fails is counted and keeps no other from its turn. */
+/** Looks at each; one that fails is counted and keeps no other from its turn. */
 export async function each<T>(items: readonly T[], report: SweepReport, look: (item: T) => Promise<Finding | null>): Promise<void> {
-  const queue = [...items];
-  const work = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      try {
-        const finding = await look(item);
-        if (finding !== null) report.findings.push(finding);
-      } catch (error) {
-        report.errors.push(codeOf(error));
-      }
+  await someAtOnce(items, async (item) => {
+    try {
+      const finding = await look(item);
+      if (finding !== null) report.findings.push(finding);
+    } catch (error) {
+      report.errors.push(codeOf(error));
     }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  });
 }
 
-function codeOf(error: unknown): FailureCode {
+/** Does the work on every item, some of them at a time. Throws what the work throws. */
+export async function someAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const workOff = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, workOff));
+}
+
+export function codeOf(error: unknown): FailureCode {
   return ValetkeyError.is(error) ? error.code : 'internal';
 }

@@ -1,6 +1,6 @@
 import { sql, type RawBuilder } from 'kysely';
 
-import type { FailureCode } from '../job/errors.ts';
+import { isFailureCode, type FailureCode } from '../job/errors.ts';
 import type { EndCause } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
@@ -25,6 +25,8 @@ export interface LedgerEnd extends LedgerKey {
   isOver: boolean;
   /** Null where the last attempt did not fail. */
   retryAt: Date | null;
+  /** What the last attempt that failed met; null where none did. */
+  lastError: FailureCode | null;
 }
 
 /** What a key's end finds. */
@@ -61,7 +63,8 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
   return { ...toKeyEnd(row), others: row.others };
 }
 
-function toKeyEnd(row: KeysRow): LedgerEnd {
+/** How far the end of a key has come, by its row. */
+export function toKeyEnd(row: KeysRow): LedgerEnd {
   return {
     ...ledgerKey(row),
     rootKeyId: row.root_key_id,
@@ -73,6 +76,7 @@ function toKeyEnd(row: KeysRow): LedgerEnd {
     isDeleted: row.deleted_at !== null,
     isOver: row.ended_at !== null,
     retryAt: row.retry_at,
+    lastError: isFailureCode(row.last_error) ? row.last_error : null,
   };
 }
 

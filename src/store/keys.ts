@@ -30,28 +30,45 @@ export interface KeyIntent extends LedgerKey {
   diesAt: Date;
 }
 
+/** What the ledger says to an intent to mint. */
+export interface RecordedIntent {
+  /** Why the job gets no key; null: it may have one. */
+  refused: 'tenant_blocked' | 'key_refused' | null;
+  /** Of the ref; null where it is refused and was not there before. */
+  state: KeyState | null;
+  /** Names the root key of the secret. */
+  rootKeyId: string;
+}
+
 /**
- * Puts the intent to mint on record, once a ref; not for a tenant that is blocked. Returns the state that the ledger has then, null
- * where it has none, and the root key of the secret. Throws `database_unreachable`.
+ * Puts the intent to mint on record, once a ref; not for a tenant that is blocked, nor for a job that had a key revoked. Throws
+ * `database_unreachable`.
  */
-export async function recordIntent(db: Db, intent: KeyIntent): Promise<{ state: KeyState | null; rootKeyId: string }> {
+export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedIntent> {
   const { rows } = await asDatabaseError(
-    sql<{ state: KeyState; root_key_id: string }>`
-      with fresh as (
+    sql<{ refused: RecordedIntent['refused']; state: KeyState | null; root_key_id: string | null }>`
+      with barred as (
+        select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${isRevoked(sql`${intent.jobId}`)} then 'key_refused' end as why
+      ), fresh as (
         insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, dies_at)
         select ${intent.ref}, ${intent.jobId}, ${intent.tenant}, ${intent.generation}, ${intent.gateway}, ${intent.owner}, 'minting',
                ${intent.rootKeyId}, ${[...intent.models]}::text[], ${intent.budgetUsd}, ${intent.expiresAt}, ${intent.diesAt}
-        where not exists (select from blocked_tenants where tenant = ${intent.tenant})
+        from barred where why is null
         on conflict do nothing
         returning state, root_key_id
+      ), known as (
+        select state, root_key_id from fresh union all select state, root_key_id from keys where ref = ${intent.ref}
       )
-      select state, root_key_id from fresh union all select state, root_key_id from keys where ref = ${intent.ref}`.execute(db),
+      select why as refused, state, root_key_id from barred left join known on true`.execute(db),
   );
   const [row] = rows;
-  return row === undefined ? { state: null, rootKeyId: '' } : { state: row.state, rootKeyId: row.root_key_id };
+  return { refused: row?.refused ?? null, state: row?.state ?? null, rootKeyId: row?.root_key_id ?? '' };
 }
 
-/** Makes an intended key live, and stores events with it. False where its end has begun: the key stays dead. Throws `database_unreachable`. */
+/**
+ * Makes an intended key live, and stores events with it. False where its end has begun, or where it was barred after its intent by a
+ * revocation that did not see it yet: the key stays dead. Throws `database_unreachable`.
+ */
 export async function activateKey(
   db: Db,
   { ref, jobId }: KeyOfJob,
@@ -63,11 +80,20 @@ export async function activateKey(
       with live as (
         update keys set state = 'live', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now())
         where ref = ${ref} and state in ('minting', 'live') and ending_at is null
+          and not ${isBlocked(sql`keys.tenant`)} and not ${isRevoked(sql`keys.job_id`)}
         returning ref
       )
       select ref, ${appended(jobId, events)} from live`.execute(db),
   );
   return rows.length > 0;
+}
+
+function isBlocked(tenant: RawBuilder<unknown>): RawBuilder<boolean> {
+  return sql`exists (select from blocked_tenants as blocked where blocked.tenant = ${tenant})`;
+}
+
+function isRevoked(jobId: RawBuilder<unknown>): RawBuilder<boolean> {
+  return sql`exists (select from keys as revoked where revoked.job_id = ${jobId} and revoked.cause = 'revoked')`;
 }
 
 /** A row of the ledger. */

@@ -5,7 +5,7 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 
 import { isFailureCode, ValetkeyError } from '../job/errors.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
@@ -27,14 +27,15 @@ export async function asTemporalError<T>(call: Promise<T>): Promise<T> {
 }
 
 /**
- * Waits for an update of a job's workflow. Throws what the workflow refused it with, `job_closed` where the job has ended,
+ * Waits for an update of a job's workflow. Throws what the workflow or a step of it refused it with, `job_closed` where the job has ended,
  * `no_worker` where Temporal answers and the job does not; `stateNow` says whether it is `running`, else like `asTemporalError`.
  */
 export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateNow: () => Promise<string>): Promise<T> {
   try {
     return await update;
   } catch (error) {
-    const refused = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
+    const failed = error instanceof WorkflowUpdateFailedError ? error.cause : undefined;
+    const refused = failed instanceof ActivityFailure ? failed.cause : failed;
     if (refused instanceof ApplicationFailure && isFailureCode(refused.type)) throw new ValetkeyError(refused.type, refused.message);
     const translated = translate(error);
     // Which of the two sides ends the call at its deadline differs, and so does the error.

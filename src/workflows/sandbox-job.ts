@@ -133,8 +133,9 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   async function mintNext(): Promise<Rotated> {
-    replaced.push(key);
-    await mint(generation(key.generation + 1));
+    const old = key;
+    await mint(generation(old.generation + 1));
+    replaced.push(old);
     return { ref: key.ref, generation: key.generation };
   }
 

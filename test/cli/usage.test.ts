@@ -15,6 +15,11 @@ const COMMANDS = [
   'answer',
   'cancel',
   'artifacts',
+  'keys',
+  'revoke',
+  'rotate',
+  'sweep',
+  'schedules',
   'seal',
   'sealing-key',
   'keyring',
@@ -44,6 +49,9 @@ test.each([
   ['a limit out of range', ['list', '--limit', '0'], 'It is a number from 1 to 10000.'],
   ['a budget that is no number', ['run', '--budget', 'ten'], 'It is an amount in USD'],
   ['a file without content', ['run', '--file', 'a.txt'], 'It is a path and its content'],
+  ['a revocation of nothing', ['revoke'], 'name either a job, a ref or --tenant'],
+  ['a lift without a tenant', ['revoke', 'job-1', '--lift'], '--lift goes with --tenant'],
+  ['an unknown schedule', ['schedules', 'pause', 'nightly'], 'Allowed choices are sweep, rotate-keys'],
   ['a spec beside flags', ['run', '--spec', '-', '--agent', 'codex'], 'cannot be used with'],
 ])('%s ends with exit code 2 and says in two lines what is wrong', async (_what, args, message) => {
   const { stdout, stderr, exitCode } = await valetkey(args);

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+
+import { WorkflowFailedError } from '@temporalio/client';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { MAX_FAILED, REVOKE_WORKFLOW, type RevokeReport, type RevokeTarget } from '../job/revocation.ts';
+import { beginEnds, blockTenant, endingKeys, hasKeys } from '../store/revocations.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import type { ClientContext } from './context.ts';
+
+/** ms. What is not over by then is pending. */
+const WAIT_MS = 15_000;
+
+/**
+ * Revokes the keys of a target: on record at once, which needs nothing but Postgres, then by the workers. Blocks a tenant first: a mint
+ * whose intent the second statement does not see finds the block before it makes its key live.
+ * Idempotent. Throws `nothing_to_do` for a job or a ref without any key, `database_unreachable`.
+ */
+export async function revoke(context: ClientContext, target: RevokeTarget): Promise<RevokeReport> {
+  const { database, owner } = context;
+  const { db } = database;
+  if ('tenant' in target) await blockTenant(db, target.tenant);
+  const begun = await beginEnds(db, owner, target);
+  if (begun.length === 0 && !('tenant' in target) && !(await hasKeys(db, owner, target))) throw nothingToRevoke(target);
+  if (begun.length > 0) await endByWorkers(context, target);
+  const open = new Map((await endingKeys(db, owner, target)).map((key) => [key.ref, key]));
+  const pending = begun.flatMap(({ ref }) => open.get(ref) ?? []);
+  return {
+    disabled: begun.filter(({ isNew }) => isNew).length,
+    ended: begun.length - pending.length,
+    pending: pending.length,
+    failed: pending.flatMap(({ ref, lastError: code }) => (code === null ? [] : [{ ref, code }])).slice(0, MAX_FAILED),
+  };
+}
+
+/** Resolves when they are done, and when it takes too long or Temporal is not there: the keys are disabled, and the sweep ends them. */
+async function endByWorkers({ temporal, taskQueue, deployment }: ClientContext, target: RevokeTarget): Promise<void> {
+  const run = async (): Promise<unknown> =>
+    temporal.workflow.execute(REVOKE_WORKFLOW, {
+      workflowId: `valetkey-${deployment}-revoke-${randomUUID()}`,
+      taskQueue,
+      args: [target],
+      staticSummary: 'revocation of keys',
+    });
+  try {
+    await asTemporalError(temporal.connection.withDeadline(Date.now() + WAIT_MS, run));
+  } catch (error) {
+    const isLate = ValetkeyError.is(error) && error.code === 'temporal_unreachable';
+    if (!isLate && !(error instanceof WorkflowFailedError)) throw error;
+  }
+}
+
+function nothingToRevoke(target: Exclude<RevokeTarget, { tenant: string }>): ValetkeyError {
+  const what = 'ref' in target ? `there is no key ${target.ref}` : `the job ${target.jobId} has no key`;
+  return new ValetkeyError('nothing_to_do', what);
+}

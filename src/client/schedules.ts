@@ -1,0 +1,96 @@
+import { ScheduleNotFoundError, type ScheduleDescription } from '@temporalio/client';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { SCHEDULED, scheduleId, type ScheduleName } from '../job/schedules.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import { applySchedules, type ScheduleSettings } from '../temporal/schedules.ts';
+import type { ClientContext } from './context.ts';
+import { stateOf, type JobState } from './job-state.ts';
+
+/** How a schedule stands; instants in ISO 8601. */
+export interface ScheduleStatus {
+  name: ScheduleName;
+  /** Its id in Temporal. */
+  id: string;
+  /** `missing`: nobody has applied it yet. */
+  state: 'active' | 'paused' | 'missing';
+  /** Null where there is none. */
+  nextRunAt: string | null;
+  /** The newest run, null before the first. */
+  lastRun: ScheduledRun | null;
+}
+
+export interface ScheduledRun {
+  at: string;
+  workflowId: string;
+  /** Null where Temporal has forgotten it. */
+  state: JobState | null;
+}
+
+/** Intervals, in ms, as the workers' configuration has them. */
+export type ScheduleIntervals = Omit<ScheduleSettings, 'deployment' | 'taskQueue'>;
+
+const NAMES = Object.keys(SCHEDULED).filter(isScheduleName);
+
+/** What runs by itself in an installation. Each method throws `temporal_unreachable`. */
+export class Schedules {
+  readonly #context: ClientContext;
+
+  constructor(context: ClientContext) {
+    this.#context = context;
+  }
+
+  async list(): Promise<ScheduleStatus[]> {
+    return Promise.all(NAMES.map(async (name) => this.#status(name)));
+  }
+
+  /** Makes the schedules, or brings them up to date, as each worker does when it starts. Idempotent; one that is paused stays so. */
+  async apply(intervals: ScheduleIntervals): Promise<void> {
+    const { temporal, deployment, taskQueue } = this.#context;
+    await asTemporalError(applySchedules(temporal.schedule, { ...intervals, deployment, taskQueue }));
+  }
+
+  /** No run begins until `resume`; one that runs goes on. Idempotent. Throws `nothing_to_do` where it is missing. */
+  async pause(name: ScheduleName): Promise<void> {
+    await this.#change(name, (id) => this.#context.temporal.schedule.getHandle(id).pause('paused by valetkey'));
+  }
+
+  /** Idempotent. Throws `nothing_to_do` where it is missing. */
+  async resume(name: ScheduleName): Promise<void> {
+    await this.#change(name, (id) => this.#context.temporal.schedule.getHandle(id).unpause('resumed by valetkey'));
+  }
+
+  async #change(name: ScheduleName, change: (id: string) => Promise<void>): Promise<void> {
+    try {
+      await asTemporalError(change(scheduleId(this.#context.deployment, name)));
+    } catch (error) {
+      if (!(error instanceof ScheduleNotFoundError)) throw error;
+      throw new ValetkeyError('nothing_to_do', `there is no schedule ${name} yet: valetkey schedules apply`);
+    }
+  }
+
+  async #status(name: ScheduleName): Promise<ScheduleStatus> {
+    const id = scheduleId(this.#context.deployment, name);
+    try {
+      const { state, info } = await asTemporalError(this.#context.temporal.schedule.getHandle(id).describe());
+      const nextRunAt = state.paused ? null : (info.nextActionTimes[0]?.toISOString() ?? null);
+      return { name, id, state: state.paused ? 'paused' : 'active', nextRunAt, lastRun: await this.#lastRun(info) };
+    } catch (error) {
+      if (!(error instanceof ScheduleNotFoundError)) throw error;
+      return { name, id, state: 'missing', nextRunAt: null, lastRun: null };
+    }
+  }
+
+  async #lastRun({ recentActions }: ScheduleDescription['info']): Promise<ScheduledRun | null> {
+    const newest = recentActions.at(-1);
+    if (newest === undefined) return null;
+    const { workflowId, firstExecutionRunId } = newest.action.workflow;
+    const handle = this.#context.temporal.workflow.getHandle(workflowId, firstExecutionRunId);
+    const state = await asTemporalError(handle.describe()).then(stateOf, () => null);
+    return { at: newest.takenAt.toISOString(), workflowId, state };
+  }
+}
+
+function isScheduleName(name: string): name is ScheduleName {
+  return name in SCHEDULED;
+}

@@ -1,0 +1,69 @@
+import { isFailureCode, type FailureCode } from '../job/errors.ts';
+import type { EndCause, KeyState } from '../job/key.ts';
+import type { KeyRef } from '../job/ref.ts';
+import type { GatewayName } from '../job/spec.ts';
+import { asDatabaseError, type Db } from './database.ts';
+import { ledgerKey, type KeysRow } from './keys.ts';
+
+/** One key, as the ledger has it; instants in ISO 8601. */
+export interface KeyInfo {
+  ref: KeyRef;
+  jobId: string;
+  tenant: string;
+  generation: number;
+  gateway: GatewayName;
+  state: KeyState;
+  /** Why its end has begun; null while it has not. */
+  cause: EndCause | null;
+  /** When it was intended, right before it was asked of the gateway. */
+  createdAt: string;
+  /** Null: it was never seen to be made. */
+  mintedAt: string | null;
+  /** End of its lease: renewed while its job runs. */
+  expiresAt: string;
+  /** Null until nothing is left to do about it. */
+  endedAt: string | null;
+  /** USD. */
+  spentUsd: number;
+  /** Of its end, that failed. */
+  attempts: number;
+  lastError: FailureCode | null;
+  /** Not before then its end is tried again; null where the last attempt did not fail. */
+  retryAt: string | null;
+}
+
+export interface KeyFilter {
+  tenant?: string;
+  jobId?: string;
+  state?: KeyState;
+  /** The newest so many; default 100. */
+  limit?: number;
+}
+
+/** An owner's keys, the newest first. Throws `database_unreachable`. */
+export async function listKeys(db: Db, owner: string, { tenant, jobId, state, limit = 100 }: KeyFilter): Promise<KeyInfo[]> {
+  let query = db.selectFrom('keys').selectAll().where('owner', '=', owner);
+  if (tenant !== undefined) query = query.where('tenant', '=', tenant);
+  if (jobId !== undefined) query = query.where('job_id', '=', jobId);
+  if (state !== undefined) query = query.where('state', '=', state);
+  // Few are not over, and there is an index of these.
+  if (state !== undefined && state !== 'dead') query = query.where('ended_at', 'is', null);
+  const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('generation', 'desc').limit(limit).execute());
+  return rows.map(toKeyInfo);
+}
+
+function toKeyInfo(row: KeysRow): KeyInfo {
+  return {
+    ...ledgerKey(row),
+    state: row.state,
+    cause: row.cause,
+    createdAt: row.intended_at.toISOString(),
+    mintedAt: row.minted_at?.toISOString() ?? null,
+    expiresAt: row.expires_at.toISOString(),
+    endedAt: row.ended_at?.toISOString() ?? null,
+    spentUsd: Number(row.spent_usd),
+    attempts: row.attempts,
+    lastError: isFailureCode(row.last_error) ? row.last_error : null,
+    retryAt: row.retry_at?.toISOString() ?? null,
+  };
+}

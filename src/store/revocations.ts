@@ -1,0 +1,68 @@
+import { sql, type RawBuilder } from 'kysely';
+
+import type { KeyRef } from '../job/ref.ts';
+import type { RevokeTarget } from '../job/revocation.ts';
+import { asDatabaseError, type Db } from './database.ts';
+import { KEY_ENDED_CHANNEL, toKeyEnd, type LedgerEnd } from './key-ends.ts';
+import type { KeysRow } from './keys.ts';
+
+/** From now on no key is minted for a tenant, whoever owns it. Idempotent. Throws `database_unreachable`. */
+export async function blockTenant(db: Db, tenant: string): Promise<void> {
+  await asDatabaseError(
+    db
+      .insertInto('blocked_tenants')
+      .values({ tenant })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute(),
+  );
+}
+
+/** Lets a tenant have keys again; those that were ended stay so. False: it was not blocked. Throws `database_unreachable`. */
+export async function liftTenant(db: Db, tenant: string): Promise<boolean> {
+  const { numDeletedRows } = await asDatabaseError(db.deleteFrom('blocked_tenants').where('tenant', '=', tenant).executeTakeFirstOrThrow());
+  return numDeletedRows > 0n;
+}
+
+/** A key whose end is not over. */
+export interface BegunEnd {
+  ref: KeyRef;
+  /** Its end had not begun before. */
+  isNew: boolean;
+}
+
+/**
+ * Begins the end of all of a target's keys at once, as `beginEnd` does with one: the built-in gateway refuses them from this moment
+ * on and cuts their streams. Resolves to every key of the target whose end is not over. Throws `database_unreachable`.
+ */
+export async function beginEnds(db: Db, owner: string, target: RevokeTarget): Promise<BegunEnd[]> {
+  const { rows } = await asDatabaseError(
+    sql<{ ref: KeyRef; is_new: boolean }>`
+      update keys set
+        state = case when state in ('dead', 'stuck') then state else 'disabled' end,
+        ending_at = coalesce(ending_at, now()),
+        cause = coalesce(cause, 'revoked')
+      where owner = ${owner} and ended_at is null and ${of(target)}
+      returning ref, ending_at = now() as is_new, pg_notify(${KEY_ENDED_CHANNEL}, ref)`.execute(db),
+  );
+  return rows.map(({ ref, is_new: isNew }) => ({ ref, isNew }));
+}
+
+/** The keys of a target whose end has begun and is not over. Throws `database_unreachable`. */
+export async function endingKeys(db: Db, owner: string, target: RevokeTarget): Promise<LedgerEnd[]> {
+  const { rows } = await asDatabaseError(
+    sql<KeysRow>`
+      select * from keys where owner = ${owner} and ended_at is null and ending_at is not null and ${of(target)} order by ref`.execute(db),
+  );
+  return rows.map(toKeyEnd);
+}
+
+/** Whether the ledger has or had any key of a target. Throws `database_unreachable`. */
+export async function hasKeys(db: Db, owner: string, target: RevokeTarget): Promise<boolean> {
+  const { rows } = await asDatabaseError(sql`select from keys where owner = ${owner} and ${of(target)} limit 1`.execute(db));
+  return rows.length > 0;
+}
+
+function of(target: RevokeTarget): RawBuilder<boolean> {
+  if ('ref' in target) return sql`ref = ${target.ref}`;
+  return 'jobId' in target ? sql`job_id = ${target.jobId}` : sql`tenant = ${target.tenant}`;
+}

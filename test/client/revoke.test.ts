@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { expect, test, type TestContext } from 'vitest';
+
+import { createClient, type ValetkeyClient } from '../../src/index.ts';
+import type { KeyRef } from '../../src/job/ref.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { activateKey, recordIntent } from '../../src/store/keys.ts';
+import { beginEnds, blockTenant } from '../../src/store/revocations.ts';
+import { expectEnded, secretOf, statusWith } from '../ended.ts';
+import { processStack } from '../process-stack.ts';
+import { inMidTurn } from '../slow-turn.ts';
+import { jobSpec, useStack } from '../stack.ts';
+
+const stack = useStack();
+
+/** A client of an installation that has no worker. */
+async function withoutWorker({ onTestFinished }: TestContext): Promise<ValetkeyClient> {
+  const { config, temporal } = stack();
+  const client = await createClient({ databaseUrl: String(config.databaseUrl), taskQueue: `test-${randomUUID()}`, temporal });
+  onTestFinished(() => client.close());
+  return client;
+}
+
+test('a key whose mint was under way when its tenant was blocked never becomes live', async () => {
+  const database = openDatabase(String(stack().config.databaseUrl));
+  const { db } = database;
+  const ref: KeyRef = `job-${randomUUID()}/lease/1`;
+  const key = { ref, jobId: ref.split('/')[0] ?? '', tenant: 'raced', generation: 1, gateway: 'builtin' } as const;
+  const soon = new Date(Date.now() + 60_000);
+  const intent = { ...key, owner: 'tests', rootKeyId: 'any', models: ['any'], budgetUsd: 1, expiresAt: soon, diesAt: soon };
+  const isBlocked = Promise.withResolvers<void>();
+  const isIntended = Promise.withResolvers<void>();
+  const intending = db.transaction().execute(async (open) => {
+    await recordIntent(open, intent);
+    isIntended.resolve();
+    await isBlocked.promise;
+  });
+  await isIntended.promise;
+  await blockTenant(db, 'raced');
+  expect(await beginEnds(db, 'tests', { tenant: 'raced' })).toEqual([]);
+  isBlocked.resolve();
+  await intending;
+  expect(await activateKey(db, key, Buffer.from(ref))).toBe(false);
+  await database.close();
+});
+
+test('a job that had its key revoked gets no other, and fails with its next turn', async () => {
+  const { client } = stack();
+  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
+  await expect.poll(async () => (await client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+  expect(await client.revoke({ jobId })).toMatchObject({ disabled: 1, ended: 1, pending: 0 });
+  await expect(client.rotateKey(jobId)).rejects.toMatchObject({ code: 'key_refused' });
+  await client.prompt(jobId, '!say two');
+  await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
+});
+
+test('what is asked of a job or a key that is not there says so', async () => {
+  const { client } = stack();
+  await expect(client.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.revoke({ tenant: 'a b' })).rejects.toMatchObject({ code: 'invalid_spec' });
+  await expect(client.rotateKey('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+});
+
+test('the keys of another installation are neither seen nor ended', async (context) => {
+  const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
+  const others = await withoutWorker(context);
+  expect(await others.keys({ jobId })).toEqual([]);
+  await expect(others.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  expect(await stack().client.keys({ jobId })).toMatchObject([{ state: 'live', cause: null }]);
+  await stack().client.cancel(jobId);
+  await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
+});
+
+test('where there is no worker a sweep says so, and a schedule that nobody applied is told as missing', async (context) => {
+  const client = await withoutWorker(context);
+  expect(await client.schedules.list()).toMatchObject([{ state: 'missing' }, { state: 'missing' }]);
+  await expect(client.schedules.pause('sweep')).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.sweep()).rejects.toMatchObject({ code: 'no_worker' });
+});
+
+test('a job that has no key yet says so to whoever revokes it', async (context) => {
+  const client = await withoutWorker(context);
+  const { jobId } = await client.submit(jobSpec());
+  await expect(client.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await client.cancel(jobId);
+});
+
+test(
+  'with the worker down keys are refused and their streams cut at once, told as pending, and ended once a worker is there',
+  {
+    timeout: 180_000,
+  },
+  async (context) => {
+    const own = await processStack(context);
+    const { client } = own;
+    const jobs = await Promise.all([inMidTurn(own, 60, { agent: 'mock' }), inMidTurn(own, 60, { agent: 'mock' })]);
+    await own.worker.kill('SIGKILL');
+    const reports: Promise<unknown>[] = [];
+    // 2.5 s apart: what the gateway looks up every 5 s can cut one of two streams in time by chance, never both.
+    for (const [index, jobId] of jobs.entries()) {
+      const secrets = (await client.keys({ jobId })).map(({ ref }) => secretOf(own, ref));
+      expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([200]);
+      const pause = sleep(2_500);
+      reports.push(client.revoke({ jobId }));
+      await expect.poll(() => own.model?.inFlight(), { timeout: 2_000 }).toBe(jobs.length - index - 1);
+      expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([401]);
+      await pause;
+    }
+    const pending = { disabled: 1, ended: 0, pending: 1, failed: [] };
+    expect(await Promise.all(reports)).toEqual([pending, pending]);
+
+    await own.worker.start();
+    await client.sweep();
+    for (const jobId of jobs) {
+      await expect.poll(async () => (await client.keys({ jobId }))[0]?.endedAt, { timeout: 30_000 }).not.toBeNull();
+      await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
+    }
+  },
+);
