@@ -1,0 +1,145 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { say } from '../say.ts';
+
+/** A step that keeps keys from outliving their jobs, taken out of the code; some of the tests named has to notice. */
+interface Mutation {
+  removed: string;
+  /** Under src/. */
+  file: string;
+  /** Stands there once, or the mutation is out of date. */
+  text: string;
+  replacement: string;
+  /** Under test/. */
+  tests: string;
+  /** Of the titles: what is looked at. */
+  only: string;
+}
+
+const PROMISE = 'promises/no-key-outlives-its-job';
+
+const MUTATIONS: readonly Mutation[] = [
+  {
+    removed: 'write-ahead: the intent before the request, which finds an end that has begun',
+    file: 'keys/mint-key.ts',
+    text: `  if (state !== 'minting' && state !== 'live') throw keyEnded(ref);`,
+    replacement: `  if (state === null) throw keyEnded(ref);`,
+    tests: `${PROMISE}/sweep-faults.test.ts`,
+    only: 'mint',
+  },
+  {
+    removed: 'lease: a short expiry at the gateway',
+    file: 'keys/mint-key.ts',
+    text: `  return gateway.extend === undefined ? diesAt : new Date(Math.min(Date.now() + leaseMs, diesAt.getTime()));`,
+    replacement: `  return gateway.extend === undefined || leaseMs > 0 ? diesAt : new Date();`,
+    tests: `${PROMISE}/lease.test.ts`,
+    only: 'lease',
+  },
+  {
+    removed: 'last gasp: a step that learns that its job is gone ends its key',
+    file: 'activities/last-gasp.ts',
+    text: `await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), provider.stop(jobId)]);`,
+    replacement: `await Promise.allSettled([keys.owner, provider.name, endKeysOfJob.length].map(async () => jobId));`,
+    tests: `${PROMISE}/terminated.test.ts`,
+    only: 'in mid-turn leaves no key',
+  },
+  {
+    removed: 'newer-run check: a run that was reset is not a job that is gone',
+    file: 'activities/last-gasp.ts',
+    text: `    return record === null || record.state === 'closed';`,
+    replacement: `    return record === null || record.state !== null;`,
+    tests: `${PROMISE}/terminated.test.ts`,
+    only: 'reset in mid-turn',
+  },
+  {
+    removed: 'newer-run check of the sweep: the record of the job, not of its run',
+    file: 'keys/sweep.ts',
+    text: `      if (record?.state === 'running') return null;`,
+    replacement: ``,
+    tests: `${PROMISE}/sweep-faults.test.ts`,
+    only: 'reset',
+  },
+  {
+    removed: 'grace: what was just made is left alone',
+    file: 'keys/decide-orphan.ts',
+    text: `  if (nowMs - madeAtMs < graceMs) return { do: 'wait', because: 'just_made' };`,
+    replacement: `  if (nowMs < madeAtMs) return { do: 'wait', because: 'just_made' };`,
+    tests: 'keys/decide-orphan.test.ts',
+    only: '',
+  },
+  {
+    removed: 'second sighting: one look never suffices',
+    file: 'keys/decide-orphan.ts',
+    text: `  if (sightedAtMs === null || nowMs - sightedAtMs < graceMs / 2) return { do: 'wait', because: 'first_sighting' };`,
+    replacement: `  if (sightedAtMs !== null && sightedAtMs > nowMs) return { do: 'wait', because: 'first_sighting' };`,
+    tests: `${PROMISE}/terminated.test.ts`,
+    only: 'for one look',
+  },
+  {
+    removed: 'probe: a key counts as dead once it was seen refused',
+    file: 'keys/end-key.ts',
+    text: `      await untilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });`,
+    replacement: `      rootKeys.derive(end.rootKeyId, ref);`,
+    tests: `${PROMISE}/faults.test.ts`,
+    only: 'cache',
+  },
+];
+
+export interface MutationReport {
+  removed: string;
+  /** The test that noticed; null: none did. */
+  caughtBy: string | null;
+}
+
+/** Takes out each step in turn, in a copy of the code, and runs the tests that should notice. */
+export async function mutations(): Promise<MutationReport[]> {
+  const reports: MutationReport[] = [];
+  for (const mutation of MUTATIONS) {
+    const report = await mutate(mutation);
+    say(`without ${report.removed}: ${report.caughtBy ?? 'NOT noticed'}`);
+    reports.push(report);
+  }
+  return reports;
+}
+
+async function mutate({ removed, file, text, replacement, tests, only }: Mutation): Promise<MutationReport> {
+  const root = join(import.meta.dirname, '..', '..');
+  const copy = await mkdtemp(join(tmpdir(), 'vk-mutation-'));
+  try {
+    for (const part of ['src', 'test', 'prove', 'bench', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
+      await cp(join(root, part), join(copy, part), { recursive: true });
+    await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
+    const path = join(copy, 'src', file);
+    const source = await readFile(path, 'utf8');
+    if (source.split(text).length !== 2) throw new Error(`${file} does not have once: ${text}`);
+    await writeFile(path, source.replace(text, () => replacement));
+    return { removed, caughtBy: await firstFailure(copy, tests, only) };
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+const resultSchema = z.object({
+  testResults: z.array(z.object({ assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })) })),
+});
+
+/** Of the tests in a folder; null where all passed. Throws where none ran. */
+async function firstFailure(folder: string, tests: string, only: string): Promise<string | null> {
+  const report = join(folder, 'report.json');
+  const args = ['vitest', 'run', join('test', tests), '-t', only, '--reporter=json', `--outputFile=${report}`];
+  const child = spawn(join(folder, 'node_modules/.bin', 'node'), [join(folder, 'node_modules/vitest/vitest.mjs'), ...args.slice(1)], {
+    cwd: folder,
+    stdio: 'ignore',
+  });
+  await once(child, 'exit');
+  const { testResults } = resultSchema.parse(JSON.parse(await readFile(report, 'utf8')));
+  const ran = testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status === 'passed' || status === 'failed');
+  if (ran.length === 0) throw new Error(`no test of ${tests} is about: ${only}`);
+  return ran.find(({ status }) => status === 'failed')?.fullName.trim() ?? null;
+}
