@@ -1,0 +1,47 @@
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Fault } from './faults.ts';
+
+export interface Answer {
+  status: number;
+  body: object;
+}
+
+/** Does what was asked and answers it, as the fault has it. A delay ends early, with nothing done, when `closed` aborts. */
+export async function answer(res: ServerResponse, fault: Fault | null, act: () => Answer, closed: AbortSignal): Promise<void> {
+  switch (fault?.is) {
+    case 'lost':
+      if (fault.when === 'after') act();
+      res.destroy();
+      return;
+    case 'status': {
+      if (fault.when === 'after') act();
+      if (fault.retryAfterS !== undefined) res.setHeader('retry-after', fault.retryAfterS);
+      return send(res, { status: fault.status, body: { error: { message: 'the fault says so' } } });
+    }
+    case 'torn': {
+      const { status, body } = act();
+      const json = JSON.stringify(body);
+      res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) });
+      await new Promise((sent) => res.write(json.slice(0, json.length / 2), sent));
+      res.destroy();
+      return;
+    }
+    case 'slow': {
+      const early = fault.when === 'after' ? act() : null;
+      await sleep(fault.ms, undefined, { signal: closed });
+      return send(res, early ?? act());
+    }
+    case 'malformed':
+      act();
+      res.writeHead(200, { 'content-type': 'application/json' }).end('<html>');
+      return;
+    default:
+      send(res, act());
+  }
+}
+
+export function send(res: ServerResponse, { status, body }: Answer): void {
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
