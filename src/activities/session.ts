@@ -51,7 +51,8 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider], jobId));
       const cancelled: Cancelled = { turn: null };
       const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
-        throw toFailure(error, [...RETRIED, 'gateway_unreachable']);
+        // The gateway took the job's key, so its credential was right and will be again.
+        throw toFailure(error, [...RETRIED, 'gateway_refused']);
       });
       try {
         return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));

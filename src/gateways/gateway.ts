@@ -42,7 +42,8 @@ export interface ListedKey {
 
 /**
  * What mints, budgets and revokes keys. Whoever calls has put it on record in the ledger before (keys/). An implementation never
- * retries: every caller is an activity that Temporal retries.
+ * retries: every caller is an activity that Temporal retries. Every call throws `gateway_refused`, too, where the gateway refuses our
+ * own credential: a mint fails its job then, all others are tried on until somebody replaced it.
  */
 export interface Gateway {
   readonly name: GatewayName;
