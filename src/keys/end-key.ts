@@ -31,14 +31,13 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
   const record = async (error: ValetkeyError['code'] | null): Promise<void> =>
     recordEnd(db, { ref, jobId }, { ...seen, tookMs: passed() }, { error, events });
   try {
-    const minted = { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted };
-    if (!end.isDisabled) {
+    if (!end.isDead) {
+      // Also where an earlier attempt did: a key that is still accepted may never have been disabled, whatever the answer was.
       await gateway.disable(ref);
       seen.disabledMs = passed();
       events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
-    }
-    if (!end.isDead) {
-      await untilRefused(gateway, minted);
+      // After it: a key whose root key is missing can be disabled all the same.
+      await untilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });
       seen.deadMs = passed();
       metrics.died(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());
       events.push({ source: `key.dead:${ref}`, body: { type: 'key.dead', ref } });
