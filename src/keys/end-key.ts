@@ -47,6 +47,8 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
       events.push({ source: `key.settled:${ref}`, body: { type: 'key.settled', ref, usd: seen.usage.usd } });
     }
     if (gateway.delete !== undefined && !end.isDeleted) {
+      // What a gateway forgets together with the key has to be on record before.
+      await record(null);
       await gateway.delete(ref);
       seen.deletedMs = passed();
       events.push({ source: `key.deleted:${ref}`, body: { type: 'key.deleted', ref } });
