@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 
 import { MAX_FAILED, type EndedKeys } from '../job/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
-import { endKey, endKeysOfJob } from '../keys/end-key.ts';
+import { endKey, endLastKeys } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
 import { codeOf, someAtOnce } from '../keys/sweep.ts';
 import type { SourcedEvent } from '../store/events.ts';
@@ -33,10 +33,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
 
     revokeKey: async ({ cause, ...key }) => {
       try {
-        await beating(async () => {
-          const others = await endKey(keys, key, cause);
-          if (cause === 'job' && others > 0) await endKeysOfJob(keys, key.jobId, 'job');
-        });
+        await beating(async () => (cause === 'job' ? endLastKeys(keys, key) : void (await endKey(keys, key, cause))));
       } catch (error) {
         throw toFailure(error, 'all');
       }

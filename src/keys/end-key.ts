@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Gateway, MintedKey } from '../gateways/gateway.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import type { EndCause } from '../job/key.ts';
+import type { KeyRef } from '../job/ref.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { beginEnd, openKeys, recordEnd, type EndProgress } from '../store/key-ends.ts';
 import type { LedgerKey } from '../store/keys.ts';
@@ -63,9 +64,19 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
   return end.others;
 }
 
-/** Ends every key of a job. Throws as `endKey` does, once all were tried. */
-export async function endKeysOfJob(context: KeyContext, jobId: string, cause: EndCause): Promise<void> {
-  const keys = await openKeys(context.db, context.owner, [jobId]);
+/**
+ * Ends the key of a job that ends, and each other that it has left; one that cannot be ended keeps no other from its end. Throws as
+ * `endKey` does, once all were tried.
+ */
+export async function endLastKeys(context: KeyContext, key: LedgerKey): Promise<void> {
+  const [end] = await Promise.allSettled([endKey(context, key, 'job')]);
+  if (end.status === 'rejected' || end.value > 0) await endKeysOfJob(context, key.jobId, 'job', key.ref);
+  if (end.status === 'rejected') throw end.reason;
+}
+
+/** Ends every key of a job, but for one that was tried. Throws as `endKey` does, once all were tried. */
+export async function endKeysOfJob(context: KeyContext, jobId: string, cause: EndCause, tried?: KeyRef): Promise<void> {
+  const keys = (await openKeys(context.db, context.owner, [jobId])).filter(({ ref }) => ref !== tried);
   const ends = await Promise.allSettled(keys.map((key) => endKey(context, key, cause)));
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
