@@ -35,9 +35,12 @@ export async function sessionKey(context: KeyContext, jobId: string): Promise<Se
 /** Renews the leases of a job that runs. Throws `gateway_unreachable`, `database_unreachable`: the next renewal may come in time. */
 export async function renewLeases(context: KeyContext, jobId: string): Promise<void> {
   const { db, gateways, leaseMs } = context;
-  for (const { ref, gateway: name, diesAt } of await liveKeys(db, jobId)) {
+  const renewals = (await liveKeys(db, jobId)).map(async ({ ref, gateway: name, diesAt }) => {
     const gateway = gateways[name];
     await gateway.extend?.(ref, leaseEnd(context, gateway, diesAt));
-  }
+  });
+  // One that fails keeps no other from its renewal.
+  const renewed = await Promise.allSettled(renewals);
   await extendLeases(db, jobId, leaseMs);
+  for (const renewal of renewed) if (renewal.status === 'rejected') throw renewal.reason;
 }
