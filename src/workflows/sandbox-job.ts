@@ -141,17 +141,20 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   /** In mid-turn the agent takes it up with its next request, or with its next process; between turns the next one binds it. */
   async function takeUpKey(): Promise<void> {
-    const [old] = replaced;
-    if (old === undefined) return;
+    const newest = replaced.at(-1);
+    if (newest === undefined) return;
     const { permissions } = spec;
     if (running !== null && started !== null) {
       const { handle } = started;
       const { rebindKey } = rebindSteps(handle.hostTaskQueue, `put key ${key.generation} into the sandbox`);
-      const isTaken = await rebindKey({ ...job, agent, model, handle, permissions, replaces: old.ref });
+      const isTaken = await rebindKey({ ...job, agent, model, handle, permissions, replaces: newest.ref });
       if (!isTaken) await condition(() => running === null);
     }
-    await cleanup(`revoke key ${old.generation}`).revokeKey({ ...old, cause: 'rotated' });
-    replaced.shift();
+    // Those of an earlier rotation that failed are among them.
+    for (let [old] = replaced; old !== undefined; [old] = replaced) {
+      await cleanup(`revoke key ${old.generation}`).revokeKey({ ...old, cause: 'rotated' });
+      replaced.shift();
+    }
   }
 
   async function startSandbox(): Promise<StartedSandbox> {
