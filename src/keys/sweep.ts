@@ -90,7 +90,7 @@ export async function sweepGateway(context: SweepContext, gateway: Gateway): Pro
 }
 
 async function sweepListed(context: SweepContext, gateway: Gateway, listed: ListedKey[], report: SweepReport): Promise<void> {
-  const { keys, graceMs } = context;
+  const { keys, jobs, graceMs } = context;
   const { db, rootKeys } = keys;
   const refs = listed.map(({ ref }) => ref);
   const known = new Map((await readKeys(db, refs)).map((key) => [key.ref, key]));
@@ -99,11 +99,18 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
     // The ledger's own sweep ends it.
     if (key !== undefined && !key.isOver) return null;
     const found = { kind: 'gateway_key', id: ref, jobId: ref.split('/', 1)[0] ?? '' } as const;
+    // A ledger that lost it says nothing of its job.
+    const job = key === undefined ? await stateOf(jobs, found.jobId) : 'closed';
+    if (job === 'running') return null;
     const sightedAtMs = context.dryRun ? null : ((await sight(db, 'gateway_key', ref))?.getTime() ?? null);
-    const decision = decideOrphan({ job: 'unknown', madeAtMs: createdAt.getTime(), sightedAtMs }, Date.now(), graceMs);
+    // A gateway whose clock is fast must not put off the end of its keys.
+    const madeAtMs = Math.min(createdAt.getTime(), sightedAtMs ?? Date.now());
+    const decision = decideOrphan({ job, madeAtMs, sightedAtMs }, Date.now(), graceMs);
+    if (decision.do === 'keep') return null;
     if (decision.do === 'wait') return { ...found, did: 'waits', because: decision.because, code: null };
-    const secret = rootKeys.derive(key?.rootKeyId ?? rootKeys.currentId, ref);
     return act(context, { ...found, because: key === undefined ? 'not_in_ledger' : 'ended_in_ledger' }, async () => {
+      // One whose end came before its intent has none on record.
+      const secret = rootKeys.derive(key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId, ref);
       await endAtGateway(gateway, { ref, secret, wasMinted: true });
       await forgetSighting(db, 'gateway_key', ref);
     });
