@@ -26,15 +26,15 @@ const jobIdSchema = z.union([
   z.string().transform((ref) => ref.split('/')[0] ?? ''),
 ]);
 
-/** The same adapter with something before one of its methods. `wait` gets the id of the job. */
-export function before<T extends object>(adapter: T, method: keyof T, wait: (jobId: string) => Promise<void>): T {
+/** The same adapter with something before one of its methods. `wait` gets the id of the job and what the method takes first. */
+export function before<T extends object>(adapter: T, method: keyof T, wait: (jobId: string, subject: unknown) => Promise<void>): T {
   return new Proxy(adapter, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== 'function') return member;
       const call = (...parameters: unknown[]): unknown => Reflect.apply(member, target, parameters);
       return name === method
-        ? async (...parameters: unknown[]) => wait(jobIdSchema.parse(parameters[0])).then(() => call(...parameters))
+        ? async (...parameters: unknown[]) => wait(jobIdSchema.parse(parameters[0]), parameters[0]).then(() => call(...parameters))
         : call;
     },
   });

@@ -60,6 +60,7 @@ export function operate(ledger: Ledger, call: Exclude<Call, 'probe'>, input: unk
 }
 
 function list({ keys, calls }: Ledger, page: number, fault: Fault | null): Answer {
+  const clockOffMs = fault?.is === 'clock' ? fault.offMs : 0;
   const parity = calls.length % 2;
   const listed = keys
     .filter(({ deletedAt }) => deletedAt === null || fault?.is === 'stale')
@@ -67,6 +68,6 @@ function list({ keys, calls }: Ledger, page: number, fault: Fault | null): Answe
   const pages = fault?.is === 'partial' ? 1 : Math.max(1, Math.ceil(listed.length / PAGE));
   const body = listed
     .slice((page - 1) * PAGE, page * PAGE)
-    .map(({ alias, mintedAt, disabledAt }) => ({ alias, createdAt: new Date(mintedAt).toISOString(), isDisabled: disabledAt !== null }));
+    .map(({ alias, mintedAt, disabledAt }) => ({ alias, createdAt: new Date(mintedAt + clockOffMs).toISOString(), isDisabled: disabledAt !== null }));
   return { status: 200, body: { keys: body, pages } };
 }

@@ -16,7 +16,7 @@ export type Fault =
   | { is: 'malformed' }
   /** Acknowledged and not done. */
   | { is: 'ignored' }
-  /** Of `mint` and `extend`: done by a server whose clock is off. */
+  /** Of `mint`, `extend` and `list`: done by a server whose clock is off. */
   | { is: 'clock'; offMs: number }
   /** Of `disable`: the data plane goes on accepting the key for so long. */
   | { is: 'cached'; ms: number }

@@ -78,9 +78,10 @@ export class Ledger {
     return usage(this.keys.filter(({ alias }) => jobIdOf(alias) === jobId).reduce((total, { requests }) => total + requests, 0));
   }
 
-  /** Those that the data plane accepts now. */
-  live(): KeyRecord[] {
-    return this.keys.filter((key) => whenDead(key) > Date.now());
+  /** Generations of a job that the data plane accepts now. */
+  live(jobId: string): number[] {
+    const live = this.keys.filter((key) => jobIdOf(key.alias) === jobId && whenDead(key) > Date.now());
+    return live.map(({ alias }) => Number(alias.split('/').at(-1)));
   }
 }
 

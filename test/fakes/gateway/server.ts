@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { buffer } from 'node:stream/consumers';
 
 import type { Stack } from '../../../src/dev/stack.ts';
+import type { Gateway } from '../../../src/gateways/gateway.ts';
 import { listenOnPort, listenOnSocket } from '../../../src/proxy/listen.ts';
 import { keyOf } from '../../../src/proxy/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
@@ -19,6 +20,8 @@ export interface FakeGatewayServer {
   faults: Faults;
   /** Of the keys that the stack mints. */
   owner: string;
+  /** Its client. */
+  gateway: Gateway;
   /** Puts it in place of the built-in gateway: the `adapt` of a stack. */
   adapt(adapters: Adapters): Adapters;
   /** Has the sandboxes of a stack that has started reach it, and sends their requests to its provider. */
@@ -82,7 +85,8 @@ export async function startFakeGateway(): Promise<FakeGatewayServer> {
     ledger,
     faults,
     owner: '',
-    adapt: (adapters) => ({ ...adapters, gateways: { builtin: new FakeGateway({ url, credential, owner: () => fake.owner }) } }),
+    gateway: new FakeGateway({ url, credential, owner: () => fake.owner }),
+    adapt: (adapters) => ({ ...adapters, gateways: { builtin: fake.gateway } }),
     attach: async ({ config, temporal }) => {
       fake.owner = `${temporal.namespace}/${config.deployment}`;
       upstream = config.gateway.openai;

@@ -36,7 +36,7 @@ const AT_ONCE = 8;
 /** Between two sweeps, which run beside the jobs all the time. */
 const SWEEP_PAUSE_MS = 2_000;
 /** For the sweep to find what is left when all jobs have ended: two looks with a grace between, and a late mint before. */
-const QUIET_MS = 30_000;
+const QUIET_MS = 60_000;
 
 /**
  * Runs a job of the agent `mock` under each fault, some at once, with the sweep beside them; then, when nothing is left to be done, asks
@@ -118,11 +118,11 @@ async function sweepUntil(stack: Stack, over: AbortSignal): Promise<void> {
 }
 
 /** Has the sweep look once. */
-export async function sweepOnce({ config, temporal: { address, namespace } }: Stack, dryRun = false): Promise<SweepReport> {
+export async function sweepOnce({ config, temporal: { address, namespace } }: Stack): Promise<SweepReport> {
   const connection = await Connection.connect({ address });
   try {
     const { workflow } = new Client({ connection, namespace });
-    const args: [SweepInput] = [{ dryRun, everyMs: 0, forMs: 0 }];
+    const args: [SweepInput] = [{ dryRun: false, everyMs: 0, forMs: 0 }];
     return await workflow.execute<(input: SweepInput) => Promise<SweepReport>>('sweep', {
       workflowId: `sweep-${randomUUID()}`,
       taskQueue: config.taskQueue,
