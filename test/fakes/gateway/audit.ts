@@ -22,12 +22,14 @@ export function auditKeys({ keys, uses }: Ledger, jobId: string, endedAt: number
   const deaths = own.map(whenDead);
   const lastDeath = Math.max(0, ...deaths);
   const late = uses.filter(
-    ({ alias, kind, accepted, at }) => kind === 'request' && accepted && at > endedAt + boundMs && alias !== null && jobIdOf(alias) === jobId,
+    ({ alias, kind, accepted, at }) =>
+      kind === 'request' && accepted && at > endedAt + boundMs && alias !== null && jobIdOf(alias) === jobId,
   );
   return {
     orphans: deaths.filter((at) => at > Date.now()).length,
-    doubles: own.filter((key, index) => own.slice(0, index).some((earlier) => earlier.alias === key.alias && isAlive(earlier, key.mintedAt)))
-      .length,
+    doubles: own.filter((key, index) =>
+      own.slice(0, index).some((earlier) => earlier.alias === key.alias && isAlive(earlier, key.mintedAt)),
+    ).length,
     secondsToDead: lastDeath > Date.now() ? null : Math.max(0, lastDeath - endedAt) / 1000,
     expired: own.filter((key) => whenDead(key) === key.expiresAt && key.expiresAt <= Date.now()).length,
     left: own.filter(({ deletedAt }) => deletedAt === null).length,

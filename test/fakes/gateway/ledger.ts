@@ -48,7 +48,11 @@ export class Ledger {
   readonly calls: GatewayCall[] = [];
 
   /** `clockOffMs`: of the server that reckons when the key expires. */
-  mint({ alias, secretHash, budgetUsd }: Pick<KeyRecord, 'alias' | 'secretHash' | 'budgetUsd'>, livesMs: number, clockOffMs: number): Minted {
+  mint(
+    { alias, secretHash, budgetUsd }: Pick<KeyRecord, 'alias' | 'secretHash' | 'budgetUsd'>,
+    livesMs: number,
+    clockOffMs: number,
+  ): Minted {
     const there = this.keys.filter(({ deletedAt }) => deletedAt === null);
     if (there.some((key) => key.secretHash === secretHash)) return 'there';
     if (there.some((key) => key.alias === alias)) return 'alias_taken';
@@ -97,5 +101,10 @@ export function jobIdOf(alias: string): string {
 
 function usage(requests: number): Usage {
   const { inputTokens, outputTokens, usd } = COST;
-  return { inputTokens: requests * inputTokens, outputTokens: requests * outputTokens, requests, usd: Math.round(requests * usd * 100) / 100 };
+  return {
+    inputTokens: requests * inputTokens,
+    outputTokens: requests * outputTokens,
+    requests,
+    usd: Math.round(requests * usd * 100) / 100,
+  };
 }

@@ -4,8 +4,8 @@ import { buffer } from 'node:stream/consumers';
 
 import type { Stack } from '../../../src/dev/stack.ts';
 import type { Gateway } from '../../../src/gateways/gateway.ts';
-import { listenOnPort, listenOnSocket } from '../../../src/proxy/listen.ts';
 import { keyOf } from '../../../src/proxy/headers.ts';
+import { listenOnPort, listenOnSocket } from '../../../src/proxy/listen.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import type { Adapters } from '../../../src/worker.ts';
 import { FakeGateway } from './adapter.ts';
@@ -23,7 +23,7 @@ export interface FakeGatewayServer {
   /** Its client. */
   gateway: Gateway;
   /** Puts it in place of the built-in gateway: the `adapt` of a stack. */
-  adapt(adapters: Adapters): Adapters;
+  adapt: (adapters: Adapters) => Adapters;
   /** Has the sandboxes of a stack that has started reach it, and sends their requests to its provider. */
   attach(stack: Stack): Promise<void>;
   close(): Promise<void>;

@@ -97,8 +97,8 @@ function report({ fake }: FaultyStack, { name, jobId, result, ends, fault }: End
 
 /** By job: keys that the sweep ended before the settlement of a job. */
 async function sweptBeforeTheEnd({ config: { databaseUrl = '' } }: Stack): Promise<Map<string, number>> {
-  const { db, close } = openDatabase(databaseUrl);
-  const rows = await db
+  const database = openDatabase(databaseUrl);
+  const rows = await database.db
     .selectFrom('keys')
     .innerJoin('settlements', 'settlements.job_id', 'keys.job_id')
     .select(['keys.job_id', (key) => key.fn.countAll<string>().as('count')])
@@ -106,7 +106,7 @@ async function sweptBeforeTheEnd({ config: { databaseUrl = '' } }: Stack): Promi
     .whereRef('ending_at', '<', 'settlements.settled_at')
     .groupBy('keys.job_id')
     .execute();
-  await close();
+  await database.close();
   return new Map(rows.map(({ job_id, count }) => [job_id, Number(count)]));
 }
 
