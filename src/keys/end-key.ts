@@ -15,9 +15,9 @@ const PROBE_FOR_MS = 10_000;
 /**
  * Ends a key: disable, probe the data plane until it refuses, settle the spend, delete. Accepted and observed dead are two facts,
  * recorded each with its time. Idempotent on ref, and each attempt goes on from where the last one came to; a ref that is unknown or
- * ended already resolves. Resolves to how many other keys of the job are not ended.
- * `unusedSince`: when its job ended, where that was before this end begins. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend
- * is not final, `root_key_missing`, `database_unreachable`.
+ * ended already resolves. Resolves to how many other keys of the job are not ended. `unusedSince`: when its job ended, where that was
+ * before this end begins. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend is not
+ * final, `gateway_refused`, `root_key_missing`, `database_unreachable`.
  */
 export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause, unusedSince: Date | null = null): Promise<number> {
   const { db, gateways, rootKeys, owner, metrics } = context;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Gateway } from '../../src/gateways/gateway.ts';
 import type { KeyRef } from '../../src/job/ref.ts';
 import type { KeyContext } from '../../src/keys/context.ts';
-import { createRootKeys, type RootKeys } from '../../src/keys/derive.ts';
+import { createRootKeys } from '../../src/keys/derive.ts';
 import { endKey, endLastKeys } from '../../src/keys/end-key.ts';
 import { mintKey } from '../../src/keys/mint-key.ts';
 import { renewLeases } from '../../src/keys/session-key.ts';
@@ -16,7 +16,7 @@ import { newDatabase } from '../database.ts';
 import { COST } from '../fakes/gateway/ledger.ts';
 import { startFakeGateway } from '../fakes/gateway/server.ts';
 import { before } from '../gate.ts';
-import { mintedKey, mintedNext, wantedKey } from '../minted-key.ts';
+import { keyContext, mintedKey, mintedNext, wantedKey } from '../minted-key.ts';
 
 const fake = await startFakeGateway();
 const { faults, ledger } = fake;
@@ -26,8 +26,7 @@ beforeAll(async () => {
   database = openDatabase(await newDatabase());
   await migrate(database);
   fake.owner = 'default/tests';
-  const { gateway, owner } = fake;
-  context = { db: database.db, gateways: { builtin: gateway }, rootKeys: newRootKeys(), owner, leaseMs: 120_000 };
+  context = keyContext(database.db, fake, newRootKey());
 });
 afterAll(async () => {
   await database.close();
@@ -58,7 +57,9 @@ test('a disable that the gateway acknowledged and did not do is done by the next
 
 test('a key whose root key is missing is disabled', async () => {
   const key = await mintedKey(context);
-  await expect(endKey({ ...context, rootKeys: newRootKeys() }, key, 'job')).rejects.toMatchObject({ code: 'root_key_missing' });
+  await expect(endKey({ ...context, rootKeys: createRootKeys(newRootKey()) }, key, 'job')).rejects.toMatchObject({
+    code: 'root_key_missing',
+  });
   expect(ledger.live(key.jobId)).toEqual([]);
 });
 
@@ -101,6 +102,6 @@ function aliasOf(ref: KeyRef): string {
   return `valetkey/${fake.owner}/${ref}`;
 }
 
-function newRootKeys(): RootKeys {
-  return createRootKeys(new Secret(randomBytes(32).toString('base64')));
+function newRootKey(): Secret {
+  return new Secret(randomBytes(32).toString('base64'));
 }

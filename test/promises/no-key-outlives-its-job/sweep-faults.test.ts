@@ -9,13 +9,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { KeyRef } from '../../../src/job/ref.ts';
 import { ROTATE_UPDATE, type Rotated } from '../../../src/job/requests.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
-import { createRootKeys } from '../../../src/keys/derive.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { STUCK_AFTER } from '../../../src/store/key-ends.ts';
 import type { Fault } from '../../fakes/gateway/faults.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
-import { mintedKey } from '../../minted-key.ts';
+import { keyContext, mintedKey } from '../../minted-key.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 import { sweepOnce } from './fault-table.ts';
 
@@ -33,8 +32,7 @@ beforeAll(async () => {
   await fake.attach(stack());
   if (config.rootKey === undefined) throw new Error('the stack has no root key');
   database = openDatabase(String(config.databaseUrl));
-  const { db } = database;
-  context = { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(config.rootKey), owner: fake.owner, leaseMs: 120_000 };
+  context = keyContext(database.db, fake, config.rootKey);
   connection = await Connection.connect({ address: temporal.address });
   workflows = new Client({ connection, namespace: temporal.namespace }).workflow;
 });
@@ -150,7 +148,7 @@ test('a rotation whose mint is refused leaves no key behind that the next ones d
   await expect(job.executeUpdate(ROTATE_UPDATE)).rejects.toThrow('Workflow Update failed');
   for (const generation of [2, 3]) {
     // One that runs answers for those that are asked for meanwhile.
-    await expect.poll(async () => (await job.executeUpdate<Rotated>(ROTATE_UPDATE)).generation, PATIENCE).toBe(generation);
+    await expect.poll(async () => (await job.executeUpdate<Rotated, []>(ROTATE_UPDATE)).generation, PATIENCE).toBe(generation);
     await expect.poll(() => ledger.live(jobId), PATIENCE).toEqual([generation]);
   }
   await stack().client.cancel(jobId);
