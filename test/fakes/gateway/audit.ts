@@ -6,7 +6,7 @@ export interface KeyAudit {
   orphans: number;
   /** Times that a key began to live while another of the same job and generation did. */
   doubles: number;
-  /** From the job's end until its last key was refused; 0 where that came first, null while one lives. */
+  /** From the job's end until its last key was refused; 0 where that came first, null while one lives and where there is none. */
   secondsToDead: number | null;
   /** Keys that nobody ended: they died of their age. */
   expired: number;
@@ -30,7 +30,7 @@ export function auditKeys({ keys, uses }: Ledger, jobId: string, endedAt: number
     doubles: own.filter((key, index) =>
       own.slice(0, index).some((earlier) => earlier.alias === key.alias && isAlive(earlier, key.mintedAt)),
     ).length,
-    secondsToDead: lastDeath > Date.now() ? null : Math.max(0, lastDeath - endedAt) / 1000,
+    secondsToDead: own.length === 0 || lastDeath > Date.now() ? null : Math.max(0, lastDeath - endedAt) / 1000,
     expired: own.filter((key) => whenDead(key) === key.expiresAt && key.expiresAt <= Date.now()).length,
     left: own.filter(({ deletedAt }) => deletedAt === null).length,
     lateUses: late.length,

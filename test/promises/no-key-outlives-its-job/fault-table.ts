@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 
+import type { CaseReport } from '../../../prove/keys/case.ts';
 import type { Stack } from '../../../src/dev/stack.ts';
 import type { JobResult } from '../../../src/job/result.ts';
 import type { SweepInput, SweepReport } from '../../../src/job/sweep.ts';
@@ -16,19 +17,6 @@ import { CASES, type FaultCase } from './fault-cases.ts';
 /** A stack whose jobs get their keys from a fake gateway, and whose sweep has a grace of a second. */
 export interface FaultyStack extends Stack {
   fake: FakeGatewayServer;
-}
-
-/** What became of the keys of a job under a fault. */
-export interface CaseReport {
-  name: string;
-  /** How its job ended. */
-  cause: string;
-  orphans: number;
-  doubles: number;
-  /** Keys that the sweep ended while the job ran. */
-  sweptLive: number;
-  secondsToDead: number | null;
-  complaints: string[];
 }
 
 /** Jobs that run at once. */
@@ -76,23 +64,27 @@ async function runCase({ client, fake }: FaultyStack, one: FaultCase): Promise<E
 
 function report({ fake }: FaultyStack, { name, jobId, result, ends, fault }: EndedCase, swept: ReadonlyMap<string, number>): CaseReport {
   const { orphans, doubles, secondsToDead, expired, left, lateUses } = auditKeys(fake.ledger, jobId, Date.parse(result.endedAt), 0);
-  const cause = result.failure?.code ?? result.outcome;
-  const sweptLive = swept.get(jobId) ?? 0;
+  const how = result.failure?.code ?? result.outcome;
   const spent = fake.ledger.usageOfJob(jobId).usd;
   const befell = fake.ledger.calls.some((made) => made.fault === fault && jobIdOf(made.alias ?? '') === jobId);
   const isOld = fault.is === 'clock' && fault.offMs < 0;
   const complaints = [
-    ...(orphans === 0 ? [] : [`${orphans} keys live`]),
     ...(expired === 0 || isOld ? [] : [`nobody ended ${expired} keys: they expired`]),
     ...(left === 0 ? [] : [`the gateway still has ${left} keys`]),
-    ...(doubles === 0 ? [] : [`${doubles} keys lived twice at once`]),
-    ...(sweptLive === 0 ? [] : [`the sweep ended ${sweptLive} keys while the job ran`]),
     ...(lateUses === 0 ? [] : [`${lateUses} requests were accepted after the end of the job`]),
-    ...(ends.some((end) => end === cause) ? [] : [`it ended with ${cause}: ${result.failure?.message}`]),
+    ...(ends.some((end) => end === how) ? [] : [`it ended with ${how}: ${result.failure?.message}`]),
     ...(spent === result.usage.usd ? [] : [`the gateway has USD ${spent}, the settlement ${result.usage.usd}`]),
     ...(befell ? [] : ['the fault did not befall it']),
   ];
-  return { name, cause, orphans, doubles, sweptLive, secondsToDead, complaints };
+  return {
+    name,
+    cause: 'fault',
+    orphans: orphans + lateUses,
+    doubles,
+    sweptLive: swept.get(jobId) ?? 0,
+    secondsToDead,
+    complaints: complaints.map((complaint) => `${name}: ${complaint}`),
+  };
 }
 
 /** By job: keys that the sweep ended before the settlement of a job. */

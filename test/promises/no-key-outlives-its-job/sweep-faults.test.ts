@@ -11,7 +11,6 @@ import { ROTATE_UPDATE, type Rotated } from '../../../src/job/requests.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
-import { STUCK_AFTER } from '../../../src/store/key-ends.ts';
 import type { Fault } from '../../fakes/gateway/faults.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
 import { keyContext, mintedKey } from '../../minted-key.ts';
@@ -135,7 +134,7 @@ test('a key that cannot be ended keeps no other from its end, is called stuck, a
     return (await row.executeTakeFirstOrThrow()).state;
   };
   await expect.poll(sweepAgain, PATIENCE).toBe('stuck');
-  expect(await row.executeTakeFirst()).toMatchObject({ attempts: STUCK_AFTER, last_error: 'gateway_unreachable' });
+  expect(await row.executeTakeFirst()).toMatchObject({ attempts: 5, last_error: 'gateway_unreachable' });
   lift();
   expect(await sweepAgain()).toBe('dead');
   expect(ledger.live(jobId)).toEqual([]);
