@@ -30,11 +30,19 @@ export interface Lane extends Stack {
   sandboxes(): Promise<number>;
 }
 
+export type OpenLane = (name: string, options?: LaneOptions) => Promise<Lane>;
+
+/** What all lanes are on, for a stack of another kind beside them. */
+export interface SharedParts {
+  temporal: Stack['temporal'];
+  createDatabase(name: string): Promise<string>;
+}
+
 /**
  * Starts a Temporal and a Postgres for the lanes that `work` opens, and ends all that was started: after the work, and when
  * this process is told to end or a lane's workers do not start.
  */
-export async function withLanes<T>(work: (open: (name: string, options?: LaneOptions) => Promise<Lane>) => Promise<T>): Promise<T> {
+export async function withLanes<T>(work: (open: OpenLane, parts: SharedParts) => Promise<T>): Promise<T> {
   const stopped = stopSignal().then(() => Promise.reject(new Error('told to end')));
   const failed = Promise.withResolvers<never>();
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report: say })]);
@@ -46,7 +54,8 @@ export async function withLanes<T>(work: (open: (name: string, options?: LaneOpt
     return lane;
   };
   try {
-    return await Promise.race([work(openLane), stopped, failed.promise]);
+    const parts = { temporal: { ...temporal, uiUrl: null }, createDatabase: (name: string) => postgres.createDatabase(name) };
+    return await Promise.race([work(openLane, parts), stopped, failed.promise]);
   } finally {
     await Promise.all(lanes.map(async (lane) => lane.stop()));
     await temporal.stop();

@@ -31,6 +31,7 @@ export class Supervisor {
   }
 
   async start(): Promise<void> {
+    this.#stopping = false;
     this.#run();
     await this.ready();
   }
@@ -52,6 +53,14 @@ export class Supervisor {
 
   kill(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
+  }
+
+  /** Kills the process that is there now, and starts no other before `start`. */
+  async halt(): Promise<void> {
+    this.#stopping = true;
+    const ended = this.#ended.promise;
+    this.kill('SIGKILL');
+    await ended;
   }
 
   async stop(): Promise<void> {

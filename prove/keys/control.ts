@@ -77,7 +77,9 @@ const happens: Record<Event, (audit: Audited, jobId: string, spec: JobSpecInput)
 async function reset(audit: Audited, jobId: string, index: number): Promise<void> {
   const { temporal, stack } = audit;
   const { runId } = await temporal.workflow.getHandle(jobId).describe();
-  const eventId = (await workflowTasks(audit, jobId)).at(index);
+  const tasks = await workflowTasks(audit, jobId);
+  // How many there are differs by which of two steps ended first.
+  const eventId = tasks.at(Math.min(index, tasks.length - 1));
   await temporal.workflowService.resetWorkflowExecution({
     namespace: stack.temporal.namespace,
     workflowExecution: { workflowId: jobId, runId },

@@ -2,13 +2,15 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { SCHEDULED } from '../../src/job/schedules.ts';
+import type { SweepInput } from '../../src/job/sweep.ts';
 import type { Lane } from '../lane.ts';
 import { planFiles, readRecorded, type Plan } from '../plan.ts';
 import { inBatches, pointsOf, type PlannedPoint } from '../points.ts';
 import { say } from '../say.ts';
-import { auditJob, type Audited } from './audit.ts';
+import { auditJob, until, type Audited } from './audit.ts';
 import type { CaseReport } from './case.ts';
-import type { Scenario } from './scenarios.ts';
+import { JOB, type Scenario } from './scenarios.ts';
 
 /** How long the jobs of a batch may take to come to their points. */
 const ARRIVE_MS = 60_000;
@@ -79,6 +81,52 @@ async function runJob(audit: Audited, scenario: Scenario, jobId: string, fromMs:
 async function submit(audit: Audited, scenario: Scenario, jobId: string): Promise<number | null> {
   await audit.stack.client.submit(scenario.spec, { id: jobId });
   return scenario.drive(audit, jobId);
+}
+
+/** The same for the worker that sweeps up after a job which was terminated while no step of it ran: one case after the other. */
+export async function crashSweeps(audit: Audited, lane: Lane, everyNth: number): Promise<CaseReport[]> {
+  await writePlan(lane, 'sweep-undisturbed', { record: true });
+  const undisturbed = await terminated(audit, 'swept-undisturbed');
+  await sweepAs(audit, 'sweep-undisturbed-1');
+  await auditJob(audit, undisturbed, { name: undisturbed, cause: 'terminated', fromMs: null });
+  const recorded = readRecorded(planFiles(lane.plans, 'sweep-undisturbed').recorded).filter(({ effect }) => OF_KEYS.test(effect));
+  const points = pointsOf(recorded, true).filter(({ phase }, index) => (phase === 'before' || phase === 'after') && index % everyNth === 0);
+  const reports: CaseReport[] = [];
+  for (const [index, point] of points.entries()) {
+    const name = `sweep-${index + 1}`;
+    await writePlan(lane, name, { jobs: { [`${name}-1`]: point } });
+    await lane.workers.ready();
+    const jobId = await terminated(audit, `swept-${index + 1}`);
+    const died = lane.workers.ended();
+    const sweeping = sweepAs(audit, `${name}-1`).catch(() => undefined);
+    await Promise.race([died, sweeping, sleep(ARRIVE_MS)]);
+    const fromMs = Date.now();
+    await lane.workers.ready();
+    const over = new AbortController();
+    const sweepOn = async (): Promise<void> => {
+      for (let round = 2; !over.signal.aborted; round += 1) await sweepAs(audit, `${name}-again-${round}`).catch(() => undefined);
+    };
+    const sweepingOn = sweepOn();
+    reports.push(await auditJob(audit, jobId, { name: `${jobId} (${point.phase} ${point.effect})`, cause: 'worker_killed', fromMs }));
+    over.abort();
+    await sweepingOn;
+    say(`${name}: ${reports.at(-1)?.complaints.join('; ') ?? ''}`);
+  }
+  // Ended as an orphan, which it was.
+  return reports.map((report) => ({ ...report, sweptLive: 0 }));
+}
+
+/** A job that is terminated while it waits for a prompt. */
+async function terminated({ stack: { client }, temporal }: Audited, jobId: string): Promise<string> {
+  await client.submit({ ...JOB, keepOpen: '5m' }, { id: jobId });
+  await until(async () => ((await client.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
+  await temporal.workflow.getHandle(jobId).terminate();
+  return jobId;
+}
+
+async function sweepAs({ temporal, stack: { config } }: Audited, workflowId: string): Promise<void> {
+  const input: SweepInput = { dryRun: false, everyMs: 0, forMs: 0 };
+  await temporal.workflow.execute(SCHEDULED.sweep, { taskQueue: config.taskQueue, workflowId, args: [input], workflowRunTimeout: '20s' });
 }
 
 async function writePlan({ plans }: Lane, batch: string, plan: Plan): Promise<void> {

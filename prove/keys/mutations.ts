@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
@@ -22,6 +22,7 @@ interface Mutation {
   only: string;
 }
 
+const ROOT = join(import.meta.dirname, '..', '..');
 const PROMISE = 'promises/no-key-outlives-its-job';
 
 const MUTATIONS: readonly Mutation[] = [
@@ -109,17 +110,20 @@ export async function mutations(): Promise<MutationReport[]> {
 }
 
 async function mutate({ removed, file, text, replacement, tests, only }: Mutation): Promise<MutationReport> {
-  const root = join(import.meta.dirname, '..', '..');
   const copy = await mkdtemp(join(tmpdir(), 'vk-mutation-'));
   try {
     for (const part of ['src', 'test', 'prove', 'bench', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
-      await cp(join(root, part), join(copy, part), { recursive: true });
-    await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
+      await cp(join(ROOT, part), join(copy, part), { recursive: true });
+    await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
     const path = join(copy, 'src', file);
     const source = await readFile(path, 'utf8');
     if (source.split(text).length !== 2) throw new Error(`${file} does not have once: ${text}`);
-    await writeFile(path, source.replace(text, () => replacement));
-    return { removed, caughtBy: await firstFailure(copy, tests, only) };
+    await writeFile(
+      path,
+      source.replace(text, () => replacement),
+    );
+    const results = await runTests(copy, tests, only);
+    return { removed, caughtBy: results.find(({ passed }) => !passed)?.title ?? null };
   } finally {
     await rm(copy, { recursive: true, force: true });
   }
@@ -129,17 +133,17 @@ const resultSchema = z.object({
   testResults: z.array(z.object({ assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })) })),
 });
 
-/** Of the tests in a folder; null where all passed. Throws where none ran. */
-async function firstFailure(folder: string, tests: string, only: string): Promise<string | null> {
-  const report = join(folder, 'report.json');
-  const args = ['vitest', 'run', join('test', tests), '-t', only, '--reporter=json', `--outputFile=${report}`];
-  const child = spawn(join(folder, 'node_modules/.bin', 'node'), [join(folder, 'node_modules/vitest/vitest.mjs'), ...args.slice(1)], {
-    cwd: folder,
-    stdio: 'ignore',
-  });
+/** Runs tests of the code in a folder, by default this one; `only`: of the titles. Throws where there is none. */
+export async function runTests(folder = ROOT, tests: string, only: string): Promise<{ title: string; passed: boolean }[]> {
+  const report = join(await mkdtemp(join(tmpdir(), 'vk-tests-')), 'report.json');
+  const args = ['run', join('test', tests), '-t', only, '--reporter=json', `--outputFile=${report}`];
+  const child = spawn(process.execPath, [join(folder, 'node_modules/vitest/vitest.mjs'), ...args], { cwd: folder, stdio: 'ignore' });
   await once(child, 'exit');
   const { testResults } = resultSchema.parse(JSON.parse(await readFile(report, 'utf8')));
-  const ran = testResults.flatMap(({ assertionResults }) => assertionResults).filter(({ status }) => status === 'passed' || status === 'failed');
+  await rm(dirname(report), { recursive: true });
+  const ran = testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status === 'passed' || status === 'failed');
   if (ran.length === 0) throw new Error(`no test of ${tests} is about: ${only}`);
-  return ran.find(({ status }) => status === 'failed')?.fullName.trim() ?? null;
+  return ran.map(({ fullName, status }) => ({ title: fullName.trim(), passed: status === 'passed' }));
 }
