@@ -219,7 +219,10 @@ function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING
  */
 export function temporalConfig(): ClientConnectConfig {
   const config = readTemporalConfig();
-  const { address } = config.connectionOptions;
+  const { address, apiKey } = config.connectionOptions;
+  // gRPC refuses them with an error that quotes the key.
+  if (typeof apiKey === 'string' && !/^[\x20-\x7e]*$/.test(apiKey))
+    throw wrongTemporal('TEMPORAL_API_KEY', 'has characters that a header cannot have, such as a newline');
   if (address !== undefined && !/^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(address))
     throw wrongTemporal('TEMPORAL_ADDRESS', 'must be host:port');
   return config;

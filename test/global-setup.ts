@@ -1,25 +1,39 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import type { TestProject } from 'vitest/node';
 
 import { startPostgres } from '../src/dev/postgres.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
+import { findInNamespace, registeredSecrets } from './secret-scan/whole-run.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    temporal: { address: string; namespace: string };
+    temporal: { address: string; namespace: string; uiUrl: string };
+    /** Takes the secrets of every stack, one a line: at its end all that this Temporal knows is looked through for them. */
+    secretsFile: string;
     /** A Postgres of the test run's own; each test makes its database there. */
     postgresUrl: string;
   }
 }
 
-/** One Temporal and one Postgres for the whole run. */
+/** One Temporal and one Postgres for the whole run. Its end fails where a secret of a stack is anywhere in that Temporal. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   report('Postgres: starting');
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report })]);
-  project.provide('temporal', { address: temporal.address, namespace: temporal.namespace });
+  const folder = await mkdtemp(join(tmpdir(), 'vk-secrets-'));
+  const secretsFile = join(folder, 'secrets');
+  project.provide('temporal', { address: temporal.address, namespace: temporal.namespace, uiUrl: temporal.uiUrl });
   project.provide('postgresUrl', postgres.url);
+  project.provide('secretsFile', secretsFile);
   return async () => {
+    const secrets = await registeredSecrets(secretsFile);
+    await rm(folder, { recursive: true });
+    const found = secrets.length === 0 ? [] : await findInNamespace(temporal, secrets);
     await temporal.stop();
     await postgres.stop();
+    if (found.length > 0) throw new Error(`secrets in Temporal: ${found.join(', ')}`);
   };
 }
 

@@ -16,7 +16,7 @@ import type { Stack } from '../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
 import { processEnvironment } from './process-environment.ts';
 import { killSandboxes } from './sandbox-remains.ts';
-import { findSecrets, mintedSecrets } from './secrets.ts';
+import { expectNoSecrets } from './secrets.ts';
 
 export interface ProcessStack extends Stack {
   worker: Part;
@@ -43,11 +43,11 @@ interface Options {
  * A stack whose gateway and worker are processes of their own, for one test. At its end all that the stack left behind is
  * looked through for secrets.
  */
-export async function processStack({ expect, onTestFinished }: TestContext, options: Options = {}): Promise<ProcessStack> {
+export async function processStack({ onTestFinished }: TestContext, options: Options = {}): Promise<ProcessStack> {
   const stack = await startProcesses(options);
   onTestFinished(async () => {
     try {
-      expect(await findSecrets(stack, await mintedSecrets(stack)), 'secrets in histories, logs or events').toEqual([]);
+      await expectNoSecrets(stack);
     } finally {
       await killSandboxes(stack);
       await stack.stop();
@@ -57,20 +57,21 @@ export async function processStack({ expect, onTestFinished }: TestContext, opti
 }
 
 async function startProcesses(options: Options): Promise<ProcessStack> {
-  const { databaseUrl = await newDatabase(), temporal = { ...inject('temporal'), uiUrl: null } } = options;
+  const { databaseUrl = await newDatabase(), temporal = inject('temporal') } = options;
   const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
   await chmod(stateDir, 0o755);
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const environment = {
+  const environment: NodeJS.ProcessEnv = {
     ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }),
     VALETKEY_LOG_LEVEL: 'debug',
     ...options.environment,
   };
   const config = loadConfig(environment);
   const log = await open(join(stateDir, 'log.jsonl'), 'a');
-  const gateway = part('gateway', environment, log.fd);
-  const worker = part('worker', environment, log.fd);
+  const { VALETKEY_ROOT_KEY, ANTHROPIC_API_KEY, OPENAI_API_KEY, ...both } = environment;
+  const gateway = part('gateway', { ...both, ANTHROPIC_API_KEY, OPENAI_API_KEY }, log.fd);
+  const worker = part('worker', { ...both, VALETKEY_ROOT_KEY }, log.fd);
   if (options.gateway !== 'later') await gateway.start();
   await worker.start();
   const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });

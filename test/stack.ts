@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll, expect, inject } from 'vitest';
+import { afterAll, beforeAll, inject } from 'vitest';
 
 import { loadConfig } from '../src/config.ts';
 import { startStack, type Stack, type StackOptions } from '../src/dev/stack.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
 import { newDatabase } from './database.ts';
 import { killSandboxes } from './sandbox-remains.ts';
-import { findSecrets, mintedSecrets } from './secrets.ts';
+import { expectNoSecrets } from './secrets.ts';
 
 /** A stack on the Temporal and the Postgres of the test run, with a database and a task queue of its own. */
 export async function testStack({
@@ -24,7 +24,7 @@ export async function testStack({
     VALETKEY_INVENTORY_INTERVAL: '3600',
     ...environment,
   });
-  return startStack({ report: () => undefined, config, temporal: { ...inject('temporal'), uiUrl: null }, ...options });
+  return startStack({ report: () => undefined, config, temporal: inject('temporal'), ...options });
 }
 
 /** Gives the tests of a file one stack, and looks through all that it left behind for secrets. */
@@ -36,8 +36,7 @@ export function useStack(options: Parameters<typeof testStack>[0] = {}): () => S
   afterAll(async () => {
     if (stack === undefined) return;
     try {
-      const secrets = await mintedSecrets(stack);
-      expect(await findSecrets(stack, secrets), 'secrets in histories, logs or events').toEqual([]);
+      await expectNoSecrets(stack);
     } finally {
       await killSandboxes(stack);
       await stack.stop();

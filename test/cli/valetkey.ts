@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 
 import { root } from '../repository/root.ts';
+import { noteSeen } from '../secret-scan/seen.ts';
 
 interface Run {
   /** The whole environment but PATH and Node's cache. */
@@ -11,7 +12,7 @@ interface Run {
   cancelSignal?: AbortSignal;
 }
 
-/** The command line as a process of its own, from the sources; never throws. */
+/** The command line as a process of its own, from the sources; never throws. What it prints is looked through for secrets. */
 export function valetkey(args: string[], { env = {}, input = '', cancelSignal }: Run = {}) {
   const options = {
     extendEnv: false,
@@ -19,10 +20,12 @@ export function valetkey(args: string[], { env = {}, input = '', cancelSignal }:
     input,
     reject: false,
   } satisfies Options;
-  return execa(process.execPath, [join(root, 'src/cli/index.ts'), ...args], {
+  const running = execa(process.execPath, [join(root, 'src/cli/index.ts'), ...args], {
     ...options,
     ...(cancelSignal === undefined ? {} : { cancelSignal }),
   });
+  void running.then(({ stdout, stderr }) => noteSeen(`output of valetkey ${args[0] ?? ''}`, `${stdout}\n${stderr}`));
+  return running;
 }
 
 /** Throws unless the text is one JSON document. */

@@ -9,7 +9,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createSession } from '../../src/session/index.ts';
 import { makeStartBundle } from '../../src/session/start-bundle.ts';
-import { base64Of } from '../secrets.ts';
+import { base64Of } from '../secret-scan/needles.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { startGitServer, type GitServer, type GitServerOptions } from './git-server.ts';
 import { startServer } from './server.ts';

@@ -19,7 +19,7 @@ import { storeArtifact } from '../../../src/store/artifacts.ts';
 import { openDatabase } from '../../../src/store/database.ts';
 import type { Adapters } from '../../../src/worker.ts';
 import { secretOf } from '../../ended.ts';
-import { base64Of, findSecrets, mintedSecrets } from '../../secrets.ts';
+import { findSecrets, mintedSecrets } from '../../secrets.ts';
 import { inMidTurn } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 
@@ -96,7 +96,7 @@ describe('a canary is found', () => {
     const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Print it.', [{ say: own }])] }));
     await client.result(jobId);
     const found = await findSecrets(stack(), [own]);
-    for (const place of [`history of ${jobId}`, 'events', 'settlements']) expect(found).toContain(place);
+    for (const place of [`history of ${jobId}`, 'table events', 'table settlements']) expect(found).toContain(place);
   });
 
   test('in an artifact and in the log', async () => {
@@ -106,7 +106,7 @@ describe('a canary is found', () => {
     await storeArtifact(database.db, 'leaks-by-artifact', 'patch', Buffer.from(`+${own}\n`));
     await database.close();
     await appendFile(join(config.stateDir, 'log.jsonl'), `{"msg":"${own}"}\n`);
-    expect(await findSecrets(stack(), [own])).toEqual(['artifacts', 'log']);
+    expect(await findSecrets(stack(), [own])).toEqual(['table artifacts', 'log']);
   });
 });
 
@@ -141,11 +141,4 @@ test('the log masks keys of jobs and configured credentials in whatever it is gi
   const key = deriveSecret(Buffer.alloc(32), 'job/lease/1').reveal();
   const redact = createRedactor([new Secret(canary)]);
   expect(redact(`{"msg":"key ${key} and ${canary}"}`)).toBe('{"msg":"key [secret] and [secret]"}');
-});
-
-test('base64 shows a secret at each of the three places where it can begin', () => {
-  for (const before of ['', 'a', 'ab']) {
-    const encoded = Buffer.from(`${before}${canary}and more`).toString('base64');
-    expect(base64Of(canary).some((needle) => encoded.includes(needle))).toBe(true);
-  }
 });
