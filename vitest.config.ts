@@ -15,6 +15,7 @@ export default defineConfig({
     env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    teardownTimeout: 30_000,
+    // At its end all that Temporal knows is looked through for secrets: some 6 ms a workflow.
+    teardownTimeout: 120_000,
   },
 });

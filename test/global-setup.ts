@@ -30,10 +30,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     const secrets = await registeredSecrets(secretsFile);
     await rm(folder, { recursive: true });
-    const found = secrets.length === 0 ? [] : await findInNamespace(temporal, secrets);
-    await temporal.stop();
-    await postgres.stop();
-    if (found.length > 0) throw new Error(`secrets in Temporal: ${found.join(', ')}`);
+    try {
+      const found = secrets.length === 0 ? [] : await findInNamespace(temporal, secrets);
+      if (found.length > 0) throw new Error(`secrets in Temporal: ${found.join(', ')}`);
+    } finally {
+      await temporal.stop();
+      await postgres.stop();
+    }
   };
 }
 

@@ -67,6 +67,6 @@ async function* textsOf({ config, temporal }: Stack): AsyncGenerator<Place> {
   }
   yield* await storeTexts(databaseUrl);
   yield* await logTexts(stateDir);
-  yield* processTexts(await listProcesses(`${stateDir}/jobs`));
+  yield* processTexts(listProcesses(`${stateDir}/jobs`));
   yield* seenTexts();
 }

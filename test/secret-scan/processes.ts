@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 import type { Place } from './place.ts';
 
@@ -21,21 +21,20 @@ export interface Process {
   variables: string[];
 }
 
-/** The processes of this machine; `jobsFolder` is where sandboxes without isolation have their homes. */
-export async function listProcesses(jobsFolder: string): Promise<Process[]> {
-  const ours = await readlink('/proc/self/ns/pid').catch(() => '');
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
-  return Promise.all(
-    pids.map(async (pid) => {
-      const [words, variables, namespace] = await Promise.all([
-        nulSeparated(`/proc/${pid}/cmdline`),
-        nulSeparated(`/proc/${pid}/environ`),
-        readlink(`/proc/${pid}/ns/pid`).catch(() => ''),
-      ]);
-      const inside = namespace !== ours || variables.some((entry) => entry.startsWith(`HOME=${jobsFolder}/`));
-      return { pid: Number(pid), words, variables: inside ? [] : variables };
-    }),
-  );
+/**
+ * The processes of this machine; `jobsFolder` is where sandboxes without isolation have their homes. Hundreds of small files of the
+ * kernel, which answers at once: a thread for each would take ten times as long.
+ */
+export function listProcesses(jobsFolder: string): Process[] {
+  const ours = read(() => readlinkSync('/proc/self/ns/pid'));
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map((pid) => {
+    const words = read(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1')).split('\0');
+    const variables = read(() => readFileSync(`/proc/${pid}/environ`, 'latin1')).split('\0');
+    const isOutside = read(() => readlinkSync(`/proc/${pid}/ns/pid`)) === ours;
+    const inSandbox = !isOutside || variables.some((entry) => entry.startsWith(`HOME=${jobsFolder}/`));
+    return { pid: Number(pid), words, variables: inSandbox ? [] : variables };
+  });
 }
 
 /** The command line of every process, and its environment but what it has to be told. */
@@ -55,6 +54,11 @@ function isTold(words: readonly string[], variable: string): boolean {
   return variable === 'DATABASE_URL' || (program !== -1 && TOLD[variable] === words[program + 1]);
 }
 
-async function nulSeparated(file: string): Promise<string[]> {
-  return (await readFile(file, 'latin1').catch(() => '')).split('\0');
+/** Nothing of a process that has ended, or may not be looked at. */
+function read(file: () => string): string {
+  try {
+    return file();
+  } catch {
+    return '';
+  }
 }

@@ -7,11 +7,12 @@ const BATCH = 16;
 /** A worker that is up answers a query in some ms. */
 const QUERY_TIMEOUT_MS = 1_000;
 
-/** One run of a workflow. */
+/** One run of a workflow; `listed` is what the list says of it: memo and search attributes too. */
 export interface Run {
   workflowId: string;
   runId: string;
   isRunning: boolean;
+  listed: string;
 }
 
 /** A client that the caller closes, by its connection. */
@@ -22,12 +23,12 @@ export async function connectTo({ address, namespace }: { address: string; names
 /** The runs that a query of Temporal's finds; the empty one finds all of the namespace. */
 export async function listRuns({ workflow }: Client, query: string): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const { workflowId, runId, status } of workflow.list({ query }))
-    runs.push({ workflowId, runId, isRunning: status.name === 'RUNNING' });
+  for await (const { workflowId, runId, status, raw } of workflow.list({ query }))
+    runs.push({ workflowId, runId, isRunning: status.name === 'RUNNING', listed: readable(raw) });
   return runs;
 }
 
-/** Every event of each run, payloads decoded, what `describe` tells, and what the UI shows of one that runs. */
+/** Every event of each run, payloads decoded, and what the list says of it; of one that runs also what only the server still knows. */
 export async function* runTexts(client: Client, runs: readonly Run[]): AsyncGenerator<Place> {
   for (let at = 0; at < runs.length; at += BATCH) {
     const texts = await Promise.all(runs.slice(at, at + BATCH).map((run) => textsOf(client, run)));
@@ -35,16 +36,16 @@ export async function* runTexts(client: Client, runs: readonly Run[]): AsyncGene
   }
 }
 
-async function textsOf(client: Client, { workflowId, runId, isRunning }: Run): Promise<Place[]> {
+async function textsOf(client: Client, { workflowId, runId, isRunning, listed }: Run): Promise<Place[]> {
   const handle = client.workflow.getHandle(workflowId, runId);
   const [history, description, details] = await Promise.all([
     handle.fetchHistory(),
-    handle.describe(),
+    isRunning ? handle.describe() : null,
     isRunning ? detailsOf(client, handle) : null,
   ]);
   return [
     [`history of ${workflowId}`, readable(history)],
-    [`description of ${workflowId}`, readable(description.raw)],
+    [`description of ${workflowId}`, `${listed}${readable(description?.raw)}`],
     [`details of ${workflowId}`, readable(details)],
   ];
 }
