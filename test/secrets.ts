@@ -15,7 +15,7 @@ import type { Place } from './secret-scan/place.ts';
 import { listProcesses, processTexts } from './secret-scan/processes.ts';
 import { seenTexts } from './secret-scan/seen.ts';
 import { storeTexts } from './secret-scan/store.ts';
-import { connectTo, listRuns, runTexts, scheduleTexts } from './secret-scan/temporal.ts';
+import { connectTo, detailTexts, listRuns, runTexts, scheduleTexts } from './secret-scan/temporal.ts';
 import { uiTexts } from './secret-scan/ui.ts';
 
 /** Fails where something that a stack left holds a secret; keeps its secrets for the look at the end of the test run. */
@@ -55,13 +55,12 @@ async function* textsOf({ config, temporal }: Stack): AsyncGenerator<Place> {
   try {
     const query = `TaskQueue = '${taskQueue}'`;
     const runs = await listRuns(client, query);
+    const running = runs.filter(({ isRunning }) => isRunning);
     yield* runTexts(client, runs);
+    yield* await detailTexts(client, running);
     yield* scheduleTexts(client, `valetkey-${deployment}-`);
     if (temporal.uiUrl !== null) yield* await uiTexts(temporal.uiUrl, temporal.namespace, query, runs);
-    yield* await fileTexts(
-      stateDir,
-      runs.filter(({ isRunning }) => isRunning).map(({ workflowId }) => workflowId),
-    );
+    yield* await fileTexts(stateDir, new Set(running.map(({ workflowId }) => workflowId)));
   } finally {
     await client.connection.close();
   }

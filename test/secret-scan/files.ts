@@ -5,8 +5,8 @@ import { jobFolder } from '../../src/sandboxes/local/folder.ts';
 import type { Place } from './place.ts';
 
 /** Every file in a stack's folder but its log. The sandbox of a job that runs has the key in its home: that is left out. */
-export async function fileTexts(stateDir: string, runningJobs: readonly string[]): Promise<Place[]> {
-  const running = runningJobs.map((jobId) => jobFolder(stateDir, jobId));
+export async function fileTexts(stateDir: string, runningJobs: ReadonlySet<string>): Promise<Place[]> {
+  const running = Array.from(runningJobs, (jobId) => jobFolder(stateDir, jobId));
   const isHome = (folder: string): boolean => /^jobs\/[^/]+\/[^/]+\/home$/.test(relative(stateDir, folder));
   const files = await filesIn(stateDir, (folder) => isHome(folder) && running.some((job) => folder.startsWith(job)));
   return Promise.all(

@@ -1,4 +1,4 @@
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { Client, Connection, ScheduleNotFoundError, type ScheduleClient } from '@temporalio/client';
 
 import { readable, type Place } from './place.ts';
 
@@ -28,7 +28,7 @@ export async function listRuns({ workflow }: Client, query: string): Promise<Run
   return runs;
 }
 
-/** Every event of each run, payloads decoded, and what the list says of it; of one that runs also what only the server still knows. */
+/** Every event of each run, payloads decoded, what the list says of it, and of one that runs what `describe` tells, heartbeats too. */
 export async function* runTexts(client: Client, runs: readonly Run[]): AsyncGenerator<Place> {
   for (let at = 0; at < runs.length; at += BATCH) {
     const texts = await Promise.all(runs.slice(at, at + BATCH).map((run) => textsOf(client, run)));
@@ -36,31 +36,39 @@ export async function* runTexts(client: Client, runs: readonly Run[]): AsyncGene
   }
 }
 
-async function textsOf(client: Client, { workflowId, runId, isRunning, listed }: Run): Promise<Place[]> {
-  const handle = client.workflow.getHandle(workflowId, runId);
-  const [history, description, details] = await Promise.all([
-    handle.fetchHistory(),
-    isRunning ? handle.describe() : null,
-    isRunning ? detailsOf(client, handle) : null,
-  ]);
+async function textsOf({ workflow }: Client, { workflowId, runId, isRunning, listed }: Run): Promise<Place[]> {
+  const handle = workflow.getHandle(workflowId, runId);
+  const [history, description] = await Promise.all([handle.fetchHistory(), isRunning ? handle.describe() : null]);
   return [
     [`history of ${workflowId}`, readable(history)],
-    [`description of ${workflowId}`, `${listed}${readable(description?.raw)}`],
-    [`details of ${workflowId}`, readable(details)],
+    [`description of ${workflowId}`, listed + readable(description?.raw)],
   ];
 }
 
-/** Null where no worker answers: then the UI shows none either. */
-async function detailsOf({ connection }: Client, handle: WorkflowHandle): Promise<unknown> {
-  const answer = connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query('__temporal_workflow_metadata'));
-  return answer.catch(() => null);
+/** The details that a run which goes on shows in Temporal's UI; none where no worker answers, as in the UI. */
+export async function detailTexts({ connection, workflow }: Client, runs: readonly Run[]): Promise<Place[]> {
+  return Promise.all(
+    runs.map(async ({ workflowId, runId }): Promise<Place> => {
+      const ask = (): Promise<unknown> => workflow.getHandle(workflowId, runId).query('__temporal_workflow_metadata');
+      return [`details of ${workflowId}`, readable(await connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, ask).catch(() => null))];
+    }),
+  );
 }
 
 /** What the list says of the schedules whose ids begin like that, and what each of them does. */
 export async function* scheduleTexts({ schedule }: Client, prefix: string): AsyncGenerator<Place> {
   for await (const listed of schedule.list()) {
     if (!listed.scheduleId.startsWith(prefix)) continue;
-    const { raw } = await schedule.getHandle(listed.scheduleId).describe();
-    yield [`schedule ${listed.scheduleId}`, readable({ listed, raw })];
+    yield [`schedule ${listed.scheduleId}`, readable({ listed, described: await describeSchedule(schedule, listed.scheduleId) })];
+  }
+}
+
+/** Null for one that is gone by now. */
+async function describeSchedule(schedules: ScheduleClient, id: string): Promise<unknown> {
+  try {
+    return (await schedules.getHandle(id).describe()).raw;
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return null;
+    throw error;
   }
 }
