@@ -11,6 +11,7 @@ import { z } from 'zod';
 
 import { createClient } from '../src/client.ts';
 import { loadConfig } from '../src/config.ts';
+import { freePort } from '../src/dev/process.ts';
 import { startScriptedModel } from '../src/dev/scripted-model/server.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
@@ -65,6 +66,7 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
   const environment: NodeJS.ProcessEnv = {
     ...processEnvironment({ databaseUrl, temporal, stateDir, model, credential }),
     VALETKEY_LOG_LEVEL: 'debug',
+    VALETKEY_METRICS_ADDRESS: `127.0.0.1:${await freePort()}`,
     ...options.environment,
   };
   const config = loadConfig(environment);

@@ -5,8 +5,7 @@ import { expect, inject } from 'vitest';
 import { secretsOf } from '../src/cli/secrets.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { deriveSecret } from '../src/keys/derive.ts';
-import { readRootKeys } from '../src/secrets/root-key.ts';
-import { readPrivateKeys } from '../src/secrets/sealing-key.ts';
+import { openRing } from '../src/secrets/ring.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { fileTexts } from './secret-scan/files.ts';
 import { logTexts } from './secret-scan/log.ts';
@@ -27,16 +26,15 @@ export async function expectNoSecrets(stack: Stack): Promise<void> {
 
 /** Every secret that a stack knew: all that is configured, the password of its Postgres too, and each key that was ever minted. */
 export async function mintedSecrets({ config }: Pick<Stack, 'config'>): Promise<string[]> {
-  const { rootKey, sealingKey, databaseUrl } = config;
-  const rootKeys = readRootKeys(rootKey?.reveal() ?? '');
-  if (rootKeys === null || databaseUrl === undefined) throw new Error('the stack has no root key or no database');
-  const database = openDatabase(databaseUrl);
+  const { rootKeys, sealingKeys } = openRing(config, () => {});
+  const database = openDatabase(config.databaseUrl ?? '');
   const refs = await database.db.selectFrom('keys').select('ref').execute();
   await database.close();
   return [
     // A variable can hold several.
     ...secretsOf(config).flatMap((secret) => secret.reveal().split(/[\s,]+/)),
-    ...(readPrivateKeys(sealingKey?.reveal() ?? '') ?? []).map(({ d }) => d),
+    ...rootKeys.map(({ bytes }) => bytes.toString('base64')),
+    ...sealingKeys.map(({ d }) => d),
     ...refs.flatMap(({ ref }) => rootKeys.map(({ bytes }) => deriveSecret(bytes, ref).reveal())),
   ];
 }
@@ -66,6 +64,13 @@ async function* textsOf({ config, temporal }: Stack): AsyncGenerator<Place> {
   }
   yield* await storeTexts(databaseUrl);
   yield* await logTexts(stateDir);
+  if (config.metricsAddress !== undefined) yield ['metrics', await metrics(config.metricsAddress)];
   yield* processTexts(listProcesses(`${stateDir}/jobs`));
   yield* seenTexts();
+}
+
+/** Nothing where the worker is gone. */
+async function metrics(address: string): Promise<string> {
+  const response = await fetch(`http://${address}/metrics`).catch(() => null);
+  return response === null ? '' : response.text();
 }

@@ -6,11 +6,12 @@ import type { Place } from './place.ts';
  * What a process of Valetkey is told by its environment (docs/configuration.md, who needs what): the one place where these may
  * stand. The key of a job is in no environment.
  */
-const TOLD: Record<string, string> = {
-  VALETKEY_ROOT_KEY: 'worker',
-  VALETKEY_SEALING_KEY: 'worker',
-  ANTHROPIC_API_KEY: 'gateway',
-  OPENAI_API_KEY: 'gateway',
+const TOLD: Record<string, readonly (string | undefined)[]> = {
+  VALETKEY_ROOT_KEY: ['worker'],
+  // The gateways have one of their own.
+  VALETKEY_SEALING_KEY: ['worker', 'gateway'],
+  ANTHROPIC_API_KEY: ['gateway'],
+  OPENAI_API_KEY: ['gateway'],
 };
 
 /** A process of this machine. */
@@ -51,7 +52,7 @@ export function processTexts(processes: readonly Process[]): Place[] {
 /** Postgres is told to whoever talks to it. */
 function isTold(words: readonly string[], variable: string): boolean {
   const program = words.findIndex((word) => word.endsWith('src/cli/index.ts'));
-  return variable === 'DATABASE_URL' || (program !== -1 && TOLD[variable] === words[program + 1]);
+  return variable === 'DATABASE_URL' || (program !== -1 && TOLD[variable]?.includes(words[program + 1]) === true);
 }
 
 /** Nothing of a process that has ended, or may not be looked at. */

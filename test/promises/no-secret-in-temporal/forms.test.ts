@@ -46,6 +46,7 @@ test.each([
   ['worker', 'VALETKEY_SEALING_KEY', false],
   ['worker', 'ANTHROPIC_API_KEY', true],
   ['gateway', 'ANTHROPIC_API_KEY', false],
+  ['gateway', 'VALETKEY_SEALING_KEY', false],
   ['gateway', 'VALETKEY_ROOT_KEY', true],
   ['list', 'VALETKEY_ROOT_KEY', true],
   ['list', 'DATABASE_URL', false],

@@ -1,4 +1,4 @@
-// No secret in what is around the histories: schedules, the store, files, processes, what is printed. Each gets a canary of its own on
+// No secret in what is around the histories: schedules, the store, files, processes, metrics, what is printed. Each gets a canary of its own on
 // purpose, to see that the look at the end of each file finds it there. Docker's containers are not looked at: there are none yet.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -7,9 +7,11 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { Client, Connection } from '@temporalio/client';
+import { Runtime } from '@temporalio/worker';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
+import { freePort } from '../../../src/dev/process.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { jobFolder } from '../../../src/sandboxes/local/folder.ts';
 import { valetkey } from '../../cli/valetkey.ts';
@@ -17,7 +19,7 @@ import { findInNamespace } from '../../secret-scan/whole-run.ts';
 import { findSecrets } from '../../secrets.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 
-const stack = useStack();
+const stack = useStack({ environment: { VALETKEY_METRICS_ADDRESS: `127.0.0.1:${await freePort()}` } });
 let temporal: Client;
 
 beforeAll(async () => {
@@ -82,6 +84,12 @@ test('in what the command line prints', async () => {
   const { stderr } = await valetkey(['status', canary], { env });
   expect(stderr).toContain(canary);
   expect(await findSecrets(stack(), [canary])).toEqual(['output of valetkey status']);
+});
+
+test('in the metrics', async () => {
+  const canary = newCanary();
+  Runtime.instance().metricMeter.createCounter('leaks').add(1, { canary });
+  await expect.poll(() => findSecrets(stack(), [canary]), { timeout: 20_000 }).toEqual(['metrics']);
 });
 
 test('in two lines of the log, in pieces', async () => {
