@@ -3,13 +3,14 @@ import { expect, test } from 'vitest';
 
 import type { KeyRef } from '../../src/job/ref.ts';
 import { expectEnded, secretOf, statusWith } from '../ended.ts';
+import { sandboxRemains } from '../sandbox-remains.ts';
 import { inMidTurn } from '../slow-turn.ts';
 import { jobSpec, useStack } from '../stack.ts';
 import { document, valetkey } from './valetkey.ts';
 
 /** ms. */
 const SOON = { timeout: 30_000 };
-const stack = useStack();
+const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1' } });
 
 const cli = (...args: string[]): ReturnType<typeof valetkey> => {
   const { config, temporal } = stack();
@@ -104,6 +105,8 @@ test('the key of a job that was terminated is named by a dry sweep and ended by 
   const swept = await cli('sweep');
   expect(swept.stdout).toMatch(/^looked at \d+: 1 ended/m);
   expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'dead', cause: 'swept' });
+  const remains = async (): Promise<string[]> => client.sweep().then(() => sandboxRemains(stack(), jobId));
+  await expect.poll(remains, SOON).toEqual([]);
 });
 
 test('schedules are applied any number of times, and one that is paused stays so', async () => {

@@ -4,6 +4,8 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
+import { ValetkeyError } from '../../job/errors.ts';
+
 /**
  * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both
  * are atomic, so no lock is needed that a killed worker would leave behind. A launch whose folder was taken away meanwhile
@@ -62,19 +64,27 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
 const labelSchema = z.object({ jobId: z.string(), owner: z.string() });
 type Label = z.infer<typeof labelSchema>;
 
-/** Takes a job's place; undefined where somebody else has it, or took it away before its folder was there. */
+/**
+ * Takes a job's place; undefined where somebody else has it. Throws `sandbox_start_failed` where it is taken away at once: the job was
+ * told to end.
+ */
 export async function claimFolder(stateDir: string, label: Label, gatewayPort: number): Promise<SandboxFolder | undefined> {
-  const { jobId } = label;
-  const job = jobFolder(stateDir, jobId);
+  const job = jobFolder(stateDir, label.jobId);
   const incarnation = `${process.pid}-${gatewayPort}-${randomBytes(4).toString('hex')}`;
-  const isMade = (await makeFolder(job, 'EEXIST')) && (await makeFolder(join(job, incarnation), 'ENOENT'));
-  const folder = sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
-  if (!isMade || folder === undefined) return undefined;
+  const folder = sandboxFolder(stateDir, `${basename(job)}/${incarnation}`);
+  if (folder === undefined) throw new Error(`${incarnation} is no name of a sandbox`);
   try {
+    await mkdir(job, { mode: 0o700 });
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return undefined;
+    throw error;
+  }
+  try {
+    await mkdir(folder.path, { mode: 0o700 });
     await writeFile(folder.label, JSON.stringify(label), { mode: 0o600 });
     return folder;
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
+    if (isCode(error, 'ENOENT')) throw new ValetkeyError('sandbox_start_failed', 'The sandbox was ended while it started.');
     throw error;
   }
 }
@@ -124,17 +134,6 @@ export async function freeFolder(stateDir: string, jobId: string): Promise<strin
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
   return names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
-}
-
-/** False where it fails in the way that was to be expected. */
-async function makeFolder(path: string, expected: string): Promise<boolean> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-    return true;
-  } catch (error) {
-    if (isCode(error, expected)) return false;
-    throw error;
-  }
 }
 
 export function isCode(error: unknown, code: string): boolean {
