@@ -94,7 +94,7 @@ export interface EndProgress {
 }
 
 /** After so many failed attempts a key is `stuck`: somebody should look. Its end is tried on for ever. */
-const STUCK_AFTER = 5;
+export const STUCK_AFTER = 5;
 const MAX_PAUSE_S = 300;
 
 /**

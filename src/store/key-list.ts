@@ -1,8 +1,12 @@
+import { sql } from 'kysely';
+
 import { isFailureCode, type FailureCode } from '../job/errors.ts';
 import type { EndCause, KeyState } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { GatewayName } from '../job/spec.ts';
+import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { STUCK_AFTER } from './key-ends.ts';
 import { ledgerKey, type KeysRow } from './keys.ts';
 
 /** One key, as the ledger has it; instants in ISO 8601. */
@@ -45,7 +49,9 @@ export async function listKeys(db: Db, owner: string, { tenant, jobId, state, li
   let query = db.selectFrom('keys').selectAll().where('owner', '=', owner);
   if (tenant !== undefined) query = query.where('tenant', '=', tenant);
   if (jobId !== undefined) query = query.where('job_id', '=', jobId);
-  if (state !== undefined) query = query.where('state', '=', state);
+  // One that is dead can be stuck, too: its spend does not settle, or the gateway does not delete it.
+  if (state === 'stuck') query = query.where('attempts', '>=', STUCK_AFTER);
+  else if (state !== undefined) query = query.where('state', '=', state);
   // Few are not over, and there is an index of these.
   if (state !== undefined && state !== 'dead') query = query.where('ended_at', 'is', null);
   const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('generation', 'desc').limit(limit).execute());
@@ -66,4 +72,16 @@ function toKeyInfo(row: KeysRow): KeyInfo {
     lastError: isFailureCode(row.last_error) ? row.last_error : null,
     retryAt: row.retry_at?.toISOString() ?? null,
   };
+}
+
+/** What stands in the ledger of an owner's keys now. Throws `database_unreachable`. */
+export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
+  const { rows } = await asDatabaseError(
+    sql<{ live: number; stuck: number; orphan: number | null }>`
+      select count(*) filter (where state = 'live' and ending_at is null)::int as live, count(*) filter (where attempts >= ${STUCK_AFTER})::int as stuck,
+             extract(epoch from now() - min(orphan_since))::float8 as orphan
+      from keys where owner = ${owner} and ended_at is null`.execute(db),
+  );
+  const [row] = rows;
+  return { live: row?.live ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }

@@ -4,7 +4,6 @@ import type { EndCause, KeyState, Overlap } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { KeyLife, Usage } from '../job/result.ts';
 import type { GatewayName } from '../job/spec.ts';
-import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import type { KeysTable } from './schema.ts';
@@ -271,16 +270,4 @@ export async function keysOlderThan(db: Db, owner: string, ageMs: number, limit:
       order by minted_at limit ${limit}`.execute(db),
   );
   return rows.map(({ job_id }) => job_id);
-}
-
-/** What stands in the ledger of an owner's keys now. Throws `database_unreachable`. */
-export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
-  const { rows } = await asDatabaseError(
-    sql<{ live: number; stuck: number; orphan: number | null }>`
-      select count(*) filter (where state = 'live' and ending_at is null)::int as live, count(*) filter (where state = 'stuck')::int as stuck,
-             extract(epoch from now() - min(orphan_since))::float8 as orphan
-      from keys where owner = ${owner} and ended_at is null`.execute(db),
-  );
-  const [row] = rows;
-  return { live: row?.live ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }

@@ -1,5 +1,5 @@
 import type { Db } from '../store/database.ts';
-import { countKeys } from '../store/keys.ts';
+import { countKeys } from '../store/key-list.ts';
 import type { KeyMetrics } from '../telemetry/metrics.ts';
 
 const EVERY_MS = 10_000;

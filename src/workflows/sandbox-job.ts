@@ -144,11 +144,13 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     const newest = replaced.at(-1);
     if (newest === undefined) return;
     const { permissions } = spec;
-    if (running !== null && started !== null) {
+    const turn = running;
+    if (turn !== null && started !== null) {
       const { handle } = started;
       const { rebindKey } = rebindSteps(handle.hostTaskQueue, `put key ${key.generation} into the sandbox`);
       const isTaken = await rebindKey({ ...job, agent, model, handle, permissions, replaces: newest.ref });
-      if (!isTaken) await condition(() => running === null);
+      // The next turn may have begun by then, and has the new key.
+      if (!isTaken) await condition(() => running !== turn);
     }
     // Those of an earlier rotation that failed are among them.
     for (let [old] = replaced; old !== undefined; [old] = replaced) {
