@@ -63,10 +63,16 @@ async function readCapped(response: Response, maxBytes: number): Promise<Buffer 
   const parts: Uint8Array[] = [];
   let bytes = 0;
   const body: ReadableStream<Uint8Array> | null = response.body;
-  for await (const part of body ?? []) {
-    bytes += part.length;
-    if (bytes > maxBytes) return null;
-    parts.push(part);
+  try {
+    for await (const part of body ?? []) {
+      bytes += part.length;
+      if (bytes > maxBytes) return null;
+      parts.push(part);
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    // What fetch throws where the connection ends before the answer does.
+    throw new ValetkeyError('sandbox_lost', 'The sandbox broke off its answer.');
   }
   return Buffer.concat(parts);
 }
