@@ -1,7 +1,7 @@
 import { activityInfo, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
-import { FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
+import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
 
 /** A mistake of ours does not mend itself, and until the job ends its key lives. */
 const MAX_UNKNOWN_ATTEMPTS = 10;
@@ -12,7 +12,7 @@ const MAX_UNKNOWN_ATTEMPTS = 10;
  * in the log.
  */
 export function toFailure(error: unknown, retried: readonly FailureCode[] | 'all'): ApplicationFailure {
-  const code = ValetkeyError.is(error) ? error.code : 'internal';
+  const code = codeOf(error);
   if (code === 'internal') log.error('an error that Valetkey does not know', { error });
   const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${nameOf(error)})`;
   const again = code === 'internal' ? activityInfo().attempt < MAX_UNKNOWN_ATTEMPTS : retried.includes(code);

@@ -1,6 +1,6 @@
 import { log } from '@temporalio/activity';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { codeOf } from '../job/errors.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKeysOfJob } from '../keys/end-key.ts';
 import type { JobRecords } from '../keys/job-records.ts';
@@ -34,8 +34,4 @@ export async function lastGasp(
 ): Promise<void> {
   const ends = await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), provider.stop(jobId)]);
   for (const end of ends) if (end.status === 'rejected') log.warn('a job is gone and was not ended whole', { code: codeOf(end.reason) });
-}
-
-function codeOf(error: unknown): string {
-  return ValetkeyError.is(error) ? error.code : 'internal';
 }

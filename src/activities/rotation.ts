@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 
 import type { Agents } from '../agents/index.ts';
-import { ValetkeyError } from '../job/errors.ts';
+import { codeOf } from '../job/errors.ts';
 import type { RotationReport } from '../job/rotation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
@@ -74,8 +74,4 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
       return report;
     },
   };
-}
-
-function codeOf(error: unknown): ValetkeyError['code'] {
-  return ValetkeyError.is(error) ? error.code : 'internal';
 }

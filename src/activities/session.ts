@@ -2,7 +2,7 @@ import { activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
-import { FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
+import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../job/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
@@ -153,7 +153,7 @@ function nextKeys({ rootKeys }: KeyContext, { jobId, ref }: RunSessionInput): Se
 function keepLeases(keys: KeyContext, jobId: string): () => void {
   const renew = (): void => {
     renewLeases(keys, jobId).catch((error: unknown) => {
-      log.warn('the lease of a key was not renewed', { jobId, code: ValetkeyError.is(error) ? error.code : 'internal' });
+      log.warn('the lease of a key was not renewed', { jobId, code: codeOf(error) });
     });
   };
   const timer = setInterval(renew, keys.leaseMs / RENEWALS_A_LEASE);

@@ -101,3 +101,8 @@ export interface FieldIssue {
 export function isFailureCode(code: unknown): code is FailureCode {
   return typeof code === 'string' && Object.hasOwn(FAILURES, code);
 }
+
+/** The code of an error; `internal` for one that is not ours. */
+export function codeOf(error: unknown): FailureCode {
+  return ValetkeyError.is(error) ? error.code : 'internal';
+}

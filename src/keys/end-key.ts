@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Gateway, MintedKey } from '../gateways/gateway.ts';
-import { ValetkeyError } from '../job/errors.ts';
+import { codeOf, ValetkeyError } from '../job/errors.ts';
 import type { EndCause } from '../job/key.ts';
 import type { KeyRef } from '../job/ref.ts';
 import type { SourcedEvent } from '../store/events.ts';
@@ -57,7 +57,7 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
     seen.isOver = true;
   } catch (error) {
     // What was reached holds, and a later attempt goes on from there.
-    await record(ValetkeyError.is(error) ? error.code : 'internal').catch(() => {});
+    await record(codeOf(error)).catch(() => {});
     throw error;
   }
   await record(null);

@@ -1,5 +1,5 @@
 import type { Gateway, ListedKey } from '../gateways/gateway.ts';
-import { ValetkeyError, type FailureCode } from '../job/errors.ts';
+import { codeOf } from '../job/errors.ts';
 import type { Finding, SweepReport } from '../job/sweep.ts';
 import { openKeys, readKeys } from '../store/key-ends.ts';
 import { forgetSighting, markOrphan, sight, takeKeysToCheck } from '../store/sightings.ts';
@@ -167,8 +167,4 @@ export async function someAtOnce<T>(items: readonly T[], work: (item: T) => Prom
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, workOff));
-}
-
-export function codeOf(error: unknown): FailureCode {
-  return ValetkeyError.is(error) ? error.code : 'internal';
 }

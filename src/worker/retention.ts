@@ -1,6 +1,6 @@
 import { Runtime } from '@temporalio/worker';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { codeOf } from '../job/errors.ts';
 import type { Database } from '../store/database.ts';
 import { deleteExpired } from '../store/retention.ts';
 
@@ -18,7 +18,7 @@ export function startRetention({ db }: Database, retentionMs: number): () => Pro
       const deleted = await deleteExpired(db, new Date(Date.now() - retentionMs), stop.signal);
       if (deleted.events > 0) logger.info('deleted what is kept no longer', { ...deleted });
     } catch (error) {
-      logger.warn('what is kept no longer could not be deleted', { code: ValetkeyError.is(error) ? error.code : 'internal' });
+      logger.warn('what is kept no longer could not be deleted', { code: codeOf(error) });
     }
   };
   let running = run();
