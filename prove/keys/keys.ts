@@ -56,7 +56,9 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
   await withLanes(async (open, parts) => {
     await Promise.all([
       crashes(open, seed, quick, take),
-      onLane(open, 'keys_sweep', {}, async (audit, lane) => take('crash in a sweep', await crashSweeps(audit, lane, quick ? 12 : 1))),
+      onLane(open, 'keys_sweep', { VALETKEY_SWEEP_GRACE: '2' }, async (audit, lane) =>
+        take('crash in a sweep', await crashSweeps(audit, lane, quick ? 12 : 1)),
+      ),
       onLane(open, 'keys_down', {}, async (audit, lane) => take('all down', await allDown(audit, lane, quick ? 2 : 10))),
     ]);
     await controls(parts, quick, take);
