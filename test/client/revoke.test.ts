@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { expect, test, type TestContext } from 'vitest';
+import { test, type TestContext } from 'vitest';
 
 import { createClient, type ValetkeyClient } from '../../src/index.ts';
 import type { KeyRef } from '../../src/job/ref.ts';
@@ -23,7 +23,7 @@ async function withoutWorker({ onTestFinished }: TestContext): Promise<ValetkeyC
   return client;
 }
 
-test('a key whose mint was under way when its tenant was blocked never becomes live', async () => {
+test.concurrent('a key whose mint was under way when its tenant was blocked never becomes live', async ({ expect }) => {
   const database = openDatabase(String(stack().config.databaseUrl));
   const { db } = database;
   const ref: KeyRef = `job-${randomUUID()}/lease/1`;
@@ -46,7 +46,7 @@ test('a key whose mint was under way when its tenant was blocked never becomes l
   await database.close();
 });
 
-test('a job that had its key revoked gets no other, and fails with its next turn', async () => {
+test.concurrent('a job that had its key revoked gets no other, and fails with its next turn', async ({ expect }) => {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
   await expect.poll(async () => (await client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
@@ -56,7 +56,7 @@ test('a job that had its key revoked gets no other, and fails with its next turn
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
 });
 
-test('what is asked of a job or a key that is not there says so', async () => {
+test.concurrent('what is asked of a job or a key that is not there says so', async ({ expect }) => {
   const { client } = stack();
   await expect(client.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
   await expect(client.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'nothing_to_do' });
@@ -64,7 +64,8 @@ test('what is asked of a job or a key that is not there says so', async () => {
   await expect(client.rotateKey('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
 });
 
-test('the keys of another installation are neither seen nor ended', async (context) => {
+test.concurrent('the keys of another installation are neither seen nor ended', async (context) => {
+  const { expect } = context;
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const others = await withoutWorker(context);
   expect(await others.keys({ jobId })).toEqual([]);
@@ -74,26 +75,29 @@ test('the keys of another installation are neither seen nor ended', async (conte
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
-test('where there is no worker a sweep says so, and a schedule that nobody applied is told as missing', async (context) => {
+test.concurrent('where there is no worker a sweep says so, and a schedule that nobody applied is told as missing', async (context) => {
+  const { expect } = context;
   const client = await withoutWorker(context);
   expect(await client.schedules.list()).toMatchObject([{ state: 'missing' }, { state: 'missing' }]);
   await expect(client.schedules.pause('sweep')).rejects.toMatchObject({ code: 'nothing_to_do' });
   await expect(client.sweep()).rejects.toMatchObject({ code: 'no_worker' });
 });
 
-test('a job that has no key yet says so to whoever revokes it', async (context) => {
+test.concurrent('a job that has no key yet says so to whoever revokes it', async (context) => {
+  const { expect } = context;
   const client = await withoutWorker(context);
   const { jobId } = await client.submit(jobSpec());
   await expect(client.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
   await client.cancel(jobId);
 });
 
-test(
+test.concurrent(
   'with the worker down keys are refused and their streams cut at once, told as pending, and ended once a worker is there',
   {
     timeout: 180_000,
   },
   async (context) => {
+    const { expect } = context;
     const own = await processStack(context);
     const { client } = own;
     const jobs = await Promise.all([inMidTurn(own, 60, { agent: 'mock' }), inMidTurn(own, 60, { agent: 'mock' })]);

@@ -1,6 +1,6 @@
 // No key outlives its job: also not one whose place a newer key took; and while the keys change the job goes on as if none did.
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 
 import type { JobEvent } from '../../../src/job/events.ts';
 import type { KeyRef } from '../../../src/job/ref.ts';
@@ -34,7 +34,7 @@ async function eventsOf(jobId: string): Promise<JobEvent[]> {
 const stateOf = async (ref: KeyRef): Promise<number> => statusWith(stack(), secretOf(stack(), ref));
 
 describe.concurrent.each(['mock', 'codex', 'claude'] as const)('the key of a job of %s', (agent: AgentName) => {
-  test('is changed in mid-turn: the turn goes on, the next one uses the new key, and the old one dies', async () => {
+  test('is changed in mid-turn: the turn goes on, the next one uses the new key, and the old one dies', async ({ expect }) => {
     const { client } = stack();
     const jobId = await inMidTurn(stack(), 4, {
       agent,
@@ -59,7 +59,7 @@ describe.concurrent.each(['mock', 'codex', 'claude'] as const)('the key of a job
   });
 });
 
-test('between turns the old key dies at once, and the next turn has the new one', async () => {
+test.concurrent('between turns the old key dies at once, and the next turn has the new one', async ({ expect }) => {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '20s' }));
   await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
@@ -73,7 +73,7 @@ test('between turns the old key dies at once, and the next turn has the new one'
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
-test('a rotation brings no new budget', async () => {
+test.concurrent('a rotation brings no new budget', async ({ expect }) => {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['say hello'], keepOpen: '20s', budgetUsd: 1e-5 }));
   await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
@@ -82,7 +82,7 @@ test('a rotation brings no new budget', async () => {
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
 });
 
-test('a job that is cancelled while its key is being changed leaves none of the two', async () => {
+test.concurrent('a job that is cancelled while its key is being changed leaves none of the two', async ({ expect }) => {
   const { client } = stack();
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const rotated = rotate(jobId);
