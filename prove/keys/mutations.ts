@@ -32,7 +32,7 @@ const MUTATIONS: readonly Mutation[] = [
     text: `  if (state !== 'minting' && state !== 'live') throw keyEnded(ref);`,
     replacement: `  if (state === null) throw keyEnded(ref);`,
     tests: `${PROMISE}/sweep-faults.test.ts`,
-    only: 'mint',
+    only: 'asks nothing of the gateway',
   },
   {
     removed: 'lease: a short expiry at the gateway',
@@ -64,7 +64,7 @@ const MUTATIONS: readonly Mutation[] = [
     text: `      if (record?.state === 'running') return null;`,
     replacement: ``,
     tests: `${PROMISE}/sweep-faults.test.ts`,
-    only: 'reset',
+    only: 'was reset is left alone',
   },
   {
     removed: 'grace: what was just made is left alone',

@@ -70,6 +70,7 @@ function report({ fake }: FaultyStack, { name, jobId, result, ends, fault }: End
   const isOld = fault.is === 'clock' && fault.offMs < 0;
   const complaints = [
     ...(expired === 0 || isOld ? [] : [`nobody ended ${expired} keys: they expired`]),
+    ...(fault.is === 'cached' && secondsToDead !== 0 ? ['its key counted as dead and was accepted'] : []),
     ...(left === 0 ? [] : [`the gateway still has ${left} keys`]),
     ...(lateUses === 0 ? [] : [`${lateUses} requests were accepted after the end of the job`]),
     ...(ends.some((end) => end === how) ? [] : [`it ended with ${how}: ${result.failure?.message}`]),

@@ -10,6 +10,7 @@ import type { KeyRef } from '../../../src/job/ref.ts';
 import { ROTATE_UPDATE, type Rotated } from '../../../src/job/requests.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
+import { mintKey } from '../../../src/keys/mint-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import type { Fault } from '../../fakes/gateway/faults.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
@@ -60,6 +61,37 @@ test('a key that a late mint brings to life again after its end is ended, also w
   const lift = faults.arm('list', { is: 'clock', offMs: 600_000 });
   await expectSwept(key.jobId);
   lift();
+});
+
+test('a mint that comes again after the end of its key asks nothing of the gateway, which would bring the key back to life', async () => {
+  const key = await mintedKey(context);
+  await endKey(context, key, 'job');
+  const calls = ledger.calls.length;
+  await expect(mintKey(context, key, [])).rejects.toMatchObject({ code: 'key_ended' });
+  expect(ledger.calls.slice(calls).map(({ call }) => call)).toEqual([]);
+});
+
+test('the key of a job that was reset is left alone, though an earlier run of it was ended without its cleanup', async () => {
+  const jobId = await openJob();
+  const handle = workflows.getHandle(jobId);
+  const { runId } = await handle.describe();
+  const { events } = await handle.fetchHistory();
+  const task = (events ?? []).findLast((event) => event.workflowTaskCompletedEventAttributes != null);
+  await connection.workflowService.resetWorkflowExecution({
+    namespace: stack().temporal.namespace,
+    workflowExecution: { workflowId: jobId, runId },
+    workflowTaskFinishEventId: task?.eventId ?? null,
+    reason: 'test',
+    requestId: randomUUID(),
+  });
+  // Visibility lists the ended run some moments later.
+  const listed = async (): Promise<number> => (await sweepOnce(stack())).looked;
+  await expect.poll(listed, PATIENCE).toBeGreaterThan(1);
+  await sweepOnce(stack());
+  expect(ledger.live(jobId)).toEqual([1]);
+  await stack().client.cancel(jobId);
+  await stack().client.result(jobId);
+  expect(ledger.live(jobId)).toEqual([]);
 });
 
 const lists: Fault[] = [
