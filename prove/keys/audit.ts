@@ -61,6 +61,7 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
     return states.every((status) => status === 401) ? true : null;
   };
   const isRefused = await until(refused, Math.max(0, dueMs + BOUND_MS[cause] - Date.now()));
+  if (isRefused === null) complaints.push('a key of it is accepted when its time is up');
   const isOver = await until(async () => ((await open(database, jobId)) === 0 ? true : null), QUIET_MS);
   if (isOver === null) complaints.push('the ledger does not take its keys for ended');
   const remains = await until(async () => ((await sandboxRemains(stack, jobId)).length === 0 ? true : null), QUIET_MS);

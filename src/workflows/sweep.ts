@@ -13,16 +13,19 @@ const MAX_TIMES = 10;
  * jobs that closed. Hangs on nothing of the job's own workflow.
  */
 export async function sweep({ dryRun, everyMs, forMs }: SweepInput): Promise<SweepReport> {
-  const inventory = takeInventory(dryRun);
+  let inventory: SweepReport[] | null = null;
+  const taken = takeInventory(dryRun).then((reports) => (inventory = reports));
   const { sweepJobs } = proxyActivities<Activities>({ ...ONCE, summary: 'closed jobs' });
   const reports: SweepReport[] = [];
   const startedMs = workflowInfo().startTime.getTime();
   while (true) {
     reports.push(...(await attempt(sweepJobs({ dryRun }))));
-    if (isLastRound(Date.now() - startedMs, everyMs, forMs)) break;
+    // While the inventory takes its time no other sweep starts, so this one goes on.
+    const isTaken = inventory !== null || forMs === 0;
+    if (isTaken && isLastRound(Date.now() - startedMs, everyMs, forMs)) break;
     await sleep(everyMs, { summary: 'until the next look' });
   }
-  return joinReports([...(await inventory), ...reports]);
+  return joinReports([...(await taken), ...reports]);
 }
 
 /**
