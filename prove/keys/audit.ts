@@ -73,7 +73,10 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
     .selectAll()
     .where('ref', 'in', [...refs, ''])
     .execute();
-  const late = closedMs === null ? [] : requests.filter(({ started_at, status }) => started_at.getTime() > closedMs && status === 200);
+  // A job that ends by itself ends after its key; one that is ended from outside has until its time is up.
+  const lastUseMs = cause === 'terminated' ? dueMs + BOUND_MS.terminated : (closedMs ?? Infinity);
+  const late = requests.filter(({ started_at, status }) => started_at.getTime() > lastUseMs && status === 200);
+  if (late.length > 0) complaints.push(`${late.length} requests were accepted after its end`);
   const spent = sum(keys.map(({ spent_usd }) => spent_usd));
   const charged = sum(requests.map(({ usd }) => usd));
   if (spent !== charged) complaints.push(`the ledger has ${spent} USD, the gateway ${charged}`);
