@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
+import { optionalTsToMs as tsToMs } from '@temporalio/common/lib/time.js';
 
 import type { Stack } from '../../src/dev/stack.ts';
 import type { JobRecords } from '../../src/keys/job-records.ts';
@@ -41,7 +42,7 @@ export async function audited(stack: Stack): Promise<Audited> {
 export interface Audit {
   name: string;
   cause: Cause;
-  /** From when on its keys should be dead, epoch ms; null: from the end of its last turn. */
+  /** From when on its keys should be dead, epoch ms; null: from the moment at which its workflow begins to end it. */
   fromMs: number | null;
 }
 
@@ -51,9 +52,9 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
   const complaints: string[] = [];
   const closedMs = await until(async () => closedAt(audit, jobId), QUIET_MS);
   if (closedMs === null) complaints.push('the job does not end');
-  const turnMs = (await lastTurnEnd(database, jobId)) ?? closedMs ?? Date.now();
+  const endMs = (await beganToEnd(audit, jobId)) ?? closedMs ?? Date.now();
   // A job whose worker died goes on, and needs its key until its work is done.
-  const dueMs = cause === 'worker_killed' ? Math.max(fromMs ?? 0, turnMs) : (fromMs ?? turnMs);
+  const dueMs = cause === 'worker_killed' ? Math.max(fromMs ?? 0, endMs) : (fromMs ?? endMs);
   const refs = (await database.db.selectFrom('keys').select('ref').where('job_id', '=', jobId).execute()).map(({ ref }) => ref);
 
   const refused = async (): Promise<true | null> => {
@@ -102,16 +103,11 @@ async function closedAt({ jobs, temporal }: Audited, jobId: string): Promise<num
   return closeTime?.getTime() ?? null;
 }
 
-async function lastTurnEnd({ db }: Database, jobId: string): Promise<number | null> {
-  const event = await db
-    .selectFrom('events')
-    .select('at')
-    .where('job_id', '=', jobId)
-    .where('type', '=', 'turn.ended')
-    .orderBy('seq', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return event?.at.getTime() ?? null;
+/** When the workflow asked for the end of its last key. */
+async function beganToEnd({ temporal }: Audited, jobId: string): Promise<number | null> {
+  const { events } = await temporal.workflow.getHandle(jobId).fetchHistory();
+  const asked = (events ?? []).findLast((event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'revokeKey');
+  return asked === undefined ? null : (tsToMs(asked.eventTime) ?? null);
 }
 
 async function open({ db }: Database, jobId: string): Promise<number> {

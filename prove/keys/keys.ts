@@ -9,13 +9,13 @@ import { withLanes, type Lane, type OpenLane, type SharedParts } from '../lane.t
 import { seeded } from '../random.ts';
 import { say } from '../say.ts';
 import { allDown } from './all-down.ts';
-import { audited, type Audited } from './audit.ts';
+import { auditJob, audited, type Audited } from './audit.ts';
 import { CAUSES, type CaseReport, type Cause } from './case.ts';
 import { control, EVENTS, resetEnded, STEPS } from './control.ts';
 import { crash, crashPoints, crashSweeps } from './crash.ts';
 import { Gates } from './gates.ts';
 import { mutations, runTests, type MutationReport } from './mutations.ts';
-import { SCENARIOS } from './scenarios.ts';
+import { JOB, SCENARIOS } from './scenarios.ts';
 
 export interface KeyProof {
   cases: number;
@@ -124,8 +124,15 @@ async function controls(parts: SharedParts, quick: boolean, take: Take): Promise
       take(`${event} in each step`, await Promise.all(steps.map(async (step) => control(audit, gates, event, step))));
     }
     take('reset of an ended job', await resetEnded(audit, quick ? 3 : 1));
+    take('jobs at once', await atOnce(audit, quick ? 10 : 50));
     await audit.close();
   });
+}
+
+async function atOnce(audit: Audited, jobs: number): Promise<CaseReport[]> {
+  const jobIds = Array.from({ length: jobs }, (_, index) => `at-once-${index + 1}`);
+  await Promise.all(jobIds.map(async (id) => audit.stack.client.submit(JOB, { id })));
+  return Promise.all(jobIds.map(async (jobId) => auditJob(audit, jobId, { name: jobId, cause: 'clean', fromMs: null })));
 }
 
 async function faults(parts: SharedParts, quick: boolean, take: Take): Promise<void> {
