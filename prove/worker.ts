@@ -5,15 +5,18 @@
  */
 import { loadConfig } from '../src/config.ts';
 import { createLogger } from '../src/telemetry/log.ts';
-import { installRuntime, startWorker } from '../src/worker.ts';
+import { startWorker } from '../src/worker.ts';
 import { killSwitch } from './kill-switch.ts';
 
 const [, , folder = '', mode] = process.argv;
 const config = loadConfig();
-installRuntime(createLogger({ level: config.logLevel }), config);
 process.stdin.on('end', () => process.exit()).resume();
 const stopped = new Promise<void>((resolve) => void process.once('SIGTERM', () => resolve()));
-const worker = await startWorker({ config, adapt: killSwitch(folder, { statements: mode === 'statements' }) });
+const worker = await startWorker({
+  config,
+  logger: createLogger({ level: config.logLevel }),
+  adapt: killSwitch(folder, { statements: mode === 'statements' }),
+});
 process.stdout.write('ready\n');
 await Promise.race([stopped, worker.done]);
 await worker.shutdown();

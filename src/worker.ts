@@ -57,6 +57,8 @@ export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 
 
 export interface WorkerSettings {
   config: Config;
+  /** Where the SDK's log goes, too; the first worker of a process says it. Default: standard error. */
+  logger?: Logger;
   /** Default: what Temporal's environment variables and profile say. */
   temporal?: { address: string; namespace: string };
   /** Gets the adapters that the configuration names, and returns those that the worker uses. */
@@ -67,7 +69,7 @@ export interface WorkerSettings {
  * Starts a worker: it runs the workflows and drives the sandboxes of this host. Resolves when it polls. Throws
  * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
  */
-export async function startWorker({ config, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
+export async function startWorker({ config, logger, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
   const ring = openRing(config, (problem) => void Runtime.instance().logger.warn(problem));
   const rootKeys = createRootKeys(ring);
@@ -84,6 +86,8 @@ export async function startWorker({ config, temporal, adapt = (adapters) => adap
   };
   try {
     await migrate(database);
+    // Not before it has work: what hears of the SDK's log keeps the process.
+    if (logger !== undefined) installRuntime(logger, config);
     connection = await connect(temporal);
     const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';
     await requireNamespace(connection, namespace);
@@ -135,7 +139,7 @@ async function runAll(workers: Worker[], stop: () => void, close: () => Promise<
 let installed = false;
 
 /** Sends the SDK's log where ours goes, and leaves signals to the process. Before the first worker; the first call of a process counts. */
-export function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metricsAddress'>): void {
+function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metricsAddress'>): void {
   if (installed) return;
   installed = true;
   const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;

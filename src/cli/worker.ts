@@ -22,10 +22,10 @@ export function addWorker(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {
       const config = loadConfig();
-      const { installRuntime, startWorker } = await import('../worker.ts');
-      installRuntime(createLogger({ level: config.logLevel, secrets: secretsOf(config) }), config);
+      const { startWorker } = await import('../worker.ts');
+      const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });
       const stop = stopSignal();
-      const worker = await startWorker({ config });
+      const worker = await startWorker({ config, logger });
       if (json === true) printJson({ ready: true, taskQueue: config.taskQueue, host: config.host });
       else printLines([`ready: task queue ${config.taskQueue}, host ${config.host}`]);
       await Promise.race([stop, worker.done]);

@@ -8,7 +8,7 @@ import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../confi
 import { runGateway } from '../gateway.ts';
 import { Secret } from '../secrets/secret.ts';
 import { createLogger } from '../telemetry/log.ts';
-import { startWorker, installRuntime, type WorkerSettings } from '../worker.ts';
+import { startWorker, type WorkerSettings } from '../worker.ts';
 import { startPostgres, type DevPostgres } from './postgres.ts';
 import { poll } from './process.ts';
 import type { Step } from './scripted-model/script.ts';
@@ -88,10 +88,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       secrets: secrets.filter((secret) => secret !== undefined),
       file: join(stateDir, 'log.jsonl'),
     });
-    installRuntime(logger, config);
     report('gateway and worker: starting');
     const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
-    await parts.add(startWorker({ config, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
+    await parts.add(startWorker({ config, logger, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
     const client = await parts.add(
       createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
       (opened) => opened.close(),
