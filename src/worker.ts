@@ -93,7 +93,8 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
     const owner = ownerOf(namespace, config.deployment);
-    const jobs = createJobRecords(new Client({ connection, namespace }), config.taskQueue);
+    const client = new Client({ connection, namespace });
+    const jobs = createJobRecords(client, config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
     stopCounts = startKeyCounts(database.db, owner, metrics);
     const adapters = adapt({ ...createAdapters(config, database, owner, ring), database, jobs });
@@ -104,7 +105,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       hostTaskQueue: hostTaskQueue(config),
     };
     await noteHost(database.db, owner, hostTaskQueue(config));
-    await startSchedules(new Client({ connection, namespace }).schedule, config);
+    await startSchedules(client.schedule, config);
     const workers = await createWorkers(config, connection, namespace, deps);
     const stop = (): void => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();

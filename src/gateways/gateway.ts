@@ -37,7 +37,6 @@ export interface ListedKey {
   /** Namespace and deployment that minted it. */
   owner: string;
   createdAt: Date;
-  isDisabled: boolean;
 }
 
 /**

@@ -2,11 +2,10 @@
 export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
 
 /**
- * Why a key was ended: its job ended by itself (`job`), a newer key took its place, somebody revoked it, its job is gone
- * (`terminated`: noticed by a step of it, `swept`: by the sweep), or it was minted after its end had begun (`late`).
+ * Why a key was ended: its job ended by itself (`job`), a newer key took its place, somebody revoked it, or its job is gone
+ * (`terminated`: noticed by a step of it, `swept`: by the sweep).
  */
-export const END_CAUSES = ['job', 'rotated', 'revoked', 'terminated', 'swept', 'late'] as const;
-export type EndCause = (typeof END_CAUSES)[number];
+export type EndCause = 'job' | 'rotated' | 'revoked' | 'terminated' | 'swept';
 
 /** Two keys of a job, of which the newer is in the sandbox. */
 export interface Overlap {

@@ -7,19 +7,24 @@ export interface Suspect {
   madeAtMs: number;
   /** When an earlier look found it without a job, null: never. */
   sightedAtMs: number | null;
+  /** When its end began, null: it has not. */
+  endingAtMs: number | null;
 }
 
 export type OrphanDecision =
-  | { do: 'keep'; because: 'job_runs' }
+  | { do: 'keep'; because: 'job_runs' | 'end_under_way' }
   | { do: 'wait'; because: 'just_made' | 'first_sighting' }
-  | { do: 'end'; because: 'job_closed' | 'job_unknown' };
+  | { do: 'end'; because: 'job_closed' | 'job_unknown' | 'end_begun' };
 
 /**
  * Whether something that was found has lost its job. What was just made is left alone for `graceMs`, since its job may not be on
- * record everywhere; and one look never suffices: half of that time has to lie between two which find the same. What cannot be known
- * is left alone: then nothing calls this.
+ * record everywhere; and one look never suffices: half of that time has to lie between two which find the same. An end
+ * that has begun is for whoever began it, for `graceMs`; then nobody is at it any more. What cannot be known is left alone: then nothing
+ * calls this.
  */
-export function decideOrphan({ job, madeAtMs, sightedAtMs }: Suspect, nowMs: number, graceMs: number): OrphanDecision {
+export function decideOrphan({ job, madeAtMs, sightedAtMs, endingAtMs }: Suspect, nowMs: number, graceMs: number): OrphanDecision {
+  if (endingAtMs !== null)
+    return nowMs - endingAtMs < graceMs ? { do: 'keep', because: 'end_under_way' } : { do: 'end', because: 'end_begun' };
   if (job === 'running') return { do: 'keep', because: 'job_runs' };
   if (nowMs - madeAtMs < graceMs) return { do: 'wait', because: 'just_made' };
   if (sightedAtMs === null || nowMs - sightedAtMs < graceMs / 2) return { do: 'wait', because: 'first_sighting' };

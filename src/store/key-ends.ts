@@ -18,7 +18,6 @@ export interface LedgerEnd extends LedgerKey {
   endingAt: Date | null;
   /** It was live once, as far as the ledger knows. */
   wasMinted: boolean;
-  isDisabled: boolean;
   isDead: boolean;
   isSettled: boolean;
   isDeleted: boolean;
@@ -70,7 +69,6 @@ export function toKeyEnd(row: KeysRow): LedgerEnd {
     rootKeyId: row.root_key_id,
     endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
-    isDisabled: row.disabled_at !== null,
     isDead: row.dead_at !== null,
     isSettled: row.settled_at !== null,
     isDeleted: row.deleted_at !== null,

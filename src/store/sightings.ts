@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
 
 import type { KeyRef } from '../job/ref.ts';
-import type { GatewayName } from '../job/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
-import type { LedgerKey } from './keys.ts';
+import { toKeyEnd, type LedgerEnd } from './key-ends.ts';
+import type { KeysRow } from './keys.ts';
 
 /** A sighting that was not repeated for so long is forgotten. */
 const FORGET_AFTER = '1 day';
@@ -33,47 +33,32 @@ export async function forgetSighting(db: Db, kind: 'sandbox' | 'gateway_key', id
   );
 }
 
+/** When it was first found without a job; null: never. Throws `database_unreachable`. */
+export async function firstSighting(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<Date | null> {
+  const row = await asDatabaseError(
+    db.selectFrom('sightings').select('first_at').where('kind', '=', kind).where('id', '=', id).executeTakeFirst(),
+  );
+  return row?.first_at ?? null;
+}
+
 /** A key of the ledger that an inventory looks at. */
-export interface CheckedKey extends LedgerKey {
+export interface CheckedKey extends LedgerEnd {
   intendedAt: Date;
-  /** Its end has begun, so nothing has to be found out. */
-  isEnding: boolean;
   orphanSince: Date | null;
 }
 
 /**
- * The keys whose end is not over that were looked at longest ago, at most `limit`, and puts them at the end of the queue: one that
- * fails again and again keeps nobody waiting, and two inventories at once take different ones. Those whose last attempt was just
- * now are left out. Throws `database_unreachable`.
+ * The keys whose end is not over that were looked at longest ago, at most `limit`; those are left out whose last attempt was just now.
+ * `take` puts them at the end of the queue: one that fails again and again keeps nobody waiting, and two inventories at once take
+ * different ones. Throws `database_unreachable`.
  */
-export async function takeKeysToCheck(db: Db, owner: string, limit: number): Promise<CheckedKey[]> {
-  const { rows } = await asDatabaseError(
-    sql<{
-      ref: KeyRef;
-      job_id: string;
-      tenant: string;
-      generation: number;
-      gateway: GatewayName;
-      intended_at: Date;
-      ending_at: Date | null;
-      orphan_since: Date | null;
-    }>`
-      update keys set checked_at = now() where ref in (
-        select ref from keys
-        where ended_at is null and owner = ${owner} and (retry_at is null or retry_at <= now())
-        order by checked_at nulls first limit ${limit} for update skip locked
-      ) returning *`.execute(db),
-  );
-  return rows.map((row) => ({
-    ref: row.ref,
-    jobId: row.job_id,
-    tenant: row.tenant,
-    generation: row.generation,
-    gateway: row.gateway,
-    intendedAt: row.intended_at,
-    isEnding: row.ending_at !== null,
-    orphanSince: row.orphan_since,
-  }));
+export async function keysToCheck(db: Db, owner: string, limit: number, { take }: { take: boolean }): Promise<CheckedKey[]> {
+  const due = sql`
+    from keys where ended_at is null and owner = ${owner} and (retry_at is null or retry_at <= now())
+    order by checked_at nulls first limit ${limit}`;
+  const taken = sql<KeysRow>`update keys set checked_at = now() where ref in (select ref ${due} for update skip locked) returning *`;
+  const { rows } = await asDatabaseError((take ? taken : sql<KeysRow>`select * ${due}`).execute(db));
+  return rows.map((row) => ({ ...toKeyEnd(row), intendedAt: row.intended_at, orphanSince: row.orphan_since }));
 }
 
 /** Notes since when a key has had no job; with `false` that it has one. Throws `database_unreachable`. */

@@ -11,7 +11,7 @@ export const TIMEOUT_MS = 2_000;
 const doneSchema = z.object({ alias: z.string() });
 const usageSchema = z.object({ inputTokens: z.number(), outputTokens: z.number(), requests: z.number(), usd: z.number() });
 const pageSchema = z.object({
-  keys: z.array(z.object({ alias: z.string(), createdAt: z.iso.datetime(), isDisabled: z.boolean() })),
+  keys: z.array(z.object({ alias: z.string(), createdAt: z.iso.datetime() })),
   pages: z.number(),
 });
 const modelsSchema = z.object({ data: z.array(z.unknown()) });
@@ -68,9 +68,9 @@ export class FakeGateway implements Gateway {
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const answer = await this.#control(`/key/list?page=${page}`, null, pageSchema);
       pages = answer?.pages ?? 0;
-      for (const { alias, createdAt, isDisabled } of answer?.keys ?? []) {
+      for (const { alias, createdAt } of answer?.keys ?? []) {
         const [, owner, ref] = /^valetkey\/(.+)\/([^/]+\/[^/]+\/\d+)$/.exec(alias) ?? [];
-        if (owner !== undefined && isRef(ref)) yield { ref, owner, createdAt: new Date(createdAt), isDisabled };
+        if (owner !== undefined && isRef(ref)) yield { ref, owner, createdAt: new Date(createdAt) };
       }
     }
   }
