@@ -66,10 +66,9 @@ function list({ keys, calls }: Ledger, page: number, fault: Fault | null): Answe
     .filter(({ deletedAt }) => deletedAt === null || fault?.is === 'stale')
     .filter((_, index) => fault?.is !== 'flapping' || index % 2 === parity);
   const pages = fault?.is === 'partial' ? 1 : Math.max(1, Math.ceil(listed.length / PAGE));
-  const body = listed.slice((page - 1) * PAGE, page * PAGE).map(({ alias, mintedAt, disabledAt }) => ({
+  const body = listed.slice((page - 1) * PAGE, page * PAGE).map(({ alias, mintedAt }) => ({
     alias,
     createdAt: new Date(mintedAt + clockOffMs).toISOString(),
-    isDisabled: disabledAt !== null,
   }));
   return { status: 200, body: { keys: body, pages } };
 }
