@@ -1,0 +1,49 @@
+// No key outlives its job: the schedules that a worker applies do their work by themselves, and its metrics tell what they found.
+import { Client, Connection } from '@temporalio/client';
+import { test } from 'vitest';
+
+import { secretOf, statusWith } from '../../ended.ts';
+import { processStack } from '../../process-stack.ts';
+import { sandboxRemains } from '../../sandbox-remains.ts';
+import { jobSpec } from '../../stack.ts';
+
+/** ms. */
+const SOON = { timeout: 60_000 };
+const ENVIRONMENT = {
+  VALETKEY_SWEEP_INTERVAL: '1',
+  VALETKEY_INVENTORY_INTERVAL: '4',
+  VALETKEY_SWEEP_GRACE: '1',
+  // Hours: five seconds.
+  VALETKEY_ROTATE_AFTER: String(5 / 3600),
+};
+
+test(
+  'keys that are too old are rotated, and those of a job that was terminated are ended and counted',
+  { timeout: 180_000 },
+  async (context) => {
+    const { expect } = context;
+    const stack = await processStack(context, { environment: ENVIRONMENT });
+    const { client, config, temporal } = stack;
+    const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '2m' }));
+    const newest = async (): Promise<number> => (await client.keys({ jobId }))[0]?.generation ?? 0;
+    await expect.poll(newest, SOON).toBeGreaterThanOrEqual(2);
+    const metrics = async (): Promise<string> => (await fetch(`http://${config.metricsAddress}/metrics`)).text();
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_live_keys\S* 1$/m);
+    expect(await metrics()).toMatch(/^valetkey_key_time_to_dead_count\{[^}]*cause="rotated"[^}]*\} [1-9]/m);
+
+    const connection = await Connection.connect({ address: temporal.address });
+    await new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId).terminate();
+    await connection.close();
+    const statuses = async (): Promise<number[]> =>
+      Promise.all((await client.keys({ jobId })).map(async ({ ref }) => statusWith(stack, secretOf(stack, ref))));
+    await expect.poll(async () => (await statuses()).every((status) => status === 401), SOON).toBe(true);
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_sweep_findings\{[^}]*did="ended"[^}]*kind="closed_job"[^}]*\} [1-9]/m);
+    for (const line of [
+      /^valetkey_live_keys\S* 0$/m,
+      /^valetkey_stuck_keys\S* 0$/m,
+      /^valetkey_key_time_to_dead_count\{[^}]*cause="swept"/m,
+    ])
+      await expect.poll(metrics, SOON).toMatch(line);
+    await expect.poll(() => sandboxRemains(stack, jobId), SOON).toEqual([]);
+  },
+);
