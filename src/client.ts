@@ -6,8 +6,9 @@ import type { z } from 'zod';
 
 import type { ClientContext } from './client/context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
-import { stateOf, summarise, type JobStatus, type JobSummary } from './client/job-state.ts';
+import { stateOf, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { readKeyringUse } from './client/keyring-use.ts';
+import { listJobs, readStatus, type ListOptions } from './client/read-jobs.ts';
 import { revoke } from './client/revoke.ts';
 import { Schedules } from './client/schedules.ts';
 import { sweepOnce } from './client/sweep.ts';
@@ -28,7 +29,7 @@ import type { ArtifactInfo, JobResult } from './job/result.ts';
 import type { RevokeReport } from './job/revocation.ts';
 import { searchAttributes } from './job/search-attributes.ts';
 import { jobIdSchema, keyRefSchema, parseJobSpec, parsePrompt, tenantSchema, type JobSpecInput } from './job/spec.ts';
-import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from './job/status.ts';
+import { JOB_WORKFLOW } from './job/status.ts';
 import type { SweepReport } from './job/sweep.ts';
 import { ownerOf } from './keys/context.ts';
 import type { KeyringUse } from './keys/decide-prune.ts';
@@ -36,13 +37,12 @@ import { listArtifacts, readArtifact, type Artifact } from './store/artifacts.ts
 import { openDatabase, type Database } from './store/database.ts';
 import { followEvents, replayEvents } from './store/follow-events.ts';
 import { listKeys, type KeyFilter, type KeyInfo } from './store/key-list.ts';
-import { jobKeys, keyLives } from './store/keys.ts';
+import { keyLives } from './store/keys.ts';
 import { liftTenant } from './store/revocations.ts';
-import { readOutcomes, readResult } from './store/settlements.ts';
+import { readResult } from './store/settlements.ts';
 import { asTemporalError, asUpdateError } from './temporal/errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-const QUERY_TIMEOUT_MS = 5_000;
 const UPDATE_TIMEOUT_MS = 15_000;
 
 export interface ClientOptions {
@@ -54,14 +54,6 @@ export interface ClientOptions {
   deployment?: string;
   /** Default: what Temporal's environment variables and profile say (@temporalio/envconfig). */
   temporal?: { address: string; namespace?: string };
-}
-
-export interface ListOptions {
-  tenant?: string;
-  /** Only jobs that run. */
-  running?: boolean;
-  /** The newest so many; default 100. */
-  limit?: number;
 }
 
 /**
@@ -145,26 +137,7 @@ export class ValetkeyClient {
 
   /** How the job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
   async status(jobId: string): Promise<JobStatus> {
-    const { db } = this.#database;
-    const handle = this.#handle(jobId);
-    const recorded = summarise(await asTemporalError(handle.describe()));
-    const [result, keys, [summary = recorded]] = await Promise.all([
-      readResult(db, jobId),
-      keyLives(db, jobId),
-      this.#withLedger([recorded]),
-    ]);
-    const progress = summary.state === 'running' ? await this.#progress(handle) : null;
-    return {
-      ...summary,
-      phase: summary.state === 'running' ? (progress?.phase ?? null) : 'ended',
-      turn: progress?.turn ?? result?.turns.length ?? null,
-      turns: progress?.turns ?? null,
-      deadline: progress?.deadline ?? null,
-      sandbox: progress?.sandbox ?? null,
-      question: progress?.question ?? null,
-      failure: summary.state === 'running' ? null : (result?.failure ?? null),
-      keys,
-    };
+    return readStatus(this.#context, this.#handle(jobId));
   }
 
   /**
@@ -213,12 +186,8 @@ export class ValetkeyClient {
   }
 
   /** The newest jobs first, by Temporal's visibility, which lags by some milliseconds. Throws `temporal_unreachable`. */
-  async list({ tenant, running = false, limit = 100 }: ListOptions = {}): Promise<JobSummary[]> {
-    const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`];
-    if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
-    if (running) clauses.push(`ExecutionStatus = 'Running'`);
-    const jobs = await asTemporalError(this.#collect(clauses.join(' AND '), limit));
-    return this.#withLedger(jobs);
+  async list(options: ListOptions = {}): Promise<JobSummary[]> {
+    return listJobs(this.#context, options);
   }
 
   /** What came out of a job so far: the patch, the last message, the files that its spec names. Throws `database_unreachable`. */
@@ -285,18 +254,6 @@ export class ValetkeyClient {
     await Promise.all([this.#temporal.connection.close(), this.#database.close()]);
   }
 
-  /** Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
-  async #withLedger(jobs: JobSummary[]): Promise<JobSummary[]> {
-    const { db } = this.#database;
-    const ids = jobs.map(({ jobId }) => jobId);
-    const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);
-    return jobs.map((job) => {
-      const key = keys.get(job.jobId);
-      const outcome = job.state === 'running' ? undefined : outcomes.get(job.jobId);
-      return { ...job, state: outcome ?? job.state, keyState: key?.state ?? job.keyState, spentUsd: key?.usd ?? job.spentUsd };
-    });
-  }
-
   #handle(jobId: string): WorkflowHandle {
     return this.#temporal.workflow.getHandle(checkJobId(jobId));
   }
@@ -319,21 +276,6 @@ export class ValetkeyClient {
       handle.executeUpdate<T, [object]>(name, { args: [request] }),
     );
     return asUpdateError(update, jobId, async () => stateOf(await asTemporalError(handle.describe())));
-  }
-
-  /** Null where no worker is there to answer. */
-  async #progress(handle: WorkflowHandle): Promise<JobProgress | null> {
-    const answer = this.#temporal.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<JobProgress>(STATUS_QUERY));
-    return answer.catch(() => null);
-  }
-
-  async #collect(query: string, limit: number): Promise<JobSummary[]> {
-    const jobs: JobSummary[] = [];
-    for await (const execution of this.#temporal.workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
-      jobs.push(summarise(execution));
-      if (jobs.length >= limit) break;
-    }
-    return jobs;
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a backend imports: submit jobs, follow them, read what they cost. */
-export { createClient, type ClientOptions, type ListOptions, type ValetkeyClient } from './client.ts';
+export { createClient, type ClientOptions, type ValetkeyClient } from './client.ts';
+export type { ListOptions } from './client/read-jobs.ts';
 export type { ScheduledRun, ScheduleIntervals, Schedules, ScheduleStatus } from './client/schedules.ts';
 export type { JobState, JobStatus, JobSummary } from './client/job-state.ts';
 export type { KeyFilter, KeyInfo } from './store/key-list.ts';

@@ -4,7 +4,7 @@ import { JOB_WORKFLOW } from '../job/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { sealedWith } from '../secrets/seal.ts';
 import type { Db } from '../store/database.ts';
-import { liveKeysByRootKey } from '../store/keys.ts';
+import { liveKeysByRootKey } from '../store/key-list.ts';
 import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 

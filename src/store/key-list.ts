@@ -85,3 +85,16 @@ export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
   const [row] = rows;
   return { live: row?.live ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }
+
+/** How many keys whose end is not over hang on which root key, of all owners. Throws `database_unreachable`. */
+export async function liveKeysByRootKey(db: Db): Promise<Map<string, number>> {
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('keys')
+      .select(['root_key_id', sql<number>`count(*)::int`.as('count')])
+      .where('ended_at', 'is', null)
+      .groupBy('root_key_id')
+      .execute(),
+  );
+  return new Map(rows.map(({ root_key_id, count }) => [root_key_id, count]));
+}

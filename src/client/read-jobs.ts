@@ -1,0 +1,76 @@
+import type { WorkflowHandle } from '@temporalio/client';
+
+import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from '../job/status.ts';
+import { jobKeys, keyLives } from '../store/keys.ts';
+import { readOutcomes, readResult } from '../store/settlements.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import type { ClientContext } from './context.ts';
+import { summarise, type JobStatus, type JobSummary } from './job-state.ts';
+
+const QUERY_TIMEOUT_MS = 5_000;
+
+export interface ListOptions {
+  tenant?: string;
+  /** Only jobs that run. */
+  running?: boolean;
+  /** The newest so many; default 100. */
+  limit?: number;
+}
+
+/** How a job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
+export async function readStatus(context: ClientContext, handle: WorkflowHandle): Promise<JobStatus> {
+  const { db } = context.database;
+  const recorded = summarise(await asTemporalError(handle.describe()));
+  const { jobId } = recorded;
+  const [result, keys, [summary = recorded]] = await Promise.all([
+    readResult(db, jobId),
+    keyLives(db, jobId),
+    withLedger(context, [recorded]),
+  ]);
+  const progress = summary.state === 'running' ? await askProgress(context, handle) : null;
+  return {
+    ...summary,
+    phase: summary.state === 'running' ? (progress?.phase ?? null) : 'ended',
+    turn: progress?.turn ?? result?.turns.length ?? null,
+    turns: progress?.turns ?? null,
+    deadline: progress?.deadline ?? null,
+    sandbox: progress?.sandbox ?? null,
+    question: progress?.question ?? null,
+    failure: summary.state === 'running' ? null : (result?.failure ?? null),
+    keys,
+  };
+}
+
+/** The newest jobs first, by Temporal's visibility. Throws `temporal_unreachable`, `database_unreachable`. */
+export async function listJobs(context: ClientContext, { tenant, running = false, limit = 100 }: ListOptions): Promise<JobSummary[]> {
+  const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`];
+  if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
+  if (running) clauses.push(`ExecutionStatus = 'Running'`);
+  return withLedger(context, await asTemporalError(collect(context, clauses.join(' AND '), limit)));
+}
+
+async function collect({ temporal }: ClientContext, query: string, limit: number): Promise<JobSummary[]> {
+  const jobs: JobSummary[] = [];
+  for await (const execution of temporal.workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
+    jobs.push(summarise(execution));
+    if (jobs.length >= limit) break;
+  }
+  return jobs;
+}
+
+/** Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
+async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[]): Promise<JobSummary[]> {
+  const ids = jobs.map(({ jobId }) => jobId);
+  const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);
+  return jobs.map((job) => {
+    const key = keys.get(job.jobId);
+    const outcome = job.state === 'running' ? undefined : outcomes.get(job.jobId);
+    return { ...job, state: outcome ?? job.state, keyState: key?.state ?? job.keyState, spentUsd: key?.usd ?? job.spentUsd };
+  });
+}
+
+/** Null where no worker is there to answer. */
+async function askProgress({ temporal }: ClientContext, handle: WorkflowHandle): Promise<JobProgress | null> {
+  const answer = temporal.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<JobProgress>(STATUS_QUERY));
+  return answer.catch(() => null);
+}
