@@ -6,7 +6,7 @@ const MAX_FAILED_STARTS = 3;
 
 /** Keeps one worker process running: where it ends, whatever ended it, the next one is started at once. */
 export class Supervisor {
-  readonly #args: string[];
+  #args: string[];
   readonly #env: NodeJS.ProcessEnv;
   readonly #log: number;
   readonly #failed = Promise.withResolvers<never>();
@@ -53,6 +53,11 @@ export class Supervisor {
 
   kill(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
+  }
+
+  /** The program of the next process and of those after it: its other arguments stay. */
+  use(program: string): void {
+    this.#args = [program, ...this.#args.slice(1)];
   }
 
   /** Kills the process that is there now, and starts no other before `start`. */

@@ -15,6 +15,7 @@ import { control, EVENTS, resetEnded, STEPS } from './control.ts';
 import { crash, crashPoints, crashSweeps } from './crash.ts';
 import { Gates } from './gates.ts';
 import { mutations, runTests, type MutationReport } from './mutations.ts';
+import { incompatibleBuild, newerBuild } from './other-build.ts';
 import { JOB, SCENARIOS } from './scenarios.ts';
 
 export interface KeyProof {
@@ -59,6 +60,10 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
       onLane(open, 'keys_sweep', { VALETKEY_SWEEP_GRACE: '2' }, async (audit, lane) =>
         take('crash in a sweep', await crashSweeps(audit, lane, quick ? 12 : 1)),
       ),
+      onLane(open, 'keys_build', { VALETKEY_KEY_LEASE: '12' }, async (audit, lane) => {
+        take('worker of a newer build', await newerBuild(audit, lane));
+        take('worker of an incompatible build', await incompatibleBuild(audit, lane));
+      }),
       onLane(open, 'keys_down', {}, async (audit, lane) => take('all down', await allDown(audit, lane, quick ? 2 : 10))),
     ]);
     await controls(parts, quick, take);

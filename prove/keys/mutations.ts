@@ -1,28 +1,23 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
 import { say } from '../say.ts';
+import { ROOT, withChange, type Change } from './changed-copy.ts';
 
 /** A step that keeps keys from outliving their jobs, taken out of the code; some of the tests named has to notice. */
-interface Mutation {
+interface Mutation extends Change {
   removed: string;
-  /** Under src/. */
-  file: string;
-  /** Stands there once, or the mutation is out of date. */
-  text: string;
-  replacement: string;
   /** Under test/. */
   tests: string;
   /** Of the titles: what is looked at. */
   only: string;
 }
 
-const ROOT = join(import.meta.dirname, '..', '..');
 const PROMISE = 'promises/no-key-outlives-its-job';
 
 const MUTATIONS: readonly Mutation[] = [
@@ -109,24 +104,11 @@ export async function mutations(): Promise<MutationReport[]> {
   return reports;
 }
 
-async function mutate({ removed, file, text, replacement, tests, only }: Mutation): Promise<MutationReport> {
-  const copy = await mkdtemp(join(tmpdir(), 'vk-mutation-'));
-  try {
-    for (const part of ['src', 'test', 'prove', 'bench', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
-      await cp(join(ROOT, part), join(copy, part), { recursive: true });
-    await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    const path = join(copy, 'src', file);
-    const source = await readFile(path, 'utf8');
-    if (source.split(text).length !== 2) throw new Error(`${file} does not have once: ${text}`);
-    await writeFile(
-      path,
-      source.replace(text, () => replacement),
-    );
+async function mutate({ removed, tests, only, ...change }: Mutation): Promise<MutationReport> {
+  return withChange(change, async (copy) => {
     const results = await runTests(copy, tests, only);
     return { removed, caughtBy: results.find(({ passed }) => !passed)?.title ?? null };
-  } finally {
-    await rm(copy, { recursive: true, force: true });
-  }
+  });
 }
 
 const resultSchema = z.object({
