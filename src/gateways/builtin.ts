@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { Agent, request } from 'undici';
 
 import { ValetkeyError } from '../job/errors.ts';
@@ -9,6 +11,7 @@ import { countOpenRequests } from '../store/requests.ts';
 import type { Gateway, MintedKey } from './gateway.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
+const MAX_PAUSE_MS = 800;
 
 export interface BuiltinGatewayOptions {
   db: Db;
@@ -44,8 +47,11 @@ export class BuiltinGateway implements Gateway {
   }
 
   async spend(ref: KeyRef): Promise<Usage> {
-    if ((await countOpenRequests(this.#db, ref)) > 0)
-      throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
+    // Those that the end of the key has cut are recorded within moments.
+    for (let pauseMs = 25; (await countOpenRequests(this.#db, ref)) > 0; pauseMs *= 2) {
+      if (pauseMs > MAX_PAUSE_MS) throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
+      await sleep(pauseMs);
+    }
     return keyUsage(this.#db, ref);
   }
 
