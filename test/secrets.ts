@@ -33,9 +33,9 @@ export async function mintedSecrets({ config }: Pick<Stack, 'config'>): Promise<
   return [
     // A variable can hold several.
     ...secretsOf(config).flatMap((secret) => secret.reveal().split(/[\s,]+/)),
-    ...rootKeys.map(({ bytes }) => bytes.toString('base64')),
+    ...rootKeys.map(({ key }) => key.export().toString('base64')),
     ...sealingKeys.map(({ d }) => d),
-    ...refs.flatMap(({ ref }) => rootKeys.map(({ bytes }) => deriveSecret(bytes, ref).reveal())),
+    ...refs.flatMap(({ ref }) => rootKeys.map(({ key }) => deriveSecret(key, ref).reveal())),
   ];
 }
 

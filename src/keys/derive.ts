@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { KeyRef } from '../job/ref.ts';
@@ -31,9 +31,9 @@ export function createRootKeys(keys: Secret | Pick<Ring, 'rootKeys'>): RootKeys 
       return current().id;
     },
     derive(rootKeyId, ref) {
-      const key = ring.rootKeys.find(({ id }) => id === rootKeyId);
-      if (key === undefined) throw new ValetkeyError('root_key_missing', `the key ${ref} hangs on the root key ${rootKeyId}`);
-      return deriveSecret(key.bytes, ref);
+      const root = ring.rootKeys.find(({ id }) => id === rootKeyId);
+      if (root === undefined) throw new ValetkeyError('root_key_missing', `the key ${ref} hangs on the root key ${rootKeyId}`);
+      return deriveSecret(root.key, ref);
     },
   };
 }
@@ -42,7 +42,7 @@ export function createRootKeys(keys: Secret | Pick<Ring, 'rootKeys'>): RootKeys 
  * The secret of a ref: HMAC-SHA256 of it under the root key. A retried mint computes it again, so nobody has to carry it
  * and no history ever holds it.
  */
-export function deriveSecret(rootKey: Buffer, ref: KeyRef): Secret {
+export function deriveSecret(rootKey: KeyObject, ref: KeyRef): Secret {
   const digest = createHmac('sha256', rootKey).update(`valetkey key ${ref}`).digest('base64url');
   return new Secret(PREFIX + digest);
 }

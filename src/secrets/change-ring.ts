@@ -20,7 +20,7 @@ const LOCK_PAUSE_MS = 50;
 export async function createRing(path: string, { rootKey, sealingKey }: Partial<RingSource>): Promise<RingContent> {
   const fresh = await newKeys();
   const { createdAt } = fresh.rootKey;
-  const rootKeys = readRootKeys(rootKey?.reveal() ?? '')?.map(({ id, bytes }) => ({ id, key: bytes.toString('base64'), createdAt }));
+  const rootKeys = readRootKeys(rootKey?.reveal() ?? '')?.map(({ id, key }) => ({ id, key: key.export().toString('base64'), createdAt }));
   const sealingKeys = readPrivateKeys(sealingKey?.reveal() ?? '')?.map((key) => ({ ...key, createdAt }));
   return replaceFile(path, () => {
     if (existsSync(path)) throw wrongRing(`${path} is there already`);

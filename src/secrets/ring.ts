@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+
 import { ValetkeyError } from '../job/errors.ts';
 import { learnSecret } from './redact.ts';
 import { readRingFile, stampOf, type RingContent } from './ring-file.ts';
@@ -54,5 +56,5 @@ export function openRing({ keyringPath: path, rootKey, sealingKey }: RingSource,
 function keysOf({ rootKeys, sealingKeys }: RingContent): Ring {
   for (const { key } of rootKeys) learnSecret(new Secret(key));
   for (const { d } of sealingKeys) learnSecret(new Secret(d));
-  return { rootKeys: rootKeys.map(({ id, key }) => ({ id, bytes: Buffer.from(key, 'base64') })), sealingKeys };
+  return { rootKeys: rootKeys.map(({ id, key }) => ({ id, key: createSecretKey(key, 'base64') })), sealingKeys };
 }

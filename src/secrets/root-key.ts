@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto';
 
 /** What keys of jobs are derived from; the ledger names it by its id, which tells nothing of it. */
 export interface RootKey {
   id: string;
-  bytes: Buffer;
+  key: KeyObject;
 }
 
 const MIN_BYTES = 32;
@@ -14,9 +14,10 @@ const MIN_BYTES = 32;
  */
 export function readRootKeys(text: string): [RootKey, ...RootKey[]] | null {
   const words = text.split(/[\s,]+/).filter((word) => word !== '');
-  const [first, ...others] = words.map((word) => Buffer.from(word, 'base64')).map((bytes) => ({ id: idOf(bytes), bytes }));
-  if (first === undefined || [first, ...others].some(({ bytes }) => bytes.length < MIN_BYTES)) return null;
-  return [first, ...others];
+  const secrets = words.map((word) => Buffer.from(word, 'base64'));
+  if (secrets.some((bytes) => bytes.length < MIN_BYTES)) return null;
+  const [first, ...others] = secrets.map((bytes) => ({ id: idOf(bytes), key: createSecretKey(bytes) }));
+  return first === undefined ? null : [first, ...others];
 }
 
 function idOf(bytes: Buffer): string {

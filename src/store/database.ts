@@ -5,6 +5,7 @@ import pg from 'pg';
 import { ValetkeyError } from '../job/errors.ts';
 import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
+import { prepareStatements } from './prepare.ts';
 import type { Schema } from './schema.ts';
 
 export type Db = Kysely<Schema>;
@@ -12,7 +13,7 @@ export type Db = Kysely<Schema>;
 /** A pool of connections to Valetkey's Postgres. */
 export interface Database {
   readonly db: Db;
-  /** For named statements and LISTEN, which kysely does not do. */
+  /** For LISTEN and a statement that waits no longer than it says, which kysely does not do. */
   readonly pool: pg.Pool;
   readonly notices: Notices;
   close(): Promise<void>;
@@ -23,7 +24,10 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
   const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 5_000, application_name: 'valetkey' });
   // A connection that breaks emits 'error', idle or in a transaction; unheard it would end the process. The next query reports it.
   pool.on('error', () => {});
-  pool.on('connect', (connection) => connection.on('error', () => {}));
+  pool.on('connect', (connection) => {
+    connection.on('error', () => {});
+    prepareStatements(connection);
+  });
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   const notices = createNotices(url);
   return {

@@ -6,7 +6,7 @@ import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
-import { ledgerKey, type KeyOfJob, type KeysRow, type LedgerKey } from './keys.ts';
+import { ledgerKey, type KeyOfJob, type KeysRow, type LedgerKey, type LedgerKeyRow } from './keys.ts';
 
 /** Those who have a stream open on a key listen here for its ref. */
 export const KEY_ENDED_CHANNEL = 'valetkey_key_ended';
@@ -41,7 +41,7 @@ export interface KeyEnd extends LedgerEnd {
  */
 export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause: EndCause): Promise<KeyEnd> {
   const { rows } = await asDatabaseError(
-    sql<KeysRow & { others: number }>`
+    sql<KeyEndRow & { others: number }>`
       with ended as (
         insert into keys (ref, job_id, tenant, generation, gateway, owner, state, models, budget_usd, expires_at, dies_at,
                           ending_at, cause, disabled_at, settled_at, ended_at)
@@ -51,9 +51,10 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
           state = case when keys.state in ('dead', 'stuck') then keys.state else 'disabled' end,
           ending_at = coalesce(keys.ending_at, now()),
           cause = coalesce(keys.cause, excluded.cause)
-        returning *
+        returning ref, job_id, tenant, generation, gateway, root_key_id, minted_at, ending_at, dead_at, settled_at, deleted_at, ended_at,
+                  retry_at, last_error
       )
-      select *, pg_notify(${KEY_ENDED_CHANNEL}, ref),
+      select ended.*, pg_notify(${KEY_ENDED_CHANNEL}, ref),
              (select count(*)::int from keys where job_id = ${key.jobId} and ref <> ${key.ref} and ended_at is null) as others
       from ended`.execute(db),
   );
@@ -62,8 +63,14 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
   return { ...toKeyEnd(row), others: row.others };
 }
 
+type KeyEndRow = LedgerKeyRow &
+  Pick<
+    KeysRow,
+    'root_key_id' | 'minted_at' | 'ending_at' | 'dead_at' | 'settled_at' | 'deleted_at' | 'ended_at' | 'retry_at' | 'last_error'
+  >;
+
 /** How far the end of a key has come, by its row. */
-export function toKeyEnd(row: KeysRow): LedgerEnd {
+export function toKeyEnd(row: KeyEndRow): LedgerEnd {
   return {
     ...ledgerKey(row),
     rootKeyId: row.root_key_id,

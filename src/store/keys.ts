@@ -98,7 +98,9 @@ function isRevoked(jobId: RawBuilder<unknown>): RawBuilder<boolean> {
 /** A row of the ledger. */
 export type KeysRow = Selectable<KeysTable>;
 
-export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: KeysRow): LedgerKey {
+export type LedgerKeyRow = Pick<KeysRow, 'ref' | 'job_id' | 'tenant' | 'generation' | 'gateway'>;
+
+export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: LedgerKeyRow): LedgerKey {
   return { ref, jobId, tenant, generation, gateway };
 }
 
@@ -114,14 +116,13 @@ export interface CurrentKey extends LedgerKey {
 export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
   const [row] = (
     await asDatabaseError(
-      sql<KeysRow>`
-        select * from keys where job_id = ${jobId}
-        order by (state = 'live' and ending_at is null) desc, generation desc, intended_at desc limit 1`.execute(db),
+      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'dies_at' | 'cause'> & { is_live: boolean }>`
+        select ref, job_id, tenant, generation, gateway, root_key_id, dies_at, cause, state = 'live' and ending_at is null as is_live
+        from keys where job_id = ${jobId} order by is_live desc, generation desc, intended_at desc limit 1`.execute(db),
     )
   ).rows;
   if (row === undefined) return null;
-  const isLive = row.state === 'live' && row.ending_at === null;
-  return { ...ledgerKey(row), rootKeyId: row.root_key_id, diesAt: row.dies_at, isLive, cause: row.cause };
+  return { ...ledgerKey(row), rootKeyId: row.root_key_id, diesAt: row.dies_at, isLive: row.is_live, cause: row.cause };
 }
 
 /** The keys of a job that are live, the oldest first. Throws `database_unreachable`. */
@@ -197,7 +198,14 @@ export interface KeyAccount {
 /** A job's keys, the oldest first. */
 export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> {
   const rows = await asDatabaseError(
-    db.selectFrom('keys').selectAll().where('job_id', '=', jobId).orderBy('intended_at').orderBy('generation').execute(),
+    db
+      .selectFrom('keys')
+      .select(['ref', 'minted_at', 'bound_at', 'first_used_at', 'disabled_at', 'dead_at', 'settled_at'])
+      .select(['spent_usd', 'input_tokens', 'output_tokens', 'requests'])
+      .where('job_id', '=', jobId)
+      .orderBy('intended_at')
+      .orderBy('generation')
+      .execute(),
   );
   return rows.map((row) => ({
     life: {

@@ -1,4 +1,6 @@
 // Whatever an agent prints, no secret of its job is in the events.
+import { createSecretKey } from 'node:crypto';
+
 import { describe, expect, test } from 'vitest';
 
 import type { JobEventBody } from '../../src/job/events.ts';
@@ -8,7 +10,7 @@ import { createEventQueue } from '../../src/session/event-queue.ts';
 import { createMask } from '../../src/session/mask.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 
-const key = deriveSecret(Buffer.alloc(32, 7), 'job/lease/1').reveal();
+const key = deriveSecret(createSecretKey(Buffer.alloc(32, 7)), 'job/lease/1').reveal();
 const other = 'token/for?tests&with=signs+0123456789';
 /** Eleven characters of a secret are no fragment; in base64 three of its neighbours’ can stand before them. */
 const SHOWN = 11 + 3 + 1;

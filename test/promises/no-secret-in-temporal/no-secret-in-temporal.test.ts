@@ -1,6 +1,7 @@
 // No secret in Temporal: not in inputs, results, heartbeats, memos, search attributes, failures or summaries; not in logs or events.
 // Each file that runs jobs looks through all that its stack left (useStack); here each way to leak is tried on purpose, to see
 // that the look finds it.
+import { createSecretKey } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -138,7 +139,7 @@ test('a secret shows as a mask wherever a program writes it by accident', () => 
 });
 
 test('the log masks keys of jobs and configured credentials in whatever it is given', () => {
-  const key = deriveSecret(Buffer.alloc(32), 'job/lease/1').reveal();
+  const key = deriveSecret(createSecretKey(Buffer.alloc(32)), 'job/lease/1').reveal();
   const redact = createRedactor([new Secret(canary)]);
   expect(redact(`{"msg":"key ${key} and ${canary}"}`)).toBe('{"msg":"key [secret] and [secret]"}');
 });
