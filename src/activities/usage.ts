@@ -2,7 +2,6 @@ import type { Database } from '../store/database.ts';
 import { settleJob } from '../usage/settle-job.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { beating } from './heartbeat.ts';
 
 export interface UsageDeps {
   database: Database;
@@ -12,7 +11,7 @@ export function usageActivities({ database: { db } }: UsageDeps): Pick<Activitie
   return {
     settleUsage: async (job) => {
       try {
-        return await beating(() => settleJob(db, job));
+        return await settleJob(db, job);
       } catch (error) {
         throw toFailure(error, 'all');
       }

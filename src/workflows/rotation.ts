@@ -12,9 +12,9 @@ export interface RotationSteps {
 /** The rotations of a job's key, one at a time. */
 export class Rotation {
   readonly #steps: RotationSteps;
-  readonly #scope = new CancellationScope();
+  #scope: CancellationScope | null = null;
   #minting: Promise<Rotated> | null = null;
-  #running: Promise<void> = Promise.resolve();
+  #running: Promise<void> | null = null;
   #stopped = false;
 
   constructor(steps: RotationSteps) {
@@ -24,13 +24,14 @@ export class Rotation {
   /** Resolves to the next key once it is minted; while a rotation runs, to that one's. */
   request(): Promise<Rotated> {
     if (this.#minting !== null) return this.#minting;
-    const minting = this.#scope.run(() => this.#steps.mint());
+    const scope = (this.#scope ??= new CancellationScope());
+    const minting = scope.run(() => this.#steps.mint());
     this.#minting = minting;
     this.#running = minting
-      .then(() => this.#scope.run(() => this.#steps.takeUp()))
+      .then(() => scope.run(() => this.#steps.takeUp()))
       // A mint that failed leaves the key as it was; what else fails is ended with the job, or by the sweep.
       .catch(() => undefined)
-      .finally(() => (this.#minting = null));
+      .finally(() => (this.#minting = this.#running = null));
     return minting;
   }
 
@@ -38,10 +39,10 @@ export class Rotation {
     return this.#stopped;
   }
 
-  /** Nothing of a rotation goes on beside the cleanup, which would not know of its key. */
-  async stop(): Promise<void> {
+  /** Nothing of a rotation goes on beside the cleanup, which would not know of its key. Null where none runs. */
+  stop(): Promise<void> | null {
     this.#stopped = true;
-    this.#scope.cancel();
-    await this.#running;
+    this.#scope?.cancel();
+    return this.#running;
   }
 }

@@ -34,7 +34,7 @@ import { describeJob } from './describe-job.ts';
 import { Rotation } from './rotation.ts';
 import { RunningTurn } from './run-turn.ts';
 import { together, untilDeadline } from './scopes.ts';
-import { cleanup, rebindSteps, sessionSteps, steps } from './steps.ts';
+import { cleanup, rebindSteps, sessionSteps, settleInPlace, steps } from './steps.ts';
 
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
@@ -234,8 +234,11 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   async function settle(): Promise<JobResult> {
     report({ phase: 'settling' });
-    const startedAt = startTime.toISOString();
-    const result = await cleanup('settle the usage').settleUsage({ ...job, agent, ...ending, turns, artifacts, startedAt });
+    const ended = { ...job, agent, ...ending, turns, artifacts, startedAt: startTime.toISOString() };
+    const summary = 'settle the usage';
+    const result = await settleInPlace(summary)
+      .settleUsage(ended)
+      .catch(() => cleanup(summary).settleUsage(ended));
     report({ phase: 'ended', spentUsd: result.usage.usd });
     upsertSearchAttributes([
       { key: searchAttributes.keyState, value: 'dead' },

@@ -1,4 +1,4 @@
-import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
 
@@ -6,6 +6,8 @@ import type { Activities } from '../activities/contracts.ts';
 const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
 /** When the worker that was at a key has died, the next one goes on: a key that is being ended lives for so long. */
 const SOON = '5s';
+/** A connection to Postgres that does not come is given up before. */
+const SETTLED_WITHIN = '20s';
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
@@ -53,6 +55,15 @@ export function cleanup(
 ): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
   const options = { ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }), summary, retry: UNTIL_DONE };
   const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m', heartbeatTimeout: '20s' });
-  const { revokeKey, settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
+  const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
+  const { settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
   return { stopSandbox, revokeKey, settleUsage };
+}
+
+/**
+ * Once, by the worker that has the workflow's task: one short transaction, which a task of its own would cost far more than. Where it
+ * fails the step of `cleanup` goes on, without limit and for everybody to see.
+ */
+export function settleInPlace(summary: string): Pick<Activities, 'settleUsage'> {
+  return proxyLocalActivities<Activities>({ summary, startToCloseTimeout: SETTLED_WITHIN, retry: { maximumAttempts: 1 } });
 }

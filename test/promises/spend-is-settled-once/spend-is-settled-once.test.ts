@@ -1,6 +1,7 @@
 // Spend is settled once, to the gateway's own figure: what a settlement says is what the provider says it charged, per job and
 // per tenant, however the job ended, however many ran at once, and however often the settlement was tried.
 // Here the provider keeps its own books (the scripted model, with a price list of its own).
+import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
@@ -61,6 +62,21 @@ test('a settlement that is tried again, also at once, is one with the same figur
   expect(types.filter((type) => type === 'usage' || type === 'job.ended')).toEqual(['usage', 'job.ended']);
 });
 
+test('a settlement that fails in the workflow’s own task waits as a step, and is one', async () => {
+  const served = requestsFromNow();
+  const table = database.db.schema;
+  await table.alterTable('settlements').renameTo('settlements_away').execute();
+  const { jobId } = await stack().client.submit(jobSpec({ prompts: twoTurns }));
+  try {
+    await expect.poll(() => waitingSteps(jobId), { timeout: 30_000 }).toEqual(['settleUsage']);
+  } finally {
+    await table.alterTable('settlements_away').renameTo('settlements').execute();
+  }
+  const { usage } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  expect(await settlements(jobId)).toEqual([usage]);
+  expect(usage).toEqual(served());
+});
+
 test('jobs of several tenants at once are settled to what the provider charged, each tenant for its own', async () => {
   const { client } = stack();
   const served = requestsFromNow();
@@ -96,6 +112,15 @@ function requestsFromNow(): () => Usage {
       usd: sumUsd(charged.map(({ usd }) => usd)),
     };
   };
+}
+
+/** The steps of a job that failed and are tried again. */
+async function waitingSteps(jobId: string): Promise<unknown[]> {
+  const { address, namespace } = stack().temporal;
+  const connection = await Connection.connect({ address });
+  const { raw } = await new Client({ connection, namespace }).workflow.getHandle(jobId).describe();
+  await connection.close();
+  return (raw.pendingActivities ?? []).filter(({ lastFailure }) => lastFailure != null).map(({ activityType }) => activityType?.name);
 }
 
 /** The stored settlements of a job. */
