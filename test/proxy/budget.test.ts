@@ -33,8 +33,8 @@ function letGo(): void {
   for (const res of held.splice(0)) res.end(JSON.stringify({ model: CLAUDE, usage }));
 }
 
-/** Its worst case is 0.45 USD and more: 20,000 tokens of output at 22.5 USD a million. */
-const body = { ...generating('hello')['/v1/messages'], max_tokens: 20_000 };
+/** Its worst case is 0.45 USD and more, so two fit into a dollar: 30,000 tokens of output at 15 USD a million. */
+const body = { ...generating('hello')['/v1/messages'], max_tokens: 30_000 };
 
 it('a key that many use at once overshoots by one request at most', async () => {
   const rig = await startDear();
