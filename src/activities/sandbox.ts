@@ -10,7 +10,7 @@ import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
 export interface SandboxDeps extends TakeOutDeps, LastGaspDeps {
-  session: Pick<Session, 'putWorkspace' | 'takePatch' | 'takeFile'>;
+  session: Pick<Session, 'putWorkspace' | 'warmUp' | 'takePatch' | 'takeFile'>;
   keyRing: KeyRing;
 }
 
@@ -27,7 +27,10 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
           const handle = await sandboxes[provider].start({ jobId, agent, isolation }, cancellationSignal);
           const sandbox = sandboxes[provider].connect(handle);
           try {
-            const startCommit = await session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal });
+            const [startCommit] = await Promise.all([
+              session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal }),
+              session.warmUp(sandbox, jobId, cancellationSignal),
+            ]);
             await appendEvents(db, jobId, [
               { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
               { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },

@@ -4,10 +4,12 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../sandboxes/sandbox.ts';
+import { PING } from './acp.ts';
 import { acpPath, post } from './post.ts';
 import { readJson } from './sandbox-api.ts';
 
 const LIST_TIMEOUT_MS = 15_000;
+const WARM_UP_TIMEOUT_MS = 5_000;
 
 /** One of the processes that the agent has had in this sandbox; it may have died. */
 export interface AgentProcess {
@@ -53,8 +55,7 @@ export async function startProcess(
   { jobId, number, first, timeoutMs }: StartProcessOptions,
   signal: AbortSignal,
 ): Promise<AgentProcess> {
-  // Only this request names the agent: a server that was started anew refuses the others instead of starting a second agent.
-  const posting = post(sandbox, `${acpPath(serverIdOf(jobId, number))}?agent=${SERVER_AGENT}`, first, signal);
+  const posting = post(sandbox, startPath(jobId, number), first, signal);
   posting.catch(() => {});
   const timeout = AbortSignal.timeout(timeoutMs);
   while (!timeout.aborted) {
@@ -63,6 +64,20 @@ export async function startProcess(
     await Promise.race([sleep(20, undefined, { signal }), posting]);
   }
   throw unresponsive('start', timeoutMs);
+}
+
+/**
+ * Starts the first process without the agent, which the shim in it starts with the first message, when its files are there: a first
+ * turn then does not wait for the shim. Throws nothing: a turn that finds no process starts it.
+ */
+export async function warmUp(sandbox: SandboxConnection, jobId: string, signal: AbortSignal): Promise<void> {
+  const timeout = AbortSignal.timeout(WARM_UP_TIMEOUT_MS);
+  await post(sandbox, startPath(jobId, 0), { method: PING }, AbortSignal.any([signal, timeout])).catch(() => {});
+}
+
+/** Only a request that may start a process names the agent: a server that was started anew refuses the others. */
+function startPath(jobId: string, number: number): string {
+  return `${acpPath(serverIdOf(jobId, number))}?agent=${SERVER_AGENT}`;
 }
 
 /** What a client's own time-out is told as. */

@@ -1,9 +1,10 @@
 /** Between the server and an agent nothing is lost, and nothing that was posted twice arrives twice. */
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -11,6 +12,13 @@ import { z } from 'zod';
 
 const shim = join(import.meta.dirname, '../../src/session/shim/shim.ts');
 const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false, env: { HOME: home } });
+
+/** The agent is there with the first line that is for it. */
+function runAgent(...command: string[]): ReturnType<typeof runShim> {
+  const child = runShim(...command);
+  child.stdin.write('{}\n');
+  return child;
+}
 
 let home: string;
 beforeEach(async () => {
@@ -142,7 +150,7 @@ test('chunks of different kinds, sessions and messages are not joined, and every
     JSON.stringify({ jsonrpc: '2.0', method: 'session/update', params: { update: { sessionUpdate: 'plan' } } }),
     chunk('8'),
   ];
-  const child = runShim('printf', '%s', `${lines.join('\n')}\n`);
+  const child = runAgent('printf', '%s', `${lines.join('\n')}\n`);
   const { stdout } = await child;
   const texts = stdout.split('\n').map((line) => updateSchema.parse(JSON.parse(line)).params.update.content?.text ?? 'plan');
   expect(texts.join('')).toBe('1234567plan8');
@@ -156,11 +164,24 @@ test.each([
   ['a signal', ['sh', '-c', 'kill -9 $$'], 137],
   ['a command that is not there', ['valetkey-no-such-command'], 127],
 ])('%s of the agent is the shim’s', async (_what, command, exitCode) => {
-  expect((await runShim(...command)).exitCode).toBe(exitCode);
+  expect((await runAgent(...command)).exitCode).toBe(exitCode);
+});
+
+test('no agent is started before there is a message for it, and a signal or the end of the server ends the shim', async () => {
+  const started = join(home, 'started');
+  const idle = runShim('touch', started);
+  idle.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/ping' })}\n`);
+  idle.stdin.end();
+  expect((await idle).exitCode).toBe(0);
+  await expect(access(started)).rejects.toThrow('ENOENT');
+  const signalled = runShim('touch', started);
+  await sleep(300);
+  signalled.kill('SIGTERM');
+  expect((await signalled).exitCode).toBe(143);
 });
 
 test('a signal to the shim reaches the agent', async () => {
-  const child = runShim('sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.02; done');
+  const child = runAgent('sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.02; done');
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   expect((await child).exitCode).toBe(5);

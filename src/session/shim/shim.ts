@@ -10,14 +10,16 @@
  * - A prompt that Claude Code ends without having begun it is sent to it again.
  * - The first answer to a request of the agent counts: two workers may both answer.
  * - `_valetkey/ping` ends here: that it could be written says that the agent's process lives.
+ * - The agent is started by the first message for it, so this process can be there before the agent's files.
  * - Chunks of text that come fast are joined here, where the cut is the same for every reader, and the server's short memory
  *   of messages reaches further back.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 
 /** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
 const JOIN_MS = 40;
@@ -55,15 +57,16 @@ interface Prompt {
   sentAgain: number;
 }
 
-const [command, ...args] = process.argv.slice(process.argv[2] === '--' ? 3 : 2);
-if (command === undefined) {
+const [command = '', ...args] = process.argv.slice(process.argv[2] === '--' ? 3 : 2);
+if (command === '') {
   process.stderr.write('usage: shim -- <command> [args…]\n');
   process.exit(2);
 }
 
 const folder = join(homedir(), '.valetkey');
 const journal = join(folder, 'prompts.jsonl');
-const agent = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+/** Null before the first message for it. */
+let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
 /** Request id → the agent's answer as it came, null before. */
 const requests = readJournal();
 const prompts = new Map<unknown, Prompt>();
@@ -75,21 +78,31 @@ const answered = new Set<unknown>();
 let waiting: Chunk | null = null;
 let timer: NodeJS.Timeout | null = null;
 
-agent.on('error', () => process.exit(127));
-agent.on('close', (code, signal) => {
-  flush();
-  process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
-});
-// A write that fails means that the agent is gone: 'close' follows.
-agent.stdin.on('error', () => {});
 // The server is gone: so is the one who could read.
-process.stdout.on('error', () => agent.kill('SIGKILL'));
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => agent.kill(signal));
+process.stdout.on('error', () => stop('SIGKILL'));
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
 
 createInterface({ input: process.stdin, crlfDelay: Infinity })
   .on('line', fromServer)
-  .on('close', () => agent.stdin.end());
-createInterface({ input: agent.stdout, crlfDelay: Infinity }).on('line', fromAgent);
+  .on('close', () => agent?.stdin.end());
+
+function startAgent(): ChildProcessByStdio<Writable, Readable, null> {
+  const started = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  started.on('error', () => process.exit(127));
+  started.on('close', (code, signal) => {
+    flush();
+    process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
+  });
+  // A write that fails means that the agent is gone: 'close' follows.
+  started.stdin.on('error', () => {});
+  createInterface({ input: started.stdout, crlfDelay: Infinity }).on('line', fromAgent);
+  return started;
+}
+
+function stop(signal: NodeJS.Signals): void {
+  if (agent === null) process.exit(128 + constants.signals[signal]);
+  agent.kill(signal);
+}
 
 function fromServer(line: string): void {
   const { id, method } = parse(line);
@@ -199,6 +212,7 @@ function toServer(line: string): void {
 }
 
 function toAgent(line: string): void {
+  agent ??= startAgent();
   agent.stdin.write(`${line}\n`);
 }
 

@@ -12,7 +12,7 @@ import { newDatabase } from '../../database.ts';
 
 /** Before, during and after what a turn consists of, in both turns. */
 const POINTS: [Phase, string][] = [
-  ['during', 'runTurn#1 > POST initialize#2'],
+  ['during', 'runTurn#1 > POST initialize#1'],
   ['before', 'runTurn#1 > POST session/prompt#1'],
   ['during', 'runTurn#1 > POST session/prompt#1'],
   ['after', 'runTurn#1 > onEvent#1'],
