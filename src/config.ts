@@ -29,7 +29,9 @@ export const environmentSchema = z.object({
     // A host may be left out.
     .refine((text) => URL.canParse(text.replace('@/', '@localhost/')), 'is not a URL: encode the special characters of its password')
     .optional()
-    .describe('Postgres that holds keys, events and settlements.'),
+    .describe(
+      'Postgres that holds keys, events and settlements. Reached directly, or by a pooler of sessions: statements are prepared, and some listen.',
+    ),
   VALETKEY_ROOT_KEY: z
     .string()
     .refine((text) => readRootKeys(text) !== null, 'must be at least 32 bytes in base64: openssl rand -base64 32')
