@@ -27,7 +27,8 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'rotated',
     cause: 'clean',
-    spec: { ...JOB, prompts: [slowly(2), 'say hello'] },
+    // The agent takes the new key up with its second turn, which is long enough for the end of the first key.
+    spec: { ...JOB, prompts: [slowly(2), slowly(3)] },
     drive: async (audit, jobId) => {
       await speaks(audit, jobId);
       // Whether it is taken up in time hangs on the worker, which may be dead by then.
