@@ -122,10 +122,10 @@ function describe(ours: readonly Figures[], bare: readonly Figures[], pairs: rea
   ];
   return {
     json: {
-      ratio: pairsRatio,
+      ratio: sequenceRatio,
       ours: our,
-      bare: paired,
-      inSequence: { ratio: sequenceRatio, bare: sequence },
+      bare: sequence,
+      inPairs: { ratio: pairsRatio, bare: paired },
       rounds: ROUNDS,
       jobs: JOBS,
       concurrency: CONCURRENCY,
