@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { withScript } from '../src/dev/scripted-model/script.ts';
 import type { JobEvent } from '../src/job/events.ts';
+import { roundUsd } from '../src/job/money.ts';
 import { expectEnded } from './ended.ts';
 import { jobSpec, useStack } from './stack.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -38,7 +39,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
       ['end_turn', 'Second done.'],
     ]);
     expect(result.usage.usd).toBeGreaterThan(0);
-    expect(result.usage.usd).toBe((model?.usd() ?? 0) - before);
+    expect(result.usage.usd).toBe(roundUsd((model?.usd() ?? 0) - before));
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
     const types = events.map(({ type }) => type);
     expect(types.at(-1)).toBe('job.ended');
