@@ -122,10 +122,10 @@ function describe(ours: readonly Figures[], bare: readonly Figures[], pairs: rea
   ];
   return {
     json: {
-      ratio: sequenceRatio,
+      ratio: pairsRatio,
       ours: our,
-      bare: sequence,
-      inPairs: { ratio: pairsRatio, bare: paired },
+      bare: paired,
+      inSequence: { ratio: sequenceRatio, bare: sequence },
       rounds: ROUNDS,
       jobs: JOBS,
       concurrency: CONCURRENCY,
