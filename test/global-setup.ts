@@ -6,6 +6,7 @@ import type { TestProject } from 'vitest/node';
 
 import { startPostgres } from '../src/dev/postgres.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
+import { overTcp } from './over-tcp.ts';
 import { findInNamespace, registeredSecrets } from './secret-scan/whole-run.ts';
 
 declare module 'vitest' {
@@ -25,7 +26,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = await mkdtemp(join(tmpdir(), 'vk-secrets-'));
   const secretsFile = join(folder, 'secrets');
   project.provide('temporal', { address: temporal.address, namespace: temporal.namespace, uiUrl: temporal.uiUrl });
-  project.provide('postgresUrl', postgres.url);
+  project.provide('postgresUrl', overTcp(postgres.url));
   project.provide('secretsFile', secretsFile);
   return async () => {
     const secrets = await registeredSecrets(secretsFile);

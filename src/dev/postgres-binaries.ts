@@ -19,9 +19,13 @@ export function postgresUser(): number | undefined {
   return process.getuid?.() === 0 ? NOBODY : undefined;
 }
 
-/** A new folder that Postgres' user can reach, removed by the caller. */
+/** The address of a unix socket has room for 103 bytes on macOS, 107 on Linux; the rest is for what we put into the folder. */
+const MAX_ROOT_BYTES = 56;
+
+/** A new folder that Postgres' user can reach, and short enough for a socket in it; removed by the caller. */
 export async function makeFolder(): Promise<string> {
-  const root = postgresUser() === undefined || (await isOpenToAll(tmpdir())) ? tmpdir() : '/tmp';
+  const isReached = postgresUser() === undefined || (await isOpenToAll(tmpdir()));
+  const root = isReached && Buffer.byteLength(tmpdir()) <= MAX_ROOT_BYTES ? tmpdir() : '/tmp';
   const folder = await mkdtemp(join(root, 'valetkey-postgres-'));
   await chmod(folder, 0o711);
   return folder;

@@ -10,7 +10,10 @@ import { findPostgres, makeFolder, postgresUser, type PostgresBinaries } from '.
 import { onFreePort, poll, startServer, type ServerProcess } from './process.ts';
 
 export interface DevPostgres {
-  /** Of the database `postgres`, with a superuser. The same before and after a halt. */
+  /**
+   * Of the database `postgres`, with a superuser, by its unix socket, which costs each statement less than TCP; without the parameter
+   * `host` by TCP. The same before and after a halt.
+   */
   readonly url: string;
   readonly pid: number;
   /** Makes an empty database and gives its URL. */
@@ -106,7 +109,7 @@ async function serve(cluster: Cluster, port: number): Promise<ServerProcess | un
   const { postgres, dataDirectory, log } = cluster;
   const server = await startServer({
     command: postgres,
-    args: ['-D', dataDirectory, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
+    args: ['-D', dataDirectory, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${dataDirectory}`],
     log,
     user: postgresUser(),
   });
@@ -131,8 +134,8 @@ async function query(url: string, text: string): Promise<pg.QueryResult<Record<s
   }
 }
 
-function urlOf({ password }: Cluster, port: number): string {
-  return `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+function urlOf({ password, dataDirectory }: Cluster, port: number): string {
+  return `postgres://postgres:${password}@127.0.0.1:${port}/postgres?host=${encodeURIComponent(dataDirectory)}`;
 }
 
 function doesNotStart(): ValetkeyError {

@@ -24,7 +24,7 @@ import {
   type Rotated,
   type Taken,
 } from '../job/requests.ts';
-import type { ArtifactInfo, JobResult, TurnResult } from '../job/result.ts';
+import type { JobResult, TurnResult } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
 import type { JobSpec } from '../job/spec.ts';
 import { STATUS_QUERY, type JobProgress, type Question } from '../job/status.ts';
@@ -55,7 +55,6 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   let key = generation(1);
   let started: StartedSandbox | null = null;
   let ending: Ending = { outcome: 'completed', failure: null };
-  let artifacts: ArtifactInfo[] = [];
   const turns: TurnResult[] = [];
   /** Keys whose place a newer one took, and that are still to be ended. */
   const replaced: KeyInput[] = [];
@@ -168,10 +167,11 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   async function work(): Promise<void> {
     const [{ handle }] = await together([startSandbox(), mint(key)]);
-    do {
-      for (let next = conversation.next(); next !== null; next = conversation.next()) await runTurn(handle, next);
-    } while (await anotherPrompt());
-    conversation.close();
+    for (;;) {
+      const next = conversation.next();
+      if (next !== null) await runTurn(handle, next);
+      else if (keepOpenMs === 0 || !(await anotherPrompt())) return conversation.close();
+    }
   }
 
   async function runTurn(handle: StartedSandbox['handle'], { turn, prompt }: { turn: number; prompt: string }): Promise<void> {
@@ -194,10 +194,14 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
         }
       },
     });
-    const ended = await running.run().finally(() => (running = null));
-    last = ended;
-    turns.push(ended.turn);
-    report({ spentUsd: ended.spentUsd });
+    try {
+      const ended = await running.run();
+      last = ended;
+      turns.push(ended.turn);
+      report({ spentUsd: ended.spentUsd });
+    } finally {
+      running = null;
+    }
   }
 
   function onQuestion(question: Question | null): void {
@@ -206,18 +210,19 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   /** Waits for one as long as the job is kept open without. */
-  async function anotherPrompt(): Promise<boolean> {
-    if (conversation.hasNext || keepOpenMs === 0) return conversation.hasNext;
+  function anotherPrompt(): Promise<boolean> {
     report({ phase: 'waiting' });
     return condition(() => conversation.hasNext, keepOpenMs);
   }
 
-  async function end(): Promise<void> {
+  /** Ends the key and the sandbox, then settles. */
+  async function finish(): Promise<JobResult> {
     conversation.close();
-    await rotation.stop();
+    const rotating = rotation.stop();
+    if (rotating !== null) await rotating;
     report({ phase: 'ending', outcome: ending.outcome, question: null });
     const host = started?.handle.hostTaskQueue ?? null;
-    const [made] = await Promise.all([
+    const [artifacts] = await Promise.all([
       cleanup('take out the work, stop the sandbox', host).stopSandbox({
         ...job,
         provider: spec.sandbox.provider,
@@ -229,10 +234,6 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
         .revokeKey({ ...key, cause: 'job' })
         .then(() => report({ keyState: 'dead' })),
     ]);
-    artifacts = made;
-  }
-
-  async function settle(): Promise<JobResult> {
     report({ phase: 'settling' });
     const ended = { ...job, agent, ...ending, turns, artifacts, startedAt: startTime.toISOString() };
     const summary = 'settle the usage';
@@ -255,11 +256,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   } catch (error) {
     ending = decideOutcome(error, deadlinePassed ? 'deadline_exceeded' : root.consideredCancelled ? 'cancelled' : null);
   }
-  const result = await CancellationScope.nonCancellable(async () => {
-    await end();
-    return settle();
-  });
-  return conclude(result);
+  return conclude(await CancellationScope.nonCancellable(finish));
 }
 
 function conclude(result: JobResult): JobResult {

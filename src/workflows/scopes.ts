@@ -1,7 +1,7 @@
 import { CancellationScope, sleep } from '@temporalio/workflow';
 
 /** Runs the work and cancels it at the deadline: a timer of the workflow, since Temporal's own time-out would skip the cleanup. */
-export async function untilDeadline(deadlineMs: number, work: () => Promise<void>, onDeadline: () => void): Promise<void> {
+export function untilDeadline(deadlineMs: number, work: () => Promise<void>, onDeadline: () => void): Promise<void> {
   const scope = new CancellationScope();
   sleep(Math.max(1, deadlineMs), { summary: 'deadline of the job' }).then(
     () => {
@@ -11,7 +11,7 @@ export async function untilDeadline(deadlineMs: number, work: () => Promise<void
     // It is cancelled with the job. One that is left when the work ends costs less than its cancel, and finds nothing to do.
     () => undefined,
   );
-  await scope.run(work);
+  return scope.run(work);
 }
 
 /** All of them; where one fails the others are cancelled and awaited, so that none goes on beside the cleanup. */

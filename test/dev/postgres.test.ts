@@ -7,6 +7,7 @@ import pg from 'pg';
 import { expect, it, vi } from 'vitest';
 
 import { startPostgres } from '../../src/dev/postgres.ts';
+import { overTcp } from '../over-tcp.ts';
 import { isListening, killedAfter } from './launcher.ts';
 
 async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
@@ -27,9 +28,12 @@ it('a halted Postgres comes back at the same URL with its data, and a stopped on
     const database = await postgres.createDatabase('of "a" test');
     await query(database, 'create table kept as select 1 as one');
     await postgres.halt();
-    await expect(query(database, 'select 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(query(database, 'select 1')).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(query(overTcp(database), 'select 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await postgres.resume();
-    expect(await query(database, 'select one from kept')).toEqual([{ one: 1 }]);
+    const asked = 'select one, inet_client_addr() is null as is_local from kept';
+    expect(await query(database, asked)).toEqual([{ one: 1, is_local: true }]);
+    expect(await query(overTcp(database), asked)).toEqual([{ one: 1, is_local: false }]);
   } finally {
     const [setting] = await query(postgres.url, 'show data_directory');
     await postgres.stop();

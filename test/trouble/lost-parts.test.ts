@@ -5,6 +5,7 @@ import { describe, test } from 'vitest';
 import { startPostgres } from '../../src/dev/postgres.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
 import { expectEnded } from '../ended.ts';
+import { overTcp } from '../over-tcp.ts';
 import { processStack } from '../process-stack.ts';
 import { killSandboxes } from '../sandbox-remains.ts';
 import { inMidTurn } from '../slow-turn.ts';
@@ -60,7 +61,7 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     const { expect } = context;
     const postgres = await startPostgres();
     context.onTestFinished(() => postgres.stop());
-    const stack = await processStack(context, { databaseUrl: await postgres.createDatabase('valetkey') });
+    const stack = await processStack(context, { databaseUrl: overTcp(await postgres.createDatabase('valetkey')) });
     const jobId = await inMidTurn(stack, 20);
     await postgres.halt();
     await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'database_unreachable' });
