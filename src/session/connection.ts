@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { PING, type AcpAnswer, type AcpMessage } from './acp.ts';
+import { parseMessage, PING, type AcpAnswer, type AcpMessage } from './acp.ts';
 import { unresponsive } from './instance.ts';
+import { readKept } from './kept.ts';
 import { acpPath, post, ProcessGone } from './post.ts';
 import { readMessages } from './stream.ts';
 
@@ -23,7 +24,7 @@ export interface AcpOptions {
   after: number;
   /** Gets every message but the answers to our requests, in order. Reading waits for it. */
   onMessage: (message: AcpMessage, eventId: number) => Promise<void>;
-  /** Hears that the server has forgotten so many messages before that id. Reading waits for it. */
+  /** Hears that so many messages before that id are lost: the server has forgotten them, and the shim did not keep them. Reading waits for it. */
   onGap: (missed: number, eventId: number) => Promise<void>;
 }
 
@@ -62,15 +63,24 @@ export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptio
     return known;
   };
   const read = async (): Promise<void> => {
-    for await (const { eventId, missed, message } of readMessages(sandbox, path, after, closing.signal, rest)) {
+    let last = after;
+    for await (const said of readMessages(sandbox, path, after, closing.signal, rest)) {
       quietSinceMs = null;
-      if (missed > 0) await onGap(missed, eventId);
-      if (message === null) rest();
-      else if (message.method !== undefined || typeof message.id !== 'string') await onMessage(message, eventId);
-      else if (answers.size < MAX_ANSWERS)
-        answerTo(message.id).resolve({ errorCode: message.error?.code ?? null, result: message.result, eventId });
+      const forgotten = said.eventId === last + 1 ? [] : await readKept(sandbox, last, said, closing.signal);
+      for (const { eventId, data } of [...forgotten, said]) {
+        const missed = eventId - last - 1;
+        if (missed > 0) await onGap(missed, eventId);
+        last = eventId;
+        await take(parseMessage(data), eventId);
+      }
       rest();
     }
+  };
+  const take = async (message: AcpMessage | null, eventId: number): Promise<void> => {
+    if (message === null) return;
+    if (message.method !== undefined || typeof message.id !== 'string') return onMessage(message, eventId);
+    if (answers.size >= MAX_ANSWERS) return;
+    answerTo(message.id).resolve({ errorCode: message.error?.code ?? null, result: message.result, eventId });
   };
   const isQuiet = (): boolean => quietSinceMs !== null && Date.now() - quietSinceMs >= QUIET_MS;
   const allRead = async (): Promise<void> => {

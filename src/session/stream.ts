@@ -4,7 +4,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { parseMessage, type AcpMessage } from './acp.ts';
+import type { Said } from './kept.ts';
 import { ProcessGone } from './post.ts';
 
 /** A message longer than this ends the session: it would fill the worker's memory. */
@@ -16,17 +16,9 @@ const LASTING_MS = 5000;
 /** The server writes something every 15 s: a connection that brings nothing for so long is broken, whatever it looks like. */
 const SILENCE_MS = 45_000;
 
-export interface StreamedMessage {
-  /** Counts from 1 within one life of the agent's process. */
-  eventId: number;
-  /** How many before it the server has forgotten: it keeps the last 1,024. */
-  missed: number;
-  /** Null where it is no JSON-RPC. */
-  message: AcpMessage | null;
-}
-
 /**
- * The agent's messages after `after`, in order, each once. A connection that breaks is made again where it broke; ends by
+ * The agent's messages after `after`, in order, each once, but for those that the server has forgotten: it keeps the last 1,024, and
+ * the ids jump. A connection that breaks is made again where it broke; ends by
  * `signal` only. `onOpen` hears of each connection. Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does
  * not know the agent's process, `sandbox_socket_refused`.
  */
@@ -36,7 +28,7 @@ export async function* readMessages(
   after: number,
   signal: AbortSignal,
   onOpen: () => void,
-): AsyncGenerator<StreamedMessage, void> {
+): AsyncGenerator<Said, void> {
   let last = after;
   let failures = 0;
   while (!signal.aborted) {
@@ -49,9 +41,8 @@ export async function* readMessages(
       for await (const { id, data } of parseStream(body, () => timer.refresh())) {
         const eventId = Number(id);
         if (!(eventId > last)) continue;
-        const missed = eventId - last - 1;
         last = eventId;
-        yield { eventId, missed, message: parseMessage(data) };
+        yield { eventId, data };
       }
     } catch (error) {
       if (ValetkeyError.is(error)) throw error;

@@ -2,11 +2,12 @@
  * A session survives the process that drives it: the next one goes on with the turn, with the last state or with none.
  * No prompt runs twice, no event is lost or doubled.
  */
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { execa } from 'execa';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { jobEventSchema } from '../../src/job/events.ts';
@@ -95,29 +96,50 @@ test('a store that fails ends the call, and the next one loses nothing', async (
   expect(store.text).toBe(`answer: yes${counted}answer: yes`);
 });
 
-test('what the server has forgotten while nobody was attached is told as a gap, and the turn ends as it did', async () => {
-  server = await startServer();
-  const store = new EventStore();
-  const detach = new AbortController();
-  let resume: SessionState | null = null;
-  const long = 'say start\nwait go\nflood 1500\nsay end';
-  const turn = turnOn(server, store, { prompt: long, detach: detach.signal, onState: (state) => void (resume = state) });
-  await store.said('start');
-  detach.abort(new Error('the worker shuts down'));
-  await expect(turn).rejects.toThrow('the worker shuts down');
-  await server.put('go');
-  await server.heard('end_turn');
+describe('what the server has forgotten while nobody was attached', () => {
+  const long = 'say start\nbabble\nwait go\nflood 1500\nsay end';
+  let store: EventStore;
+  let resume: SessionState | null;
+  const steps = () => store.events.flatMap((event) => (event.type === 'plan' ? event.entries.map(({ text }) => text) : []));
+  const gaps = () => store.events.flatMap((event) => (event.type === 'gap' ? [event.messages] : []));
 
-  expect(await turnOn(server, store, { prompt: long, resume })).toMatchObject({ stopReason: 'end_turn', message: 'end' });
-  const steps = store.events.filter(({ type }) => type === 'plan');
-  const gaps = store.events.flatMap((event) => (event.type === 'gap' ? [event.messages] : []));
-  expect(gaps).toEqual([1500 - steps.length]);
-  expect(steps.length).toBeGreaterThan(1000);
-  expect(store.events.map(({ type }) => type).filter((type) => type !== 'plan')).toEqual(['message', 'gap', 'message']);
-  // The same again tells nothing new.
-  await turnOn(server, store, { prompt: long, resume });
-  expect(store.events.filter(({ type }) => type === 'gap')).toHaveLength(1);
-  expect(await server.prompts()).toHaveLength(1);
+  beforeEach(async () => {
+    server = await startServer();
+    store = new EventStore();
+    resume = null;
+    const detach = new AbortController();
+    const turn = turnOn(server, store, { prompt: long, detach: detach.signal, onState: (state) => void (resume = state) });
+    await store.said('start');
+    detach.abort(new Error('the worker shuts down'));
+    await expect(turn).rejects.toThrow('the worker shuts down');
+    await server.put('go');
+    await server.heard('end_turn');
+  });
+
+  test.each(['with its state', 'with none'])('is had from the shim, in order, by another %s', async (how) => {
+    const turn = await turnOn(server, store, { prompt: long, resume: how === 'with none' ? null : resume });
+    expect(turn).toMatchObject({ stopReason: 'end_turn', message: 'start\n\nend' });
+    expect(steps()).toEqual(Array.from({ length: 1500 }, (_, index) => `step ${index + 1}`));
+    expect(store.events.map(({ type }) => type).filter((type) => type !== 'plan')).toEqual(['message', 'message']);
+    expect(await server.prompts()).toHaveLength(1);
+  });
+
+  test.each<[string, (file: string) => Promise<unknown>]>([
+    ['is gone', (file) => rm(file)],
+    ['counts otherwise', (file) => writeFile(file, `{"first":1}\n${'{}\n'.repeat(2000)}`)],
+    ['is no file of the shim', (file) => writeFile(file, 'nothing')],
+  ])('is told as a gap where its file %s, and the turn ends as it did', async (_what, damage) => {
+    await damage(join(server.paths.home, '.valetkey/said.jsonl'));
+    expect(await turnOn(server, store, { prompt: long, resume })).toMatchObject({ stopReason: 'end_turn', message: 'end' });
+    expect(steps().length).toBeGreaterThan(1000);
+    // Two lines of the babble are messages for the server.
+    expect(gaps()).toEqual([1500 + 2 - steps().length]);
+    expect(store.events.map(({ type }) => type).filter((type) => type !== 'plan')).toEqual(['message', 'gap', 'message']);
+    // The same again tells nothing new.
+    await turnOn(server, store, { prompt: long, resume });
+    expect(gaps()).toHaveLength(1);
+    expect(await server.prompts()).toHaveLength(1);
+  });
 });
 
 /** Runs the turn in a process of its own, kills it −9 when a line holds `mark`, and resolves to the last state that it told. */

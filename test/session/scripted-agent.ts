@@ -95,6 +95,8 @@ const commands: Record<string, Command> = {
     for (let n = 1; n <= Number(times); n += 1)
       update({ sessionUpdate: 'plan', entries: [{ content: `step ${n}`, status: 'pending', priority: 'high' }] });
   },
+  /** What is no message, as an agent prints that logs to its standard output. */
+  babble: () => void process.stdout.write('no JSON\n\n[1]\n'),
   /** `background-flood go 1500 done`: the same beside what follows, once the home has `go`. */
   'background-flood': ([start = '', times = '']) =>
     void (async () => {

@@ -1,6 +1,6 @@
 /** Between the server and an agent nothing is lost, and nothing that was posted twice arrives twice. */
 import { once } from 'node:events';
-import { access, mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -157,6 +157,29 @@ test('chunks of different kinds, sessions and messages are not joined, and every
   expect(texts).toContain('23');
   expect(texts).toContain('45');
   expect(texts.filter((text) => text.length === 1 && '67'.includes(text))).toEqual(['6', '7']);
+});
+
+test('what was passed on is kept as it was, by its number, the newest of it', async () => {
+  const kept = join(home, '.valetkey/said.jsonl');
+  const few = runShim('cat');
+  few.stdin.end(`${request('turn-1', 'session/prompt')}\n\n   \nno JSON\n${chunk('1')}\n${chunk('2')}\n${chunk('3')}\n`);
+  const { stdout } = await few;
+  expect(await readFile(kept, 'utf8')).toBe(`{"first":1}\n${stdout}\n`);
+  expect((await stat(kept)).mode & 0o777).toBe(0o600);
+
+  // A new process counts from 1, and a file that is full begins anew.
+  const long = `for (let n = 1; n <= 40; n += 1) console.log(JSON.stringify({ n, long: 'x'.repeat(1024 * 1024) }))`;
+  const many = await runAgent(process.execPath, '-e', long);
+  const [head, ...lines] = (await readFile(kept, 'utf8')).trimEnd().split('\n');
+  expect(head).toBe('{"first":33}');
+  expect(lines).toEqual(many.stdout.split('\n').slice(32));
+});
+
+test('a disk that is full keeps nothing from the server', async () => {
+  await writeFile(join(home, '.valetkey'), 'no folder');
+  const child = runShim('cat');
+  child.stdin.end('one\ntwo\n');
+  expect((await child).stdout).toBe('one\ntwo');
 });
 
 test.each([

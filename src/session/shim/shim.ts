@@ -13,9 +13,10 @@
  * - The agent is started by the first message for it, so this process can be there before the agent's files.
  * - Chunks of text that come fast are joined here, where the cut is the same for every reader, and the server's short memory
  *   of messages reaches further back.
+ * - What the server has forgotten is in a file, line by line as it was passed on; its first line tells the number of the next.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +25,9 @@ import type { Readable, Writable } from 'node:stream';
 /** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
 const JOIN_MS = 40;
 const JOIN_CHARS = 4096;
+
+/** Then the file of what was said begins anew. */
+const MAX_KEPT_BYTES = 32 * 1024 * 1024;
 
 /** Of the error by which a prompt is answered that an earlier process of the agent received and did not answer. */
 const INTERRUPTED = -31001;
@@ -65,6 +69,10 @@ if (command === '') {
 
 const folder = join(homedir(), '.valetkey');
 const journal = join(folder, 'prompts.jsonl');
+const said = join(folder, 'said.jsonl');
+/** Lines that were passed on: the server counts them, too. */
+let passedOn = 0;
+let kept: { file: number; bytes: number } | null = null;
 /** Null before the first message for it. */
 let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
 /** Request id → the agent's answer as it came, null before. */
@@ -91,7 +99,8 @@ function startAgent(): ChildProcessByStdio<Writable, Readable, null> {
   started.on('error', () => process.exit(127));
   started.on('close', (code, signal) => {
     flush();
-    process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
+    // Its last words go out first.
+    process.stdout.write('', () => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
   });
   // A write that fails means that the agent is gone: 'close' follows.
   started.stdin.on('error', () => {});
@@ -208,7 +217,34 @@ function onTimer(): void {
 /** What waits goes first, so the order is the agent's. */
 function toServer(line: string): void {
   flush();
+  passOn(line);
+}
+
+/** Kept first: what another has seen is there. The server does not count blank lines (sandbox-agent 0.4.2). */
+function passOn(line: string): void {
+  if (line.trim() === '') return;
+  passedOn += 1;
+  keep(line);
   process.stdout.write(`${line}\n`);
+}
+
+/** What cannot be kept is a gap for the one who misses it. */
+function keep(line: string): void {
+  try {
+    if (kept === null || kept.bytes > MAX_KEPT_BYTES) kept = keepAnew(kept?.file);
+    kept.bytes += writeSync(kept.file, `${line}\n`);
+  } catch {
+    kept = null;
+  }
+}
+
+/** A new file, because a process before this one may still have words for the old. */
+function keepAnew(old: number | undefined): { file: number; bytes: number } {
+  if (old !== undefined) closeSync(old);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  rmSync(said, { force: true });
+  const file = openSync(said, 'wx', 0o600);
+  return { file, bytes: writeSync(file, `${JSON.stringify({ first: passedOn })}\n`) };
 }
 
 function toAgent(line: string): void {
@@ -225,7 +261,7 @@ function flush(): void {
 /** Whether there was something. */
 function writeWaiting(): boolean {
   if (waiting === null) return false;
-  process.stdout.write(`${JSON.stringify(waiting.message)}\n`);
+  passOn(JSON.stringify(waiting.message));
   waiting = null;
   return true;
 }
