@@ -11,7 +11,7 @@ import { percentile } from './percentile.ts';
 import { say, type BenchReport } from './report.ts';
 
 /** Many and short, the order turned each time: what else the machine does hits both alike. */
-const ROUNDS = 16;
+const ROUNDS = 24;
 const JOBS = 40;
 const CONCURRENCY = 10;
 const BARE_QUEUE = 'bare';

@@ -1,5 +1,5 @@
 /** What ended a job: the bounds are stated for each. */
-export const CAUSES = ['clean', 'cancelled', 'terminated', 'reset', 'worker_killed', 'all_down', 'fault'] as const;
+export const CAUSES = ['clean', 'cancelled', 'deadline', 'terminated', 'reset', 'worker_killed', 'all_down', 'fault'] as const;
 export type Cause = (typeof CAUSES)[number];
 
 /** One job, and what became of its keys. */
@@ -22,6 +22,7 @@ export interface CaseReport {
 export const BOUND_MS: Record<Cause, number> = {
   clean: 5_000,
   cancelled: 5_000,
+  deadline: 5_000,
   terminated: 10_000,
   reset: 10_000,
   worker_killed: 60_000,

@@ -2,44 +2,36 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { JobSpecInput } from '../../src/job/spec.ts';
-import { slowly } from '../../test/slow-turn.ts';
-import { auditJob, until, type Audited } from './audit.ts';
+import { auditJob, type Audited } from './audit.ts';
 import type { CaseReport, Cause } from './case.ts';
-import { GATED, type Gated, type Gates } from './gates.ts';
-import { JOB, speaks } from './scenarios.ts';
+import type { Gates } from './gates.ts';
+import { JOB } from './scenarios.ts';
+import { jobFor, standIn, type Step } from './steps.ts';
 
-export const STEPS = ['mint', 'sandbox', 'bind', 'turn', 'waiting', 'asked', 'end', 'settle'] as const;
-export type Step = (typeof STEPS)[number];
-export const EVENTS = ['cancel', 'terminate', 'reset', 'duplicate'] as const;
+export const EVENTS = ['cancel', 'terminate', 'reset', 'deadline', 'duplicate'] as const;
 export type Event = (typeof EVENTS)[number];
 
-const ARRIVE_MS = 60_000;
-/** A job that waits goes on by itself after so long. */
-const WAITS = '6s';
-
-const SPECS: Partial<Record<Step, Partial<JobSpecInput>>> = {
-  turn: { prompts: [slowly(4)] },
-  waiting: { keepOpen: WAITS },
-  asked: { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: WAITS },
+/** Long enough for each job to come to its step. */
+const DEADLINE_S = 20;
+const CAUSES: Record<Event, Cause> = {
+  cancel: 'cancelled',
+  terminate: 'terminated',
+  reset: 'reset',
+  deadline: 'deadline',
+  duplicate: 'clean',
 };
-
-const CAUSES: Record<Event, Cause> = { cancel: 'cancelled', terminate: 'terminated', reset: 'reset', duplicate: 'clean' };
+/** These end a job. */
+const ENDS: readonly Event[] = ['cancel', 'terminate', 'deadline'];
 
 /** Something happens to a job in one of its steps, in Temporal. */
 export async function control(audit: Audited, gates: Gates, event: Event, step: Step): Promise<CaseReport> {
-  const jobId = `${event}-in-${step}-${randomUUID().slice(0, 8)}`;
-  const gate = isGated(step) ? gates.hold(step, jobId) : null;
-  const spec = { ...JOB, ...SPECS[step] };
-  await audit.stack.client.submit(spec, { id: jobId });
-  const complaints: string[] = [];
-  const arrived = gate === null ? arrives(audit, step, jobId) : until(async () => gate.reached.then(() => true as const), ARRIVE_MS);
-  if ((await arrived) !== true) complaints.push(`${jobId}: the job did not come to ${step}`);
+  const spec = event === 'deadline' ? { ...jobFor(step, 2 * DEADLINE_S), deadline: `${DEADLINE_S}s` } : jobFor(step, 6);
+  const { jobId, complaints, goOn } = await standIn(audit, gates, step, `${event}-in-${step}-${randomUUID().slice(0, 8)}`, spec);
   await happens[event](audit, jobId, spec);
   const fromMs = Date.now();
   await sleep(300);
-  gate?.open();
-  const isOver = event === 'cancel' || event === 'terminate';
-  const report = await auditJob(audit, jobId, { name: jobId, cause: CAUSES[event], fromMs: isOver ? fromMs : null });
+  goOn();
+  const report = await auditJob(audit, jobId, { name: jobId, cause: CAUSES[event], fromMs: ENDS.includes(event) ? fromMs : null });
   return { ...report, complaints: [...report.complaints, ...complaints] };
 }
 
@@ -67,6 +59,10 @@ const happens: Record<Event, (audit: Audited, jobId: string, spec: JobSpecInput)
   cancel: async ({ stack: { client } }, jobId) => client.cancel(jobId),
   terminate: async ({ temporal }, jobId) => void (await temporal.workflow.getHandle(jobId).terminate()),
   reset: async (audit, jobId) => reset(audit, jobId, -1),
+  deadline: async ({ temporal }, jobId) => {
+    const { startTime } = await temporal.workflow.getHandle(jobId).describe();
+    await sleep(Math.max(0, startTime.getTime() + DEADLINE_S * 1000 - Date.now()));
+  },
   duplicate: async ({ stack: { client } }, jobId, spec) => {
     const { created } = await client.submit(spec, { id: jobId });
     if (created) throw new Error(`${jobId} was started twice`);
@@ -92,23 +88,4 @@ async function reset(audit: Audited, jobId: string, index: number): Promise<void
 async function workflowTasks({ temporal }: Audited, jobId: string) {
   const { events } = await temporal.workflow.getHandle(jobId).fetchHistory();
   return (events ?? []).flatMap((event) => (event.workflowTaskCompletedEventAttributes == null ? [] : [event.eventId]));
-}
-
-async function arrives(audit: Audited, step: Step, jobId: string): Promise<true | null> {
-  const { client } = audit.stack;
-  switch (step) {
-    case 'turn':
-      await speaks(audit, jobId);
-      return true;
-    case 'waiting':
-      return until(async () => ((await client.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
-    case 'asked':
-      return until(async () => ((await client.status(jobId)).question !== null ? true : null), ARRIVE_MS);
-    default:
-      throw new Error(`a gate tells who comes to ${step}`);
-  }
-}
-
-function isGated(step: Step): step is Gated {
-  return (GATED as readonly string[]).includes(step);
 }

@@ -11,12 +11,14 @@ import { say } from '../say.ts';
 import { allDown } from './all-down.ts';
 import { auditJob, audited, type Audited } from './audit.ts';
 import { CAUSES, type CaseReport, type Cause } from './case.ts';
-import { control, EVENTS, resetEnded, STEPS } from './control.ts';
+import { control, EVENTS, resetEnded } from './control.ts';
 import { crash, crashPoints, crashSweeps } from './crash.ts';
 import { Gates } from './gates.ts';
 import { mutations, runTests, type MutationReport } from './mutations.ts';
 import { incompatibleBuild, newerBuild } from './other-build.ts';
+import { restartParts } from './restart.ts';
 import { JOB, SCENARIOS } from './scenarios.ts';
+import { STEPS, type Step } from './steps.ts';
 
 export interface KeyProof {
   cases: number;
@@ -69,7 +71,8 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
     await controls(parts, quick, take);
     await faults(parts, quick, take);
   });
-  if (!quick) take('a part restarted', await restarts());
+  await restartParts(SWEEPS, stepsFor(quick), take);
+  if (!quick) take('a part lost', await lostParts());
   const reports = [...byKind.values()].flat();
   const sum = (of: (report: CaseReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
   return {
@@ -125,13 +128,16 @@ async function controls(parts: SharedParts, quick: boolean, take: Take): Promise
   await onStack(parts, { environment: SWEEPS, adapt: gates.adapt }, async (stack) => {
     const audit = await audited(stack);
     for (const event of EVENTS) {
-      const steps = STEPS.filter((_, index) => !quick || index % 2 === 0);
-      take(`${event} in each step`, await Promise.all(steps.map(async (step) => control(audit, gates, event, step))));
+      take(`${event} in each step`, await Promise.all(stepsFor(quick).map(async (step) => control(audit, gates, event, step))));
     }
     take('reset of an ended job', await resetEnded(audit, quick ? 3 : 1));
     take('jobs at once', await atOnce(audit, quick ? 10 : 50));
     await audit.close();
   });
+}
+
+function stepsFor(quick: boolean): Step[] {
+  return STEPS.filter((_, index) => !quick || index % 2 === 0);
 }
 
 async function atOnce(audit: Audited, jobs: number): Promise<CaseReport[]> {
@@ -176,8 +182,8 @@ async function onStack(
   }
 }
 
-/** Temporal with a database file, Postgres, the gateway, the sandbox: the tests that end and start them again try each key at the end. */
-async function restarts(): Promise<CaseReport[]> {
+/** Those that do not come back, too: the tests that lose them try each key at the end. */
+async function lostParts(): Promise<CaseReport[]> {
   const results = await runTests(undefined, 'trouble/lost-parts.test.ts', '');
   return results.map(({ title, passed }) => ({
     name: title,

@@ -111,7 +111,7 @@ describe('what the server has forgotten while nobody was attached', () => {
     const turn = turnOn(server, store, { prompt: long, detach: detach.signal, onState: (state) => void (resume = state) });
     await store.said('start');
     detach.abort(new Error('the worker shuts down'));
-    await expect(turn).rejects.toThrow('the worker shuts down');
+    await turn.catch(() => undefined);
     await server.put('go');
     await server.heard('end_turn');
   });

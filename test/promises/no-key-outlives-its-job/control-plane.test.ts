@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { audited, type Audited } from '../../../prove/keys/audit.ts';
 import type { CaseReport } from '../../../prove/keys/case.ts';
-import { control, resetEnded, STEPS } from '../../../prove/keys/control.ts';
+import { control, resetEnded } from '../../../prove/keys/control.ts';
 import { Gates } from '../../../prove/keys/gates.ts';
+import { STEPS } from '../../../prove/keys/steps.ts';
 import { useStack } from '../../stack.ts';
 
 const gates = new Gates();
