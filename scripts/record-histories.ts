@@ -34,7 +34,11 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   'kept-open': { prompts: [], keepOpen: '2s' },
   asked: { permissions: 'ask' },
   interrupted: { prompts: ['one', 'two'] },
+  stuck: {},
 };
+
+/** Attempts at the end of the key of `stuck`. */
+let failedEnds = 0;
 
 const QUESTION: Question = { id: 'question', turn: 1, title: 'run it', kind: 'execute' };
 
@@ -87,6 +91,13 @@ function endAsNamed(adapters: Adapters): Adapters {
         mint: async (request) => {
           if (request.jobId === 'key-ended' && request.generation === 1) throw new ValetkeyError('key_ended', 'the key has ended');
           await builtin.mint(request);
+        },
+        disable: async (ref) => {
+          if (ref.startsWith('stuck/') && failedEnds < 6) {
+            failedEnds += 1;
+            throw new ValetkeyError('gateway_unreachable', 'the gateway does not answer');
+          }
+          await builtin.disable(ref);
         },
       },
     },

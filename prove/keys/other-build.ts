@@ -10,7 +10,7 @@ import { JOB, speaks } from './scenarios.ts';
 
 const PROGRAM = 'prove/worker.ts';
 /** Another text in what the jobs do next, which Temporal does not compare. */
-const NEWER: Change = { file: 'workflows/sandbox-job.ts', text: `cleanup('revoke the key')`, replacement: `cleanup('revoke its key')` };
+const NEWER: Change = { file: 'workflows/sandbox-job.ts', text: `cleanup('revoke the key',`, replacement: `cleanup('revoke its key',` };
 /** Other steps than those in the histories of jobs that run: their workflows cannot go on with it. */
 const INCOMPATIBLE: Change = {
   file: 'workflows/sandbox-job.ts',

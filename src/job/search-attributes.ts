@@ -5,7 +5,10 @@ export const searchAttributes = {
   tenant: defineSearchAttributeKey('ValetkeyTenant', 'KEYWORD'),
   agent: defineSearchAttributeKey('ValetkeyAgent', 'KEYWORD'),
   gateway: defineSearchAttributeKey('ValetkeyGateway', 'KEYWORD'),
-  /** `live` from the start, since a job mints first of all, and `dead` once its key was seen refused: set once, an action each. */
+  /**
+   * `live` from the start, since a job mints first of all, and `dead` once its key was seen refused: set once, an action each. In between
+   * `disabled` and `stuck` where its end fails.
+   */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
 } as const;

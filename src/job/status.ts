@@ -1,3 +1,4 @@
+import type { KeyState } from './key.ts';
 import type { Outcome } from './result.ts';
 
 /** The step that a job is in. */
@@ -24,7 +25,8 @@ export interface JobProgress {
   /** Null until the phase is `ending`. */
   outcome: Outcome | null;
   ref: string;
-  keyState: 'minting' | 'live' | 'dead';
+  /** `disabled` and `stuck`: its end failed once, or five times. */
+  keyState: KeyState;
   sandbox: string | null;
   /** The turn that runs or ran last, from 1; 0 before the first. */
   turn: number;

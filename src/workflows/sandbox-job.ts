@@ -39,6 +39,11 @@ import { cleanup, rebindSteps, sessionSteps, settleInPlace, steps } from './step
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
 const MAX_GENERATIONS = 100;
+/** Attempts at the end of a key, and what Temporal's index says of one that they leave. Those after them have no limit. */
+const LEFT_BY = [
+  [1, 'disabled'],
+  [4, 'stuck'],
+] as const;
 
 /**
  * One job from its key to its settlement. Owns the key and the sandbox: whatever ends the work, both are ended before the
@@ -215,6 +220,21 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     return condition(() => conversation.hasNext, keepOpenMs);
   }
 
+  async function revoke(): Promise<void> {
+    const revokeKey = (attempts?: number): Promise<void> => cleanup('revoke the key', { attempts }).revokeKey({ ...key, cause: 'job' });
+    for (const [attempts, left] of LEFT_BY) {
+      try {
+        await revokeKey(attempts);
+        return report({ keyState: 'dead' });
+      } catch {
+        report({ keyState: left });
+        upsertSearchAttributes([{ key: searchAttributes.keyState, value: left }]);
+      }
+    }
+    await revokeKey();
+    report({ keyState: 'dead' });
+  }
+
   /** Ends the key and the sandbox, then settles. */
   async function finish(): Promise<JobResult> {
     conversation.close();
@@ -223,16 +243,14 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     report({ phase: 'ending', outcome: ending.outcome, question: null });
     const host = started?.handle.hostTaskQueue ?? null;
     const [artifacts] = await Promise.all([
-      cleanup('take out the work, stop the sandbox', host).stopSandbox({
+      cleanup('take out the work, stop the sandbox', { host }).stopSandbox({
         ...job,
         provider: spec.sandbox.provider,
         started,
         artifacts: spec.artifacts,
         message: last?.message ?? null,
       }),
-      cleanup('revoke the key')
-        .revokeKey({ ...key, cause: 'job' })
-        .then(() => report({ keyState: 'dead' })),
+      revoke(),
     ]);
     report({ phase: 'settling' });
     const ended = { ...job, agent, ...ending, turns, artifacts, startedAt: startTime.toISOString() };

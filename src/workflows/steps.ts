@@ -48,12 +48,13 @@ export function sessionSteps(hostTaskQueue: string | null, summary: string, time
   });
 }
 
-/** Without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
+/** Unless it says so without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
 export function cleanup(
   summary: string,
-  hostTaskQueue: string | null = null,
+  { host = null, attempts }: { host?: string | null; attempts?: number | undefined } = {},
 ): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
-  const options = { ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }), summary, retry: UNTIL_DONE };
+  const retry = attempts === undefined ? UNTIL_DONE : { ...UNTIL_DONE, maximumAttempts: attempts };
+  const options = { ...(host === null ? {} : { taskQueue: host }), summary, retry };
   const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m', heartbeatTimeout: '20s' });
   const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
   const { settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
