@@ -220,18 +220,21 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     return condition(() => conversation.hasNext, keepOpenMs);
   }
 
+  function endKey(attempts?: number): Promise<void> {
+    return cleanup('revoke the key', { attempts }).revokeKey({ ...key, cause: 'job' });
+  }
+
   async function revoke(): Promise<void> {
-    const revokeKey = (attempts?: number): Promise<void> => cleanup('revoke the key', { attempts }).revokeKey({ ...key, cause: 'job' });
     for (const [attempts, left] of LEFT_BY) {
       try {
-        await revokeKey(attempts);
+        await endKey(attempts);
         return report({ keyState: 'dead' });
       } catch {
         report({ keyState: left });
         upsertSearchAttributes([{ key: searchAttributes.keyState, value: left }]);
       }
     }
-    await revokeKey();
+    await endKey();
     report({ keyState: 'dead' });
   }
 

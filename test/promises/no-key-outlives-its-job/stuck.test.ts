@@ -28,13 +28,7 @@ afterAll(() => temporal.connection.close());
 
 test('a key that cannot be ended is stuck in Temporal, too, until it is dead', { timeout: 60_000 }, async () => {
   const jobId = await submit(Infinity);
-  const found = async (): Promise<string[]> => {
-    const jobIds: string[] = [];
-    const jobs = temporal.workflow.list({ query: `${searchAttributes.keyState.name} = 'stuck'` });
-    for await (const { workflowId } of jobs) jobIds.push(workflowId);
-    return jobIds;
-  };
-  await expect.poll(found, { timeout: 40_000 }).toContain(jobId);
+  await expect.poll(stuckJobs, { timeout: 40_000 }).toContain(jobId);
   expect(await stack().client.status(jobId)).toMatchObject({ state: 'running', phase: 'ending', keyState: 'stuck' });
   failures.set(jobId, 0);
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
@@ -49,6 +43,13 @@ test.each([
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(await statesOf(jobId)).toEqual(states);
 });
+
+async function stuckJobs(): Promise<string[]> {
+  const jobIds: string[] = [];
+  const jobs = temporal.workflow.list({ query: `${searchAttributes.keyState.name} = 'stuck'` });
+  for await (const { workflowId } of jobs) jobIds.push(workflowId);
+  return jobIds;
+}
 
 async function submit(attempts: number): Promise<string> {
   const id = `stuck-${attempts}-${crypto.randomUUID()}`;
