@@ -66,8 +66,8 @@ const MUTATIONS: readonly Mutation[] = [
     file: 'keys/decide-orphan.ts',
     text: `  if (nowMs - madeAtMs < graceMs) return { do: 'wait', because: 'just_made' };`,
     replacement: `  if (nowMs < madeAtMs) return { do: 'wait', because: 'just_made' };`,
-    tests: 'keys/decide-orphan.test.ts',
-    only: '',
+    tests: `${PROMISE}/sweep-faults.test.ts`,
+    only: 'was just made',
   },
   {
     removed: 'second sighting: one look never suffices',

@@ -19,10 +19,11 @@ import { jobSpec, useStack } from '../../stack.ts';
 import { sweepOnce } from './fault-table.ts';
 
 const PATIENCE = { timeout: 30_000, interval: 100 };
+const GRACE_S = 1;
 
 const fake = await startFakeGateway();
 const { faults, ledger, gateway } = fake;
-const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: '1' } });
+const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: String(GRACE_S) } });
 let database: Database;
 let context: KeyContext;
 let connection: Connection;
@@ -139,6 +140,14 @@ test('keys of another installation are left alone', async () => {
   ledger.mint({ alias, secretHash: alias, budgetUsd: 1 }, 600_000, 0);
   for (let sweeps = 0; sweeps < 3; sweeps += 1) await sweepOnce(stack());
   expect(ledger.live(jobId)).toEqual([1]);
+});
+
+test('a key that was just made is left alone for the grace, though nobody knows its job', async () => {
+  const { ref, jobId } = await mintedKey(context);
+  await expectSwept(jobId);
+  const life = database.db.selectFrom('keys').select(['intended_at', 'ending_at']).where('ref', '=', ref);
+  const { intended_at, ending_at } = await life.executeTakeFirstOrThrow();
+  expect(Number(ending_at) - Number(intended_at)).toBeGreaterThanOrEqual(GRACE_S * 1000);
 });
 
 test('the keys of fifty jobs that nobody knows are ended by two sweeps at once', async () => {
