@@ -15,7 +15,7 @@ import { JOB, type Scenario } from './scenarios.ts';
 /** How long the jobs of a batch may take to come to their points. */
 const ARRIVE_MS = 60_000;
 /** One that stands at a statement holds one of the worker's ten connections. */
-const AT_ONCE = 8;
+export const AT_ONCE = 8;
 /** What a step does with a key or a sandbox, and what it puts on record. What goes on inside a turn is proven elsewhere. */
 const OF_KEYS =
   /^(sql |mint|extend|disable|probe|spend|delete|start|stop|bindKey)[^>]*$|^(mint|extend|disable|probe|spend|delete)#\d+ > sql /;

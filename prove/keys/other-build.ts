@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { secretOf, statusWith } from '../../test/ended.ts';
 import { slowly } from '../../test/slow-turn.ts';
 import type { Lane } from '../lane.ts';
+import { inBatches, type PlannedPoint } from '../points.ts';
 import { auditJob, until, type Audited } from './audit.ts';
 import type { CaseReport } from './case.ts';
 import { ROOT, withChange, type Change } from './changed-copy.ts';
-import { JOB, speaks } from './scenarios.ts';
+import { AT_ONCE, crash } from './crash.ts';
+import { JOB, speaks, type Scenario } from './scenarios.ts';
 
 const PROGRAM = 'prove/worker.ts';
 /** Another text in what the jobs do next, which Temporal does not compare. */
@@ -20,15 +22,17 @@ const INCOMPATIBLE: Change = {
 /** ms: a turn ends, its last lease is over, and somebody looks. */
 const STUCK_MS = 60_000;
 
-/** Jobs in mid-turn whose worker is replaced by one of a newer build: they go on with it. */
-export async function newerBuild(audit: Audited, lane: Lane): Promise<CaseReport[]> {
+/** The worker dies while each of some jobs stands at a point of its own, and the next one is of a newer build: they go on with it. */
+export async function newerBuild(audit: Audited, lane: Lane, scenario: Scenario, points: readonly PlannedPoint[]): Promise<CaseReport[]> {
   return withChange(NEWER, async (copy) => {
-    const jobIds = await inMidTurn(audit, 'newer-build', 3);
-    await replaceWorker(lane, copy);
-    const reports = jobIds.map(async (jobId) => auditJob(audit, jobId, { name: jobId, cause: 'clean', fromMs: null }));
-    const done = await Promise.all(reports);
+    const reports: CaseReport[] = [];
+    for (const [index, batch] of inBatches(points, AT_ONCE).entries()) {
+      await replaceWorker(lane, ROOT);
+      lane.workers.use(join(copy, PROGRAM));
+      reports.push(...(await crash(audit, lane, { ...scenario, name: `newer-build-${index + 1}` }, batch)));
+    }
     await replaceWorker(lane, ROOT);
-    return done;
+    return reports;
   });
 }
 
@@ -38,7 +42,7 @@ export async function newerBuild(audit: Audited, lane: Lane): Promise<CaseReport
  */
 export async function incompatibleBuild(audit: Audited, lane: Lane): Promise<CaseReport[]> {
   return withChange(INCOMPATIBLE, async (copy) => {
-    const jobIds = await inMidTurn(audit, 'incompatible-build', 3);
+    const jobIds = await inMidTurn(audit, 3);
     const refs = (await Promise.all(jobIds.map(async (jobId) => audit.stack.client.status(jobId)))).flatMap(({ keys }) => keys);
     await replaceWorker(lane, copy);
     const refused = async (): Promise<true | null> => {
@@ -57,10 +61,10 @@ export async function incompatibleBuild(audit: Audited, lane: Lane): Promise<Cas
   });
 }
 
-async function inMidTurn(audit: Audited, name: string, jobs: number): Promise<string[]> {
+async function inMidTurn(audit: Audited, jobs: number): Promise<string[]> {
   return Promise.all(
     Array.from({ length: jobs }, async (_, index) => {
-      const jobId = `${name}-${index + 1}`;
+      const jobId = `incompatible-build-${index + 1}`;
       await audit.stack.client.submit({ ...JOB, prompts: [slowly(8)] }, { id: jobId });
       await speaks(audit, jobId);
       return jobId;
