@@ -42,7 +42,7 @@ export async function newerBuild(audit: Audited, lane: Lane, scenario: Scenario,
  */
 export async function incompatibleBuild(audit: Audited, lane: Lane): Promise<CaseReport[]> {
   return withChange(INCOMPATIBLE, async (copy) => {
-    const jobIds = await inMidTurn(audit, 3);
+    const jobIds = await inMidTurn(audit);
     const refs = (await Promise.all(jobIds.map(async (jobId) => audit.stack.client.status(jobId)))).flatMap(({ keys }) => keys);
     await replaceWorker(lane, copy);
     const refused = async (): Promise<true | null> => {
@@ -61,9 +61,9 @@ export async function incompatibleBuild(audit: Audited, lane: Lane): Promise<Cas
   });
 }
 
-async function inMidTurn(audit: Audited, jobs: number): Promise<string[]> {
+async function inMidTurn(audit: Audited): Promise<string[]> {
   return Promise.all(
-    Array.from({ length: jobs }, async (_, index) => {
+    Array.from({ length: 3 }, async (_, index) => {
       const jobId = `incompatible-build-${index + 1}`;
       await audit.stack.client.submit({ ...JOB, prompts: [slowly(8)] }, { id: jobId });
       await speaks(audit, jobId);

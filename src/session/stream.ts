@@ -18,9 +18,8 @@ const SILENCE_MS = 45_000;
 
 /**
  * The agent's messages after `after`, in order, each once, but for those that the server has forgotten: it keeps the last 1,024, and
- * the ids jump. A connection that breaks is made again where it broke; ends by
- * `signal` only. `onOpen` hears of each connection. Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does
- * not know the agent's process, `sandbox_socket_refused`.
+ * the ids jump. A connection that breaks is made again where it broke; ends by `signal` only. `onOpen` hears of each connection.
+ * Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does not know the agent's process, `sandbox_socket_refused`.
  */
 export async function* readMessages(
   sandbox: SandboxConnection,

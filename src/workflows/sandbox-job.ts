@@ -39,7 +39,7 @@ import { cleanup, rebindSteps, sessionSteps, settleInPlace, steps } from './step
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 const KEY_SLACK_MS = 5 * 60_000;
 const MAX_GENERATIONS = 100;
-/** Attempts at the end of a key, and what Temporal's index says of one that they leave. Those after them have no limit. */
+/** Attempts at the end of a key, and what Temporal's index says of one that they leave: `stuck` after as many as the ledger does. */
 const LEFT_BY = [
   [1, 'disabled'],
   [4, 'stuck'],

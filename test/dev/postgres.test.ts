@@ -55,6 +55,21 @@ it('two run side by side, each with its own port below those of clients, and its
   }
 });
 
+it('a temporary folder whose path leaves no room for the address of a socket is not used', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'x'.repeat(90)));
+  await chmod(folder, 0o711);
+  vi.stubEnv('TMPDIR', folder);
+  const postgres = await startPostgres();
+  try {
+    expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    expect(await readdir(folder)).toEqual([]);
+  } finally {
+    await postgres.stop();
+    vi.unstubAllEnvs();
+    await rm(folder, { recursive: true });
+  }
+});
+
 it.skipIf(process.platform !== 'linux')('a killed launcher leaves no Postgres behind', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
   await chmod(folder, 0o711);

@@ -16,7 +16,7 @@
  * - What the server has forgotten is in a file, line by line as it was passed on; its first line tells the number of the next.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -72,7 +72,8 @@ const journal = join(folder, 'prompts.jsonl');
 const said = join(folder, 'said.jsonl');
 /** Lines that were passed on: the server counts them, too. */
 let passedOn = 0;
-let kept: { file: number; bytes: number } | null = null;
+/** Of the file; at first there is none of this process. */
+let keptBytes = Infinity;
 /** Null before the first message for it. */
 let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
 /** Request id → the agent's answer as it came, null before. */
@@ -230,21 +231,18 @@ function passOn(line: string): void {
 
 /** What cannot be kept is a gap for the one who misses it. */
 function keep(line: string): void {
+  const text = `${line}\n`;
   try {
-    if (kept === null || kept.bytes > MAX_KEPT_BYTES) kept = keepAnew(kept?.file);
-    kept.bytes += writeSync(kept.file, `${line}\n`);
+    if (keptBytes > MAX_KEPT_BYTES) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      writeFileSync(said, `${JSON.stringify({ first: passedOn })}\n`, { mode: 0o600 });
+      keptBytes = 0;
+    }
+    appendFileSync(said, text);
+    keptBytes += Buffer.byteLength(text);
   } catch {
-    kept = null;
+    keptBytes = Infinity;
   }
-}
-
-/** A new file, because a process before this one may still have words for the old. */
-function keepAnew(old: number | undefined): { file: number; bytes: number } {
-  if (old !== undefined) closeSync(old);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  rmSync(said, { force: true });
-  const file = openSync(said, 'wx', 0o600);
-  return { file, bytes: writeSync(file, `${JSON.stringify({ first: passedOn })}\n`) };
 }
 
 function toAgent(line: string): void {
