@@ -55,19 +55,16 @@ it('two run side by side, each with its own port below those of clients, and its
   }
 });
 
-it('a temporary folder whose path leaves no room for the address of a socket is not used', async () => {
+it('a temporary folder whose path leaves no room for the address of a socket is not used', async ({ onTestFinished }) => {
   const folder = await mkdtemp(join(tmpdir(), 'x'.repeat(90)));
+  onTestFinished(() => rm(folder, { recursive: true }));
   await chmod(folder, 0o711);
   vi.stubEnv('TMPDIR', folder);
+  onTestFinished(() => void vi.unstubAllEnvs());
   const postgres = await startPostgres();
-  try {
-    expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
-    expect(await readdir(folder)).toEqual([]);
-  } finally {
-    await postgres.stop();
-    vi.unstubAllEnvs();
-    await rm(folder, { recursive: true });
-  }
+  onTestFinished(() => postgres.stop());
+  expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 it.skipIf(process.platform !== 'linux')('a killed launcher leaves no Postgres behind', async () => {
