@@ -6,8 +6,6 @@ import { expectEnded } from './ended.ts';
 import { jobSpec, useStack } from './stack.ts';
 
 const stack = useStack();
-/** ms. */
-const SOON = { timeout: 30_000 };
 
 async function submit(change: Partial<JobSpecInput>): Promise<string> {
   return (await stack().client.submit(jobSpec({ agent: 'mock', ...change }))).jobId;
@@ -39,7 +37,7 @@ test.concurrent('a job that is kept open takes prompts, each once, and ends when
   await expect(client.prompt(jobId, '!say other', { id: 'first' })).rejects.toMatchObject({ code: 'prompt_conflict' });
   await expect(client.prompt(jobId, ' ')).rejects.toMatchObject({ code: 'invalid_spec' });
   await seen(jobId, 'turn.ended', 1);
-  await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   expect(await client.prompt(jobId, '!recall')).toEqual({ turn: 2 });
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ message }) => message.trim())).toEqual(['one', '!say one']);
@@ -70,7 +68,7 @@ test.concurrent('between turns there is nothing to interrupt, and nothing to ans
   const { client } = stack();
   const jobId = await submit({ prompts: ['!say one'], keepOpen: '5s' });
   await seen(jobId, 'turn.ended', 1);
-  await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   await expect(client.interrupt(jobId)).rejects.toMatchObject({ code: 'nothing_to_do' });
   await expect(client.answer(jobId, 'any', 'allow')).rejects.toMatchObject({ code: 'nothing_to_do' });
   await client.cancel(jobId);
@@ -87,7 +85,7 @@ test.concurrent.for(['allow', 'deny'] as const)(
       .poll(async () => (await client.status(jobId)).question)
       .toMatchObject({ id: asked.id, turn: 1, title: 'echo done > made.txt' });
     await client.answer(jobId, asked.id, answer);
-    await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('cat made.txt');
+    await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('cat made.txt');
     const { question } = await client.status(jobId);
     await client.answer(jobId, question?.id ?? '', 'allow');
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
@@ -118,7 +116,7 @@ test.concurrent('a policy answers by itself', async ({ expect }) => {
 test.concurrent('an interrupt while a question is open ends the turn', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?\n!hang', '!say next'], permissions: 'ask' });
-  await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('may I?');
+  await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('may I?');
   await client.interrupt(jobId);
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ stopReason }) => stopReason)).toEqual(['cancelled', 'end_turn']);
@@ -127,7 +125,7 @@ test.concurrent('an interrupt while a question is open ends the turn', async ({ 
 test.concurrent('a job that is cancelled while a question is open ends at once', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?'], permissions: 'ask' });
-  await expect.poll(async () => (await client.status(jobId)).question?.title, SOON).toBe('may I?');
+  await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('may I?');
   await client.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });

@@ -25,7 +25,6 @@ import { inMidTurn } from './slow-turn.ts';
 import { jobSpec, testStack } from './stack.ts';
 
 const MOCK = { agent: 'mock', model: 'gpt-5.1' } as const;
-const WAIT = { timeout: 20_000 };
 
 let folder: string;
 let path: string;
@@ -102,7 +101,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   const right = stack.config.gateway.openai.credential?.reveal() ?? '';
   secrets.add(right);
   expect((await cli(['upstream', 'set', 'openai', '--json'], right)).exitCode).toBe(0);
-  await expect.poll(async () => (await client.keyringUse()).runningJobs.get(old.kid), WAIT).toBe(1);
+  await expect.poll(async () => (await client.keyringUse()).runningJobs.get(old.kid)).toBe(1);
 
   await cli(['keyring', 'rotate']);
   const refused = await cli(['keyring', 'prune']);
@@ -112,7 +111,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
 
   await terminate(jobId);
   await cli(['upstream', 'forget', 'openai', '1']);
-  await expect.poll(async () => (await client.keyringUse()).runningJobs.size, WAIT).toBe(0);
+  await expect.poll(async () => (await client.keyringUse()).runningJobs.size).toBe(0);
   expect((await cli(['keyring', 'prune'])).exitCode).toBe(0);
   expect(ring()).toMatchObject({ rootKeys: [{}], sealingKeys: [{}] });
 });
@@ -141,7 +140,7 @@ test('a credential that is set on the command line is the gateway’s with the n
     const { stdout, stderr, exitCode } = await cli(['upstream', 'set', 'openai'], `${credential}\n`);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     expect(stdout).toMatch(/^openai version \d$/);
-    await expect.poll(async () => statusWith(stack, key), WAIT).toBe(status);
+    await expect.poll(async () => statusWith(stack, key)).toBe(status);
   }
   await stack.client.interrupt(jobId);
   expect(await stack.client.result(jobId)).toMatchObject({ outcome: 'completed' });

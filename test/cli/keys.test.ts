@@ -8,8 +8,6 @@ import { inMidTurn } from '../slow-turn.ts';
 import { jobSpec, useStack } from '../stack.ts';
 import { document, valetkey } from './valetkey.ts';
 
-/** ms. */
-const SOON = { timeout: 30_000 };
 const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1' } });
 
 const cli = (...args: string[]): ReturnType<typeof valetkey> => {
@@ -91,10 +89,10 @@ test('a key is rotated, and the new generation is told', async () => {
 test('the key of a job that was terminated is named by a dry sweep and ended by the next', async () => {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   await terminate(jobId);
   const found = { kind: 'closed_job', jobId, did: 'would_end' };
-  await expect.poll(async () => (await client.sweep({ dryRun: true })).findings, SOON).toContainEqual(expect.objectContaining(found));
+  await expect.poll(async () => (await client.sweep({ dryRun: true })).findings).toContainEqual(expect.objectContaining(found));
   const [key] = await client.keys({ jobId });
   expect(key).toMatchObject({ state: 'live' });
 
@@ -106,7 +104,7 @@ test('the key of a job that was terminated is named by a dry sweep and ended by 
   expect(swept.stdout).toMatch(/^looked at \d+: 1 ended/m);
   expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'dead', cause: 'swept' });
   const remains = async (): Promise<string[]> => client.sweep().then(() => sandboxRemains(stack(), jobId));
-  await expect.poll(remains, SOON).toEqual([]);
+  await expect.poll(remains).toEqual([]);
 });
 
 test('schedules are applied any number of times, and one that is paused stays so', async () => {

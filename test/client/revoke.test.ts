@@ -49,7 +49,7 @@ test.concurrent('a key whose mint was under way when its tenant was blocked neve
 test.concurrent('a job that had its key revoked gets no other, and fails with its next turn', async ({ expect }) => {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   expect(await client.revoke({ jobId })).toMatchObject({ disabled: 1, ended: 1, pending: 0 });
   await expect(client.rotateKey(jobId)).rejects.toMatchObject({ code: 'key_refused' });
   await client.prompt(jobId, '!say two');
@@ -119,7 +119,7 @@ test.concurrent(
     await own.worker.start();
     await client.sweep();
     for (const jobId of jobs) {
-      await expect.poll(async () => (await client.keys({ jobId }))[0]?.endedAt, { timeout: 30_000 }).not.toBeNull();
+      await expect.poll(async () => (await client.keys({ jobId }))[0]?.endedAt).not.toBeNull();
       await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
     }
   },

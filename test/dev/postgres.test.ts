@@ -73,7 +73,7 @@ it.skipIf(process.platform !== 'linux')('a killed launcher leaves no Postgres be
   try {
     const port = Number(await killedAfter('postgres.ts', 'console.log(new URL((await dev.startPostgres()).url).port)', folder));
     expect(await readdir(folder)).toHaveLength(1);
-    await vi.waitFor(async () => expect(await isListening(port)).toBe(false), { timeout: 20_000 });
+    await expect.poll(() => isListening(port)).toBe(false);
   } finally {
     // The kernel told Postgres to end; its last files may still be on their way.
     await rm(folder, { recursive: true, maxRetries: 10, retryDelay: 200 });

@@ -1,5 +1,5 @@
 /** The scripted model does what the script in a prompt says, keeps no state, and counts what it served. */
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { startScriptedModel, withScript, type ScriptedModel, type Step } from '../../src/dev/scripted-model/index.ts';
@@ -108,11 +108,11 @@ it.each<{ when: string; steps: Step[]; served: object }>([
   const caller = new AbortController();
   const asked = ask({ messages: [scripted(...steps)], stream: true, signal: caller.signal });
   const body = asked.then((response) => response.text());
-  await vi.waitFor(() => expect(model.inFlight()).toBe(1));
+  await expect.poll(() => model.inFlight()).toBe(1);
   if (steps.length > 1) await asked;
   caller.abort();
   await expect(body).rejects.toThrow('aborted');
-  await vi.waitFor(() => expect(model.inFlight()).toBe(0));
+  await expect.poll(() => model.inFlight()).toBe(0);
   expect(model.served.at(-1)).toMatchObject({ hungUp: true, ...served });
 });
 

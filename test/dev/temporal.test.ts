@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Client, Connection } from '@temporalio/client';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 
 import { findTemporal, WAYS, type Way } from '../../src/dev/temporal-program.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
@@ -87,7 +87,7 @@ it('a halted server comes back at the same address with its workflows, and knows
 it.skipIf(process.platform !== 'linux')('a killed launcher leaves no server behind', async () => {
   const code = 'console.log((await dev.startTemporal({ report() {} })).address)';
   const address = await killedAfter('temporal.ts', code, folder);
-  await vi.waitFor(async () => expect(await isListening(portOf(address))).toBe(false), { timeout: 20_000 });
+  await expect.poll(() => isListening(portOf(address))).toBe(false);
 });
 
 function portOf(address: string): number {

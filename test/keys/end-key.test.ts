@@ -37,9 +37,7 @@ test('the end of a key that comes while its mint is under way also ends what the
   const key = wantedKey();
   faults.arm('mint', { is: 'slow', ms: 1_000, when: 'before' }, { jobId: key.jobId });
   const minting = mintKey(context, key, []).catch((error: unknown) => error);
-  await expect
-    .poll(() => ledger.calls.some(({ call, alias }) => call === 'mint' && alias?.includes(key.jobId)), { timeout: 20_000 })
-    .toBe(true);
+  await expect.poll(() => ledger.calls.some(({ call, alias }) => call === 'mint' && alias?.includes(key.jobId))).toBe(true);
   await endKey(context, key, 'swept');
   expect(await minting).toMatchObject({ code: 'key_ended' });
   expect(ledger.keys.map(({ alias }) => alias)).toContain(aliasOf(key.ref));

@@ -31,7 +31,6 @@ async function open(at: string): Promise<[Database, Database]> {
   return pair;
 }
 
-const eventually = { timeout: 20_000 };
 const running = (): Promise<boolean> => Promise.resolve(false);
 const over = (): Promise<boolean> => Promise.resolve(true);
 const unknown = (): Promise<boolean> => Promise.reject(new ValetkeyError('job_not_found', 'there is no job of that name'));
@@ -75,7 +74,7 @@ test('a follower gets what is stored, then each event as it is stored, and ends 
   expect((await next).value).toMatchObject({ seq: 3, text: 'c' });
   await appendEvents(writer.db, 'job', [ended]);
   expect(textsOf(await collect(events))).toEqual(['job.ended']);
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('an event is with its follower some milliseconds after it is stored', async () => {
@@ -117,7 +116,7 @@ test('a slow follower misses nothing, and waits for nobody with what is stored a
 test('thirty followers share one connection beside the pool, which stays free', async () => {
   const followers = Array.from({ length: 30 }, (_, index) => follow(`job-${index % 10}`));
   const firsts = followers.map((events) => events.next());
-  await expect.poll(listeners, eventually).toHaveLength(1);
+  await expect.poll(listeners).toHaveLength(1);
   expect(await readEvents(database.db, 'job-1', 0)).toEqual([]);
   expect((await connections()).length).toBeLessThanOrEqual(1 + 2 + 10);
   for (let index = 0; index < 10; index += 1) await appendEvents(writer.db, `job-${index}`, [message(`of job-${index}`), ended]);
@@ -126,16 +125,16 @@ test('thirty followers share one connection beside the pool, which stays free', 
     followers.map((_, index) => [`of job-${index % 10}`]),
   );
   expect(await Promise.all(followers.map(collect))).toHaveLength(30);
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('a follower that is told to return while it waits ends at once, and lets go of the connection', async () => {
   const events = follow('job');
   const next = events.next();
-  await expect.poll(listeners, eventually).toHaveLength(1);
+  await expect.poll(listeners).toHaveLength(1);
   await events.return?.();
   expect(await next).toEqual({ done: true, value: undefined });
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('a loop that is left in the middle lets go of the connection', async () => {
@@ -144,14 +143,14 @@ test('a loop that is left in the middle lets go of the connection', async () => 
     expect(event.seq).toBe(1);
     break;
   }
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('a follower goes on when its connections are killed, and gets what was stored meanwhile', async () => {
   const events = follow('job');
   for (let round = 0; round < 5; round += 1) {
     const next = events.next();
-    await expect.poll(listeners, eventually).toHaveLength(1);
+    await expect.poll(listeners).toHaveLength(1);
     const killed = await connections();
     await writer.pool.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid where pid <> pg_backend_pid()', [
       killed.map(({ pid }) => pid),
@@ -189,7 +188,7 @@ test('followers that wait and one that reads go on after a restart of Postgres, 
       () => true,
       () => false,
     );
-  await expect.poll(store, eventually).toBe(true);
+  await expect.poll(store).toBe(true);
   for (const next of waiting) expect((await next).value).toMatchObject({ text: 'after' });
   for (const events of followers) expect(textsOf(await collect(events))).toEqual(['job.ended']);
   await reader.return?.();
@@ -204,14 +203,14 @@ test('the stream of a job that has ended ends at once, whether its last event is
 
 test('a job that is not there is told with the first event', async () => {
   await expect(follow('unknown', 0, unknown).next()).rejects.toMatchObject({ code: 'job_not_found' });
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('a database that is closed ends its followers with an error, and leaves no connection', async () => {
   const next = follow('job').next();
-  await expect.poll(listeners, eventually).toHaveLength(1);
+  await expect.poll(listeners).toHaveLength(1);
   await Promise.all([expect(next).rejects.toMatchObject({ code: 'database_unreachable' }), database.close()]);
-  await expect.poll(listeners, eventually).toEqual([]);
+  await expect.poll(listeners).toEqual([]);
 });
 
 test('what Postgres’ JSON cannot hold is stored all the same', async () => {

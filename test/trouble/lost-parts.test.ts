@@ -75,7 +75,7 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     const { expect } = context;
     const stack = await processStack(context);
     const { jobId } = await stack.client.submit(jobSpec({ agent: 'mock', prompts: [], keepOpen: '60s' }));
-    await expect.poll(async () => (await stack.client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+    await expect.poll(async () => (await stack.client.status(jobId)).phase).toBe('waiting');
     await stack.worker.kill('SIGKILL');
     await expect(stack.client.prompt(jobId, '!say one', { id: 'first' })).rejects.toMatchObject({ code: 'no_worker' });
     await stack.worker.start();

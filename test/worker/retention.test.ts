@@ -19,7 +19,7 @@ test('a worker deletes at its start what is kept no longer, and the events of su
     .execute();
   const stack = await testStack({ environment: { DATABASE_URL: url, VALETKEY_EVENT_RETENTION: '2' } });
   try {
-    await expect.poll(() => readEvents(database.db, 'old', 0), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => readEvents(database.db, 'old', 0)).toEqual([]);
     const { jobId } = await stack.client.submit(jobSpec());
     await stack.client.result(jobId);
     await deleteExpired(database.db, new Date(Date.now() + DAY_MS), new AbortController().signal);

@@ -33,7 +33,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 5);
     await stack.worker.kill('SIGKILL');
-    await expect.poll(() => stack.model?.inFlight(), { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => stack.model?.inFlight()).toBe(0);
     await stack.worker.start();
     await expectWhole(context, stack, jobId, [5]);
   });

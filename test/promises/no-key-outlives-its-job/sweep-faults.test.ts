@@ -18,7 +18,6 @@ import { keyContext, mintedKey } from '../../minted-key.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 import { sweepOnce } from './fault-table.ts';
 
-const PATIENCE = { timeout: 30_000, interval: 100 };
 const GRACE_S = 1;
 
 const fake = await startFakeGateway();
@@ -47,7 +46,7 @@ test('a key whose mint lost its answer, and whose job was terminated before it a
   const jobId = `job-${randomUUID()}`;
   const lift = faults.arm('mint', { is: 'lost', when: 'after' }, { jobId });
   await stack().client.submit(jobSpec({ agent: 'mock' }), { id: jobId });
-  await expect.poll(() => ledger.live(jobId), PATIENCE).toEqual([1]);
+  await expect.poll(() => ledger.live(jobId)).toEqual([1]);
   await workflows.getHandle(jobId).terminate();
   lift();
   await expectSwept(jobId);
@@ -87,7 +86,7 @@ test('the key of a job that was reset is left alone, though an earlier run of it
   });
   // Visibility lists the ended run some moments later.
   const listed = async (): Promise<number> => (await sweepOnce(stack())).looked;
-  await expect.poll(listed, PATIENCE).toBeGreaterThan(1);
+  await expect.poll(listed).toBeGreaterThan(1);
   await sweepOnce(stack());
   expect(ledger.live(jobId)).toEqual([1]);
   await stack().client.cancel(jobId);
@@ -117,7 +116,7 @@ test('the key of a job that runs is left alone however wrong the list of the gat
   }
   expect(live).toEqual(lists.map((fault) => [fault, [1]]));
   await client.prompt(jobId, 'hello');
-  await expect.poll(() => ledger.usageOfJob(jobId).requests, PATIENCE).toBe(1);
+  await expect.poll(() => ledger.usageOfJob(jobId).requests).toBe(1);
   for (const orphan of orphans) await expectSwept(orphan.jobId);
   await client.cancel(jobId);
   expect((await client.result(jobId)).outcome).toBe('cancelled');
@@ -157,7 +156,7 @@ test('the keys of fifty jobs that nobody knows are ended by two sweeps at once',
     .poll(async () => {
       await Promise.all([sweepOnce(stack()), sweepOnce(stack())]);
       return open.where('ref', 'in', refsOf(keys)).execute();
-    }, PATIENCE)
+    })
     .toEqual([]);
   expect(keys.flatMap(({ jobId }) => ledger.live(jobId))).toEqual([]);
 });
@@ -174,7 +173,7 @@ test('a key that cannot be ended keeps no other from its end, is called stuck, a
     await sweepOnce(stack());
     return (await row.executeTakeFirstOrThrow()).state;
   };
-  await expect.poll(sweepAgain, PATIENCE).toBe('stuck');
+  await expect.poll(sweepAgain).toBe('stuck');
   expect(await row.executeTakeFirst()).toMatchObject({ attempts: 5, last_error: 'gateway_unreachable' });
   lift();
   expect(await sweepAgain()).toBe('dead');
@@ -188,8 +187,8 @@ test('a rotation whose mint is refused leaves no key behind that the next ones d
   await expect(job.executeUpdate(ROTATE_UPDATE)).rejects.toThrow('Workflow Update failed');
   for (const generation of [2, 3]) {
     // One that runs answers for those that are asked for meanwhile.
-    await expect.poll(async () => (await job.executeUpdate<Rotated, []>(ROTATE_UPDATE)).generation, PATIENCE).toBe(generation);
-    await expect.poll(() => ledger.live(jobId), PATIENCE).toEqual([generation]);
+    await expect.poll(async () => (await job.executeUpdate<Rotated, []>(ROTATE_UPDATE)).generation).toBe(generation);
+    await expect.poll(() => ledger.live(jobId)).toEqual([generation]);
   }
   await stack().client.cancel(jobId);
   await stack().client.result(jobId);
@@ -198,7 +197,7 @@ test('a rotation whose mint is refused leaves no key behind that the next ones d
 
 /** Has the sweep look until no key of a job lives; then the ledger has none to end. */
 async function expectSwept(jobId: string): Promise<void> {
-  await expect.poll(async () => sweepOnce(stack()).then(() => ledger.live(jobId)), PATIENCE).toEqual([]);
+  await expect.poll(async () => sweepOnce(stack()).then(() => ledger.live(jobId))).toEqual([]);
   const open = database.db.selectFrom('keys').select('ref').where('job_id', '=', jobId).where('ended_at', 'is', null);
   expect(await open.execute()).toEqual([]);
 }
@@ -207,7 +206,7 @@ async function expectSwept(jobId: string): Promise<void> {
 async function openJob(): Promise<string> {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say hello'], keepOpen: '2m' }));
-  await expect.poll(async () => (await client.status(jobId)).phase, PATIENCE).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   return jobId;
 }
 

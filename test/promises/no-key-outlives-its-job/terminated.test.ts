@@ -12,8 +12,6 @@ import { sandboxRemains } from '../../sandbox-remains.ts';
 import { inMidTurn, slowly, words } from '../../slow-turn.ts';
 import { jobSpec, useStack } from '../../stack.ts';
 
-/** ms. */
-const SOON = { timeout: 30_000 };
 /** Jobs that Temporal does not know, as long as they are here. */
 const unknown = new Set<string>();
 const stack = useStack({ adapt: forgetWhereToldTo, environment: { VALETKEY_SWEEP_GRACE: '1' } });
@@ -42,7 +40,7 @@ async function sweep(dryRun = false): Promise<SweepReport> {
 async function submitWaiting(change: Partial<JobSpecInput> = {}): Promise<string> {
   const { client } = stack();
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s', ...change }));
-  await expect.poll(async () => (await client.status(jobId)).phase, SOON).toBe('waiting');
+  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   return jobId;
 }
 
@@ -54,8 +52,8 @@ async function statusOfKeys(jobId: string): Promise<number[]> {
 test('a job that is terminated in mid-turn leaves no key and no sandbox', async () => {
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   await temporal.workflow.getHandle(jobId).terminate();
-  await expect.poll(() => statusOfKeys(jobId), SOON).toEqual([401]);
-  await expect.poll(() => sandboxRemains(stack(), jobId), SOON).toEqual([]);
+  await expect.poll(() => statusOfKeys(jobId)).toEqual([401]);
+  await expect.poll(() => sandboxRemains(stack(), jobId)).toEqual([]);
   expect((await stack().client.status(jobId)).keyState).toBe('dead');
 });
 
@@ -63,13 +61,11 @@ test('a job that is terminated while no step runs is found by the sweep; a dry r
   const jobId = await submitWaiting();
   await temporal.workflow.getHandle(jobId).terminate();
   const would = { kind: 'closed_job', jobId, did: 'would_end', because: 'job_closed' };
-  await expect.poll(async () => (await sweep(true)).findings, SOON).toContainEqual(expect.objectContaining(would));
+  await expect.poll(async () => (await sweep(true)).findings).toContainEqual(expect.objectContaining(would));
   expect(await statusOfKeys(jobId)).toEqual([200]);
   expect((await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'closed_job', jobId, did: 'ended' }));
   expect(await statusOfKeys(jobId)).toEqual([401]);
-  await expect
-    .poll(async () => (await sweep()).findings, SOON)
-    .toContainEqual(expect.objectContaining({ kind: 'sandbox', jobId, did: 'ended' }));
+  await expect.poll(async () => (await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'sandbox', jobId, did: 'ended' }));
   expect(await sandboxRemains(stack(), jobId)).toEqual([]);
 });
 
@@ -83,7 +79,7 @@ test('the sweep leaves the key and the sandbox of a job that runs', async () => 
 
 test('a Temporal that does not know a job for one look costs it neither key nor sandbox', async () => {
   const jobId = await submitWaiting();
-  await expect.poll(async () => Date.now() - Date.parse((await stack().client.status(jobId)).startedAt), SOON).toBeGreaterThan(1500);
+  await expect.poll(async () => Date.now() - Date.parse((await stack().client.status(jobId)).startedAt)).toBeGreaterThan(1500);
   for (let round = 0; round < 2; round += 1) {
     unknown.add(jobId);
     const found = (await sweep()).findings.filter((finding) => finding.jobId === jobId);

@@ -79,7 +79,7 @@ describe('a canary is found', () => {
   test('in the details of a heartbeat', async () => {
     const { client } = stack();
     await client.submit(jobSpec({ prompts: [withScript('Hang.', [{ hang: true }])] }), { id: 'leaks-by-heartbeat' });
-    await expect.poll(() => findSecrets(stack(), [canary]), { timeout: 20_000 }).toContain('description of leaks-by-heartbeat');
+    await expect.poll(() => findSecrets(stack(), [canary])).toContain('description of leaks-by-heartbeat');
     await client.cancel('leaks-by-heartbeat');
     await client.result('leaks-by-heartbeat');
   });
@@ -117,7 +117,7 @@ test('while a turn runs its heartbeats are there to be looked at, and hold no se
   const connection = await Connection.connect({ address: temporal.address });
   const handle = new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId);
   const details = async () => (await handle.describe()).raw.pendingActivities?.[0]?.heartbeatDetails?.payloads;
-  await expect.poll(details, { timeout: 20_000 }).toHaveLength(1);
+  await expect.poll(details).toHaveLength(1);
   await connection.close();
   expect(await findSecrets(stack(), await mintedSecrets(stack()))).toEqual([]);
   await client.cancel(jobId);

@@ -68,7 +68,7 @@ test('a settlement that fails in the workflow’s own task waits as a step, and 
   await table.alterTable('settlements').renameTo('settlements_away').execute();
   const { jobId } = await stack().client.submit(jobSpec({ prompts: twoTurns }));
   try {
-    await expect.poll(() => waitingSteps(jobId), { timeout: 30_000 }).toEqual(['settleUsage']);
+    await expect.poll(() => waitingSteps(jobId)).toEqual(['settleUsage']);
   } finally {
     await table.alterTable('settlements_away').renameTo('settlements').execute();
   }
