@@ -29,7 +29,7 @@ test(
     await expect.poll(newest, SOON).toBeGreaterThanOrEqual(2);
     const metrics = async (): Promise<string> => (await fetch(`http://${config.metricsAddress}/metrics`)).text();
     await expect.poll(metrics, SOON).toMatch(/^valetkey_live_keys\S* 1$/m);
-    expect(await metrics()).toMatch(/^valetkey_key_time_to_dead_count\{[^}]*cause="rotated"[^}]*\} [1-9]/m);
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_key_time_to_dead_count\{[^}]*cause="rotated"[^}]*\} [1-9]/m);
 
     const connection = await Connection.connect({ address: temporal.address });
     await new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId).terminate();
