@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 
-import { Client, Connection, WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { TypedSearchAttributes } from '@temporalio/common';
+import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { TypedSearchAttributes, type Workflow } from '@temporalio/common';
 import type { z } from 'zod';
 
 import type { ClientContext } from './client/context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
-import { stateOf, type JobStatus, type JobSummary } from './client/job-state.ts';
+import { stateOf, type JobState, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { readKeyringUse } from './client/keyring-use.ts';
 import { listJobs, readStatus, type ListOptions } from './client/read-jobs.ts';
 import { revoke } from './client/revoke.ts';
@@ -40,9 +40,9 @@ import { listKeys, type KeyFilter, type KeyInfo } from './store/key-list.ts';
 import { keyLives } from './store/keys.ts';
 import { liftTenant } from './store/revocations.ts';
 import { readResult } from './store/settlements.ts';
+import { connectWhenNeeded } from './temporal/connect-when-needed.ts';
 import { asTemporalError, asUpdateError } from './temporal/errors.ts';
 
-const CONNECT_TIMEOUT_MS = 5_000;
 const UPDATE_TIMEOUT_MS = 15_000;
 
 export interface ClientOptions {
@@ -68,7 +68,6 @@ export interface ClientOptions {
  * ```
  */
 export class ValetkeyClient {
-  readonly #temporal: Client;
   readonly #database: Database;
   readonly #context: ClientContext;
   /** What runs by itself: list, apply, pause, resume. */
@@ -77,7 +76,6 @@ export class ValetkeyClient {
   /** Use `createClient`. */
   constructor(context: ClientContext) {
     this.#context = context;
-    this.#temporal = context.temporal;
     this.#database = context.database;
     this.schedules = new Schedules(context);
   }
@@ -90,9 +88,10 @@ export class ValetkeyClient {
     const jobId = checkJobId(id);
     const spec = parseJobSpec(input, Date.now());
     const specSha256 = digestSpec(spec);
+    const { workflow } = await this.#context.temporal.connected();
     try {
       await asTemporalError(
-        this.#temporal.workflow.start(JOB_WORKFLOW, {
+        workflow.start(JOB_WORKFLOW, {
           workflowId: jobId,
           taskQueue: this.#context.taskQueue,
           args: [spec],
@@ -112,7 +111,7 @@ export class ValetkeyClient {
       return { jobId, created: true };
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      const { memo } = await asTemporalError(this.#handle(jobId).describe());
+      const { memo } = await asTemporalError(workflow.getHandle(jobId).describe());
       if (memo?.specSha256 !== specSha256) throw new ValetkeyError('job_conflict', `the job ${jobId} is there with another spec`);
       return { jobId, created: false };
     }
@@ -123,7 +122,7 @@ export class ValetkeyClient {
    * workflow without its cleanup.
    */
   async result(jobId: string): Promise<JobResult> {
-    const handle = this.#temporal.workflow.getHandle<() => Promise<JobResult>>(checkJobId(jobId));
+    const handle = await this.#handle<() => Promise<JobResult>>(jobId);
     try {
       return await asTemporalError(handle.result());
     } catch (error) {
@@ -137,7 +136,7 @@ export class ValetkeyClient {
 
   /** How the job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
   async status(jobId: string): Promise<JobStatus> {
-    return readStatus(this.#context, this.#handle(jobId));
+    return readStatus(this.#context, await this.#handle(jobId));
   }
 
   /**
@@ -155,9 +154,8 @@ export class ValetkeyClient {
    * before the cancel gets there completes. Throws `job_not_found`.
    */
   async cancel(jobId: string): Promise<void> {
-    const handle = this.#handle(jobId);
-    if (stateOf(await asTemporalError(handle.describe())) !== 'running') return;
-    await asTemporalError(handle.cancel());
+    if ((await this.#state(jobId)) !== 'running') return;
+    await asTemporalError((await this.#handle(jobId)).cancel());
   }
 
   /**
@@ -202,7 +200,7 @@ export class ValetkeyClient {
 
   /** What hangs on the keys of key rings: an old one that nothing hangs on may go. Throws `temporal_unreachable`, `database_unreachable`. */
   async keyringUse(): Promise<KeyringUse> {
-    return readKeyringUse(this.#temporal.workflow, this.#database.db);
+    return readKeyringUse(this.#context);
   }
 
   /** The installation's keys as the ledger has them, the newest first. Throws `database_unreachable`. */
@@ -212,9 +210,10 @@ export class ValetkeyClient {
 
   /**
    * Revokes the keys of a job or of a tenant, or one key. From this moment on the built-in gateway refuses them and cuts their streams,
-   * with no worker up. The job gets no other key and fails with `key_refused` once it uses the one that it had; a tenant gets none
-   * until `lift`, and its new jobs fail with `tenant_blocked`. Resolves once the keys are dead and settled, and within 15 s: the report
-   * says what is pending. Idempotent. Throws `invalid_spec`, `job_not_found`, `nothing_to_do` where there never was such a key, `database_unreachable`.
+   * also with workers or Temporal away. The job gets no other key and fails with `key_refused` once it uses the one that it had; a tenant
+   * gets none until `lift`, and its new jobs fail with `tenant_blocked`. Resolves once the keys are dead and settled, and within 15 s: the
+   * report says what is pending. Idempotent. Throws `invalid_spec`, `job_not_found`, `nothing_to_do` where there never was such a key,
+   * `database_unreachable`.
    */
   async revoke(target: { jobId: string } | { ref: string } | { tenant: string }): Promise<RevokeReport> {
     if ('tenant' in target) return revoke(this.#context, { tenant: check('tenant', tenantSchema, target.tenant) });
@@ -223,7 +222,7 @@ export class ValetkeyClient {
     try {
       return await revoke(this.#context, { jobId });
     } catch (error) {
-      if (ValetkeyError.is(error) && error.code === 'nothing_to_do') await asTemporalError(this.#handle(jobId).describe());
+      if (ValetkeyError.is(error) && error.code === 'nothing_to_do') await this.#state(jobId);
       throw error;
     }
   }
@@ -251,17 +250,24 @@ export class ValetkeyClient {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#temporal.connection.close(), this.#database.close()]);
+    await Promise.all([this.#context.temporal.close(), this.#database.close()]);
   }
 
-  #handle(jobId: string): WorkflowHandle {
-    return this.#temporal.workflow.getHandle(checkJobId(jobId));
+  async #handle<T extends Workflow>(jobId: string): Promise<WorkflowHandle<T>> {
+    const id = checkJobId(jobId);
+    const { workflow } = await this.#context.temporal.connected();
+    return workflow.getHandle<T>(id);
+  }
+
+  async #state(jobId: string): Promise<JobState> {
+    const handle = await this.#handle(jobId);
+    return stateOf(await asTemporalError(handle.describe()));
   }
 
   /** Throws `job_not_found` for a job that neither Temporal nor the ledger knows: Temporal forgets one after its retention. */
   async #hasEnded(jobId: string): Promise<boolean> {
     try {
-      return stateOf(await asTemporalError(this.#handle(jobId).describe())) !== 'running';
+      return (await this.#state(jobId)) !== 'running';
     } catch (error) {
       if (!ValetkeyError.is(error) || error.code !== 'job_not_found') throw error;
       if ((await keyLives(this.#database.db, jobId)).length > 0) return true;
@@ -271,15 +277,19 @@ export class ValetkeyClient {
 
   /** Asks something of the job's workflow. */
   async #update<T = Taken>(jobId: string, name: string, request: object = {}): Promise<T> {
-    const handle = this.#handle(jobId);
-    const update = this.#temporal.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
+    const handle = await this.#handle(jobId);
+    const { connection } = await this.#context.temporal.connected();
+    const update = connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>
       handle.executeUpdate<T, [object]>(name, { args: [request] }),
     );
-    return asUpdateError(update, jobId, async () => stateOf(await asTemporalError(handle.describe())));
+    return asUpdateError(update, jobId, () => this.#state(jobId));
   }
 }
 
-/** Connects to Temporal and opens the store. Throws `temporal_unreachable`, `invalid_config`. */
+/**
+ * Reaches Postgres and Temporal when something is first asked of them: with Temporal away, keys are still listed and revoked. Throws
+ * `invalid_config`.
+ */
 export async function createClient({
   databaseUrl,
   taskQueue = 'valetkey',
@@ -288,9 +298,8 @@ export async function createClient({
 }: ClientOptions): Promise<ValetkeyClient> {
   const configured = temporalConfig();
   const options = server === undefined ? configured.connectionOptions : { address: server.address };
-  const connection = await asTemporalError(Connection.connect({ ...options, connectTimeout: CONNECT_TIMEOUT_MS }));
   const namespace = server?.namespace ?? configured.namespace ?? 'default';
-  const temporal = new Client({ connection, namespace });
+  const temporal = connectWhenNeeded(options, namespace);
   const database = openDatabase(databaseUrl);
   return new ValetkeyClient({ temporal, database, taskQueue, deployment, owner: ownerOf(namespace, deployment) });
 }

@@ -50,9 +50,10 @@ test('a job that was terminated in Temporal is told as terminated, and its event
 
 test('a Temporal that is not there is told within seconds', async () => {
   const { config } = stack();
-  await expect(createClient({ databaseUrl: String(config.databaseUrl), temporal: { address: '127.0.0.1:9' } })).rejects.toMatchObject({
-    code: 'temporal_unreachable',
-  });
+  const client = await createClient({ databaseUrl: String(config.databaseUrl), temporal: { address: '127.0.0.1:9' } });
+  for (const asked of [client.submit(jobSpec()), client.status('any'), client.list(), client.schedules.list()])
+    await expect(asked).rejects.toMatchObject({ code: 'temporal_unreachable' });
+  await client.close();
 });
 
 test('a Postgres that is not there is told, without its URL', async () => {

@@ -1,10 +1,9 @@
-import type { Client } from '@temporalio/client';
-
 import type { Database } from '../store/database.ts';
+import type { TemporalClient } from '../temporal/connect-when-needed.ts';
 
 /** What a client works with. */
 export interface ClientContext {
-  temporal: Client;
+  temporal: TemporalClient;
   database: Database;
   taskQueue: string;
   /** Name of the installation: its schedules bear it. */

@@ -3,20 +3,21 @@ import type { WorkflowClient } from '@temporalio/client';
 import { JOB_WORKFLOW } from '../job/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { sealedWith } from '../secrets/seal.ts';
-import type { Db } from '../store/database.ts';
 import { liveKeysByRootKey } from '../store/key-list.ts';
 import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
+import type { ClientContext } from './context.ts';
 
 /**
  * What hangs on keys of key rings, in the whole store and the whole namespace, whoever runs it. Jobs are counted by Temporal's
  * visibility, which lags by some milliseconds. Throws `temporal_unreachable`, `database_unreachable`.
  */
-export async function readKeyringUse(temporal: WorkflowClient, db: Db): Promise<KeyringUse> {
+export async function readKeyringUse({ temporal, database: { db } }: ClientContext): Promise<KeyringUse> {
+  const { workflow } = await temporal.connected();
   const [liveKeys, credentials, runningJobs] = await Promise.all([
     liveKeysByRootKey(db),
     listUpstreamCredentials(db),
-    asTemporalError(sealingKeysOfRunningJobs(temporal)),
+    asTemporalError(sealingKeysOfRunningJobs(workflow)),
   ]);
   return {
     liveKeys,
@@ -25,10 +26,10 @@ export async function readKeyringUse(temporal: WorkflowClient, db: Db): Promise<
   };
 }
 
-async function sealingKeysOfRunningJobs(temporal: WorkflowClient): Promise<unknown[]> {
+async function sealingKeysOfRunningJobs(workflow: WorkflowClient): Promise<unknown[]> {
   const query = `WorkflowType = '${JOB_WORKFLOW}' AND ExecutionStatus = 'Running'`;
   const kids: unknown[] = [];
-  for await (const { memo } of temporal.list({ query })) kids.push(memo?.['sealedFor']);
+  for await (const { memo } of workflow.list({ query })) kids.push(memo?.['sealedFor']);
   return kids;
 }
 

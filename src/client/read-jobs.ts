@@ -51,7 +51,8 @@ export async function listJobs(context: ClientContext, { tenant, running = false
 
 async function collect({ temporal }: ClientContext, query: string, limit: number): Promise<JobSummary[]> {
   const jobs: JobSummary[] = [];
-  for await (const execution of temporal.workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
+  const { workflow } = await temporal.connected();
+  for await (const execution of workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
     jobs.push(summarise(execution));
     if (jobs.length >= limit) break;
   }
@@ -71,6 +72,7 @@ async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[
 
 /** Null where no worker is there to answer. */
 async function askProgress({ temporal }: ClientContext, handle: WorkflowHandle): Promise<JobProgress | null> {
-  const answer = temporal.connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<JobProgress>(STATUS_QUERY));
+  const { connection } = await temporal.connected();
+  const answer = connection.withDeadline(Date.now() + QUERY_TIMEOUT_MS, () => handle.query<JobProgress>(STATUS_QUERY));
   return answer.catch(() => null);
 }

@@ -35,15 +35,16 @@ export async function revoke(context: ClientContext, target: RevokeTarget): Prom
 
 /** Resolves when they are done, and when it takes too long or Temporal is not there: the keys are disabled, and the sweep ends them. */
 async function endByWorkers({ temporal, taskQueue, deployment }: ClientContext, target: RevokeTarget): Promise<void> {
-  const run = async (): Promise<unknown> =>
-    temporal.workflow.execute(REVOKE_WORKFLOW, {
-      workflowId: `valetkey-${deployment}-revoke-${randomUUID()}`,
-      taskQueue,
-      args: [target],
-      staticSummary: 'revocation of keys',
-    });
   try {
-    await asTemporalError(temporal.connection.withDeadline(Date.now() + WAIT_MS, run));
+    const { connection, workflow } = await temporal.connected();
+    const run = async (): Promise<unknown> =>
+      workflow.execute(REVOKE_WORKFLOW, {
+        workflowId: `valetkey-${deployment}-revoke-${randomUUID()}`,
+        taskQueue,
+        args: [target],
+        staticSummary: 'revocation of keys',
+      });
+    await asTemporalError(connection.withDeadline(Date.now() + WAIT_MS, run));
   } catch (error) {
     const isLate = ValetkeyError.is(error) && error.code === 'temporal_unreachable';
     if (!isLate && !(error instanceof WorkflowFailedError)) throw error;

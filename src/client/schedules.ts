@@ -1,4 +1,4 @@
-import { ScheduleNotFoundError, type ScheduleDescription } from '@temporalio/client';
+import { ScheduleNotFoundError, type ScheduleDescription, type ScheduleHandle } from '@temporalio/client';
 
 import { ValetkeyError } from '../job/errors.ts';
 import { SCHEDULED, scheduleId, type ScheduleName } from '../job/schedules.ts';
@@ -47,22 +47,25 @@ export class Schedules {
   /** Makes the schedules, or brings them up to date, as each worker does when it starts. Idempotent; one that is paused stays so. */
   async apply(intervals: ScheduleIntervals): Promise<void> {
     const { temporal, deployment, taskQueue } = this.#context;
-    await asTemporalError(applySchedules(temporal.schedule, { ...intervals, deployment, taskQueue }));
+    const { schedule } = await temporal.connected();
+    await asTemporalError(applySchedules(schedule, { ...intervals, deployment, taskQueue }));
   }
 
   /** No run begins until `resume`; one that runs goes on. Idempotent. Throws `nothing_to_do` where it is missing. */
   async pause(name: ScheduleName): Promise<void> {
-    await this.#change(name, (id) => this.#context.temporal.schedule.getHandle(id).pause('paused by valetkey'));
+    await this.#change(name, (schedule) => schedule.pause('paused by valetkey'));
   }
 
   /** Idempotent. Throws `nothing_to_do` where it is missing. */
   async resume(name: ScheduleName): Promise<void> {
-    await this.#change(name, (id) => this.#context.temporal.schedule.getHandle(id).unpause('resumed by valetkey'));
+    await this.#change(name, (schedule) => schedule.unpause('resumed by valetkey'));
   }
 
-  async #change(name: ScheduleName, change: (id: string) => Promise<void>): Promise<void> {
+  async #change(name: ScheduleName, change: (schedule: ScheduleHandle) => Promise<void>): Promise<void> {
+    const { temporal, deployment } = this.#context;
+    const { schedule } = await temporal.connected();
     try {
-      await asTemporalError(change(scheduleId(this.#context.deployment, name)));
+      await asTemporalError(change(schedule.getHandle(scheduleId(deployment, name))));
     } catch (error) {
       if (!(error instanceof ScheduleNotFoundError)) throw error;
       throw new ValetkeyError('nothing_to_do', `there is no schedule ${name} yet: valetkey schedules apply`);
@@ -70,9 +73,11 @@ export class Schedules {
   }
 
   async #status(name: ScheduleName): Promise<ScheduleStatus> {
-    const id = scheduleId(this.#context.deployment, name);
+    const { temporal, deployment } = this.#context;
+    const id = scheduleId(deployment, name);
+    const { schedule } = await temporal.connected();
     try {
-      const { state, info } = await asTemporalError(this.#context.temporal.schedule.getHandle(id).describe());
+      const { state, info } = await asTemporalError(schedule.getHandle(id).describe());
       const nextRunAt = state.paused ? null : (info.nextActionTimes[0]?.toISOString() ?? null);
       return { name, id, state: state.paused ? 'paused' : 'active', nextRunAt, lastRun: await this.#lastRun(info) };
     } catch (error) {
@@ -85,7 +90,8 @@ export class Schedules {
     const newest = recentActions.at(-1);
     if (newest === undefined) return null;
     const { workflowId, firstExecutionRunId } = newest.action.workflow;
-    const handle = this.#context.temporal.workflow.getHandle(workflowId, firstExecutionRunId);
+    const { workflow } = await this.#context.temporal.connected();
+    const handle = workflow.getHandle(workflowId, firstExecutionRunId);
     const state = await asTemporalError(handle.describe()).then(stateOf, () => null);
     return { at: newest.takenAt.toISOString(), workflowId, state };
   }

@@ -15,8 +15,9 @@ type Sweep = (input: SweepInput) => Promise<SweepReport>;
 
 /** Has the workers sweep once, whatever their schedule does. Calls it off where none begins in time, and throws `no_worker`. */
 export async function sweepOnce({ temporal, taskQueue, deployment }: ClientContext, dryRun: boolean): Promise<SweepReport> {
+  const { connection, workflow } = await temporal.connected();
   const handle = await asTemporalError(
-    temporal.workflow.start<Sweep>(SCHEDULED.sweep, {
+    workflow.start<Sweep>(SCHEDULED.sweep, {
       workflowId: `valetkey-${deployment}-sweep-once-${randomUUID()}`,
       taskQueue,
       args: [{ dryRun, everyMs: 0, forMs: 0 }],
@@ -24,7 +25,7 @@ export async function sweepOnce({ temporal, taskQueue, deployment }: ClientConte
     }),
   );
   try {
-    return await asTemporalError(temporal.connection.withDeadline(Date.now() + BEGIN_MS, () => handle.result()));
+    return await asTemporalError(connection.withDeadline(Date.now() + BEGIN_MS, () => handle.result()));
   } catch (error) {
     if (!ValetkeyError.is(error) || error.code !== 'temporal_unreachable') throw error;
   }

@@ -6,9 +6,11 @@ import { expect, test } from 'vitest';
 import { document, valetkey } from './valetkey.ts';
 
 const NOWHERE = { DATABASE_URL: 'postgres://valetkey:made-up-password@127.0.0.1:1/none', TEMPORAL_ADDRESS: '127.0.0.1:1' };
-const CLIENT_COMMANDS = [['status', 'job-1'], ['events', 'job-1'], ['cancel', 'job-1'], ['list']];
+const WITH_TEMPORAL = [['status', 'job-1'], ['cancel', 'job-1'], ['list']];
+/** What they do first, or all that they do, needs no Temporal. */
+const WITH_POSTGRES = [['events', 'job-1'], ['artifacts', 'job-1'], ['keys'], ['revoke', '--tenant', 'acme'], ['worker'], ['gateway']];
 
-test.concurrent.each(CLIENT_COMMANDS)('%s ends with exit code 7 where Temporal does not answer', async (...args) => {
+test.concurrent.each(WITH_TEMPORAL)('%s ends with exit code 7 where Temporal does not answer', async (...args) => {
   const { stdout, stderr, exitCode } = await valetkey(args, { env: NOWHERE });
   expect({ exitCode, stdout }).toEqual({ exitCode: 7, stdout: '' });
   expect(stderr).toContain('Temporal does not answer');
@@ -27,8 +29,8 @@ test.concurrent('a Temporal that accepts connections and says nothing ends a com
   expect(document(stderr)).toMatchObject({ error: { code: 'temporal_unreachable' } });
 });
 
-test.each(['worker', 'gateway'])('%s ends with exit code 7 where Postgres does not answer', async (command) => {
-  const { stderr, exitCode } = await valetkey([command], {
+test.each(WITH_POSTGRES)('%s ends with exit code 7 where Postgres does not answer', async (...args) => {
+  const { stderr, exitCode } = await valetkey(args, {
     env: { ...NOWHERE, VALETKEY_ROOT_KEY: Buffer.alloc(32, 'made-up').toString('base64'), VALETKEY_LOG_LEVEL: 'error' },
   });
   expect(exitCode).toBe(7);
@@ -36,7 +38,7 @@ test.each(['worker', 'gateway'])('%s ends with exit code 7 where Postgres does n
   expect(stderr).not.toContain('made-up-password');
 });
 
-test.each([...CLIENT_COMMANDS, ['worker'], ['gateway']])('%s says which variable is missing, with exit code 2', async (...args) => {
+test.each([...WITH_TEMPORAL, ...WITH_POSTGRES])('%s says which variable is missing, with exit code 2', async (...args) => {
   const { stdout, stderr, exitCode } = await valetkey(args);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
   expect(stderr).toContain('DATABASE_URL is not set');

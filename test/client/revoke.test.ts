@@ -56,6 +56,21 @@ test.concurrent('a job that had its key revoked gets no other, and fails with it
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
 });
 
+test.concurrent('with Temporal away the keys of a job are still listed, and refused once they are revoked', async ({ expect }) => {
+  const { config, temporal } = stack();
+  const { databaseUrl = '', taskQueue, deployment } = config;
+  const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
+  const cutOff = await createClient({ databaseUrl, taskQueue, deployment, temporal: { ...temporal, address: '127.0.0.1:9' } });
+  const keys = await cutOff.keys({ jobId });
+  expect(keys).toMatchObject([{ state: 'live' }]);
+  const statuses = async () => Promise.all(keys.map(async ({ ref }) => statusWith(stack(), secretOf(stack(), ref))));
+  const revoking = cutOff.revoke({ jobId });
+  await expect.poll(statuses, { timeout: 2_000 }).toEqual([401]);
+  expect(await revoking).toMatchObject({ disabled: 1, failed: [] });
+  await cutOff.close();
+  await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
+});
+
 test.concurrent('what is asked of a job or a key that is not there says so', async ({ expect }) => {
   const { client } = stack();
   await expect(client.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
