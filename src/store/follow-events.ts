@@ -15,8 +15,8 @@ const RETRY_MS = 500;
 /**
  * The events of a job with a `seq` over `after`: first those that are stored, then each as it is stored. Ends after
  * `job.ended`, or when `hasEnded` says so and nothing more is stored: a job that was terminated in Temporal, or whose events
- * are gone. `return` ends it at once, also while it waits. What `hasEnded` throws at the start is thrown; later Temporal may be
- * away. Throws `database_unreachable` where Postgres is not there, or goes away for more than a minute.
+ * are gone. It is asked once what is stored has been told; what it throws the first time is thrown, later Temporal may be away. `return`
+ * ends it at once, also while it waits. Throws `database_unreachable` where Postgres is not there, or goes away for more than a minute.
  */
 export function followEvents(
   database: Database,
@@ -51,7 +51,8 @@ async function* follow(
   stop.addEventListener('abort', ring);
   const unlisten = await asDatabaseError(database.notices.listen(jobId, ring));
   try {
-    let ended = await hasEnded();
+    let asked = false;
+    let ended = false;
     let quietMs = QUIET_MS;
     for (let last = after; !stop.aborted;) {
       // What is stored while it reads rings the new bell.
@@ -67,9 +68,13 @@ async function* follow(
         continue;
       }
       if (ended) return undefined;
-      if (await rings(bell.promise, quietMs)) continue;
-      ended = await hasEnded().catch(falseWhileUnreachable);
-      quietMs = Math.min(2 * quietMs, MAX_QUIET_MS);
+      if (!asked) {
+        asked = true;
+        ended = await hasEnded();
+      } else if (!(await rings(bell.promise, quietMs))) {
+        ended = await hasEnded().catch(falseWhileUnreachable);
+        quietMs = Math.min(2 * quietMs, MAX_QUIET_MS);
+      }
     }
     return undefined;
   } finally {
@@ -109,19 +114,24 @@ async function rings(bell: Promise<void>, ms: number): Promise<boolean> {
   }
 }
 
-/** The events that are stored now, and no more. `hasEnded` throws for a job that is not there. Throws `database_unreachable`. */
+/**
+ * The events that are stored now, and no more. Where there is none `hasEnded` is asked, which throws for a job that is not there. Throws
+ * `database_unreachable`.
+ */
 export async function* replayEvents(
   db: Db,
   jobId: string,
   after: number,
   hasEnded: () => Promise<boolean>,
 ): AsyncGenerator<JobEvent, void> {
-  await hasEnded();
   for (let last = after; ;) {
     const events = await readEvents(db, jobId, last);
     yield* events;
     const newest = events.at(-1);
-    if (newest === undefined) return;
+    if (newest === undefined) {
+      if (last === after) await hasEnded();
+      return;
+    }
     last = newest.seq;
   }
 }

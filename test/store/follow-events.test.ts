@@ -6,7 +6,7 @@ import { ValetkeyError } from '../../src/job/errors.ts';
 import type { JobEvent } from '../../src/job/events.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { appendEvents, readEvents, type SourcedEvent } from '../../src/store/events.ts';
-import { followEvents } from '../../src/store/follow-events.ts';
+import { followEvents, replayEvents } from '../../src/store/follow-events.ts';
 import { newDatabase } from '../database.ts';
 
 let url: string;
@@ -75,6 +75,17 @@ test('a follower gets what is stored, then each event as it is stored, and ends 
   await appendEvents(writer.db, 'job', [ended]);
   expect(textsOf(await collect(events))).toEqual(['job.ended']);
   await expect.poll(listeners).toEqual([]);
+});
+
+test('what is stored is told with Temporal away, and Temporal is not asked of a job that has ended', async () => {
+  const away = (): Promise<boolean> => Promise.reject(new ValetkeyError('temporal_unreachable', 'Temporal does not answer'));
+  await appendEvents(writer.db, 'job', [message('a')]);
+  expect(textsOf(await collect(replayEvents(database.db, 'job', 0, away)))).toEqual(['a']);
+  const events = follow('job', 0, away);
+  expect((await events.next()).value).toMatchObject({ text: 'a' });
+  await expect(events.next()).rejects.toMatchObject({ code: 'temporal_unreachable' });
+  await appendEvents(writer.db, 'job', [ended]);
+  expect(textsOf(await collect(follow('job', 0, away)))).toEqual(['a', 'job.ended']);
 });
 
 test('an event is with its follower some milliseconds after it is stored', async () => {
