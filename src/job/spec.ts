@@ -31,7 +31,7 @@ const workspaceSchema = z
     files: z.record(relativePathSchema, z.string()).optional().describe('Text files by relative path.'),
     git: z
       .string()
-      .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL')
+      .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL; a folder on the host of the worker goes into path')
       .refine((url) => !/^\w+:\/\/[^/]*@/.test(url), 'must not hold a user, a password or a token')
       .optional()
       .describe('URL of a repository that the worker clones.'),
