@@ -33,6 +33,7 @@ async function open(at: string): Promise<[Database, Database]> {
 
 const running = (): Promise<boolean> => Promise.resolve(false);
 const over = (): Promise<boolean> => Promise.resolve(true);
+const away = (): Promise<boolean> => Promise.reject(new ValetkeyError('temporal_unreachable', 'Temporal does not answer'));
 const unknown = (): Promise<boolean> => Promise.reject(new ValetkeyError('job_not_found', 'there is no job of that name'));
 const follow = (jobId: string, after = 0, hasEnded = running): AsyncIterableIterator<JobEvent> =>
   followEvents(database, jobId, after, hasEnded);
@@ -78,7 +79,6 @@ test('a follower gets what is stored, then each event as it is stored, and ends 
 });
 
 test('what is stored is told with Temporal away, and Temporal is not asked of a job that has ended', async () => {
-  const away = (): Promise<boolean> => Promise.reject(new ValetkeyError('temporal_unreachable', 'Temporal does not answer'));
   await appendEvents(writer.db, 'job', [message('a')]);
   expect(textsOf(await collect(replayEvents(database.db, 'job', 0, away)))).toEqual(['a']);
   const events = follow('job', 0, away);
