@@ -1,6 +1,10 @@
+import { connect, createServer } from 'node:net';
+import { pipeline } from 'node:stream';
+
 import { Client, Connection } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
+import { freePort } from '../src/dev/process.ts';
 import { withScript } from '../src/dev/scripted-model/script.ts';
 import { createClient } from '../src/index.ts';
 import { jobSpec, useStack } from './stack.ts';
@@ -53,6 +57,19 @@ test('a Temporal that is not there is told within seconds', async () => {
   const client = await createClient({ databaseUrl: String(config.databaseUrl), temporal: { address: '127.0.0.1:9' } });
   for (const asked of [client.submit(jobSpec()), client.status('any'), client.list(), client.schedules.list()])
     await expect(asked).rejects.toMatchObject({ code: 'temporal_unreachable' });
+  await client.close();
+});
+
+test('a Temporal that was not there is reached by a later call', async ({ onTestFinished }) => {
+  const { config, temporal } = stack();
+  const port = await freePort();
+  const address = `127.0.0.1:${port}`;
+  const client = await createClient({ databaseUrl: String(config.databaseUrl), temporal: { ...temporal, address } });
+  await expect(client.list()).rejects.toMatchObject({ code: 'temporal_unreachable' });
+  const relay = createServer((near) => void pipeline(near, connect(Number(temporal.address.split(':')[1]), '127.0.0.1'), near, () => {}));
+  relay.listen(port, '127.0.0.1');
+  onTestFinished(() => void relay.close());
+  expect(await client.list({ tenant: 'nobody' })).toEqual([]);
   await client.close();
 });
 

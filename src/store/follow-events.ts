@@ -15,7 +15,7 @@ const RETRY_MS = 500;
 /**
  * The events of a job with a `seq` over `after`: first those that are stored, then each as it is stored. Ends after
  * `job.ended`, or when `hasEnded` says so and nothing more is stored: a job that was terminated in Temporal, or whose events
- * are gone. It is asked once what is stored has been told; what it throws the first time is thrown, later Temporal may be away. `return`
+ * are gone. It is asked when what is stored has been told; what it throws the first time is thrown, later Temporal may be away. `return`
  * ends it at once, also while it waits. Throws `database_unreachable` where Postgres is not there, or goes away for more than a minute.
  */
 export function followEvents(
