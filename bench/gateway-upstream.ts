@@ -1,5 +1,7 @@
 import { createServer } from 'node:http';
 
+/** Takes its time with a request whose user is `slow`, ms. */
+const SLOW_MS = 200;
 /** A provider that answers at once: a short message, or the same as a stream of twenty events. A process of its own, as in life. */
 const usage = { input_tokens: 8_000, cache_creation_input_tokens: 0, cache_read_input_tokens: 0, output_tokens: 20 };
 const message = {
@@ -22,15 +24,21 @@ const whole = JSON.stringify(message);
 
 const server = createServer((req, res) => {
   let streamed = false;
+  let delayMs = 0;
   req.once('data', (chunk: Buffer) => {
     streamed = chunk.includes('"stream":true');
+    if (chunk.includes('"user_id":"slow"')) delayMs = SLOW_MS;
   });
-  req.on('end', () => {
-    if (!streamed) return res.writeHead(200, { 'content-type': 'application/json', 'content-length': whole.length }).end(whole);
+  const answer = (): void => {
+    if (!streamed) {
+      res.writeHead(200, { 'content-type': 'application/json', 'content-length': whole.length }).end(whole);
+      return;
+    }
     res.writeHead(200, { 'content-type': 'text/event-stream' });
     for (const event of events) res.write(event);
-    return res.end();
-  });
+    res.end();
+  };
+  req.on('end', () => (delayMs === 0 ? answer() : setTimeout(answer, delayMs)));
 });
 server.listen(0, '127.0.0.1', () => {
   const address = server.address();

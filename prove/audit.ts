@@ -24,10 +24,10 @@ export async function account({ client, database }: Lane, jobId: string): Promis
     .selectFrom('requests')
     .select('input_tokens')
     .where('ref', 'like', `${jobId}/%`)
-    .where('input_tokens', '>', 0)
+    .where('input_tokens', '>', '0')
     .orderBy('started_at')
     .execute();
-  const inputs = requests.map((request) => request.input_tokens);
+  const inputs = requests.map((request) => Number(request.input_tokens));
   const patch = (await client.artifact(jobId, 'patch'))?.content.toString() ?? '';
   return { result, facts: factsOf(events), gaps: (events.at(-1)?.seq ?? 0) - events.length, inputs, patch };
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { holdsForKeys, keys } from './keys/keys.ts';
+import { holdsForProxy, proxy } from './proxy.ts';
 import { holds } from './report.ts';
 import { PROVEN_AGENTS } from './script.ts';
 import { session } from './session.ts';
@@ -9,6 +10,7 @@ import { soak } from './soak.ts';
 const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--agent ${PROVEN_AGENTS.join('|')}]…
        npm run prove -- soak [--json] [--seed N] [--minutes N]
        npm run prove -- keys [--json] [--seed N] [--quick]
+       npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
 `;
 
 const { values, positionals } = parseArgs({
@@ -18,6 +20,8 @@ const { values, positionals } = parseArgs({
     quick: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '10' },
+    requests: { type: 'string' },
+    only: { type: 'string' },
     agent: { type: 'string', multiple: true, default: PROVEN_AGENTS },
   },
 });
@@ -31,6 +35,10 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
   session: async () => judged(await session(options), holds),
   soak: async () => judged(await soak({ seed: options.seed, minutes: Number(values.minutes) }), holds),
   keys: async () => judged(await keys(options), holdsForKeys),
+  proxy: async () => {
+    const requests = values.requests === undefined ? undefined : Number(values.requests);
+    return judged(await proxy({ ...options, requests, only: values.only }), holdsForProxy);
+  },
 };
 
 function judged<T extends object>(proof: T, isShown: (proof: T) => boolean): [T, boolean] {

@@ -4,6 +4,7 @@ import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type Workflo
 import { TypedSearchAttributes, type Workflow } from '@temporalio/common';
 import type { z } from 'zod';
 
+import { checkModel } from './client/check-model.ts';
 import type { ClientContext } from './client/context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, type JobState, type JobStatus, type JobSummary } from './client/job-state.ts';
@@ -82,11 +83,13 @@ export class ValetkeyClient {
 
   /**
    * Starts a job. Idempotent on `id`: the same id with the same spec is the same job, running or ended (`created` is false).
-   * Without an id a new one is drawn. Throws `invalid_spec`, `job_conflict`, `temporal_unreachable`.
+   * Without an id a new one is drawn. Throws `invalid_spec`, `model_unpriced`, `job_conflict`, `temporal_unreachable`, and
+   * `database_unreachable` where the model’s price is not a bundled one.
    */
   async submit(input: JobSpecInput, { id = `job-${randomUUID()}` }: { id?: string } = {}): Promise<{ jobId: string; created: boolean }> {
     const jobId = checkJobId(id);
     const spec = parseJobSpec(input, Date.now());
+    await checkModel(this.#database, spec);
     const specSha256 = digestSpec(spec);
     const { workflow } = await this.#context.temporal.connected();
     try {

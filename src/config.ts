@@ -5,6 +5,7 @@ import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/e
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
+import type { ProxySettings } from './proxy/settings.ts';
 import { readRootKeys } from './secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';
@@ -18,6 +19,15 @@ const secondsSchema = z.coerce
   .number()
   .positive()
   .transform((seconds) => Math.round(seconds * 1000));
+const limitSchema = z.coerce.number().int().positive();
+const MIB = 1024 * 1024;
+const mebibytesSchema = z.coerce
+  .number()
+  .positive()
+  .transform((mebibytes) => Math.round(mebibytes * MIB));
+const addressSchema = z
+  .string()
+  .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464');
 const HOUR_MS = 60 * 60 * 1000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -76,6 +86,40 @@ export const environmentSchema = z.object({
   VALETKEY_GATEWAY_IDLE_TIMEOUT: secondsSchema
     .default(300_000)
     .describe('Seconds without a byte from the provider until a request is given up (default 300).'),
+  VALETKEY_GATEWAY_DRAIN_TIMEOUT: secondsSchema
+    .default(20_000)
+    .describe(
+      'Seconds that an answer is read on, for its usage, when its caller left (default 20; half a second once the key has ended). Then the provider is stopped and the reservation is charged.',
+    ),
+  VALETKEY_GATEWAY_REQUEST_TIMEOUT: secondsSchema
+    .default(60_000)
+    .describe('Seconds that the headers and the body of a request may take (default 60).'),
+  VALETKEY_GATEWAY_MAX_CONNECTIONS: limitSchema
+    .default(4_000)
+    .describe('Connections to the port, and to the socket; fewer where the process may not open so many files. The idlest is closed.'),
+  VALETKEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS: limitSchema.default(1_000).describe('Connections to the port from one address.'),
+  VALETKEY_GATEWAY_CONCURRENT_REQUESTS: limitSchema.default(2_000).describe('Requests in flight, per replica.'),
+  VALETKEY_GATEWAY_BODY_MEMORY: mebibytesSchema
+    .default(256 * MIB)
+    .describe('MiB that the bodies of requests in flight may hold, per replica (default 256).'),
+  VALETKEY_KEY_BODY_MEMORY: mebibytesSchema.default(64 * MIB).describe('MiB of these that one key may hold (default 64).'),
+  VALETKEY_KEY_REQUESTS_PER_MINUTE: limitSchema.default(1_200).describe('Requests per minute of one key, per replica.'),
+  VALETKEY_KEY_CONCURRENT_REQUESTS: limitSchema.default(100).describe('Requests in flight of one key, per replica.'),
+  VALETKEY_TENANT_REQUESTS_PER_MINUTE: limitSchema
+    .default(3_000)
+    .describe('Requests per minute of one tenant at one provider, over all replicas.'),
+  VALETKEY_UPSTREAM_REQUESTS_PER_MINUTE: limitSchema
+    .default(10_000)
+    .describe('Requests per minute of all tenants at one provider, over all replicas.'),
+  VALETKEY_TENANT_TOKENS_PER_MINUTE: limitSchema
+    .optional()
+    .describe('Tokens per minute of one tenant at one provider, over all replicas; no limit unless set.'),
+  VALETKEY_UPSTREAM_TOKENS_PER_MINUTE: limitSchema
+    .optional()
+    .describe('Tokens per minute of all tenants at one provider, over all replicas; no limit unless set.'),
+  VALETKEY_GATEWAY_ADMIN_ADDRESS: addressSchema
+    .optional()
+    .describe('Where a gateway answers `/healthz`, `/readyz` and `/metrics`; nowhere unless set.'),
   VALETKEY_ANTHROPIC_BASE_URL: z.url().default('https://api.anthropic.com').describe('Where Anthropic Messages go, without /v1.'),
   VALETKEY_OPENAI_BASE_URL: z
     .url()
@@ -83,6 +127,11 @@ export const environmentSchema = z.object({
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
+  VALETKEY_PRICES: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('JSON file with prices of models, beside and over the bundled ones; the same for all gateways. `valetkey models` lists all.'),
   VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
     .default(2000)
     .describe(
@@ -112,9 +161,7 @@ export const environmentSchema = z.object({
     .max(36_500)
     .default(30)
     .describe('Days that the events and the artifacts of a job are kept after its end; workers delete them. Keys and settlements stay.'),
-  VALETKEY_METRICS_ADDRESS: z
-    .string()
-    .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464')
+  VALETKEY_METRICS_ADDRESS: addressSchema
     .optional()
     .describe('Where a worker answers Prometheus, under /metrics: Valetkey’s figures and those of Temporal’s SDK; nowhere unless set.'),
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
@@ -122,13 +169,6 @@ export const environmentSchema = z.object({
 });
 
 type Environment = z.output<typeof environmentSchema>;
-
-export interface Upstream {
-  /** Without a trailing slash and without `/v1`. */
-  baseUrl: string;
-  /** Absent: requests of this protocol are refused. */
-  credential?: Secret | undefined;
-}
 
 /** Everything that comes from outside, typed. Durations in ms. */
 export interface Config {
@@ -143,16 +183,9 @@ export interface Config {
   host: string;
   stateDir: string;
   agentsDir: string | undefined;
-  gateway: {
-    host: string;
-    port: number;
-    /** Directory of the unix socket: only this directory is mounted into sandboxes. */
-    socketDir: string;
-    socketPath: string;
-    idleTimeoutMs: number;
-    anthropic: Upstream;
-    openai: Upstream;
-  };
+  gateway: ProxySettings & { socketPath: string };
+  /** File with prices of models; absent: the bundled prices only. */
+  pricesPath: string | undefined;
   heartbeatMs: number;
   keyLeaseMs: number;
   sweepIntervalMs: number;
@@ -192,9 +225,29 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       port: env.VALETKEY_GATEWAY_PORT,
       ...gatewaySocket(env.VALETKEY_STATE_DIR),
       idleTimeoutMs: env.VALETKEY_GATEWAY_IDLE_TIMEOUT,
+      drainTimeoutMs: env.VALETKEY_GATEWAY_DRAIN_TIMEOUT,
+      connections: {
+        maxConnections: env.VALETKEY_GATEWAY_MAX_CONNECTIONS,
+        maxConnectionsPerAddress: env.VALETKEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS,
+        requestTimeoutMs: env.VALETKEY_GATEWAY_REQUEST_TIMEOUT,
+      },
+      bodies: { totalBytes: env.VALETKEY_GATEWAY_BODY_MEMORY, bytesPerKey: env.VALETKEY_KEY_BODY_MEMORY },
+      keys: {
+        requestsPerMinute: env.VALETKEY_KEY_REQUESTS_PER_MINUTE,
+        concurrentRequests: env.VALETKEY_KEY_CONCURRENT_REQUESTS,
+        totalConcurrentRequests: env.VALETKEY_GATEWAY_CONCURRENT_REQUESTS,
+      },
+      rates: {
+        tenantRequests: env.VALETKEY_TENANT_REQUESTS_PER_MINUTE,
+        upstreamRequests: env.VALETKEY_UPSTREAM_REQUESTS_PER_MINUTE,
+        tenantTokens: env.VALETKEY_TENANT_TOKENS_PER_MINUTE,
+        upstreamTokens: env.VALETKEY_UPSTREAM_TOKENS_PER_MINUTE,
+      },
+      adminAddress: env.VALETKEY_GATEWAY_ADMIN_ADDRESS,
       anthropic: { baseUrl: env.VALETKEY_ANTHROPIC_BASE_URL.replace(/\/$/, ''), credential: env.ANTHROPIC_API_KEY },
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
     },
+    pricesPath: env.VALETKEY_PRICES,
     heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
     keyLeaseMs: env.VALETKEY_KEY_LEASE,
     sweepIntervalMs: env.VALETKEY_SWEEP_INTERVAL,

@@ -1,8 +1,11 @@
 import { required, type Config } from './config.ts';
+import { readPriceFile } from './proxy/price-file.ts';
+import { createPrices } from './proxy/prices.ts';
 import { startProxy, type Proxy } from './proxy/server.ts';
 import { createKeyRing } from './secrets/key-ring.ts';
 import { openRing } from './secrets/ring.ts';
 import { migrate, openDatabase } from './store/database.ts';
+import { syncPricedModels } from './store/priced-models.ts';
 import type { Logger } from './telemetry/log.ts';
 
 /**
@@ -11,13 +14,16 @@ import type { Logger } from './telemetry/log.ts';
  */
 export async function runGateway(config: Config, logger?: Logger): Promise<Proxy> {
   const keyRing = createKeyRing(openRing(config, (problem) => logger?.warn(problem)));
+  const models = config.pricesPath === undefined ? [] : readPriceFile(config.pricesPath);
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'), { maxConnections: 20 });
   try {
     await migrate(database);
-    const proxy = await startProxy({ database, keyRing, gateway: config.gateway, logger });
+    await syncPricedModels(database.db, models);
+    const proxy = await startProxy({ database, keyRing, gateway: config.gateway, prices: createPrices(models), logger });
     return {
       url: proxy.url,
       socketPath: proxy.socketPath,
+      adminUrl: proxy.adminUrl,
       close: async () => {
         await proxy.close();
         await database.close();

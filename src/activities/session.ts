@@ -14,7 +14,7 @@ import type { EndedTurn, Turn } from '../session/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { endTurn, markBound } from '../store/keys.ts';
-import { lastFailure } from '../store/requests.ts';
+import { lastFailure } from '../store/request-records.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';

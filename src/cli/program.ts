@@ -14,6 +14,7 @@ import { addInterrupt } from './interrupt.ts';
 import { addKeyring } from './keyring.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
+import { addModels } from './models.ts';
 import { addPrompt } from './prompt.ts';
 import { addRevoke } from './revoke.ts';
 import { addRotate } from './rotate.ts';
@@ -74,6 +75,7 @@ export function createProgram(): Command {
     addSealingKey,
     addKeyring,
     addUpstream,
+    addModels,
     addSchema,
     addDev,
     addWorker,

@@ -7,11 +7,15 @@ import type { KeyRef } from '../job/ref.ts';
 import type { Usage } from '../job/result.ts';
 import type { Db } from '../store/database.ts';
 import { keyUsage } from '../store/keys.ts';
-import { countOpenRequests } from '../store/requests.ts';
+import { chargeAbandoned, countOpenRequests } from '../store/request-records.ts';
 import type { Gateway, MintedKey } from './gateway.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
-const MAX_PAUSE_MS = 800;
+/** A little more than the proxy reads on for the usage of an answer whose key has ended. */
+const SPEND_TIMEOUT_MS = 8_000;
+const MAX_PAUSE_MS = 400;
+/** Without a heartbeat for so long a replica of the proxy is gone. */
+const PROXY_GONE_AFTER_S = 15;
 
 export interface BuiltinGatewayOptions {
   db: Db;
@@ -30,7 +34,13 @@ export class BuiltinGateway implements Gateway {
 
   constructor({ db, socketPath }: BuiltinGatewayOptions) {
     this.#db = db;
-    this.#dataPlane = new Agent({ connect: { socketPath }, headersTimeout: PROBE_TIMEOUT_MS, bodyTimeout: PROBE_TIMEOUT_MS });
+    // Each request over a connection of its own: the proxy answers slowly where one connection is refused again and again.
+    this.#dataPlane = new Agent({
+      connect: { socketPath },
+      pipelining: 0,
+      headersTimeout: PROBE_TIMEOUT_MS,
+      bodyTimeout: PROBE_TIMEOUT_MS,
+    });
   }
 
   async mint(): Promise<void> {
@@ -47,9 +57,11 @@ export class BuiltinGateway implements Gateway {
   }
 
   async spend(ref: KeyRef): Promise<Usage> {
-    // Those that the end of the key has cut are recorded within moments.
-    for (let pauseMs = 25; (await countOpenRequests(this.#db, ref)) > 0; pauseMs *= 2) {
-      if (pauseMs > MAX_PAUSE_MS) throw new ValetkeyError('gateway_unreachable', `requests of the key ${ref} are still to be recorded`);
+    const giveUpMs = performance.now() + SPEND_TIMEOUT_MS;
+    for (let pauseMs = 25; (await countOpenRequests(this.#db, ref)) > 0; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      if ((await chargeAbandoned(this.#db, { ref, proxyGoneAfterS: PROXY_GONE_AFTER_S })) > 0) continue;
+      if (performance.now() > giveUpMs)
+        throw new ValetkeyError('gateway_unreachable', `Requests of the key ${ref} are still to be recorded.`);
       await sleep(pauseMs);
     }
     return keyUsage(this.#db, ref);

@@ -36,6 +36,7 @@ export const FAILURES = {
   tenant_blocked: { retryable: false, hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --lift lets it in again.' },
   key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
+  rate_limited: { retryable: true, hint: 'A limit of the gateway is reached: repeat the request later, or raise the limit.' },
   budget_exhausted: { retryable: false, hint: 'Raise budgetUsd and submit the job again.' },
   model_not_allowed: { retryable: false, hint: 'Use the model of the job, or name another in its spec.' },
   model_unpriced: { retryable: false, hint: 'Name a model of the agent’s provider whose price the gateway knows.' },

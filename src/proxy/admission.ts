@@ -1,123 +1,81 @@
-/** What is known of the money of a job, which its keys share; USD. */
-export interface Funds {
-  budgetUsd: number;
-  spentUsd: number;
-  /** Worst-case cost of its requests that are in flight on this replica. */
-  reservedUsd: number;
-}
+import type { Reserved } from '../store/requests.ts';
 
-export type AdmissionDecision = { do: 'run' } | { do: 'wait' } | { do: 'refuse' };
+/** Another replica's requests end without notice: so often is asked again while they hold what is missing. */
+const ASK_AGAIN_MS = 200;
+
+/** What came of a request that wants to spend; `leave`: its caller gave up first. */
+export type Admitted = Exclude<Reserved, { do: 'wait' }> | { do: 'leave' };
+
+interface Line {
+  /** The request that asks now is the first; the others wait for it. */
+  tail: Promise<void>;
+  waiting: number;
+  /** Wakes the first of the line. */
+  wake: (() => void) | null;
+}
 
 /**
- * Whether a request whose worst case is `estimateUsd` may start. Alone it runs as long as anything is left, so a budget can
- * be used up; beside others only where all of them fit. So a job overshoots by one request's cost a replica at most.
+ * The requests of this replica that wait for their job's budget: first come, first served. Whether one fits is decided by Postgres, over
+ * all replicas.
  */
-export function decideAdmission({ budgetUsd, spentUsd, reservedUsd }: Funds, estimateUsd: number): AdmissionDecision {
-  const leftUsd = budgetUsd - spentUsd;
-  if (leftUsd <= 0) return { do: 'refuse' };
-  if (reservedUsd === 0 || reservedUsd + estimateUsd <= leftUsd) return { do: 'run' };
-  return { do: 'wait' };
-}
-
-/** Ends a reservation; `spentUsd` is what the job had spent once the request was recorded, null where that is not known. */
-export type Release = (spentUsd: number | null) => void;
-
-interface Account extends Funds {
-  inFlight: number;
-  waiting: Waiter[];
-}
-
-interface Waiter {
-  estimateUsd: number;
-  decide(decision: 'run' | 'refuse'): void;
-}
-
-/** Idle accounts kept: they only remember what was spent, against a look-up that was overtaken by a recording. */
-const MAX_IDLE_ACCOUNTS = 10_000;
-
-export type Admitted = { do: 'run'; release: Release } | { do: 'refuse' } | { do: 'leave' };
-
-/** The requests of this replica that spend, by job; first come, first served. */
 export class Admission {
-  readonly #accounts = new Map<string, Account>();
+  readonly #lines = new Map<string, Line>();
 
-  /** Resolves as soon as the request may run, or cannot; to `leave` where the signal is aborted first. Throws nothing. */
-  async admit(jobId: string, funds: Omit<Funds, 'reservedUsd'>, estimateUsd: number, signal: AbortSignal): Promise<Admitted> {
-    if (signal.aborted) return { do: 'leave' };
-    const account = this.#account(jobId, funds);
-    const decision = await queue(account, estimateUsd, signal);
-    if (decision !== 'run') return { do: decision };
-    return { do: 'run', release: once((spentUsd) => settle(account, estimateUsd, spentUsd)) };
+  /** Requests that wait, of all jobs. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const line of this.#lines.values()) waiting += line.waiting;
+    return waiting;
   }
 
-  #account(jobId: string, funds: Omit<Funds, 'reservedUsd'>): Account {
-    const known = this.#accounts.get(jobId);
-    if (known !== undefined) {
-      known.spentUsd = Math.max(known.spentUsd, funds.spentUsd);
-      known.budgetUsd = funds.budgetUsd;
-      return known;
+  /** Whether a request of the job would have to wait for others. */
+  hasLine(jobId: string): boolean {
+    return this.#lines.has(jobId);
+  }
+
+  /** Asks, in the job's line, until the answer is not to wait. Throws what `ask` throws. */
+  async admit(jobId: string, ask: () => Promise<Reserved>, signal: AbortSignal): Promise<Admitted> {
+    const line = this.#lines.get(jobId) ?? { tail: Promise.resolve(), waiting: 0, wake: null };
+    this.#lines.set(jobId, line);
+    line.waiting += 1;
+    const { promise: turn, resolve: pass } = Promise.withResolvers<void>();
+    const before = line.tail;
+    line.tail = before.then(() => turn);
+    try {
+      await orAborted(before, signal);
+      for (;;) {
+        if (signal.aborted) return { do: 'leave' };
+        const reserved = await ask();
+        if (reserved.do !== 'wait') return reserved;
+        await this.#woken(line, signal);
+      }
+    } finally {
+      line.waiting -= 1;
+      pass();
+      if (line.waiting === 0) this.#lines.delete(jobId);
     }
-    if (this.#accounts.size >= MAX_IDLE_ACCOUNTS) this.#forgetIdle();
-    const account = { ...funds, reservedUsd: 0, inFlight: 0, waiting: [] };
-    this.#accounts.set(jobId, account);
-    return account;
   }
 
-  #forgetIdle(): void {
-    for (const [jobId, { inFlight, waiting }] of this.#accounts) {
-      if (inFlight === 0 && waiting.length === 0) this.#accounts.delete(jobId);
-    }
+  /** A request of the job has ended, and what it held is free. */
+  release(jobId: string): void {
+    this.#lines.get(jobId)?.wake?.();
   }
-}
 
-/** Decides at once where it can: the queue is served in order, so a request behind others waits for its turn. */
-function queue(account: Account, estimateUsd: number, signal: AbortSignal): Promise<'run' | 'refuse' | 'leave'> {
-  return new Promise((resolve) => {
-    const leave = (): void => {
-      account.waiting = account.waiting.filter((other) => other !== waiter);
-      resolve('leave');
-      serveWaiting(account);
-    };
-    const waiter: Waiter = {
-      estimateUsd,
-      decide: (decision) => {
-        signal.removeEventListener('abort', leave);
-        resolve(decision);
-      },
-    };
-    signal.addEventListener('abort', leave, { once: true });
-    account.waiting.push(waiter);
-    serveWaiting(account);
-  });
-}
-
-function serveWaiting(account: Account): void {
-  for (let next = account.waiting[0]; next !== undefined; next = account.waiting[0]) {
-    const decision = decideAdmission(account, next.estimateUsd).do;
-    if (decision === 'wait') return;
-    account.waiting.shift();
-    if (decision === 'run') {
-      // Reserved here, not when the waiter wakes: the next in the queue is decided at once.
-      account.inFlight += 1;
-      account.reservedUsd += next.estimateUsd;
-    }
-    next.decide(decision);
+  async #woken(line: Line, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ASK_AGAIN_MS);
+    line.wake = resolve;
+    await orAborted(promise, signal);
+    line.wake = null;
+    clearTimeout(timer);
   }
 }
 
-function settle(account: Account, estimateUsd: number, spentUsd: number | null): void {
-  account.inFlight -= 1;
-  // Set to 0, not subtracted to it: sums of fractions drift, and 0 means that nothing is in flight.
-  account.reservedUsd = account.inFlight === 0 ? 0 : account.reservedUsd - estimateUsd;
-  account.spentUsd = Math.max(account.spentUsd, spentUsd ?? 0);
-  serveWaiting(account);
-}
-
-function once(release: Release): Release {
-  let released = false;
-  return (spentUsd) => {
-    if (released) return;
-    released = true;
-    release(spentUsd);
-  };
+async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const onAbort = (): void => resolve();
+  signal.addEventListener('abort', onAbort, { once: true });
+  await Promise.race([promise, aborted]);
+  signal.removeEventListener('abort', onAbort);
 }

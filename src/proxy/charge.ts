@@ -1,29 +1,101 @@
-import { meter, readUsage, type Metered, type WorstRates } from './prices.ts';
+import { billOf, type Bill } from './bill.ts';
+import type { ModelPrice, Prices } from './prices.ts';
 import type { Protocol } from './routes.ts';
-import type { Tapped } from './usage-tap.ts';
+import type { Tapped } from './tapped.ts';
+import { tierFactor } from './tiers.ts';
+import { toolUsd } from './tool-costs.ts';
 
-/** About what tokenizers make of English and code, for what the provider left unsaid. */
-const BYTES_PER_TOKEN = 4;
+/** Input that is not in the request: what providers add, for example to explain tools to the model. */
+const ADDED_TOKENS = 4_096;
+/** Sums of binary fractions drift, so a cost that equals its bound can come out above it. */
+const DRIFT_USD = 1e-9;
 
-/**
- * What a request costs. The provider's final figures where there are any. An answer that broke off, or whose caller hung up,
- * is charged by what is known: the input as `message_start` stated it, else estimated from the size of the request, and the
- * output that was seen. Thinking that a provider bills and does not show is missed then. `model` is as the caller named it, `bytes`
- * the size of the request.
- */
-export function charge(protocol: Protocol, model: string, bytes: number, seen: Readonly<Tapped>): Metered {
-  const models = seen.model === null ? [model] : [seen.model, model];
-  const stated = seen.usage === null ? null : readUsage(protocol, seen.usage);
-  if (stated !== null && seen.usageFinal) return meter(protocol, models, stated);
-  const outputTokens = Math.max(stated?.output_tokens ?? 0, Math.ceil(seen.outputChars / BYTES_PER_TOKEN));
-  const input = stated ?? { input_tokens: Math.ceil(bytes / BYTES_PER_TOKEN) };
-  return meter(protocol, models, { ...input, output_tokens: outputTokens });
+/** The most that a request costs, decided before it is sent. */
+export interface Reservation {
+  /** At the provider's standard tier. */
+  usd: number;
+  /** Of the model that the request names. */
+  price: ModelPrice;
+  inputTokens: number;
+  /** Of all choices. */
+  outputTokens: number;
+}
+
+/** What a request is bounded by. */
+export interface ReservedRequest {
+  /** Size of the body: a token of text is at least a byte. */
+  bytes: number;
+  /** Of one choice; null where the request leaves it to the model. */
+  maxOutputTokens: number | null;
+  choices: number;
+  /** Images in the body. An image of few bytes can have many tokens. */
+  images?: number;
+  /** Documents such as PDFs are in the body: compressed, they can fill the context window from few bytes. */
+  documents?: boolean;
+}
+
+/** What a request costs. Tokens include those read from and written to a cache. */
+export interface Charge {
+  inputTokens: number;
+  outputTokens: number;
+  usd: number;
+  /** The provider did not say what it costs: `usd` is an upper bound. */
+  estimated: boolean;
+  /** The provider stated a usage that cannot be true. */
+  implausible: boolean;
+}
+
+const FREE: Charge = { inputTokens: 0, outputTokens: 0, usd: 0, estimated: false, implausible: false };
+
+/** Bounds the cost of a request, from its own bytes and the limits of its model. */
+export function reserve(price: ModelPrice, request: ReservedRequest): Reservation {
+  const { bytes, maxOutputTokens, choices, images = 0, documents = false } = request;
+  const inText = bytes + ADDED_TOKENS;
+  const inImages = Math.min(inText + images * price.imageTokens, price.contextTokens);
+  const inputTokens = Math.max(inText, documents ? price.contextTokens : 0, images > 0 ? inImages : 0);
+  const outputTokens = (maxOutputTokens ?? price.maxOutputTokens) * choices;
+  return { usd: price.worstCaseUsd(inputTokens, outputTokens), price, inputTokens, outputTokens };
 }
 
 /**
- * The most that a request can cost, USD: a token is at least a byte. Input that the provider keeps (an earlier response, a
- * file) is not in the request and not in the bound.
+ * What a request costs by what its answer said: the provider's final figures where there are any. A failure that the provider
+ * reported costs what it stated, else nothing. Any other answer without final figures costs its reservation, or the input that was
+ * stated and the most output where that is less. Nothing costs more than its reservation at the tier that the answer states.
+ * `model` is as the request names it.
  */
-export function worstCaseUsd({ inputUsd, outputUsd }: WorstRates, bytes: number, maxOutputTokens: number): number {
-  return bytes * inputUsd + maxOutputTokens * outputUsd;
+export function charge(prices: Prices, protocol: Protocol, model: string, reservation: Reservation, seen: Readonly<Tapped>): Charge {
+  const price = servedPrice(prices, protocol, reservation.price, seen.model);
+  const factor = tierFactor(protocol, seen.model ?? model, seen);
+  const mostUsd = reservation.usd * factor;
+  const isComplete = seen.usageFinal || seen.failure !== null;
+  const bill = seen.usage === null ? null : billOf(prices, protocol, price, seen.usage, { withoutOutput: !isComplete });
+  if (bill === null) return seen.failure === null ? { ...FREE, usd: mostUsd, estimated: true } : FREE;
+  if (!bill.plausible) return implausible(reservation, bill, mostUsd);
+
+  const { inputTokens, outputTokens } = bill;
+  if (!isComplete) {
+    const outputUsd = price.worstCaseUsd(inputTokens, reservation.outputTokens) - price.worstCaseUsd(inputTokens, 0);
+    const usd = Math.min(mostUsd, (bill.usd + outputUsd) * factor);
+    return { inputTokens, outputTokens, usd, estimated: true, implausible: false };
+  }
+  const usd = bill.usd * factor + toolUsd(prices, price, seen);
+  // The sum is NaN where a figure is no count.
+  if (!(usd <= mostUsd + DRIFT_USD)) return implausible(reservation, bill, mostUsd);
+  return { inputTokens, outputTokens, usd, estimated: !seen.usageFinal, implausible: false };
+}
+
+/** An operator's own price stays; else the answer can name a model more exactly than the request did. */
+function servedPrice(prices: Prices, protocol: Protocol, requested: ModelPrice, served: string | null): ModelPrice {
+  if (requested.by === 'file' || served === null) return requested;
+  return prices.find(protocol, served) ?? requested;
+}
+
+function implausible({ inputTokens, outputTokens }: Reservation, bill: Bill, usd: number): Charge {
+  return {
+    inputTokens: bill.inputTokens <= inputTokens ? bill.inputTokens : 0,
+    outputTokens: bill.outputTokens <= outputTokens ? bill.outputTokens : 0,
+    usd,
+    estimated: true,
+    implausible: true,
+  };
 }

@@ -12,9 +12,10 @@ export const SEAL = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
 
 /**
  * What a sealed secret is for: a job's token for a git server, whose tenant alone may use it, or the gateway's own credential at a
- * provider. Readable in its header and bound to it; it opens for nothing else.
+ * provider, for one tenant where it names one, else for the organization. Readable in its header and bound to it; it opens for
+ * nothing else.
  */
-export type SealedFor = { purpose: 'git-token'; tenant: string } | { purpose: 'upstream'; dialect: Dialect };
+export type SealedFor = { purpose: 'git-token'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
 export type SealPurpose = SealedFor['purpose'];
 
 /** All that the header of any sealed secret says of that. */
@@ -31,7 +32,7 @@ export type SealOptions = SealedFor & { publicKey: string };
 export async function seal(secret: string, { publicKey, ...owner }: SealOptions): Promise<string> {
   const key = readPublicKey(publicKey);
   if (key === null) throw invalid('invalid_config', 'publicKey', 'must be a public sealing key: valetkey sealing-key');
-  if (owner.purpose === 'git-token') {
+  if (owner.tenant !== undefined) {
     const tenant = jobSpecSchema.shape.tenant.safeParse(owner.tenant);
     if (!tenant.success) throw invalid('invalid_spec', 'tenant', tenant.error.issues[0]?.message ?? 'is no tenant');
   }

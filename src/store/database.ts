@@ -7,6 +7,7 @@ import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
 import { prepareStatements } from './prepare.ts';
 import type { Schema } from './schema.ts';
+import { TROUBLE_MESSAGES, troubleOf } from './sqlstate.ts';
 
 export type Db = Kysely<Schema>;
 
@@ -49,28 +50,25 @@ export async function migrate({ db }: Pick<Database, 'db'>): Promise<void> {
 }
 
 /**
- * Waits for a query; a broken connection becomes `database_unreachable`, without the driver's message, which can hold
- * the URL with its password.
+ * Waits for a query; an error that is about Postgres, not about the statement, becomes `database_unreachable`, without the driver's
+ * message, which can hold the URL with its password.
  */
 export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
-    if (isConnectionError(error)) throw new ValetkeyError('database_unreachable', whyUnreachable(codeOf(error)));
-    if (codeOf(error) === UNDEFINED_TABLE)
-      throw new ValetkeyError(
-        'invalid_config',
-        'DATABASE_URL: the tables are not there yet; a worker or a gateway makes them when it starts',
-      );
-    throw error;
+    const trouble = isLostConnection(error) ? 'away' : troubleOf(codeOf(error));
+    if (trouble === null) throw error;
+    if (trouble !== 'no_tables') throw new ValetkeyError('database_unreachable', TROUBLE_MESSAGES[trouble]);
+    throw new ValetkeyError(
+      'invalid_config',
+      'DATABASE_URL: the tables are not there yet; a worker or a gateway makes them when it starts',
+    );
   }
 }
 
-/** Classes 08 (connection), 53 (resources) and 57P (shutdown) of SQLSTATE, 28 and 3D of a wrong login, and Node's socket errors. */
-function isConnectionError(error: unknown): boolean {
-  const code = codeOf(error);
-  if (/^(08|53|57P|28|3D)/.test(code) || /^E[A-Z]+$/.test(code)) return true;
-  // The pool and the driver give these no code: a connection that ended, and one that was waited for too long.
+/** The pool and the driver give these no code: a connection that ended, and one that was waited for too long. */
+function isLostConnection(error: unknown): boolean {
   return (
     error instanceof Error &&
     /^(Connection terminated|driver has already been destroyed|timeout exceeded when trying to connect|Query read timeout|Client .* not queryable)/.test(
@@ -79,13 +77,6 @@ function isConnectionError(error: unknown): boolean {
   );
 }
 
-const UNDEFINED_TABLE = '42P01';
-
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
-
-function whyUnreachable(code: string): string {
-  if (code.startsWith('28')) return 'Postgres refuses the user or the password of DATABASE_URL';
-  return code === '3D000' ? 'Postgres has no database of the name in DATABASE_URL' : 'Postgres does not answer';
 }

@@ -29,6 +29,10 @@ export interface KeyInfo {
   endedAt: string | null;
   /** USD. */
   spentUsd: number;
+  /** The part of it that was charged by reservation, since the provider's figure is unknown or cannot be true. */
+  estimatedUsd: number;
+  /** Requests that were refused since it had ended; counted with up to a minute's delay. */
+  refusedRequests: number;
   /** Of its end, that failed. */
   attempts: number;
   lastError: FailureCode | null;
@@ -68,6 +72,8 @@ function toKeyInfo(row: KeysRow): KeyInfo {
     expiresAt: row.expires_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
     spentUsd: Number(row.spent_usd),
+    estimatedUsd: Number(row.estimated_usd),
+    refusedRequests: Number(row.refused_requests),
     attempts: row.attempts,
     lastError: isFailureCode(row.last_error) ? row.last_error : null,
     retryAt: row.retry_at?.toISOString() ?? null,

@@ -184,8 +184,13 @@ export async function keyUsage(db: Db, ref: KeyRef): Promise<Usage> {
   return row === undefined ? { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 } : usageOf(row);
 }
 
-function usageOf(row: { input_tokens: number; output_tokens: number; requests: number; spent_usd: string }): Usage {
-  return { inputTokens: row.input_tokens, outputTokens: row.output_tokens, requests: row.requests, usd: Number(row.spent_usd) };
+function usageOf(row: Pick<KeysRow, 'input_tokens' | 'output_tokens' | 'requests' | 'spent_usd'>): Usage {
+  return {
+    inputTokens: Number(row.input_tokens),
+    outputTokens: Number(row.output_tokens),
+    requests: Number(row.requests),
+    usd: Number(row.spent_usd),
+  };
 }
 
 /** A key's life, and what it was used for: final where `isSettled`. */

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
+import { reservations } from './reservations-migration.ts';
+
 const initial: Migration = {
   up: async (db) => {
     await sql`
@@ -164,4 +166,5 @@ export const migrations: Record<string, Migration> = {
   '0002_first_events': firstEvents,
   '0003_end_of_keys': endOfKeys,
   '0004_upstream_credentials': upstreamCredentials,
+  '0005_reservations': reservations,
 };

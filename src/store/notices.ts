@@ -1,13 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-import pg from 'pg';
+import { startListener, type Listener } from './listener.ts';
 
 /** What append_events notifies with the id of the job (migrations.ts). */
 const CHANNEL = 'valetkey_events';
-const CONNECT_MS = 5_000;
-const RECONNECT_MS = 500;
 
-/** Tells those who follow jobs that events were stored. */
+/** Wakes those who follow jobs when events were stored. */
 export interface Notices {
   /**
    * Calls `wake` after each event of the job that is stored from now on, when some may have been missed, and at `close`.
@@ -22,57 +18,28 @@ export interface Notices {
 /** One connection, beside the pool, for all who listen, and only while somebody does. */
 export function createNotices(url: string): Notices {
   const listening = new Map<string, Set<() => void>>();
-  let connection: Promise<pg.Client> | null = null;
-  let connecting = false;
+  let current: { listener: Listener; stop: AbortController } | undefined;
   let closed = false;
 
-  function connect(): Promise<pg.Client> {
-    const client = new pg.Client({
-      connectionString: url,
-      connectionTimeoutMillis: CONNECT_MS,
-      keepAlive: true,
-      application_name: 'valetkey events',
-    });
-    const connected = client
-      .connect()
-      .then(() => client.query(`listen ${CHANNEL}`))
-      .then(() => client);
-    connection = connected;
-    const isLost = (): void => {
-      if (connection === connected) connection = null;
-    };
-    client.on('error', () => {});
-    client.on('notification', ({ payload = '' }) => {
-      for (const wake of listening.get(payload) ?? []) wake();
-    });
-    connected.then(
-      () => {
-        client.once('end', () => {
-          isLost();
-          void connectAgain();
-        });
-        // What was stored while there was no connection told nobody.
-        wakeAll();
+  function start(): Listener {
+    const stop = new AbortController();
+    const listener = startListener(url, {
+      channel: CHANNEL,
+      applicationName: 'valetkey events',
+      onNotice: (jobId) => {
+        for (const wake of listening.get(jobId) ?? []) wake();
       },
-      () => {
-        isLost();
-        void client.end();
-      },
-    );
-    return connected;
+      // What was stored while there was no connection woke nobody.
+      catchUp: async () => wakeAll(),
+      stop: stop.signal,
+    });
+    current = { listener, stop };
+    return listener;
   }
 
-  async function connectAgain(): Promise<void> {
-    if (connecting) return;
-    connecting = true;
-    for (; connection === null && listening.size > 0; await sleep(RECONNECT_MS)) await connect().catch(() => {});
-    connecting = false;
-  }
-
-  async function disconnect(): Promise<void> {
-    const last = connection;
-    connection = null;
-    await last?.then((client) => client.end()).catch(() => {});
+  function disconnect(): void {
+    current?.stop.abort();
+    current = undefined;
   }
 
   function wakeAll(): void {
@@ -85,16 +52,14 @@ export function createNotices(url: string): Notices {
       listening.set(jobId, wakes.add(wake));
       const stop = (): void => {
         wakes.delete(wake);
-        if (wakes.size === 0) listening.delete(jobId);
-        if (listening.size === 0) void disconnect();
+        if (wakes.size === 0 && listening.get(jobId) === wakes) listening.delete(jobId);
+        if (listening.size === 0) disconnect();
       };
       try {
-        await (connection ?? connect());
+        await (current?.listener ?? start()).ready();
         return stop;
       } catch (error) {
         stop();
-        // Others may have waited for this attempt in place of one of their own.
-        void connectAgain();
         throw error;
       }
     },
@@ -105,7 +70,7 @@ export function createNotices(url: string): Notices {
       closed = true;
       wakeAll();
       listening.clear();
-      await disconnect();
+      disconnect();
     },
   };
 }

@@ -1,14 +1,11 @@
-import { sql } from 'kysely';
-
-import { isFailureCode, type FailureCode } from '../job/errors.ts';
+import type { Dialect } from '../job/dialect.ts';
+import type { FailureCode } from '../job/errors.ts';
 import { roundUsd } from '../job/money.ts';
 import type { KeyRef } from '../job/ref.ts';
-import { asDatabaseError, type Database, type Db } from './database.ts';
+import { asDatabaseError, type Database } from './database.ts';
 
 type Pool = Database['pool'];
 
-/** A replica that is up cuts and records its requests within moments of the key's end; after this it must be gone. */
-const ABANDONED_AFTER = '30 seconds';
 /** A server that stopped answering without closing its connections must not hold a request for ever. */
 const QUERY_TIMEOUT_MS = 5_000;
 
@@ -16,76 +13,187 @@ const QUERY_TIMEOUT_MS = 5_000;
 export interface KeyAccess {
   ref: KeyRef;
   jobId: string;
-  /** Live and not expired, by the clock of Postgres. */
+  tenant: string;
+  /** Active and within its lease, by the clock of Postgres. */
   usable: boolean;
   models: string[];
-  /** USD, of the job: its keys share it. */
-  budgetUsd: number;
-  spentUsd: number;
   used: boolean;
-  /** The open row in `requests`; null where none was asked for. */
-  requestId: string | null;
+  /** Until its lease ends, ms; negative once it has. */
+  leaseMs: number;
+  /** What came of the reservation that was asked for with the look-up; null where none was. */
+  reserved: Reserved | null;
+  /** USD that the reservation holds. */
+  reservedUsd: number;
 }
 
-// Named statements: planned once a connection; the look-up and the open row are one round trip. Both commit without waiting for
-// the disk: a crash of Postgres itself can lose the last moments' records (0.6 s at its defaults) of jobs that run. Never of a
-// settled one: the commit of its settlement waits for the disk, and with it for all that came before.
-const OPEN = {
-  name: 'valetkey-request-open',
-  text: `
-    with key as (
-      select ref, job_id, models, budget_usd, first_used_at is not null as used,
-             (select sum(spent_usd) from keys as own where own.job_id = keys.job_id) as spent_usd,
-             gateway = 'builtin' and state = 'live' and expires_at > now() as usable
-      from keys where secret_hash = $1
-    ), opened as (
-      insert into requests (ref, protocol) select ref, $2 from key where $2::text is not null returning id
-    )
-    select key.*, opened.id, set_config('synchronous_commit', 'off', true) from key left join opened on true`,
-};
+/**
+ * Whether a request may be sent. `run`: its row is open, and holds its worst case. `wait`: not beside what the job has in flight. `spent`:
+ * the budget is. `limited`: a rate is exceeded for `retryAfterMs` more. `ended`: the key has.
+ */
+export type Reserved =
+  | { do: 'run'; id: string }
+  | { do: 'wait' }
+  | { do: 'spent' }
+  | { do: 'ended' }
+  | { do: 'limited'; retryAfterMs: number };
 
-// Counts once, however often it is repeated: only open rows are closed.
+/** Rates that hold over all replicas, by what one unit takes, ms; null: no limit. */
+export interface SharedRates {
+  tenantRequestMs: number;
+  upstreamRequestMs: number;
+  tenantTokenMs: number | null;
+  upstreamTokenMs: number | null;
+}
+
+/** What a reservation is made with. */
+export interface ReservationRequest {
+  protocol: string;
+  dialect: Dialect;
+  /** The replica. */
+  proxy: string;
+  /** USD: the most that the request can cost. */
+  usd: number;
+  rates: SharedRates;
+}
+
+// Named statements: planned once a connection.
+const LOOK_UP = {
+  name: 'valetkey-key-look-up',
+  text: `
+    select ref, job_id, tenant, models, first_used_at is not null as used,
+           gateway = 'builtin' and state = 'live' and suspended_at is null and expires_at > now() as usable,
+           extract(epoch from expires_at - now())::float8 as lease_s
+    from keys where secret_hash = $1`,
+};
+const RESERVE = { name: 'valetkey-request-reserve', text: 'select * from reserve_request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)' };
+
+// Counts once, however often it is repeated: only open rows are closed. Nobody waits for the disk: the commit of a settlement does, and
+// with it for all that came before.
 const CLOSE = {
   name: 'valetkey-requests-close',
   text: `
     with closed as (
       update requests set status = fresh.status, code = fresh.code, input_tokens = fresh.input, output_tokens = fresh.output,
-                          usd = fresh.usd, model = fresh.model, ended_at = now()
-      from unnest($2::bigint[], $3::integer[], $4::text[], $5::integer[], $6::integer[], $7::numeric[], $8::text[], $9::integer[])
-        as fresh (id, status, code, input, output, usd, model, forwarded)
+                          usd = fresh.usd, model = fresh.model, estimated = fresh.estimated, implausible = fresh.implausible,
+                          ended_at = now()
+      from unnest($2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::numeric[], $8::text[], $9::integer[],
+                  $10::boolean[], $11::boolean[])
+        as fresh (id, status, code, input, output, usd, model, forwarded, estimated, implausible)
       where requests.id = fresh.id and requests.ended_at is null
-      returning fresh.input, fresh.output, fresh.usd, fresh.forwarded
+      returning fresh.*
     ), total as (
-      select sum(input) as input, sum(output) as output, sum(usd) as usd, sum(forwarded) as requests from closed
+      select sum(input) as input, sum(output) as output, sum(usd) as usd, sum(forwarded) as requests,
+             coalesce(sum(usd) filter (where estimated), 0) as estimated
+      from closed
     )
     update keys
-    set spent_usd = spent_usd + total.usd, input_tokens = keys.input_tokens + total.input,
-        output_tokens = keys.output_tokens + total.output, requests = keys.requests + total.requests
+    set spent_usd = spent_usd + total.usd, estimated_usd = estimated_usd + total.estimated,
+        input_tokens = keys.input_tokens + total.input, output_tokens = keys.output_tokens + total.output,
+        requests = keys.requests + total.requests
     from total where ref = $1 and total.usd is not null
-    returning spent_usd + coalesce((select sum(spent_usd) from keys as others where others.job_id = keys.job_id and ref <> $1), 0) as spent_usd,
-              set_config('synchronous_commit', 'off', true)`,
+    returning set_config('synchronous_commit', 'off', true)`,
+};
+
+const REFUSE = {
+  name: 'valetkey-request-refuse',
+  text: `
+    insert into requests (ref, protocol, proxy, model, status, code, ended_at) values ($1, $2, $3, $4, $5, $6, now())
+    returning set_config('synchronous_commit', 'off', true)`,
+};
+
+const TAKE_TOKENS = {
+  name: 'valetkey-tokens-take',
+  text: `
+    insert into rate_buckets as bucket (scope, full_at)
+    select scope, now() + make_interval(secs => taken_s) from unnest($1::text[], $2::float8[]) as taken (scope, taken_s)
+    on conflict (scope) do update set full_at = greatest(bucket.full_at, now()) + (excluded.full_at - now())`,
 };
 
 /**
- * Looks a key up by the hash of its secret; null for an unknown one. With a protocol it also opens a row for the request,
- * so that settling can see it run. Throws `database_unreachable`.
+ * Looks a key up by the hash of its secret; null for an unknown one. One indexed read, and no row. Throws `database_unreachable`.
  */
-export async function openRequest(pool: Pool, secretHash: Buffer, protocol: string | null): Promise<KeyAccess | null> {
-  const [row] = await run<OpenRow>(pool, OPEN, [secretHash, protocol]);
+export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess | null> {
+  const [row] = await run<KeyRow>(pool, LOOK_UP, [secretHash]);
   if (row === undefined) return null;
-  const { ref, job_id: jobId, usable, models, used, id: requestId } = row;
-  return { ref, jobId, usable, models, used, requestId, budgetUsd: Number(row.budget_usd), spentUsd: Number(row.spent_usd) };
+  const { ref, job_id: jobId, tenant, usable, models, used, lease_s: leaseS } = row;
+  return { ref, jobId, tenant, usable, models, used, leaseMs: leaseS * 1000, reserved: null, reservedUsd: 0 };
 }
 
-interface OpenRow {
+/**
+ * Looks a key up and reserves a request of it, in one round trip; null where the hash is not that of this key, or the key has ended: then
+ * it has to be looked up. Throws `database_unreachable`.
+ */
+export async function openRequest(
+  pool: Pool,
+  secretHash: Buffer,
+  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
+  reservation: ReservationRequest,
+): Promise<KeyAccess | null> {
+  const row = await reserve(pool, secretHash, key, reservation, null);
+  const { models, used, lease_s: leaseS, verdict } = row;
+  if (verdict === 'ended' || models === null || used === null || leaseS === null) return null;
+  return { ...key, usable: true, models, used, leaseMs: leaseS * 1000, reserved: toReserved(row), reservedUsd: reservation.usd };
+}
+
+/**
+ * Reserves a request's worst case of its job's budget, exactly over all replicas, and opens its row. With `raise` that row is open, and
+ * its reservation is replaced; where it has to wait the row is gone. Throws `database_unreachable`.
+ */
+export async function reserveRequest(
+  pool: Pool,
+  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
+  reservation: ReservationRequest,
+  raise: string | null,
+): Promise<Reserved> {
+  return toReserved(await reserve(pool, null, key, reservation, raise));
+}
+
+async function reserve(
+  pool: Pool,
+  secretHash: Buffer | null,
+  { ref, jobId, tenant }: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
+  { protocol, dialect, proxy, usd, rates }: ReservationRequest,
+  raise: string | null,
+): Promise<ReservedRow> {
+  const [row] = await run<ReservedRow>(pool, RESERVE, [
+    secretHash,
+    ref,
+    jobId,
+    raise,
+    protocol,
+    proxy,
+    money(usd),
+    [`tenant ${tenant} ${dialect}`, `upstream ${dialect}`],
+    [rates.tenantRequestMs / 1000, rates.upstreamRequestMs / 1000],
+    hasTokenLimits(rates) ? tokenScopes(tenant, dialect) : [],
+  ]);
+  if (row === undefined) throw new Error('a reservation was not decided');
+  return row;
+}
+
+interface ReservedRow {
+  id: string | null;
+  verdict: string | null;
+  wait_s: number | null;
+  models: string[] | null;
+  used: boolean | null;
+  lease_s: number | null;
+}
+
+interface KeyRow {
   ref: KeyRef;
   job_id: string;
+  tenant: string;
   models: string[];
-  budget_usd: string;
-  spent_usd: string;
   used: boolean;
   usable: boolean;
-  id: string | null;
+  lease_s: number;
+}
+
+function toReserved({ id, verdict, wait_s: waitS }: ReservedRow): Reserved {
+  if (verdict === 'run' && id !== null) return { do: 'run', id };
+  if (verdict === 'limited') return { do: 'limited', retryAfterMs: (waitS ?? 0) * 1000 };
+  return { do: verdict === 'wait' || verdict === 'spent' ? verdict : 'ended' };
 }
 
 /** How a request ended. */
@@ -99,84 +207,63 @@ export interface RequestEnd {
   inputTokens: number;
   outputTokens: number;
   usd: number;
+  /** `usd` is the reservation, not the provider's figure. */
+  estimated: boolean;
+  /** The provider stated a usage that cannot be true. */
+  implausible: boolean;
   /** Whether it was sent to the provider: a refused request does not count as one. */
   forwarded: boolean;
 }
 
 /**
- * Ends rows of one key and adds their cost to it, in one transaction. Idempotent on id, so it may be repeated. Returns what
- * its job has spent then, USD; null where all rows had been ended before. Throws `database_unreachable`.
+ * Ends rows of one key and adds their cost to it, in one transaction. Idempotent on id, so it may be repeated. Throws
+ * `database_unreachable`.
  */
-export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly RequestEnd[]): Promise<number | null> {
-  const values = [
+export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly RequestEnd[]): Promise<void> {
+  await run(pool, CLOSE, [
     ref,
     ends.map(({ id }) => id),
     ends.map(({ status }) => status),
     ends.map(({ code }) => code),
     ends.map(({ inputTokens }) => inputTokens),
     ends.map(({ outputTokens }) => outputTokens),
-    ends.map(({ usd }) => roundUsd(usd).toFixed(12)),
+    ends.map(({ usd }) => money(usd)),
     ends.map(({ model }) => model),
     ends.map(({ forwarded }) => (forwarded ? 1 : 0)),
-  ];
-  const [row] = await run<{ spent_usd: string }>(pool, CLOSE, values);
-  return row === undefined ? null : Number(row.spent_usd);
+    ends.map(({ estimated }) => estimated),
+    ends.map(({ implausible }) => implausible),
+  ]);
 }
 
-/** Sets the time of a key's first use, once. Throws `database_unreachable`. */
-export async function markFirstUse(db: Db, ref: KeyRef): Promise<void> {
-  await asDatabaseError(
-    db
-      .updateTable('keys')
-      .set({ first_used_at: sql<Date>`now()` })
-      .where('ref', '=', ref)
-      .where('first_used_at', 'is', null)
-      .execute(),
-  );
+/** Records a request that was refused before its row was opened. Throws `database_unreachable`. */
+export async function recordRefusal(
+  pool: Pool,
+  refused: { ref: KeyRef; protocol: string; proxy: string; model: string | null; status: number; code: FailureCode },
+): Promise<void> {
+  const { ref, protocol, proxy, model, status, code } = refused;
+  await run(pool, REFUSE, [ref, protocol, proxy, model, status, code]);
 }
 
-/** Which of these keys have ended or expired, and all that ended in the last minute. Throws `database_unreachable`. */
-export async function endedKeys(pool: Pool, refs: readonly string[]): Promise<string[]> {
-  const text = `
-    select ref from keys
-    where (ref = any($1) and (state <> 'live' or expires_at <= now())) or (state <> 'live' and ending_at > now() - interval '1 minute')`;
-  const rows = await run<{ ref: string }>(pool, { text }, [refs]);
-  return rows.map(({ ref }) => ref);
+/** Takes tokens that were used off the rates that have a limit. Throws `database_unreachable`. */
+export async function takeTokens(pool: Pool, tenant: string, dialect: Dialect, tokens: number, rates: SharedRates): Promise<void> {
+  const [ofTenant, ofUpstream] = tokenScopes(tenant, dialect);
+  const taken = [
+    { scope: ofTenant, ms: rates.tenantTokenMs },
+    { scope: ofUpstream, ms: rates.upstreamTokenMs },
+  ].flatMap(({ scope, ms }) => (ms === null ? [] : [{ scope, s: (tokens * ms) / 1000 }]));
+  if (taken.length > 0) await run(pool, TAKE_TOKENS, [taken.map(({ scope }) => scope), taken.map(({ s }) => s)]);
 }
 
-/**
- * How many requests of a key are still to be recorded: its spend is final at 0. One whose proxy died is given up soon
- * after the end of the key has begun. Throws `database_unreachable`.
- */
-export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
-  const { rows } = await asDatabaseError(
-    sql<{ open: number }>`
-      select count(*)::int as open from requests join keys using (ref)
-      where ref = ${ref} and requests.ended_at is null and (ending_at is null or ending_at > now() - ${ABANDONED_AFTER}::interval)`.execute(
-      db,
-    ),
-  );
-  return rows[0]?.open ?? 0;
+function tokenScopes(tenant: string, dialect: Dialect): [string, string] {
+  return [`tokens of tenant ${tenant} ${dialect}`, `tokens of upstream ${dialect}`];
 }
 
-/**
- * Why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that the
- * caller gave up say nothing either way. Throws `database_unreachable`.
- */
-export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | null> {
-  const row = await asDatabaseError(
-    db
-      .selectFrom('requests')
-      .select('code')
-      .where('ref', 'in', (keys) => keys.selectFrom('keys').select('ref').where('job_id', '=', jobId))
-      .where('ended_at', 'is not', null)
-      .where((where) => where.or([where('code', 'is', null), where('code', '<>', 'cancelled')]))
-      .orderBy('ended_at', 'desc')
-      .orderBy('id', 'desc')
-      .limit(1)
-      .executeTakeFirst(),
-  );
-  return isFailureCode(row?.code) ? row.code : null;
+function hasTokenLimits({ tenantTokenMs, upstreamTokenMs }: SharedRates): boolean {
+  return tenantTokenMs !== null || upstreamTokenMs !== null;
+}
+
+function money(usd: number): string {
+  return roundUsd(usd).toFixed(12);
 }
 
 async function run<Row extends object>(pool: Pool, statement: { name?: string; text: string }, values: unknown[]): Promise<Row[]> {

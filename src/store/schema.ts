@@ -8,6 +8,8 @@ import type { GatewayName } from '../job/spec.ts';
 
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
+/** `bigint` comes back as a string. */
+type Count = ColumnType<string, number | string | undefined, number | string>;
 type Timestamp = ColumnType<Date, Date | string, Date | string>;
 type DefaultTimestamp = ColumnType<Date, Date | string | undefined, Date | string>;
 type DefaultNumeric = ColumnType<string, number | string | undefined, number | string>;
@@ -30,9 +32,16 @@ export interface KeysTable {
   models: string[];
   budget_usd: Numeric;
   spent_usd: DefaultNumeric;
-  input_tokens: Generated<number>;
-  output_tokens: Generated<number>;
-  requests: Generated<number>;
+  /** The part of `spent_usd` that was charged by reservation, since the provider's figure is unknown or cannot be true. */
+  estimated_usd: DefaultNumeric;
+  input_tokens: Count;
+  output_tokens: Count;
+  requests: Count;
+  /** A charge could not be recorded: the proxy refuses the key from then on. */
+  suspended_at: NullableTimestamp;
+  /** Requests that were refused since the key had ended. */
+  refused_requests: Count;
+  last_refused_at: NullableTimestamp;
   /** End of the lease: the gateway refuses the key from then on, until the lease is renewed. */
   expires_at: Timestamp;
   /** No lease goes beyond. */
@@ -86,9 +95,11 @@ export interface HostsTable {
   seen_at: DefaultTimestamp;
 }
 
-/** The gateway's own credentials at the providers; of each dialect the newest version counts. */
+/** The gateway's own credentials at the providers; of each dialect and tenant the newest version counts. */
 export interface UpstreamCredentialsTable {
   dialect: Dialect;
+  /** Empty: the organization's, for every tenant without its own. */
+  tenant: ColumnType<string, string | undefined, string>;
   version: number;
   /** For the gateways' sealing key. */
   sealed: string;
@@ -105,9 +116,17 @@ export interface RequestsTable {
   status: number | null;
   /** FailureCode, null for a success. */
   code: string | null;
-  input_tokens: Generated<number>;
-  output_tokens: Generated<number>;
+  input_tokens: Count;
+  output_tokens: Count;
   usd: DefaultNumeric;
+  /** The most that it can cost, held of its job's budget while it runs; what it is charged where its cost stays unknown. */
+  reserved_usd: DefaultNumeric;
+  /** `usd` is the reservation, not the provider's figure. */
+  estimated: Generated<boolean>;
+  /** The provider stated a usage that cannot be true. */
+  implausible: Generated<boolean>;
+  /** The replica that sent it. */
+  proxy: string | null;
   started_at: DefaultTimestamp;
   ended_at: NullableTimestamp;
 }
@@ -128,9 +147,9 @@ export interface SettlementsTable {
   tenant: string;
   outcome: Outcome;
   usd: Numeric;
-  input_tokens: number;
-  output_tokens: number;
-  requests: number;
+  input_tokens: Count;
+  output_tokens: Count;
+  requests: Count;
   result: ColumnType<JobResult, string, string>;
   settled_at: DefaultTimestamp;
 }
@@ -143,6 +162,26 @@ export interface ArtifactsTable {
   content: Buffer;
 }
 
+/** Replicas of the proxy that run. */
+export interface ProxiesTable {
+  id: string;
+  seen_at: DefaultTimestamp;
+}
+
+/** Rates that hold over all replicas. */
+export interface RateBucketsTable {
+  scope: string;
+  /** When the bucket is full again. */
+  full_at: DefaultTimestamp;
+}
+
+/** Models that the gateways' price files add or override. */
+export interface PricedModelsTable {
+  dialect: Dialect;
+  name: string;
+  prices: ColumnType<unknown, string, string>;
+}
+
 export interface Schema {
   keys: KeysTable;
   requests: RequestsTable;
@@ -153,4 +192,7 @@ export interface Schema {
   blocked_tenants: BlockedTenantsTable;
   hosts: HostsTable;
   upstream_credentials: UpstreamCredentialsTable;
+  proxies: ProxiesTable;
+  rate_buckets: RateBucketsTable;
+  priced_models: PricedModelsTable;
 }

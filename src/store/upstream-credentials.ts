@@ -1,27 +1,48 @@
 import { sql } from 'kysely';
+import type { ClientBase } from 'pg';
 
 import type { Dialect } from '../job/dialect.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** Gateways listen here for a change of the credentials. */
 export const UPSTREAM_CHANNEL = 'valetkey_upstream';
+/** A server that stopped answering without closing its connections must not stop a gateway from reading again. */
+const READ_TIMEOUT_MS = 3_000;
+
+/** The provider that a credential is for, and the tenant whose requests it pays for. */
+export interface CredentialOwner {
+  dialect: Dialect;
+  /** Null: the organization's, for each tenant without its own. */
+  tenant: string | null;
+}
 
 /** One version of the gateway's own credential at a provider. */
-export interface UpstreamCredential {
-  dialect: Dialect;
+export interface UpstreamCredential extends CredentialOwner {
   version: number;
   sealed: string;
   createdAt: Date;
 }
 
-/** Stores a credential as the next version of its dialect, tells the gateways, and resolves to the version. Throws `database_unreachable`. */
-export async function addUpstreamCredential(db: Db, dialect: Dialect, sealed: string): Promise<number> {
+interface Row {
+  dialect: Dialect;
+  tenant: string;
+  version: number;
+  sealed: string;
+  created_at: Date;
+}
+
+/**
+ * Stores a credential as the next version of its owner's, notifies the gateways, and resolves to the version.
+ * @throws `database_unreachable`
+ */
+export async function addUpstreamCredential(db: Db, { dialect, tenant }: CredentialOwner, sealed: string): Promise<number> {
   const stored = db.transaction().execute(async (transaction) => {
     // Two at once would count the same version.
     await sql`lock table upstream_credentials in exclusive mode`.execute(transaction);
     const { rows } = await sql<{ version: number }>`
-      insert into upstream_credentials (dialect, version, sealed)
-      select ${dialect}, coalesce(max(version), 0) + 1, ${sealed} from upstream_credentials where dialect = ${dialect}
+      insert into upstream_credentials (dialect, tenant, version, sealed)
+      select ${dialect}, ${columnOf(tenant)}, coalesce(max(version), 0) + 1, ${sealed} from upstream_credentials
+      where dialect = ${dialect} and tenant = ${columnOf(tenant)}
       returning version, pg_notify(${UPSTREAM_CHANNEL}, '')`.execute(transaction);
     return rows[0]?.version;
   });
@@ -30,20 +51,46 @@ export async function addUpstreamCredential(db: Db, dialect: Dialect, sealed: st
   return version;
 }
 
-/** All versions, of each dialect the newest first. Throws `database_unreachable`. */
+/**
+ * All versions: the organization's first, of each owner the newest first.
+ * @throws `database_unreachable`
+ */
 export async function listUpstreamCredentials(db: Db): Promise<UpstreamCredential[]> {
   const rows = await asDatabaseError(
-    db.selectFrom('upstream_credentials').selectAll().orderBy('dialect').orderBy('version', 'desc').execute(),
+    db.selectFrom('upstream_credentials').selectAll().orderBy('dialect').orderBy('tenant').orderBy('version', 'desc').execute(),
   );
-  return rows.map(({ dialect, version, sealed, created_at: createdAt }) => ({ dialect, version, sealed, createdAt }));
+  return rows.map(fromRow);
 }
 
-/** Deletes a version and tells the gateways; false where it is not there. Throws `database_unreachable`. */
-export async function forgetUpstreamCredential(db: Db, dialect: Dialect, version: number): Promise<boolean> {
+/**
+ * What `listUpstreamCredentials` lists, within 3 s, over a pool or a certain connection.
+ * @throws `database_unreachable`
+ */
+export async function readUpstreamCredentials(connection: Pick<ClientBase, 'query'>): Promise<UpstreamCredential[]> {
+  const text = 'select dialect, tenant, version, sealed, created_at from upstream_credentials order by dialect, tenant, version desc';
+  const query = { text, query_timeout: READ_TIMEOUT_MS };
+  const { rows } = await asDatabaseError(connection.query<Row>(query));
+  return rows.map(fromRow);
+}
+
+/**
+ * Deletes a version and notifies the gateways; false where there is none.
+ * @throws `database_unreachable`
+ */
+export async function forgetUpstreamCredential(db: Db, { dialect, tenant }: CredentialOwner, version: number): Promise<boolean> {
   const { rows } = await asDatabaseError(
     sql`
-      delete from upstream_credentials where dialect = ${dialect} and version = ${version}
+      delete from upstream_credentials where dialect = ${dialect} and tenant = ${columnOf(tenant)} and version = ${version}
       returning pg_notify(${UPSTREAM_CHANNEL}, '')`.execute(db),
   );
   return rows.length > 0;
+}
+
+/** The column is part of the primary key, so it is never null. No tenant has an empty name. */
+function columnOf(tenant: string | null): string {
+  return tenant ?? '';
+}
+
+function fromRow({ dialect, tenant, version, sealed, created_at: createdAt }: Row): UpstreamCredential {
+  return { dialect, tenant: tenant === '' ? null : tenant, version, sealed, createdAt };
 }

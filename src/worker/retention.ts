@@ -7,8 +7,9 @@ import { deleteExpired } from '../store/retention.ts';
 const HOUR_MS = 60 * 60 * 1000;
 
 /**
- * Deletes what is kept no longer than `retentionMs` after the end of its job, now and every hour. All workers may do it: one at a
- * time does. What fails is logged and tried again with the next. Resolves what it returns once nothing of it runs.
+ * Deletes what is kept no longer than `retentionMs` after the end of its job, and requests so long after their own end, now and
+ * every hour. All workers may do it: one at a time does. What fails is logged and tried again with the next. What it returns stops it,
+ * and resolves once nothing of it runs.
  */
 export function startRetention({ db }: Database, retentionMs: number): () => Promise<void> {
   const stop = new AbortController();
@@ -16,9 +17,9 @@ export function startRetention({ db }: Database, retentionMs: number): () => Pro
     const { logger } = Runtime.instance();
     try {
       const deleted = await deleteExpired(db, new Date(Date.now() - retentionMs), stop.signal);
-      if (deleted.events > 0) logger.info('deleted what is kept no longer', { ...deleted });
+      if (deleted.events + deleted.requests > 0) logger.info('Deleted what has expired.', { ...deleted });
     } catch (error) {
-      logger.warn('what is kept no longer could not be deleted', { code: codeOf(error) });
+      logger.warn('What has expired could not be deleted.', { code: codeOf(error) });
     }
   };
   let running = run();

@@ -16,7 +16,7 @@ import { Secret } from '../../src/secrets/secret.ts';
 import { bindKey } from '../../src/session/bind-key.ts';
 import type { SessionState } from '../../src/session/state.ts';
 import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
-import { lastFailure } from '../../src/store/requests.ts';
+import { lastFailure } from '../../src/store/request-records.ts';
 import { CREDENTIAL, jobOf, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
 import { EventStore } from '../session/collect.ts';
 

@@ -1,58 +1,68 @@
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Admission, decideAdmission } from '../../src/proxy/admission.ts';
+import { expect, it } from 'vitest';
 
-describe('decideAdmission', () => {
-  it.each([
-    // budget, spent, reserved, estimate
-    [1, 0, 0, 0.5, 'run', 'it fits'],
-    [1, 0.9, 0, 5, 'run', 'alone it runs as long as anything is left'],
-    [1, 1, 0, 0.01, 'refuse', 'nothing is left'],
-    [1, 1.2, 0, 0.01, 'refuse', 'more than the budget is spent'],
-    [1, 0, 0.5, 0.5, 'run', 'it just fits beside the others'],
-    [1, 0, 0.5, 0.51, 'wait', 'it does not fit beside the others'],
-    [1, 0.5, 0.25, 0.25, 'run', 'what is spent counts'],
-    [1, 1, 0.25, 0, 'refuse', 'nothing is left, whatever runs'],
-  ])('budget %d, spent %d, reserved %d, estimate %d: %s, since %s', (budgetUsd, spentUsd, reservedUsd, estimateUsd, decision) => {
-    expect(decideAdmission({ budgetUsd, spentUsd, reservedUsd }, estimateUsd).do).toBe(decision);
-  });
+import { Admission } from '../../src/proxy/admission.ts';
+import type { Reserved } from '../../src/store/requests.ts';
+
+const RUN: Reserved = { do: 'run', id: '1' };
+const never = new AbortController().signal;
+
+it('requests of a job ask one after the other, in the order in which they came', async () => {
+  const admission = new Admission();
+  const asked: string[] = [];
+  let room = false;
+  const ask = (name: string) => async (): Promise<Reserved> => {
+    asked.push(name);
+    return room ? RUN : { do: 'wait' };
+  };
+  const both = Promise.all([admission.admit('job', ask('big'), never), admission.admit('job', ask('small'), never)]);
+  await sleep(10);
+  expect(asked).toEqual(['big']);
+  expect(admission.waiting).toBe(2);
+  room = true;
+  admission.release('job');
+  expect(await both).toEqual([RUN, RUN]);
+  expect(asked).toEqual(['big', 'big', 'small']);
+  expect(admission.hasLine('job')).toBe(false);
 });
 
-describe('Admission', () => {
-  const funds = { budgetUsd: 1, spentUsd: 0 };
-  const signal = new AbortController().signal;
+it('a request asks again by itself while other replicas hold the budget', async () => {
+  const admission = new Admission();
+  let asked = 0;
+  const ask = async (): Promise<Reserved> => {
+    asked += 1;
+    return asked === 3 ? RUN : { do: 'wait' };
+  };
+  expect(await admission.admit('job', ask, never)).toEqual(RUN);
+});
 
-  it('lets those that wait run in their order, and remembers what was spent meanwhile', async () => {
-    const admission = new Admission();
-    const order: string[] = [];
-    const first = await admission.admit('a', funds, 0.6, signal);
-    const big = admission.admit('a', funds, 0.9, signal).then((admitted) => (order.push('big'), admitted));
-    const small = admission.admit('a', funds, 0.1, signal).then((admitted) => (order.push('small'), admitted));
-    if (first.do !== 'run') throw new Error('the first was not admitted');
-    first.release(0.5);
-    const second = await big;
-    expect(order).toEqual(['big']);
-    if (second.do !== 'run') throw new Error('the second was not admitted');
-    second.release(1.1);
-    expect((await small).do).toBe('refuse');
-    expect((await admission.admit('a', funds, 0.1, signal)).do, 'a look-up that was overtaken').toBe('refuse');
-  });
+it('a request whose caller leaves goes out of the line, first or not', async () => {
+  const admission = new Admission();
+  const callers = [new AbortController(), new AbortController()];
+  const waiting = callers.map(({ signal }) => admission.admit('job', async () => ({ do: 'wait' }), signal));
+  await sleep(10);
+  callers[1]?.abort();
+  expect(await waiting[1]).toEqual({ do: 'leave' });
+  const next = admission.admit('job', async () => RUN, never);
+  callers[0]?.abort();
+  expect(await waiting[0]).toEqual({ do: 'leave' });
+  expect(await next).toEqual(RUN);
+});
 
-  it('takes whoever gives up out of the queue', async () => {
-    const admission = new Admission();
-    const first = await admission.admit('a', funds, 0.6, signal);
-    const caller = new AbortController();
-    const leaving = admission.admit('a', funds, 0.9, caller.signal);
-    const next = admission.admit('a', funds, 0.4, signal);
-    caller.abort();
-    expect((await leaving).do).toBe('leave');
-    expect((await next).do).toBe('run');
-    expect(first.do).toBe('run');
-  });
+it('an error of one request keeps no other from asking', async () => {
+  const admission = new Admission();
+  const failing = admission.admit('job', () => Promise.reject(new Error('no answer')), never);
+  const next = admission.admit('job', async () => RUN, never);
+  await expect(failing).rejects.toThrow('no answer');
+  expect(await next).toEqual(RUN);
+});
 
-  it('keeps keys apart', async () => {
-    const admission = new Admission();
-    await admission.admit('a', funds, 1, signal);
-    expect((await admission.admit('b', funds, 1, signal)).do).toBe('run');
-  });
+it('jobs do not wait for one another', async () => {
+  const admission = new Admission();
+  const caller = new AbortController();
+  const waiting = admission.admit('a', async () => ({ do: 'wait' }), caller.signal);
+  expect(await admission.admit('b', async () => RUN, never)).toEqual(RUN);
+  caller.abort();
+  await waiting;
 });

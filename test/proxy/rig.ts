@@ -5,15 +5,17 @@ import { createServer, request, type ClientRequest, type IncomingMessage, type R
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { loadConfig } from '../../src/config.ts';
 import { parseKeyRef, type KeyRef } from '../../src/job/ref.ts';
 import type { Usage } from '../../src/job/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server.ts';
+import type { ProxySettings } from '../../src/proxy/settings.ts';
 import { createKeyRing, type KeyRing } from '../../src/secrets/key-ring.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { beginEnd } from '../../src/store/key-ends.ts';
 import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
-import { countOpenRequests } from '../../src/store/requests.ts';
+import { countOpenRequests } from '../../src/store/request-records.ts';
 import type { Logger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../database.ts';
 
@@ -43,17 +45,28 @@ export async function startRig(
   upstream: string,
   {
     idleTimeoutMs = 20_000,
+    drainTimeoutMs = 500,
+    settings = {},
     databaseUrl,
     credential = CREDENTIAL,
     keyRing = createKeyRing(undefined),
     logger,
-  }: { idleTimeoutMs?: number; databaseUrl?: string; credential?: string | null; keyRing?: KeyRing; logger?: Logger } = {},
+  }: {
+    idleTimeoutMs?: number;
+    drainTimeoutMs?: number;
+    settings?: Partial<ProxySettings>;
+    databaseUrl?: string;
+    credential?: string | null;
+    keyRing?: KeyRing;
+    logger?: Logger;
+  } = {},
 ): Promise<Rig> {
   const database = openDatabase(databaseUrl ?? (await newDatabase()));
   await migrate(database);
   const dir = await mkdtemp(join(tmpdir(), 'vk-proxy-'));
   const target = { baseUrl: upstream, credential: credential === null ? undefined : new Secret(credential) };
-  const gateway = { host: '127.0.0.1', port: 0, socketDir: dir, idleTimeoutMs, anthropic: target, openai: target };
+  const { gateway: defaults } = loadConfig({});
+  const gateway = { ...defaults, port: 0, socketDir: dir, idleTimeoutMs, drainTimeoutMs, ...settings, anthropic: target, openai: target };
   const proxy = await startProxy({ database, keyRing, gateway, logger });
   return {
     database,

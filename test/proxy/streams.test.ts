@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import type { RequestListener, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { lastFailure } from '../../src/store/requests.ts';
+import { roundUsd } from '../../src/job/money.ts';
+import { lastFailure } from '../../src/store/request-records.ts';
 import {
   begin,
   CLAUDE,
@@ -50,7 +52,7 @@ const body = { ...generating('hello')['/v1/messages'], stream: true };
 const BEGUN_USD = (1_000 * 3 + 100 * 15) / 1e6;
 
 describe('a caller who hangs up', () => {
-  it('before the headers stops the provider and pays for its input', async () => {
+  it('before the headers stops the provider, and pays what was reserved', async () => {
     const rig = await rigOn(() => {});
     const key = await rig.mint();
     const arrived = rig.upstream.next();
@@ -59,7 +61,8 @@ describe('a caller who hangs up', () => {
     req.destroy();
     await closed(socket);
     expect(await rig.ended(key)).toMatchObject([
-      { status: 499, code: 'cancelled', usd: (Math.ceil(JSON.stringify(body).length / 4) * 3) / 1e6 },
+      // Its bytes and what providers add as input, at the price of the longest cache, and all of the output that it may have.
+      { status: 499, code: 'cancelled', usd: roundUsd(((JSON.stringify(body).length + 4096) * 6 + 100 * 15) / 1e6) },
     ]);
   });
 
@@ -75,7 +78,7 @@ describe('a caller who hangs up', () => {
     const key = await rig.mint();
     const arrived = rig.upstream.next();
     const req = begin(rig, key, '/v1/messages', body);
-    await once(await head(req), 'data');
+    await Promise.race([head(req).then((res) => once(res, 'data')), sleep(300)]);
     req.destroy();
     await closed((await arrived).socket);
     expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', ...record }]);
@@ -206,18 +209,28 @@ it('closing ends what is open and puts it on record', async () => {
 });
 
 describe('bytes', () => {
-  const odd = `{"model" : "${GPT}",\n "big": 12345678901234567890, "e": 1e2, "text":"\\u00e9 é 🙂",`;
+  const odd = `{"model" : "${GPT}",\n "metadata": {"big": 12345678901234567890}, "temperature": 1e2, "user":"\\u00e9 é 🙂",`;
+  const set = '"store":false,"service_tier":"default",';
 
   it.each([
-    ['/v1/responses', `${odd} "stream":true}`, `${odd} "stream":true}`],
-    ['/v1/chat/completions', `${odd} "stream":false}`, `${odd} "stream":false}`],
+    ['/v1/responses', `${odd} "stream":true}`, `{${set}${odd.slice(1)} "stream":true}`],
+    [
+      '/v1/responses',
+      `${odd} "service_tier":null, "store": true , "stream":false}`,
+      `${odd} "service_tier":"default", "store": false , "stream":false}`,
+    ],
+    ['/v1/chat/completions', `${odd} "stream":false}`, `{${set}${odd.slice(1)} "stream":false}`],
     [
       '/v1/chat/completions',
-      `${odd} "stream":true,"stream_options":{"include_usage":true}}`,
-      `${odd} "stream":true,"stream_options":{"include_usage":true}}`,
+      `${odd} "stream":true,"stream_options": [[[]]] }`,
+      `{${set}${odd.slice(1)} "stream":true,"stream_options": {"include_usage":true} }`,
     ],
-    ['/v1/chat/completions', `${odd} "stream":true}`, `{"stream_options":{"include_usage":true},${odd.slice(1)} "stream":true}`],
-  ])('of a request to %s reach the provider unchanged, but for the usage of a chat stream: %s', async (path, sent, expected) => {
+    [
+      '/v1/chat/completions',
+      `${odd} "stream":true}`,
+      `{"store":false,"service_tier":"default","stream_options":{"include_usage":true},${odd.slice(1)} "stream":true}`,
+    ],
+  ])('of a request to %s reach the provider unchanged, but for the fields that the gateway sets: %s', async (path, sent, expected) => {
     let got = '';
     let headers = {};
     const rig = await rigOn((req, res) => {
@@ -226,14 +239,15 @@ describe('bytes', () => {
       req.on('end', () => res.end('{}'));
     });
     const { secret } = await rig.mint();
-    await send(rig, secret, path, sent, { 'x-of-the-caller': 'kept', cookie: 'dropped' });
+    await send(rig, secret, path, sent, { 'x-of-the-caller': 'dropped', 'x-stainless-lang': 'kept', cookie: 'dropped' });
     expect(got).toBe(expected);
     expect(headers).toMatchObject({
       authorization: 'Bearer upstream-credential-for-tests',
-      'x-of-the-caller': 'kept',
+      'x-stainless-lang': 'kept',
       'accept-encoding': 'identity',
     });
     expect(headers).not.toHaveProperty('cookie');
+    expect(headers).not.toHaveProperty('x-of-the-caller');
     expect(JSON.stringify(headers)).not.toContain(secret);
   });
 

@@ -25,8 +25,9 @@ beforeAll(async () => {
   sealed = await seal(SECRET, { ...OWNER, publicKey: pair.publicKey });
 });
 
-const open = async (text: string, keys = pair.privateKey, owner = OWNER): Promise<Secret> =>
+const open = async (text: string, keys = pair.privateKey, owner: SealedFor = OWNER): Promise<Secret> =>
   createKeyRing(new Secret(keys)).open(text, owner);
+const sealFor = async (owner: SealedFor): Promise<string> => seal(SECRET, { ...owner, publicKey: pair.publicKey });
 const decoded = (word: string): string => Buffer.from(word, 'base64url').toString();
 
 test('what the public key sealed the private key opens, as a secret that shows in no text', async () => {
@@ -62,6 +63,36 @@ describe('it does not open', () => {
     expect(error).toMatchObject({ code: 'sealed_unreadable', retryable: false });
     expect(String(error)).toContain(why);
     expect(inspect(error)).not.toContain(SECRET);
+  });
+});
+
+describe('a credential that is sealed', () => {
+  const none: SealedFor = { purpose: 'upstream', dialect: 'anthropic' };
+  const acme: SealedFor = { ...none, tenant: 'acme' };
+
+  test.each<[string, SealedFor]>([
+    ['for the organization', none],
+    ['for a tenant', acme],
+  ])('%s says so, and opens for it', async (_what, owner) => {
+    const credential = await sealFor(owner);
+    const { epk: _epk, ...header } = decodeProtectedHeader(credential);
+    expect(header).toEqual({ alg: 'ECDH-ES', enc: 'A256GCM', kid: pair.kid, ...owner });
+    expect((await open(credential, pair.privateKey, owner)).reveal()).toBe(SECRET);
+  });
+
+  test.each<[string, SealedFor, SealedFor, string]>([
+    ['for a tenant does not open for another', acme, { ...acme, tenant: 'other' }, 'another tenant'],
+    ['for a tenant does not open for the organization', acme, none, 'another tenant'],
+    ['for the organization does not open for a tenant', none, acme, 'another tenant'],
+    ['for a tenant does not open for another provider', acme, { ...acme, dialect: 'openai' }, 'another dialect'],
+    ['for a tenant does not open as the token of a job', acme, OWNER, 'another purpose'],
+  ])('%s', async (_what, owner, reader, why) => {
+    const credential = await sealFor(owner);
+    await expect(open(credential, pair.privateKey, reader)).rejects.toThrow(why);
+  });
+
+  test('names a tenant, or none at all', async () => {
+    await expect(sealFor({ ...none, tenant: '' })).rejects.toMatchObject({ code: 'invalid_spec' });
   });
 });
 

@@ -1,5 +1,7 @@
+import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 
+import type { KeyRef } from '../../src/job/ref.ts';
 import { storeArtifact } from '../../src/store/artifacts.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { appendEvents } from '../../src/store/events.ts';
@@ -55,6 +57,30 @@ async function left({ db } = database): Promise<{ events: Record<string, number>
   };
 }
 
+/** A key, and so many requests of it that ended so many days ago; null: that run. */
+async function storeRequests(jobId: string, count: number, days: number | null, { keyEnded = true } = {}): Promise<void> {
+  const { db } = database;
+  const ref: KeyRef = `${jobId}/lease/1`;
+  const endedAt = keyEnded ? sql`now()` : null;
+  await sql`
+    insert into keys (ref, job_id, tenant, generation, gateway, state, models, budget_usd, spent_usd, input_tokens, requests,
+                      expires_at, dies_at, ended_at)
+    values (${ref}, ${jobId}, 'acme', 1, 'builtin', 'dead', '{gpt-5.1}', 10, 1.25, 1000, ${count}, now(), now(), ${endedAt})
+    on conflict (ref) do nothing`.execute(db);
+  const at = daysAgo(days ?? 100);
+  await sql`
+    insert into requests (ref, protocol, status, usd, started_at, ended_at)
+    select ${ref}, 'responses', 200, 0.000001, ${at}::timestamptz - interval '1 minute', ${days === null ? null : at}::timestamptz
+    from generate_series(1, ${count})`.execute(db);
+}
+
+/** The number of requests that are left, by key. */
+async function requestsLeft(): Promise<Record<string, number>> {
+  const { rows } = await sql<{ ref: string; left: number }>`
+    select ref, count(*)::int as left from requests group by ref`.execute(database.db);
+  return Object.fromEntries(rows.map(({ ref, left: count }) => [ref, count]));
+}
+
 const daysAgo = (days: number): Date => new Date(Date.now() - days * DAY_MS);
 
 describe('what is kept no longer', () => {
@@ -67,7 +93,7 @@ describe('what is kept no longer', () => {
   test('the events and artifacts of jobs that ended long enough ago are deleted, and their settlements stay', async () => {
     await storeJob('old', 31);
     await storeJob('young', 29);
-    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 1, events: 4, artifacts: 1 });
+    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 1, events: 4, artifacts: 1, requests: 0 });
     expect(await left()).toEqual({ events: { young: 4 }, artifacts: ['young'] });
     expect(await readResult(database.db, 'old')).toMatchObject({ outcome: 'completed' });
   });
@@ -83,14 +109,14 @@ describe('what is kept no longer', () => {
   test('a job that began long ago and told something since is kept whole', async () => {
     await storeJob('goes on', 31);
     await appendEvents(database.db, 'goes on', [{ source: 'new', body: { type: 'message', turn: 2, text: 'after a reset' } }]);
-    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 0, events: 0, artifacts: 0 });
+    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 0, events: 0, artifacts: 0, requests: 0 });
     expect(await left()).toEqual({ events: { 'goes on': 5 }, artifacts: ['goes on'] });
   });
 
   test('many jobs and many events of one go in several transactions, all of them', async () => {
     await storeJob('long', 31, { events: 12_000 });
     for (let index = 0; index < 110; index += 1) await storeJob(`short-${index}`, 40, { settled: false, events: 1 });
-    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 111, events: 12_111, artifacts: 111 });
+    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 111, events: 12_111, artifacts: 111, requests: 0 });
     expect(await left()).toEqual({ events: {}, artifacts: [] });
   });
 
@@ -114,5 +140,59 @@ describe('what is kept no longer', () => {
     await other.query('commit');
     other.release();
     expect(await deleteExpired(database.db, daysAgo(30), never)).toMatchObject({ jobs: 1 });
+  });
+
+  test('requests go that ended long enough ago with a key that has ended; sums and settlements stay', async () => {
+    await storeJob('job', 29);
+    await storeRequests('job', 3, 31);
+    await storeRequests('job', 2, 29);
+    await storeRequests('job', 1, null);
+    await storeRequests('runs', 4, 31, { keyEnded: false });
+    const sums = () => database.db.selectFrom('keys').selectAll().orderBy('ref').execute();
+    const before = [await sums(), await readResult(database.db, 'job')];
+    expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 0, events: 0, artifacts: 0, requests: 3 });
+    expect(await requestsLeft()).toEqual({ 'job/lease/1': 3, 'runs/lease/1': 4 });
+    expect([await sums(), await readResult(database.db, 'job')]).toEqual(before);
+  });
+
+  test('an old request is found behind thousands that stay', async () => {
+    await storeRequests('runs', 12_000, 60, { keyEnded: false });
+    await storeRequests('old', 1, 31);
+    await storeRequests('young', 6_000, 1);
+    expect(await deleteExpired(database.db, daysAgo(30), never)).toMatchObject({ requests: 1 });
+    expect(await requestsLeft()).toEqual({ 'runs/lease/1': 12_000, 'young/lease/1': 6_000 });
+  });
+
+  test('many requests go in batches of a bounded size, and two processes at once count each once', async () => {
+    await sql`create table batches (rows integer)`.execute(database.db);
+    await sql`
+      create function count_batch() returns trigger language plpgsql as $$
+      begin insert into batches select count(*) from gone having count(*) > 0; return null; end $$`.execute(database.db);
+    await sql`
+      create trigger batch after delete on requests referencing old table as gone
+      for each statement execute function count_batch()`.execute(database.db);
+    await storeRequests('old', 20_000, 31);
+    const [one, other] = await Promise.all([1, 2].map(() => deleteExpired(database.db, daysAgo(30), never)));
+    const rest = await deleteExpired(database.db, daysAgo(30), never);
+    expect((one?.requests ?? 0) + (other?.requests ?? 0) + rest.requests).toBe(20_000);
+    expect(await requestsLeft()).toEqual({});
+    const { rows } = await sql<{ rows: number }>`select rows from batches`.execute(database.db);
+    expect(Math.max(...rows.map((batch) => batch.rows))).toBeLessThanOrEqual(5_000);
+  });
+
+  test('rates and proxies go that were not used for a day, but not a proxy whose requests are open', async () => {
+    const { db } = database;
+    await sql`insert into rate_buckets (scope, full_at) select 'old/' || n, now() - interval '25 hours' from generate_series(1, 12000) n`.execute(
+      db,
+    );
+    await sql`insert into rate_buckets (scope, full_at) values ('new', now() - interval '23 hours')`.execute(db);
+    await sql`
+      insert into proxies (id, seen_at) select id, now() - make_interval(hours => hours)
+      from (values ('old', 25), ('owes', 25), ('new', 23)) as proxy (id, hours)`.execute(db);
+    await storeRequests('job', 1, null);
+    await sql`update requests set proxy = 'owes'`.execute(db);
+    await deleteExpired(db, daysAgo(30), never);
+    expect(await db.selectFrom('rate_buckets').select('scope').execute()).toEqual([{ scope: 'new' }]);
+    expect(await db.selectFrom('proxies').select('id').orderBy('id').execute()).toEqual([{ id: 'new' }, { id: 'owes' }]);
   });
 });

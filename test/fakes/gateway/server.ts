@@ -4,8 +4,8 @@ import { buffer } from 'node:stream/consumers';
 
 import type { Stack } from '../../../src/dev/stack.ts';
 import type { Gateway } from '../../../src/gateways/gateway.ts';
-import { keyOf } from '../../../src/proxy/headers.ts';
 import { listenOnPort, listenOnSocket } from '../../../src/proxy/listen.ts';
+import { keyOf } from '../../../src/proxy/upstream/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import type { Adapters } from '../../../src/worker.ts';
 import { FakeGateway } from './adapter.ts';

@@ -127,9 +127,9 @@ async function waitingSteps(jobId: string): Promise<unknown[]> {
 async function settlements(jobId: string): Promise<Usage[]> {
   const rows = await database.db.selectFrom('settlements').selectAll().where('job_id', '=', jobId).execute();
   return rows.map((row) => ({
-    inputTokens: row.input_tokens,
-    outputTokens: row.output_tokens,
-    requests: row.requests,
+    inputTokens: Number(row.input_tokens),
+    outputTokens: Number(row.output_tokens),
+    requests: Number(row.requests),
     usd: Number(row.usd),
   }));
 }

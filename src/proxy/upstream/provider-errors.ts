@@ -1,0 +1,51 @@
+import { z } from 'zod';
+
+import type { Dialect } from '../../job/dialect.ts';
+import type { Secret } from '../../secrets/secret.ts';
+import { errorEnvelope } from '../refusal.ts';
+
+/** A provider's error is a few hundred bytes; of a longer one no more is read. */
+export const MAX_ERROR_BYTES = 64 * 1024;
+const MAX_MESSAGE_CHARS = 4_096;
+const MASK = '[hidden]';
+
+const short = z.string().max(100).nullish().catch(undefined);
+const errorSchema = z.object({
+  error: z.object({ type: short, code: short, param: short, message: z.string().nullish().catch(undefined) }),
+});
+
+/**
+ * The provider's error as its caller gets it, in the envelope of the protocol: type, code, parameter and message, nothing else. Its
+ * message can name the organization and the project of the credential, and some upstreams echo what they were sent.
+ */
+export function errorForCaller(dialect: Dialect, status: number, body: Buffer, credential: Secret): object {
+  const { data } = errorSchema.safeParse(parsed(body));
+  const { type, code, param, message } = data?.error ?? {};
+  return errorEnvelope(dialect, status, {
+    code: hidden(code ?? null, credential),
+    type: hidden(type ?? null, credential) ?? undefined,
+    param: hidden(param ?? null, credential),
+    message: hideAccount(message ?? `The provider answered ${status}.`, credential).slice(0, MAX_MESSAGE_CHARS),
+  });
+}
+
+/** Hides the credential, other keys, and the ids of organizations, projects, workspaces and accounts. */
+export function hideAccount(text: string, credential: Secret): string {
+  return text
+    .replaceAll(credential.reveal(), MASK)
+    .replaceAll(/\b(?:sk|rk)-[\w*-]{8,}/g, MASK)
+    .replaceAll(/\b(?:org|proj|wrkspc|acct|user|cus)[-_][\w-]{6,}/g, MASK)
+    .replaceAll(/\b[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}\b/gi, MASK);
+}
+
+function hidden(text: string | null, credential: Secret): string | null {
+  return text === null ? null : hideAccount(text, credential);
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+
+import { asDatabaseError } from '../../src/store/database.ts';
+import { troubleOf } from '../../src/store/sqlstate.ts';
+
+it.each([
+  ['08006', 'away'],
+  ['57P01', 'away'],
+  ['57P03', 'away'],
+  ['ECONNREFUSED', 'away'],
+  ['58030', 'away'],
+  ['XX001', 'away'],
+  ['28P01', 'refused'],
+  ['3D000', 'missing'],
+  ['25006', 'read_only'],
+  ['53100', 'full'],
+  ['53300', 'busy'],
+  ['57014', 'busy'],
+  ['40001', 'busy'],
+  ['40P01', 'busy'],
+  ['55P03', 'busy'],
+  ['42P01', 'no_tables'],
+  ['22003', null],
+  ['23505', null],
+  ['42601', null],
+  ['25P02', null],
+  ['', null],
+])('SQLSTATE %s means %s', (code, trouble) => {
+  expect(troubleOf(code)).toBe(trouble);
+});
+
+it('an error that is about Postgres is one that a retry fixes, and does not quote the driver', async () => {
+  const error = Object.assign(new Error('postgres://user:password@host/'), { code: '25006' });
+  const failure = asDatabaseError(Promise.reject(error));
+  await expect(failure).rejects.toMatchObject({ code: 'database_unreachable', retryable: true });
+  await expect(failure).rejects.not.toThrow('password');
+});
