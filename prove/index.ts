@@ -6,11 +6,13 @@ import { holds } from './report.ts';
 import { PROVEN_AGENTS } from './script.ts';
 import { session } from './session.ts';
 import { soak } from './soak.ts';
+import { holdsForSpend, spend } from './spend.ts';
 
 const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--agent ${PROVEN_AGENTS.join('|')}]…
        npm run prove -- soak [--json] [--seed N] [--minutes N]
        npm run prove -- keys [--json] [--seed N] [--quick]
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
+       npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
 `;
 
 const { values, positionals } = parseArgs({
@@ -39,6 +41,7 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
     const requests = values.requests === undefined ? undefined : Number(values.requests);
     return judged(await proxy({ ...options, requests, only: values.only }), holdsForProxy);
   },
+  spend: async () => judged(await spend({ ...options, only: values.only }), holdsForSpend),
 };
 
 function judged<T extends object>(proof: T, isShown: (proof: T) => boolean): [T, boolean] {

@@ -5,7 +5,7 @@ import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/e
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
-import type { ProxySettings } from './proxy/settings.ts';
+import type { ProxySettings } from './proxy/server/settings.ts';
 import { readRootKeys } from './secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';

@@ -1,7 +1,7 @@
 import { required, type Config } from './config.ts';
-import { readPriceFile } from './proxy/price-file.ts';
-import { createPrices } from './proxy/prices.ts';
-import { startProxy, type Proxy } from './proxy/server.ts';
+import { readPriceFile } from './proxy/prices/price-file.ts';
+import { createPrices } from './proxy/prices/prices.ts';
+import { startProxy, type Proxy } from './proxy/server/server.ts';
 import { createKeyRing } from './secrets/key-ring.ts';
 import { openRing } from './secrets/ring.ts';
 import { migrate, openDatabase } from './store/database.ts';

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig } from '../config.ts';
-import type { ListedModel } from '../proxy/prices.ts';
+import type { ListedModel } from '../proxy/prices/prices.ts';
 import { printJson, printLines } from './print.ts';
 import { table } from './table.ts';
 
@@ -27,7 +27,10 @@ export function addModels(program: Command): void {
     .action(async ({ json }) => {
       const { pricesPath } = loadConfig();
       // The price data takes a moment to load, which other commands need not wait for.
-      const [{ createPrices }, { readPriceFile }] = await Promise.all([import('../proxy/prices.ts'), import('../proxy/price-file.ts')]);
+      const [{ createPrices }, { readPriceFile }] = await Promise.all([
+        import('../proxy/prices/prices.ts'),
+        import('../proxy/prices/price-file.ts'),
+      ]);
       const models = createPrices(pricesPath === undefined ? [] : readPriceFile(pricesPath)).list();
       if (json === true) printJson(models);
       else printLines([table(TITLES, models.map(row), RIGHT_ALIGNED)]);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect, it } from 'vitest';
 
-import { Admission } from '../../src/proxy/admission.ts';
+import { Admission } from '../../src/proxy/limits/admission.ts';
 import type { Reserved } from '../../src/store/requests.ts';
 
 const RUN: Reserved = { do: 'run', id: '1' };

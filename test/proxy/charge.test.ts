@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 
-import { charge, reserve, type Reservation } from '../../src/proxy/charge.ts';
-import { createPrices } from '../../src/proxy/prices.ts';
-import type { Protocol } from '../../src/proxy/routes.ts';
-import { NOTHING_TAPPED, type Tapped } from '../../src/proxy/usage-tap.ts';
+import { charge, reserve, type Reservation } from '../../src/proxy/prices/charge.ts';
+import { createPrices } from '../../src/proxy/prices/prices.ts';
+import type { Protocol } from '../../src/proxy/protocols/routes.ts';
+import { NOTHING_TAPPED, type Tapped } from '../../src/proxy/protocols/usage-tap.ts';
 
 const CLAUDE = 'claude-sonnet-4-6';
 const GPT = 'gpt-5.1';

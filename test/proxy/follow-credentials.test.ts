@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { Dialect } from '../../src/job/dialect.ts';
-import { followCredentials, type Credentials } from '../../src/proxy/credentials.ts';
+import { followCredentials, type Credentials } from '../../src/proxy/upstream/credentials.ts';
 import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';

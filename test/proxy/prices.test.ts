@@ -6,10 +6,10 @@ import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { expect, test } from 'vitest';
 
 import type { Dialect } from '../../src/job/dialect.ts';
-import { bundledNames } from '../../src/proxy/bundled-prices.ts';
-import { readPriceFile } from '../../src/proxy/price-file.ts';
-import { createPrices, type ModelPrice, type PricedUsage } from '../../src/proxy/prices.ts';
-import type { Protocol } from '../../src/proxy/routes.ts';
+import { bundledNames } from '../../src/proxy/prices/bundled-prices.ts';
+import { readPriceFile } from '../../src/proxy/prices/price-file.ts';
+import { createPrices, type ModelPrice, type PricedUsage } from '../../src/proxy/prices/prices.ts';
+import type { Protocol } from '../../src/proxy/protocols/routes.ts';
 
 const prices = createPrices([]);
 

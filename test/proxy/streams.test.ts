@@ -111,6 +111,16 @@ it('a provider that dies in mid-stream breaks the answer, and what was seen is c
 });
 
 it.each([
+  ['at once, as an idle one does, costs nothing', 0, 0],
+  ['later is charged what was reserved', 300, roundUsd(((JSON.stringify(body).length + 4096) * 6 + 100 * 15) / 1e6)],
+])('a provider’s connection that breaks before an answer, %s', async (_what, afterMs, usd) => {
+  const rig = await rigOn((req) => setTimeout(() => req.socket.destroy(), afterMs));
+  const key = await rig.mint();
+  expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(502);
+  expect(await rig.ended(key)).toMatchObject([{ status: 502, code: 'llm_failed', usd }]);
+});
+
+it.each([
   ['/v1/messages', 'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}\n\n', 'llm_failed'],
   ['/v1/messages', 'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"busy"}}\n\n', 'llm_rate_limited'],
   ['/v1/responses', 'data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded"}}}\n\n', 'llm_rate_limited'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
-import type { Protocol } from '../../src/proxy/routes.ts';
-import { createTap, NOTHING_TAPPED, type Tapped } from '../../src/proxy/usage-tap.ts';
+import type { Protocol } from '../../src/proxy/protocols/routes.ts';
+import { createTap, NOTHING_TAPPED, type Tapped } from '../../src/proxy/protocols/usage-tap.ts';
 
 const MIB = 1024 * 1024;
 
@@ -30,6 +30,11 @@ const DELTA = {
   usage: { input_tokens: null, output_tokens: 42, server_tool_use: { web_search_requests: 1 } },
 };
 const STOP = { type: 'message_stop' };
+
+test.each([{}, { output_tokens: null }, { output_tokens: '42' }])('Messages: a last usage of %j leaves the output unknown', (usage) => {
+  const seen = tapped('anthropic-messages', [START, TEXT, { ...DELTA, usage }, STOP].map((data) => event(data)).join(''));
+  expect(seen).toMatchObject({ usageFinal: false, done: true });
+});
 
 test('Messages: the parts of the usage are laid over one another, and nulls replace nothing', () => {
   const begun = tapped('anthropic-messages', [START, TEXT].map((data) => event(data)).join(''));

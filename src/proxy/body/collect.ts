@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-import { refusal, type Refusal } from '../refusal.ts';
+import { refusal, type Refusal } from '../server/refusal.ts';
 import type { HeldBytes } from './memory.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

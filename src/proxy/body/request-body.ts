@@ -3,8 +3,8 @@ import { setImmediate as breathe } from 'node:timers/promises';
 
 import { messagesBody } from '../protocols/anthropic-body.ts';
 import { chatBody, responsesBody } from '../protocols/openai-body.ts';
-import { isRefusal, refusal, type Refusal } from '../refusal.ts';
-import type { Protocol } from '../routes.ts';
+import type { Protocol } from '../protocols/routes.ts';
+import { isRefusal, refusal, type Refusal } from '../server/refusal.ts';
 import { collectBody } from './collect.ts';
 import { noFacts, scanBody, type BodyFacts, type BodyShape } from './facts.ts';
 import type { HeldBytes } from './memory.ts';

@@ -1,4 +1,4 @@
-import { refusal, type Refusal } from '../refusal.ts';
+import { refusal, type Refusal } from '../server/refusal.ts';
 
 export interface KeyLimitOptions {
   /** Of one key, on this replica. */

@@ -16,8 +16,9 @@ import {
 
 const FETCHED = 'the provider would fetch it, past what the sandbox may reach.';
 
+const SOURCE_TYPE = oneOf('a source of type', ['base64', 'text', 'content']);
 const source = object({
-  type: oneOf('a source of type', ['base64', 'text', 'content']),
+  type: { value: (facts, value) => (value === 'file' ? stored('the source') : SOURCE_TYPE).value?.(facts, value) },
   media_type: mediaType,
   url: refused('a source by URL', FETCHED),
   file_id: stored('file_id'),

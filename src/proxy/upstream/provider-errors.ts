@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import type { Dialect } from '../../job/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { errorEnvelope } from '../refusal.ts';
+import { errorEnvelope } from '../server/refusal.ts';
 
 /** A provider's error is a few hundred bytes; of a longer one no more is read. */
 export const MAX_ERROR_BYTES = 64 * 1024;

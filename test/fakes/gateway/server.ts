@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 
 import type { Stack } from '../../../src/dev/stack.ts';
 import type { Gateway } from '../../../src/gateways/gateway.ts';
-import { listenOnPort, listenOnSocket } from '../../../src/proxy/listen.ts';
+import { listenOnPort, listenOnSocket } from '../../../src/proxy/server/listen.ts';
 import { keyOf } from '../../../src/proxy/upstream/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import type { Adapters } from '../../../src/worker.ts';

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { KeyLimits } from '../../../src/proxy/limits/key-limits.ts';
-import { isRefusal } from '../../../src/proxy/refusal.ts';
+import { isRefusal } from '../../../src/proxy/server/refusal.ts';
 
 function limits(options: Partial<ConstructorParameters<typeof KeyLimits>[0]> = {}) {
   const clock = { ms: 0 };

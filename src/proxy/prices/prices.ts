@@ -1,0 +1,107 @@
+import type { Usage as PricedUsage } from '@pydantic/genai-prices';
+
+import type { Dialect } from '../../job/dialect.ts';
+import type { PricedModel } from '../../store/priced-models.ts';
+import type { Protocol } from '../protocols/routes.ts';
+import { bundledNames, findBundled } from './bundled-prices.ts';
+import { limitsOf, type ModelLimits } from './model-limits.ts';
+import { prepareRates, type PriceTable, type Rates } from './rates.ts';
+
+export type { PricedUsage };
+
+/** A model whose price is known, by the name that a request gives it. */
+export interface ModelPrice extends Rates, ModelLimits {
+  name: string;
+  /** Where the price comes from: the data of @pydantic/genai-prices, or the operator's file. */
+  by: 'bundled' | 'file';
+}
+
+/** One line of `valetkey models`. Prices in USD per million tokens, below every long-context tier. */
+export interface ListedModel {
+  dialect: Dialect;
+  name: string;
+  by: ModelPrice['by'];
+  contextTokens: number;
+  maxOutputTokens: number;
+  inputUsdPerMillion: number;
+  outputUsdPerMillion: number;
+}
+
+/** The models that can be charged for. */
+export interface Prices {
+  /** Null where the price of exactly this name is unknown: such a request is refused, never served for free. */
+  find(protocol: Protocol, model: string): ModelPrice | null;
+  /** Sorted by dialect and name, without the dated snapshots of the bundled models. */
+  list(): ListedModel[];
+  /** The highest USD that this usage costs with any known model of a dialect. */
+  dearestUsd(dialect: Dialect, usage: PricedUsage): number;
+}
+
+const DIALECT_OF: Record<Protocol, Dialect> = { 'anthropic-messages': 'anthropic', 'openai-responses': 'openai', 'openai-chat': 'openai' };
+
+/** Callers choose the names, so the cache is bounded. */
+const MAX_CACHED_MODELS = 1_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** The bundled prices, with an operator's own over them. Does no I/O; prices with a start date change at midnight UTC. */
+export function createPrices(overrides: readonly PricedModel[]): Prices {
+  const own = new Map(overrides.map((model) => [keyOf(model.dialect, model.name), priceOf(model)]));
+  const cache = new Map<string, ModelPrice | null>();
+  let cachedOnDay = 0;
+
+  const find = (dialect: Dialect, name: string): ModelPrice | null => {
+    const key = keyOf(dialect, name);
+    const day = Math.floor(Date.now() / DAY_MS);
+    if (day !== cachedOnDay || cache.size >= MAX_CACHED_MODELS) cache.clear();
+    cachedOnDay = day;
+    const cached = own.get(key) ?? cache.get(key);
+    if (cached !== undefined) return cached;
+    const found = bundledPrice(dialect, name);
+    cache.set(key, found);
+    return found;
+  };
+  const all = (): { dialect: Dialect; price: ModelPrice }[] => {
+    const names = [...overrides, ...bundledNames()].map(({ dialect, name }) => [keyOf(dialect, name), { dialect, name }] as const);
+    return [...new Map(names).values()].flatMap(({ dialect, name }) => {
+      const price = find(dialect, name);
+      return price === null ? [] : [{ dialect, price }];
+    });
+  };
+  return {
+    find: (protocol, model) => find(DIALECT_OF[protocol], model),
+    list: () =>
+      all()
+        .map(listed)
+        .toSorted((a, b) => a.dialect.localeCompare(b.dialect) || a.name.localeCompare(b.name)),
+    dearestUsd: (dialect, usage) => Math.max(0, ...all().map((model) => (model.dialect === dialect ? model.price.usd(usage) : 0))),
+  };
+}
+
+function keyOf(dialect: Dialect, name: string): string {
+  return `${dialect} ${name}`;
+}
+
+function bundledPrice(dialect: Dialect, name: string): ModelPrice | null {
+  const found = findBundled(dialect, name);
+  const rates = found && prepareRates(found.prices);
+  return rates && { ...rates, ...limitsOf(found.id, found), name, by: 'bundled' };
+}
+
+function priceOf(model: PricedModel): ModelPrice {
+  const table: PriceTable = {
+    input_mtok: model.inputUsdPerMillion,
+    output_mtok: model.outputUsdPerMillion,
+    cache_read_mtok: model.cachedInputUsdPerMillion,
+    cache_write_mtok: model.cacheWriteUsdPerMillion,
+  };
+  const rates = prepareRates(table);
+  if (rates === null) throw new Error('a price of the operator has no input or no output');
+  const bundled = findBundled(model.dialect, model.name);
+  const stated = { contextTokens: model.contextTokens ?? bundled?.contextTokens, maxOutputTokens: model.maxOutputTokens };
+  return { ...rates, ...limitsOf(bundled?.id ?? model.name, stated), name: model.name, by: 'file' };
+}
+
+function listed({ dialect, price }: { dialect: Dialect; price: ModelPrice }): ListedModel {
+  const { name, by, contextTokens, maxOutputTokens, inputUsdPerMillion, outputUsdPerMillion } = price;
+  return { dialect, name, by, contextTokens, maxOutputTokens, inputUsdPerMillion, outputUsdPerMillion };
+}

@@ -1,0 +1,128 @@
+import { z } from 'zod';
+
+import { codeOfStreamError } from './failures.ts';
+import type { Protocol } from './routes.ts';
+import type { Tapped, ToolCall } from './tapped.ts';
+
+const text = z.string().optional().catch(undefined);
+const record = z.record(z.string(), z.unknown()).nullish().catch(undefined);
+const errorObject = z.object({ type: text, code: text }).nullish().catch(undefined);
+
+const answerSchema = z.object({
+  model: text,
+  usage: record,
+  status: text,
+  error: errorObject,
+  service_tier: text,
+  tool_usage: record,
+  output: z
+    .array(z.object({ type: text, container_id: text }).catch({}))
+    .optional()
+    .catch(undefined),
+});
+type Answer = z.output<typeof answerSchema>;
+
+const messagesSchema = z.object({
+  type: z.string(),
+  message: answerSchema.optional().catch(undefined),
+  usage: record,
+  error: errorObject,
+});
+
+const responsesSchema = z.object({ type: z.string(), response: answerSchema.optional().catch(undefined), code: text, error: errorObject });
+
+const chatSchema = z.object({
+  model: text,
+  usage: record,
+  service_tier: text,
+  error: errorObject,
+  choices: z
+    .array(z.object({ finish_reason: text }).catch({}))
+    .optional()
+    .catch(undefined),
+});
+
+/** The events that say something about usage, by protocol; a provider that names no events is read whole. */
+const EVENTS: Partial<Record<Protocol, ReadonlySet<string>>> = {
+  'anthropic-messages': new Set(['message_start', 'message_delta', 'message_stop', 'error']),
+  'openai-responses': new Set(['response.completed', 'response.incomplete', 'response.failed', 'error']),
+};
+/** In text that a model wrote, the quotes would be escaped. */
+const CHAT_FIGURES = /"usage"\s*:\s*\{|"error"\s*:/;
+
+/** Whether an event of a stream can say anything that a tap reads: parsing each piece of text would cost more than all the rest. */
+export function isWorthParsing(protocol: Protocol, event: string | undefined, data: string): boolean {
+  if (protocol === 'openai-chat') return CHAT_FIGURES.test(data);
+  return event === undefined || EVENTS[protocol]?.has(event) !== false;
+}
+
+/** Reads an answer that is no stream. Anything else than an answer changes nothing. */
+export function readAnswer(seen: Tapped, json: unknown): void {
+  const { data } = answerSchema.safeParse(json);
+  if (data === undefined) return;
+  lay(seen, data);
+  seen.usageFinal = seen.usage !== null;
+  if (data.status === 'failed') seen.failure = codeOfStreamError(data.error?.code);
+}
+
+/** How an event of a stream changes what was seen. */
+export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => void> = {
+  'anthropic-messages': (seen, event) => {
+    const { data } = messagesSchema.safeParse(event);
+    if (data === undefined) return;
+    const { type, message, usage, error } = data;
+    if (type === 'message_start' && message !== undefined) lay(seen, message);
+    if (type === 'message_delta' && usage !== undefined && usage !== null) {
+      // The delta alone lacks how the cache writes split, which has its own prices.
+      layUsage(seen, usage);
+      // The start states the output as well, of which nothing was generated then.
+      seen.usageFinal = typeof usage.output_tokens === 'number';
+    }
+    if (type === 'message_stop') seen.done = true;
+    if (type === 'error') fail(seen, error?.type);
+  },
+  'openai-responses': (seen, event) => {
+    const { data } = responsesSchema.safeParse(event);
+    if (data === undefined) return;
+    const { type, response, code, error } = data;
+    if (type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed') {
+      if (response !== undefined) lay(seen, response);
+      seen.usageFinal = seen.usage !== null;
+      seen.done = true;
+    }
+    if (type === 'response.failed') fail(seen, response?.error?.code);
+    if (type === 'error') fail(seen, code ?? error?.code ?? error?.type);
+  },
+  'openai-chat': (seen, event) => {
+    const { data } = chatSchema.safeParse(event);
+    if (data === undefined) return;
+    lay(seen, data);
+    // Some providers state the usage so far in each chunk.
+    const isLast = (data.choices ?? []).every(({ finish_reason: reason }) => reason !== undefined);
+    if (data.usage !== undefined && data.usage !== null) seen.usageFinal = isLast;
+    if (data.error !== undefined && data.error !== null) fail(seen, data.error.code ?? data.error.type);
+  },
+};
+
+function lay(seen: Tapped, answer: Pick<Answer, 'model' | 'usage' | 'service_tier'> & Partial<Answer>): void {
+  if (answer.model !== undefined) seen.model = answer.model;
+  if (answer.service_tier !== undefined) seen.serviceTier = answer.service_tier;
+  if (answer.tool_usage !== undefined) seen.toolUsage = answer.tool_usage;
+  if (answer.output !== undefined) seen.toolCalls = toolCallsIn(answer.output);
+  if (answer.usage !== undefined && answer.usage !== null) layUsage(seen, answer.usage);
+}
+
+/** Null fields say nothing: they never replace a figure. */
+function layUsage(seen: Tapped, usage: Record<string, unknown>): void {
+  const stated = Object.entries(usage).filter(([, value]) => value !== null);
+  seen.usage = { ...seen.usage, ...Object.fromEntries(stated) };
+}
+
+function toolCallsIn(output: NonNullable<Answer['output']>): ToolCall[] {
+  return output.flatMap(({ type, container_id: container = null }) => (type?.endsWith('_call') ? [{ type, container }] : []));
+}
+
+function fail(seen: Tapped, type: string | null | undefined): void {
+  seen.failure = codeOfStreamError(type);
+  seen.done = true;
+}

@@ -1,0 +1,45 @@
+import type { FailureCode } from '../../job/errors.ts';
+
+/** What an upstream's status means for the job; null for a success. */
+export function codeOfStatus(status: number): FailureCode | null {
+  if (status >= 200 && status < 300) return null;
+  switch (status) {
+    case 401:
+      return 'llm_unauthorized';
+    case 402:
+      return 'llm_payment_required';
+    case 403:
+      return 'llm_forbidden';
+    case 408:
+      return 'llm_timeout';
+    case 429:
+      return 'llm_rate_limited';
+    default:
+      return status >= 400 && status < 500 ? 'llm_rejected' : 'llm_failed';
+  }
+}
+
+/** The same for an error inside a stream that began as a success: `error.type` of Anthropic, `error.code` of OpenAI. */
+export function codeOfStreamError(type: string | null | undefined): FailureCode {
+  switch (type) {
+    case 'authentication_error':
+    case 'invalid_api_key':
+      return 'llm_unauthorized';
+    case 'billing_error':
+    case 'insufficient_quota':
+      return 'llm_payment_required';
+    case 'permission_error':
+      return 'llm_forbidden';
+    case 'rate_limit_error':
+    case 'rate_limit_exceeded':
+      return 'llm_rate_limited';
+    case 'timeout_error':
+      return 'llm_timeout';
+    case 'invalid_request_error':
+    case 'invalid_prompt':
+    case 'context_length_exceeded':
+      return 'llm_rejected';
+    default:
+      return 'llm_failed';
+  }
+}

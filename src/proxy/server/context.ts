@@ -1,0 +1,50 @@
+import type { Dispatcher } from 'undici';
+
+import type { Dialect } from '../../job/dialect.ts';
+import type { Secret } from '../../secrets/secret.ts';
+import type { Database } from '../../store/database.ts';
+import type { SharedRates } from '../../store/requests.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import type { BodyMemory } from '../body/memory.ts';
+import type { BodyReader } from '../body/request-body.ts';
+import type { Admission } from '../limits/admission.ts';
+import type { Foresight } from '../limits/foresight.ts';
+import type { KeyLimits } from '../limits/key-limits.ts';
+import type { RefusedUses } from '../limits/refused-uses.ts';
+import type { Strangers } from '../limits/strangers.ts';
+import type { Prices } from '../prices/prices.ts';
+import type { ProxyMetrics } from './metrics.ts';
+import type { OpenRequests } from './open-requests.ts';
+import type { Recorder } from './record.ts';
+
+export interface UpstreamTarget {
+  origin: string;
+  /** Path before the route's own; empty, or with a leading and no trailing slash. */
+  prefix: string;
+  /** What requests of a tenant are sent with, as it is now. Undefined: they are refused. */
+  credential(tenant: string): Secret | undefined;
+}
+
+/** What the requests of a proxy share. */
+export interface ProxyContext {
+  /** Names this replica in Postgres. */
+  id: string;
+  database: Database;
+  upstreams: Record<Dialect, UpstreamTarget>;
+  idleTimeoutMs: number;
+  drainTimeoutMs: number;
+  rates: SharedRates;
+  dispatcher: Dispatcher;
+  prices: Prices;
+  admission: Admission;
+  foresight: Foresight;
+  bodies: BodyReader;
+  bodyMemory: BodyMemory;
+  keyLimits: KeyLimits;
+  strangers: Strangers;
+  refusedUses: RefusedUses;
+  open: OpenRequests;
+  recorder: Recorder;
+  metrics: ProxyMetrics;
+  logger: Logger | undefined;
+}

@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Agent } from 'undici';
+
+import { DIALECTS } from '../../job/dialect.ts';
+import { ValetkeyError } from '../../job/errors.ts';
+import type { KeyRing } from '../../secrets/key-ring.ts';
+import type { Database } from '../../store/database.ts';
+import type { SharedRates } from '../../store/requests.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { BodyMemory } from '../body/memory.ts';
+import { BodyReader } from '../body/request-body.ts';
+import { Admission } from '../limits/admission.ts';
+import { Foresight } from '../limits/foresight.ts';
+import { KeyLimits } from '../limits/key-limits.ts';
+import { RefusedUses } from '../limits/refused-uses.ts';
+import { Strangers } from '../limits/strangers.ts';
+import { createPrices, type Prices } from '../prices/prices.ts';
+import { dialectOf } from '../protocols/routes.ts';
+import { followCredentials } from '../upstream/credentials.ts';
+import { startAdmin } from './admin.ts';
+import { createBoundedServer } from './connections.ts';
+import type { ProxyContext, UpstreamTarget } from './context.ts';
+import { handle } from './handle.ts';
+import { watchKeys } from './key-watch.ts';
+import { listenOnPort, listenOnSocket } from './listen.ts';
+import { createProxyMetrics } from './metrics.ts';
+import { OpenRequests } from './open-requests.ts';
+import { Recorder } from './record.ts';
+import { refusal, sendRefusal } from './refusal.ts';
+import type { ProxySettings, RateSettings } from './settings.ts';
+
+/** How long closing waits for the last records. */
+const CLOSE_MS = 5_000;
+const MINUTE_MS = 60_000;
+
+export interface ProxyOptions {
+  database: Database;
+  /** Opens the credentials that are stored. */
+  keyRing: KeyRing;
+  gateway: ProxySettings;
+  /** Default: the bundled ones. */
+  prices?: Prices | undefined;
+  logger?: Logger | undefined;
+}
+
+/** A running replica of the data plane. */
+export interface Proxy {
+  /** Without a trailing slash and without `/v1`. */
+  readonly url: string;
+  readonly socketPath: string;
+  /** Where operators ask it; null where it has no address of its own for that. */
+  readonly adminUrl: string | null;
+  /** Stops listening, ends the open requests and waits until they are on record. The database stays open. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the proxy on a port and on a unix socket. The schema must be there. Any number of replicas may run over one
+ * database; on one host, each needs a socket directory of its own, or the newest has the socket. Throws
+ * `database_unreachable`, and `invalid_config` where it cannot listen.
+ */
+export async function startProxy({ database, keyRing, gateway, prices = createPrices([]), logger }: ProxyOptions): Promise<Proxy> {
+  const id = randomUUID();
+  const open = new OpenRequests();
+  const stop = new AbortController();
+  const watch = await watchKeys(database, id, open, logger);
+  const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
+  const credentials = await followCredentials({ database, keyRing, configured, logger }).catch(async (error: unknown) => {
+    await watch.close();
+    throw error;
+  });
+  // The only time-out is ours, which knows who is waiting for whom.
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false });
+  const admission = new Admission();
+  const recorder = new Recorder(database, stop.signal, logger);
+  const refusedUses = new RefusedUses(database, logger);
+  const metrics = createProxyMetrics({
+    openRequests: () => open.count,
+    waitingRequests: () => admission.waiting,
+    pendingRecords: () => recorder.pending,
+  });
+  const context: ProxyContext = {
+    id,
+    database,
+    upstreams: {
+      anthropic: target(gateway.anthropic.baseUrl, (tenant) => credentials.of('anthropic', tenant)),
+      openai: target(gateway.openai.baseUrl, (tenant) => credentials.of('openai', tenant)),
+    },
+    idleTimeoutMs: gateway.idleTimeoutMs,
+    drainTimeoutMs: gateway.drainTimeoutMs,
+    rates: sharedRates(gateway.rates),
+    dispatcher,
+    prices,
+    admission,
+    foresight: new Foresight(),
+    bodies: new BodyReader(),
+    bodyMemory: new BodyMemory(gateway.bodies),
+    keyLimits: new KeyLimits(gateway.keys),
+    strangers: new Strangers(),
+    refusedUses,
+    open,
+    recorder,
+    metrics,
+    logger,
+  };
+  const running = new Set<Promise<void>>();
+  const serve = (req: IncomingMessage, res: ServerResponse): void => {
+    req.on('error', () => {});
+    res.on('error', () => {});
+    const request = handle(context, req, res).catch((error: unknown) => {
+      logger?.error({ err: error }, 'a request failed');
+      sendRefusal(res, dialectOf(req.url ?? '', req.headers), refusal('internal', 'The gateway failed.'));
+      if (!res.writableEnded) res.destroy();
+    });
+    running.add(request);
+    void request.finally(() => running.delete(request));
+  };
+  const servers: Server[] = [];
+  let admin: Server | null = null;
+  const end = async (): Promise<void> => {
+    for (const server of servers) server.close();
+    admin?.close();
+    open.endAll('gateway_unreachable');
+    await Promise.race([Promise.all(running), sleep(CLOSE_MS, undefined, { ref: false })]);
+    await Promise.race([refusedUses.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
+    stop.abort();
+    credentials.close();
+    await watch.close();
+    for (const server of servers) server.closeAllConnections();
+    admin?.closeAllConnections();
+    await dispatcher.destroy();
+  };
+  const listening = (): Server => {
+    const server = createBoundedServer(gateway.connections, serve);
+    servers.push(server);
+    return server;
+  };
+  try {
+    const url = await listenOnPort(listening(), gateway.host, gateway.port);
+    const socket = await listenOnSocket(listening(), gateway.socketDir);
+    const readiness = () => ({
+      database: watch.isAlive,
+      credentials: DIALECTS.filter((dialect) => credentials.of(dialect, '') !== undefined),
+    });
+    if (gateway.adminAddress !== undefined) admin = await startAdmin({ address: gateway.adminAddress, metrics, readiness });
+    const adminUrl = admin === null ? null : urlOf(admin);
+    logger?.info({ url, socket: socket.path, admin: adminUrl }, 'the gateway listens');
+    return {
+      url,
+      socketPath: socket.path,
+      adminUrl,
+      close: async () => {
+        await socket.remove();
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    const where = [`port ${gateway.port}`, gateway.socketDir, ...(gateway.adminAddress === undefined ? [] : [gateway.adminAddress])];
+    throw new ValetkeyError('invalid_config', `The gateway cannot listen on one of ${where.join(', ')}: ${code}.`);
+  }
+}
+
+function sharedRates({ tenantRequests, upstreamRequests, tenantTokens, upstreamTokens }: RateSettings): SharedRates {
+  return {
+    tenantRequestMs: MINUTE_MS / tenantRequests,
+    upstreamRequestMs: MINUTE_MS / upstreamRequests,
+    tenantTokenMs: tenantTokens === undefined ? null : MINUTE_MS / tenantTokens,
+    upstreamTokenMs: upstreamTokens === undefined ? null : MINUTE_MS / upstreamTokens,
+  };
+}
+
+function urlOf(server: Server): string | null {
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) return null;
+  return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+}
+
+function target(baseUrl: string, credential: UpstreamTarget['credential']): UpstreamTarget {
+  const { origin, pathname } = new URL(baseUrl);
+  return { origin, prefix: pathname.replace(/\/$/, ''), credential };
+}
