@@ -78,6 +78,20 @@ export async function chargeAbandoned(db: Db, { ref, proxyGoneAfterS }: { ref: K
 }
 
 /**
+ * The requests that a replica opened half a minute ago and does not know of: the answer to their reservation was lost, so they were never
+ * sent. `known`: ids. Throws `database_unreachable`.
+ */
+export async function unknownRequests(db: Db, proxy: string, known: readonly string[]): Promise<{ id: string; ref: KeyRef }[]> {
+  const { rows } = await asDatabaseError(
+    sql<{ id: string; ref: KeyRef }>`
+      select id, ref from requests
+      where ended_at is null and proxy = ${proxy} and started_at < now() - make_interval(secs => ${ABANDONED_AFTER_S})
+        and not id = any(${[...known]}::bigint[])`.execute(db),
+  );
+  return rows;
+}
+
+/**
  * Why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that the
  * caller gave up say nothing either way. Throws `database_unreachable`.
  */

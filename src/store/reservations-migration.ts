@@ -49,8 +49,8 @@ export const reservations: Migration = {
                                       buckets text[], each_s float8[], token_buckets text[],
                                       out id bigint, out verdict text, out wait_s float8,
                                       out models text[], out used boolean, out lease_s float8)
-      language plpgsql set plan_cache_mode = force_generic_plan as $$
-      declare spent numeric; budget numeric; held numeric; running integer; usable boolean; taken integer;
+      language plpgsql set plan_cache_mode = force_generic_plan set lock_timeout = '3s' as $$
+      declare spent numeric; budget numeric; held numeric; running integer; usable boolean; taken integer; made integer;
       begin
         perform pg_advisory_xact_lock(hashtextextended(job, 1)), set_config('synchronous_commit', 'off', true);
         select own.models, own.first_used_at is not null, extract(epoch from own.expires_at - now()), own.budget_usd,
@@ -87,13 +87,22 @@ export const reservations: Migration = {
           set full_at = greatest(full_at, now()) + make_interval(secs => case scope when buckets[1] then each_s[1] else each_s[2] end)
           where scope = any(buckets)
             and greatest(full_at, now()) + make_interval(secs => case scope when buckets[1] then each_s[1] else each_s[2] end)
-              <= now() + interval '60 seconds';
+              <= now() + interval '60 seconds'
+            -- One that is empty takes nothing off the other.
+            and not exists (
+              select from rate_buckets as other where other.scope = any(buckets)
+                and greatest(other.full_at, now()) + make_interval(secs => case other.scope when buckets[1] then each_s[1] else each_s[2] end)
+                  > now() + interval '60 seconds');
         get diagnostics taken = row_count;
         if taken < 2 then
-          insert into rate_buckets select bucket, now() from unnest(buckets) as bucket on conflict do nothing;
-          select coalesce(max(extract(epoch from full_at - now()) + case scope when buckets[1] then each_s[1] else each_s[2] end - 60), 0)
-            into wait_s from rate_buckets where scope = any(buckets);
-          if wait_s > 0 then verdict := 'limited'; return; end if;
+          insert into rate_buckets select buckets[i], now() + make_interval(secs => each_s[i]) from generate_subscripts(buckets, 1) as i
+            on conflict do nothing;
+          get diagnostics made = row_count;
+          if taken + made < 2 then
+            select greatest(max(extract(epoch from full_at - now()) + case scope when buckets[1] then each_s[1] else each_s[2] end - 60), 0.001)
+              into wait_s from rate_buckets where scope = any(buckets);
+            verdict := 'limited'; return;
+          end if;
         end if;
         insert into requests (ref, protocol, proxy, reserved_usd) values (key_ref, of_protocol, of_proxy, most) returning requests.id into id;
         verdict := 'run';

@@ -110,6 +110,8 @@ test.each([
   ['openai-responses', 'gpt-5-nano-2025-08-07', true],
   ['openai-responses', 'gpt-5-nano-free', false],
   ['openai-responses', 'gpt-5.1-made-up', false],
+  ['openai-chat', 'gpt-4o-search-preview', false],
+  ['openai-responses', 'o3-deep-research', false],
   ['openai-responses', 'ft:gpt-3.5-turbo:mine', false],
   ['openai-responses', 'omni-moderation-latest', false],
   ['openai-chat', 'text-embedding-3-large', false],

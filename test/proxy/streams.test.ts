@@ -135,6 +135,23 @@ it.each([
   expect(await rig.ended(key)).toMatchObject([{ status: 200, code }]);
 });
 
+it('an account’s id is masked in an error that comes in pieces, and nothing else of the stream changes', async () => {
+  const pieces = [
+    event(started),
+    'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error",',
+    '"message":"in organization org-abcdef123456"}}\n\n',
+  ];
+  const rig = await rigOn((_req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const [index, piece] of pieces.entries()) setTimeout(() => res.write(piece), index * 50);
+    setTimeout(() => res.end(), pieces.length * 50);
+  });
+  const key = await rig.mint();
+  const answer = await send(rig, key.secret, '/v1/messages', body);
+  expect(answer.text).toBe(pieces.join('').replace('org-abcdef123456', '[hidden]'));
+  expect(await rig.ended(key)).toMatchObject([{ code: 'llm_rate_limited' }]);
+});
+
 describe('a provider that is silent', () => {
   it('before the headers is given up with 504', async () => {
     const rig = await rigOn(() => {}, { idleTimeoutMs: 100 });

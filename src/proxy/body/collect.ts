@@ -17,10 +17,12 @@ export async function collectBody(req: IncomingMessage, memory: HeldBytes, signa
   if (stated !== undefined && Number(stated) > MAX_BODY_BYTES) return tooLarge();
   // It left while its key was looked up, and says so no more.
   if (signal.aborted || req.destroyed) return refusal('cancelled', 'The caller left.');
-  const room = Math.max(1, stated === undefined ? FIRST_BYTES : Number(stated));
+  // What is only stated takes no memory from others.
+  const most = stated === undefined ? MAX_BODY_BYTES : Number(stated);
+  const room = Math.max(1, Math.min(most, FIRST_BYTES));
   if (!memory.grow(room)) return noMemory();
   return new Promise((resolve) => {
-    const body = new GrowingBuffer(room);
+    const body = new GrowingBuffer(room, most);
     const end = (result: Buffer | Refusal): void => {
       req.off('data', onData).off('end', onEnd).off('error', onLeft).off('close', onLeft);
       signal.removeEventListener('abort', onLeft);
@@ -44,17 +46,19 @@ export async function collectBody(req: IncomingMessage, memory: HeldBytes, signa
 class GrowingBuffer {
   length = 0;
   #room: number;
+  readonly #most: number;
   #only: Buffer | null = null;
   #buffer: Buffer | null = null;
 
-  constructor(room: number) {
+  constructor(room: number, most: number) {
     this.#room = room;
+    this.#most = most;
   }
 
   /** Bytes of room that are missing for so many more; the room doubles. */
   missing(more: number): number {
     const needed = this.length + more;
-    return needed <= this.#room ? 0 : Math.max(needed, 2 * this.#room) - this.#room;
+    return needed <= this.#room ? 0 : Math.max(needed, Math.min(2 * this.#room, this.#most)) - this.#room;
   }
 
   append(chunk: Buffer): void {

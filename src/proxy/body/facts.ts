@@ -25,14 +25,29 @@ export interface BodyFacts {
   images: number;
   /** Whether there is any: a small one can fill the model's context. */
   documents: boolean;
+  /** What was seen of the input item that is being read. */
+  item: { hasType: boolean; hasRole: boolean; hasId: boolean; isOpaque: boolean; hasContent: boolean };
   /** Of the top-level fields that the proxy sets itself. */
   ranges: Map<string, Range>;
 }
 
+/** Of an input item of which nothing was read. */
+export const NO_ITEM = { hasType: false, hasRole: false, hasId: false, isOpaque: false, hasContent: false };
+
 export type BodyShape = Shape<BodyFacts>;
 
 export function noFacts(): BodyFacts {
-  return { problem: null, model: null, stream: false, maxOutputTokens: [], choices: 1, images: 0, documents: false, ranges: new Map() };
+  return {
+    problem: null,
+    model: null,
+    stream: false,
+    maxOutputTokens: [],
+    choices: 1,
+    images: 0,
+    documents: false,
+    item: { ...NO_ITEM },
+    ranges: new Map(),
+  };
 }
 
 /** Begins to read a body; the first problem ends it. */
@@ -134,11 +149,12 @@ export const stream: BodyShape = {
 
 /** A bound on the output of one choice. */
 export function maxOutput(path: string): BodyShape {
-  return count(path, (facts, tokens) => facts.maxOutputTokens.push(tokens));
+  // Some upstreams take 0 for no bound.
+  return count(path, (facts, tokens) => void (tokens > 0 && facts.maxOutputTokens.push(tokens)));
 }
 
 /** How many answers are generated. */
-export const choices: BodyShape = count('n', (facts, n) => (facts.choices = n));
+export const choices: BodyShape = count('n', (facts, n) => (facts.choices = Math.max(1, n)));
 
 /** A field of the top level that the proxy replaces. */
 export function replaced(name: string, shape: BodyShape = anything): BodyShape {

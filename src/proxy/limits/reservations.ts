@@ -25,8 +25,9 @@ export async function lookUpKey(context: ProxyContext, { route, hash, keyHash, h
   const { pool } = context.database;
   const bytes = Number(headers['content-length'] ?? Number.NaN);
   const foreseen = route.kind === 'generate' ? context.foresight.foresee(keyHash, route.protocol, bytes) : null;
-  if (route.kind === 'generate' && foreseen !== null && !context.admission.hasLine(foreseen.key.jobId)) {
+  if (route.kind === 'generate' && foreseen !== null && isFree(context, foreseen.key)) {
     const opened = await openRequest(pool, hash, foreseen.key, reservationOf(context, route, foreseen.usd));
+    if (opened?.reserved?.do === 'run') context.recorder.opened(opened.reserved.id);
     if (opened !== null) return opened;
     context.foresight.forget(keyHash);
   }
@@ -46,6 +47,7 @@ export async function reserveInLine(
   const ask = async () => {
     const answer = await reserveRequest(context.database.pool, access, reservationOf(context, route, usd), raise);
     if (answer.do === 'wait') raise = null;
+    if (answer.do === 'run') context.recorder.opened(answer.id);
     return answer;
   };
   return context.admission.admit(access.jobId, ask, interruption.signal);
@@ -53,4 +55,9 @@ export async function reserveInLine(
 
 function reservationOf({ id, rates }: ProxyContext, { protocol, dialect }: GeneratingRoute, usd: number): ReservationRequest {
   return { protocol, dialect, proxy: id, usd, rates };
+}
+
+/** Nothing is reserved for a request that would be refused or has to wait. */
+function isFree({ admission, keyLimits }: ProxyContext, { ref, jobId }: Pick<KeyAccess, 'ref' | 'jobId'>): boolean {
+  return !admission.hasLine(jobId) && keyLimits.hasRoom(ref);
 }

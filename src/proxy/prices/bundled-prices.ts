@@ -15,6 +15,8 @@ export interface BundledModel {
 // The bundled data is never fetched anew: a price changes with the package, so two replicas agree.
 const PROVIDERS: Record<Dialect, Provider> = { anthropic: providerOf('anthropic'), openai: providerOf('openai') };
 
+/** Models that search the web by themselves, at a fee that their usage does not state. */
+const SEARCHES = /-search-|deep-research/;
 /** What may follow the name of a model: the date of a snapshot, or `-latest`. */
 const SNAPSHOT = /(-latest|[-@]\d{8}|-\d{4}-\d{2}-\d{2})$/;
 /** The beginning of a date, where the data's prefix has one. */
@@ -25,7 +27,7 @@ const BEGUN_DATE = /[-@](20\d\d-?)?$/;
  * names that nobody has: here nothing but a snapshot's date or `-latest` may follow.
  */
 export function findBundled(dialect: Dialect, name: string): BundledModel | null {
-  if (name !== name.toLowerCase().trim()) return null;
+  if (name !== name.toLowerCase().trim() || SEARCHES.test(name)) return null;
   const found = calcPrice({}, name, { provider: PROVIDERS[dialect] });
   if (found === null || !isNameOf(found.model, name)) return null;
   return { id: found.model.id, contextTokens: found.model.context_window, prices: found.model_price };
@@ -36,7 +38,7 @@ export function bundledNames(): { dialect: Dialect; name: string }[] {
   return DIALECTS.flatMap((dialect) =>
     PROVIDERS[dialect].models.flatMap(({ id, match }) => {
       const names = new Set([id, ...equals(match)]);
-      const undated = [...names].filter((name) => !SNAPSHOT.test(name) || !names.has(name.replace(SNAPSHOT, '')));
+      const undated = [...names].filter((name) => !SEARCHES.test(name) && (!SNAPSHOT.test(name) || !names.has(name.replace(SNAPSHOT, ''))));
       return undated.map((name) => ({ dialect, name }));
     }),
   );

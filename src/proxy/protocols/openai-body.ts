@@ -6,6 +6,7 @@ import {
   list,
   maxOutput,
   model,
+  NO_ITEM,
   object,
   oneOf,
   refused,
@@ -22,17 +23,7 @@ const serviceTier = replaced('service_tier', oneOf('service_tier', ['auto', 'def
 const toolMembers = new Map<string, BodyShape>(
   Object.entries({
     // Tools that the caller runs; those that the provider runs are loops and prices of their own, some of them ways to the web.
-    type: oneOf('a tool of type', [
-      'function',
-      'custom',
-      'namespace',
-      'tool_search',
-      'local_shell',
-      'shell',
-      'apply_patch',
-      'computer',
-      'computer_use_preview',
-    ]),
+    type: oneOf('a tool of type', ['function', 'custom', 'namespace', 'local_shell', 'apply_patch', 'computer', 'computer_use_preview']),
     name: anything,
     description: anything,
     parameters: anything,
@@ -43,8 +34,6 @@ const toolMembers = new Map<string, BodyShape>(
     defer_loading: anything,
     display_width: anything,
     display_height: anything,
-    execution: anything,
-    environment: object({ type: oneOf('a shell environment of type', ['local']) }),
   }),
 );
 const tool: BodyShape = { members: toolMembers, other: unknownAt('tools[].') };
@@ -75,17 +64,32 @@ const part = new Map<string, BodyShape>(
 );
 const content: BodyShape = { items: { members: part } };
 
+/** Items that the provider made, and looks up by their id where they do not hold what they stand for. */
+const OPAQUE = new Set<unknown>(['reasoning', 'compaction']);
+
 const item: BodyShape = {
   members: new Map<string, BodyShape>(
     Object.entries({
       type: {
-        value: (facts, value) => (value === 'item_reference' ? stored('item_reference') : ITEM_TYPE).value?.(facts, value),
-      } satisfies BodyShape,
+        value: (facts, value) => {
+          facts.item.hasType = typeof value === 'string';
+          facts.item.isOpaque = OPAQUE.has(value);
+          (value === 'item_reference' ? stored('item_reference') : ITEM_TYPE).value?.(facts, value);
+        },
+      },
+      role: { value: ({ item: read }, value) => void (read.hasRole = typeof value === 'string') },
+      id: { value: ({ item: read }, value) => void (read.hasId = value !== null) },
+      encrypted_content: { value: ({ item: read }, value) => void (read.hasContent = typeof value === 'string') },
       content,
       output: { ...content, members: part },
-      tools,
-    }),
+    } satisfies Record<string, BodyShape>),
   ),
+  value: (facts) => void (facts.item = { ...NO_ITEM }),
+  // Without a type and a role it is a reference, as it is where what it stands for is missing.
+  range: (facts, from, to) => {
+    const { hasType, hasRole, hasId, isOpaque, hasContent } = facts.item;
+    if ((!hasType && !hasRole) || (isOpaque && hasId && !hasContent)) stored('an input item').value?.(facts, `${from}-${to}`);
+  },
 };
 const ITEM_TYPE = oneOf('an input item of type', [
   'message',
@@ -94,18 +98,13 @@ const ITEM_TYPE = oneOf('an input item of type', [
   'function_call_output',
   'custom_tool_call',
   'custom_tool_call_output',
-  'tool_search_call',
-  'tool_search_output',
   'local_shell_call',
   'local_shell_call_output',
-  'shell_call',
-  'shell_call_output',
   'apply_patch_call',
   'apply_patch_call_output',
   'computer_call',
   'computer_call_output',
   'compaction',
-  'compaction_trigger',
 ]);
 
 /** `POST /v1/responses`: openai 7.57.0, `ResponseCreateParams`; `client_metadata` is Codex's. */
@@ -119,12 +118,13 @@ export const responsesBody: BodyShape = object(
     service_tier: serviceTier,
     store: replaced('store'),
     background: oneOf('background', [false]),
+    reasoning: object({ mode: oneOf('reasoning.mode', ['standard'], 'model_unpriced') }),
     previous_response_id: stored('previous_response_id'),
     conversation: stored('conversation'),
     prompt: stored('prompt'),
     ...plain(
       'client_metadata include instructions max_tool_calls metadata parallel_tool_calls prompt_cache_key prompt_cache_options',
-      'prompt_cache_retention reasoning safety_identifier stream_options temperature text tool_choice top_logprobs top_p truncation user',
+      'prompt_cache_retention safety_identifier stream_options temperature text tool_choice top_logprobs top_p truncation user',
     ),
   },
   unknownAt(''),

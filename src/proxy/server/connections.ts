@@ -18,6 +18,8 @@ export interface ConnectionLimits {
 const KEEP_ALIVE_MS = 75_000;
 const MAX_HEADERS_MS = 15_000;
 const CHECK_MS = 1_000;
+/** Requests on one connection that are not answered; the clients of agents send one at a time. */
+const MAX_PIPELINED = 16;
 /** Of the files that the process may have open, the share that connections of callers may take: each can need one to the provider, too. */
 const SHARE_OF_FILES = 0.4;
 
@@ -40,13 +42,18 @@ interface Connection {
   tail: Promise<void>;
   /** The newest. */
   request: IncomingMessage | null;
+  /** The key of a request that runs is good. */
+  isAdmitted: boolean;
 }
 
 /**
  * A server whose connections are bounded: where there are too many, the one that has been idle longest goes. Requests on one connection are
  * served one after the other. What is no HTTP gets the status that says so, after the answers that are under way.
  */
-export function createBoundedServer(limits: ConnectionLimits, serve: (req: IncomingMessage, res: ServerResponse) => void): Server {
+export function createBoundedServer(
+  limits: ConnectionLimits,
+  serve: (req: IncomingMessage, res: ServerResponse, admit: () => void) => void,
+): Server {
   const connections = new Map<Socket, Connection>();
   const perAddress = new Map<string, number>();
   const max = Math.min(limits.maxConnections, Math.max(16, Math.floor(openFiles() * SHARE_OF_FILES)));
@@ -64,7 +71,7 @@ export function createBoundedServer(limits: ConnectionLimits, serve: (req: Incom
       if (open > limits.maxConnectionsPerAddress) return socket.destroy();
       perAddress.set(address, open);
     }
-    connections.set(socket, { running: 0, tail: Promise.resolve(), request: null });
+    connections.set(socket, { running: 0, tail: Promise.resolve(), request: null, isAdmitted: false });
     socket.once('close', () => {
       connections.delete(socket);
       if (address === '') return;
@@ -77,8 +84,10 @@ export function createBoundedServer(limits: ConnectionLimits, serve: (req: Incom
   });
 
   function closeIdlest(newest: Socket): void {
-    for (const [socket, { running }] of connections) {
-      if (running === 0 && socket !== newest) return void socket.destroy();
+    for (const isClosable of [({ running }: Connection) => running === 0, ({ isAdmitted }: Connection) => !isAdmitted]) {
+      for (const [socket, connection] of connections) {
+        if (socket !== newest && isClosable(connection)) return void socket.destroy();
+      }
     }
     newest.destroy();
   }
@@ -87,19 +96,22 @@ export function createBoundedServer(limits: ConnectionLimits, serve: (req: Incom
     const connection = connections.get(req.socket);
     if (connection === undefined) return void req.socket.destroy();
     connection.running += 1;
+    if (connection.running > MAX_PIPELINED) return void req.socket.destroy();
     connection.request = req;
     const before = connection.tail;
     const isFirst = connection.running === 1;
     connection.tail = new Promise((resolve) => {
       res.once('close', () => {
         connection.running -= 1;
+        connection.isAdmitted = false;
         // The newest to end is the last to be closed where there are too many.
         if (connection.running === 0 && connections.delete(req.socket)) connections.set(req.socket, connection);
         resolve();
       });
     });
-    if (isFirst) serve(req, res);
-    else void before.then(() => serve(req, res));
+    const admit = (): void => void (connection.isAdmitted = true);
+    if (isFirst) serve(req, res, admit);
+    else void before.then(() => serve(req, res, admit));
   };
   server.on('request', onRequest);
   server.on('checkContinue', onRequest);

@@ -26,6 +26,8 @@ export const GIVEN_UP: Partial<Record<FailureCode, string>> = {
   cancelled: 'The caller left.',
 };
 
+/** How events begin that tell of a failure. */
+const ERROR_STARTS = ['event: error', 'event: response.failed', 'data: {"error"'];
 /** A provider's error is there at once; of one that stalls its caller gets what came. */
 const ERROR_BODY_MS = 2_000;
 /** Whoever ends a key wants it to spend no more: only a usage that is on its way is waited for. */
@@ -108,6 +110,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Of an answer that failed: passed on once it is whole and settled. */
   #error: Buffer[] | null = null;
   #errorBytes = 0;
+  /** Of an event that tells of a failure, until all of it is there: what it says is passed on masked. */
+  #unfinished: Buffer | null = null;
   #settled: Promise<void> | null = null;
   /** The upstream waits for the record. */
   #holding = false;
@@ -166,15 +170,27 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     this.#tap?.push(chunk);
     const failed = this.#tap !== null && this.#tap.seen.failure !== null;
+    const bytes = this.#isEventStream ? this.#wholeEvents(chunk) : chunk;
     if (this.#leftBecause !== null) {
       if (this.#tap?.seen.done === true) this.#endDrain();
+    } else if (bytes === null) {
+      return;
     } else if (failed && this.#isEventStream && this.#settled === null) {
-      this.#hold(controller, chunk);
-    } else if (!this.#forwarding.res.write(chunk)) {
+      this.#hold(controller, bytes);
+    } else if (!this.#forwarding.res.write(bytes)) {
       controller.pause();
     }
     // Complete from here on, however long the provider keeps the connection and whoever leaves it.
     if (!failed && this.#tap?.seen.done === true) this.#settleGood();
+  }
+
+  /** What of an event stream may be passed on; null while an event that tells of a failure is not complete. */
+  #wholeEvents(chunk: Buffer): Buffer | null {
+    const bytes = this.#unfinished === null ? chunk : Buffer.concat([this.#unfinished, chunk]);
+    const from = Math.max(...ERROR_STARTS.map((start) => bytes.lastIndexOf(start)));
+    const isUnfinished = from !== -1 && bytes.indexOf('\n\n', from) === -1 && bytes.length < MAX_ERROR_BYTES;
+    this.#unfinished = isUnfinished ? bytes : null;
+    return isUnfinished ? null : bytes;
   }
 
   /** Agents act on the event that tells of a failure, not on the end of the bytes: settled first, it is sent then. */
@@ -198,7 +214,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#tap?.end();
     if (this.#leftBecause !== null) return this.#endDrain();
     this.#finish();
-    const { res } = this.#forwarding;
+    const { res, credential } = this.#forwarding;
+    if (this.#unfinished !== null) res.write(hideAccount(this.#unfinished.toString('latin1'), credential), 'latin1');
     const code = this.#code();
     if (code === null) {
       res.end();

@@ -17,10 +17,10 @@ import { recordRefused, serveRequest } from './serve.ts';
 const LINGER_MS = 2_000;
 
 /**
- * Serves one request, from its key to its record. Nothing is read of its body before its key is known to be good. Throws only what is a
+ * Serves one request, from its key to its record; `admit` is called once its key is good. Nothing is read of its body before its key is known to be good. Throws only what is a
  * mistake of ours.
  */
-export async function handle(context: ProxyContext, req: IncomingMessage, res: ServerResponse): Promise<void> {
+export async function handle(context: ProxyContext, req: IncomingMessage, res: ServerResponse, admit: () => void): Promise<void> {
   const startedMs = performance.now();
   const [path = ''] = (req.url ?? '').split('?', 1);
   const dialect = dialectOf(path, req.headers);
@@ -44,11 +44,13 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
     if (access.status === 401) await context.strangers.slowDown(req.socket);
     return refuse(access);
   }
-  const leave = context.keyLimits.enter(access.ref);
+  const leave = context.keyLimits.enter(access.ref, access.tenant);
   if (isRefusal(leave)) {
-    await recordRefused(context, access, route, leave, null, startedMs);
+    if (access.reserved?.do === 'run' || context.keyLimits.isFirstRefusal(access.ref))
+      await recordRefused(context, access, route, leave, null, startedMs);
     return refuse(leave);
   }
+  admit();
   const interruption = new Interruption();
   let isInside = true;
   const leaveOnce = (): void => {

@@ -11,6 +11,15 @@ const LEASE_CHECK_MS = 1_000;
 /** Without a beat for so long a replica is gone, and what it had in flight is charged by another. */
 const GONE_AFTER_S = 15;
 
+export interface WatchOptions {
+  database: Database;
+  /** The id of this replica. */
+  proxy: string;
+  open: OpenRequests;
+  /** Ends the requests that this replica opened and does not know of. */
+  endUnknown: () => Promise<void>;
+}
+
 export interface KeyWatch {
   /** Postgres answered the last beat. */
   readonly isAlive: boolean;
@@ -21,7 +30,7 @@ export interface KeyWatch {
  * Cuts the open requests of a key at the moment it ends, or its lease does, whatever of Postgres can be reached; says every two seconds that
  * this replica is there; and charges what replicas left behind that are not. Resolves once it listens. Throws `database_unreachable`.
  */
-export async function watchKeys(database: Database, proxy: string, open: OpenRequests, logger?: Logger): Promise<KeyWatch> {
+export async function watchKeys({ database, proxy, open, endUnknown }: WatchOptions, logger?: Logger): Promise<KeyWatch> {
   const stop = new AbortController();
   let aliveSinceMs: number | null = null;
   const check = async (connection: Parameters<typeof beat>[0]): Promise<void> => {
@@ -40,6 +49,7 @@ export async function watchKeys(database: Database, proxy: string, open: OpenReq
   const chargeGone = async (): Promise<void> => {
     if (aliveSinceMs === null || performance.now() - aliveSinceMs < GONE_AFTER_S * 1000) return;
     const charged = await chargeAbandoned(database.db, { ref: null, proxyGoneAfterS: GONE_AFTER_S });
+    await endUnknown();
     if (charged > 0) logger?.warn({ requests: charged }, 'requests of a gateway that is gone are charged by their reservations');
   };
   await subscribe(database, { channel: KEY_ENDED_CHANNEL, onNotice: (ref) => open.endKey(ref), catchUp: check, stop: stop.signal, logger });

@@ -4,7 +4,7 @@ import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
 import type { KeyRef } from '../../job/ref.ts';
 import type { Database } from '../../store/database.ts';
 import { appendEvents } from '../../store/events.ts';
-import { markFirstUse, suspendKey } from '../../store/request-records.ts';
+import { markFirstUse, suspendKey, unknownRequests } from '../../store/request-records.ts';
 import { closeRequests, recordRefusal, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
@@ -13,6 +13,18 @@ const RETRY_MS = 500;
 const GATHER_MS = 5;
 /** How long a caller waits for the end of its answer while Postgres is away. */
 const MAX_WAIT_MS = 10_000;
+
+const NEVER_SENT: Omit<RequestEnd, 'id'> = {
+  model: null,
+  status: 503,
+  code: 'database_unreachable',
+  inputTokens: 0,
+  outputTokens: 0,
+  usd: 0,
+  estimated: false,
+  implausible: false,
+  forwarded: false,
+};
 
 /** Requests of one key that are put on record together. */
 interface Batch {
@@ -29,6 +41,7 @@ export class Recorder {
   readonly #batches = new Map<KeyRef, Batch>();
   readonly #firstUses = new Map<string, Promise<void>>();
   readonly #suspended = new Set<KeyRef>();
+  readonly #open = new Set<string>();
   #pending = 0;
 
   /** `stop` ends the repetition: what is not on record then stays open, and is charged by its reservation. */
@@ -41,6 +54,17 @@ export class Recorder {
   /** Requests that are over and not on record yet. */
   get pending(): number {
     return this.#pending;
+  }
+
+  /** Remembers a request that is open, until its end is on record; one that nobody remembers was never sent. */
+  opened(id: string): void {
+    this.#open.add(id);
+  }
+
+  /** Ends those that this replica opened and does not know of. Throws `database_unreachable`. */
+  async endUnknown(proxy: string): Promise<void> {
+    for (const { id, ref } of await unknownRequests(this.#database.db, proxy, [...this.#open]))
+      await closeRequests(this.#database.pool, ref, [{ ...NEVER_SENT, id }]);
   }
 
   /** A charge of this key could not be recorded, so it is refused. */
@@ -90,6 +114,7 @@ export class Recorder {
   async #persist(ref: KeyRef, ends: RequestEnd[]): Promise<void> {
     try {
       await this.#untilTaken(() => closeRequests(this.#database.pool, ref, ends));
+      for (const { id } of ends) this.#open.delete(id);
     } catch (error) {
       if (this.#stop.aborted) throw error;
       this.#logger?.error({ err: error, ref, requests: ends.length }, 'requests cannot be put on record');

@@ -42,7 +42,7 @@ const FREE: Charge = { inputTokens: 0, outputTokens: 0, usd: 0, estimated: false
 /** Reads a request's body, reserves what it can cost, sends it on, and records what it did cost. */
 export async function serveRequest(context: ProxyContext, request: GoodRequest): Promise<void> {
   const { req, res, route, access, startedMs, interruption } = request;
-  const memory = context.bodyMemory.hold(access.ref);
+  const memory = context.bodyMemory.hold(access.ref, access.tenant);
   try {
     if (req.headers.expect !== undefined) res.writeContinue();
     const body = await context.bodies.read(req, route.protocol, memory, interruption.signal);
@@ -105,6 +105,7 @@ async function admit(context: ProxyContext, request: PricedRequest, { usd }: Res
   const { access, route, interruption } = request;
   const { reserved } = access;
   // What was foreseen holds, and nothing has to be asked.
+  if (reserved?.do === 'limited' || reserved?.do === 'spent') return reserved;
   if (reserved?.do === 'run' && access.reservedUsd >= usd) return reserved;
   const askedMs = performance.now();
   try {

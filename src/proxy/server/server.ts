@@ -66,7 +66,8 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
   const id = randomUUID();
   const open = new OpenRequests();
   const stop = new AbortController();
-  const watch = await watchKeys(database, id, open, logger);
+  const recorder = new Recorder(database, stop.signal, logger);
+  const watch = await watchKeys({ database, proxy: id, open, endUnknown: () => recorder.endUnknown(id) }, logger);
   const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
   const credentials = await followCredentials({ database, keyRing, configured, logger }).catch(async (error: unknown) => {
     await watch.close();
@@ -75,7 +76,6 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
   // The only time-out is ours, which knows who is waiting for whom.
   const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false });
   const admission = new Admission();
-  const recorder = new Recorder(database, stop.signal, logger);
   const refusedUses = new RefusedUses(database, logger);
   const metrics = createProxyMetrics({
     openRequests: () => open.count,
@@ -107,10 +107,10 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
     logger,
   };
   const running = new Set<Promise<void>>();
-  const serve = (req: IncomingMessage, res: ServerResponse): void => {
+  const serve = (req: IncomingMessage, res: ServerResponse, admit: () => void): void => {
     req.on('error', () => {});
     res.on('error', () => {});
-    const request = handle(context, req, res).catch((error: unknown) => {
+    const request = handle(context, req, res, admit).catch((error: unknown) => {
       logger?.error({ err: error }, 'a request failed');
       sendRefusal(res, dialectOf(req.url ?? '', req.headers), refusal('internal', 'The gateway failed.'));
       if (!res.writableEnded) res.destroy();

@@ -7,8 +7,8 @@ import { BETAS } from '../protocols/anthropic-body.ts';
 // What the providers' APIs need. Whatever else an agent sends stays here: it could choose an account, a project, a customer that is billed,
 // a route of a gateway behind ours, or another's stored answer.
 const SENT: Record<Dialect, ReadonlySet<string>> = {
-  anthropic: new Set(['accept', 'content-type', 'user-agent', 'anthropic-version', 'anthropic-beta', 'x-app']),
-  openai: new Set(['accept', 'content-type', 'user-agent', 'originator']),
+  anthropic: new Set(['accept', 'user-agent', 'anthropic-version', 'anthropic-beta', 'x-app']),
+  openai: new Set(['accept', 'user-agent', 'originator']),
 };
 /** What the official clients say of themselves. */
 const CLIENT_HEADER = /^x-stainless-[a-z-]+$/;
@@ -41,10 +41,13 @@ export function unknownBeta(headers: IncomingHttpHeaders): string | null {
 
 /** What goes to the upstream: the caller's headers without its key, with the credential. Uncompressed, so that usage can be read. */
 export function upstreamHeaders(headers: IncomingHttpHeaders, dialect: Dialect, credential: Secret): IncomingHttpHeaders {
-  const sent: IncomingHttpHeaders = { 'accept-encoding': 'identity' };
+  const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
     if (SENT[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
   }
+  sent['accept-encoding'] = 'identity';
+  // What was read as JSON is read as nothing else.
+  sent['content-type'] = 'application/json';
   if (dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
   else sent.authorization = `Bearer ${credential.reveal()}`;
   return sent;
