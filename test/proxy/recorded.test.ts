@@ -67,6 +67,7 @@ it.each([
   ['/v1/responses', { tools: [{ type: 'tool_search', execution: 'server' }] }, 400, 'tool_search'],
   ['/v1/responses', { reasoning: { mode: 'pro' } }, 403, 'reasoning.mode pro'],
   ['/v1/responses', { input: [{ id: 'msg_other' }] }, 404, 'input item'],
+  ['/v1/responses', { input: [{}] }, 400, 'neither a type nor a role'],
   [
     '/v1/responses',
     {

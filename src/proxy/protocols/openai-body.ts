@@ -88,7 +88,9 @@ const item: BodyShape = {
   // Without a type and a role it is a reference, as it is where what it stands for is missing.
   range: (facts, from, to) => {
     const { hasType, hasRole, hasId, isOpaque, hasContent } = facts.item;
-    if ((!hasType && !hasRole) || (isOpaque && hasId && !hasContent)) stored('an input item').value?.(facts, `${from}-${to}`);
+    const isNamed = hasId && ((!hasType && !hasRole) || (isOpaque && !hasContent));
+    if (isNamed) stored('an input item').value?.(facts, `${from}-${to}`);
+    else if (!hasType && !hasRole) refused('an input item', 'it has neither a type nor a role.').value?.(facts, undefined);
   },
 };
 const ITEM_TYPE = oneOf('an input item of type', [
