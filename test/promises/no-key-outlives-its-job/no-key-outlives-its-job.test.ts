@@ -29,7 +29,8 @@ const MODEL = 'gpt-5.1-codex';
 
 describe.concurrent('the key of a job that', () => {
   const endings: [string, Partial<JobSpecInput>, Outcome, FailureCode | null][] = [
-    ['completes', { prompts: [slowly(2)] }, 'completed', null],
+    // Longer than a busy machine takes until it looks at the key; the deadline below takes longer still.
+    ['completes', { prompts: [slowly(8)] }, 'completed', null],
     ['fails', { prompts: [withScript('Fail.', [{ run: 'sleep 1' }, { fail: { status: 500 } }])] }, 'failed', 'llm_failed'],
     ['is cancelled', { prompts: [slowly(60)] }, 'cancelled', 'cancelled'],
     ['reaches its deadline', { prompts: [slowly(60)], deadline: '25s' }, 'deadline_exceeded', 'deadline_exceeded'],
