@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 
+import { field, holdsForField } from './field.ts';
 import { holdsForKeys, keys } from './keys/keys.ts';
 import { holdsForProxy, proxy } from './proxy.ts';
 import { holds } from './report.ts';
@@ -13,6 +14,7 @@ const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--
        npm run prove -- keys [--json] [--seed N] [--quick]
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
        npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
+       npm run prove -- field [--json] [--quick] [--only NAME]
 `;
 
 const { values, positionals } = parseArgs({
@@ -42,6 +44,7 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
     return judged(await proxy({ ...options, requests, only: values.only }), holdsForProxy);
   },
   spend: async () => judged(await spend({ ...options, only: values.only }), holdsForSpend),
+  field: async () => judged(await field({ quick: options.quick, only: values.only }), holdsForField),
 };
 
 function judged<T extends object>(proof: T, isShown: (proof: T) => boolean): [T, boolean] {

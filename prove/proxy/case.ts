@@ -1,28 +1,11 @@
+import { check, timed, type Case as CaseOf } from '../case.ts';
 import type { Answer } from './call.ts';
 import type { Rig } from './rig.ts';
 
-/** One line of the attack table. */
-export interface Case {
-  name: string;
-  /** Takes longer than two seconds, or a gateway of its own. */
-  isSlow?: boolean;
-  /** Resolves to null where it held, else to what was seen. */
-  run: (rig: Rig) => Promise<string | null>;
-}
+export { check, firstOf } from '../case.ts';
 
-/** The first check that did not hold; each is asked for only where those before it held. */
-export async function firstOf(...checks: readonly (() => Promise<string | null> | string | null)[]): Promise<string | null> {
-  for (const isHeld of checks) {
-    const seen = await isHeld();
-    if (seen !== null) return seen;
-  }
-  return null;
-}
-
-/** Null where it holds. */
-export function check(holds: boolean, otherwise: string): string | null {
-  return holds ? null : otherwise;
-}
+/** One line of the attack table; slow: takes longer than two seconds, or a gateway of its own. */
+export type Case = CaseOf<Rig>;
 
 /** An answer, short. */
 export function shown({ status, text }: Pick<Answer, 'status' | 'text'>): string {
@@ -45,14 +28,14 @@ export function refusedWith(
 /** Runs the cases one after the other. Resolves to those that did not hold, with what was seen. */
 export async function runCases(rig: Rig, cases: readonly Case[], report: (line: string) => void): Promise<string[]> {
   const failed: string[] = [];
-  for (const { name, run } of cases) {
-    const startedMs = performance.now();
-    await rig.ready();
-    const seen = await run(rig).catch((error: unknown) => `threw ${error instanceof Error ? error.message : 'something'}`);
+  for (const one of cases) {
+    const attempt = async (): Promise<string | null> => {
+      await rig.ready();
+      return one.run(rig);
+    };
+    const seen = await timed(one, attempt, report);
     await rig.stopOwn();
-    const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
-    report(`${seen === null ? 'held' : 'FAILED'}  ${seconds} s  ${name}${seen === null ? '' : `: ${seen}`}`);
-    if (seen !== null) failed.push(`${name}: ${seen}`);
+    if (seen !== null) failed.push(seen);
   }
   return failed;
 }

@@ -1,0 +1,6 @@
+import type { Case } from '../case.ts';
+import { PLAIN } from './plain.ts';
+import type { FieldRig } from './rig.ts';
+
+/** What people report from the field, as cases by theme. */
+export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN];
