@@ -29,7 +29,7 @@ import {
 import type { ArtifactInfo, JobResult } from './job/result.ts';
 import type { RevokeReport } from './job/revocation.ts';
 import { searchAttributes } from './job/search-attributes.ts';
-import { jobIdSchema, keyRefSchema, parseJobSpec, parsePrompt, tenantSchema, type JobSpecInput } from './job/spec.ts';
+import { jobIdSchema, keyRefSchema, parseJobSpec, parsePrompt, promptIdSchema, tenantSchema, type JobSpecInput } from './job/spec.ts';
 import { JOB_WORKFLOW } from './job/status.ts';
 import type { SweepReport } from './job/sweep.ts';
 import { ownerOf } from './keys/context.ts';
@@ -167,7 +167,7 @@ export class ValetkeyClient {
    * `job_closed` for a job that is ending or has ended, `prompt_conflict`, and `no_worker` where none takes it within 15 s.
    */
   async prompt(jobId: string, text: string, { id = randomUUID() }: { id?: string } = {}): Promise<Taken> {
-    return this.#update(jobId, PROMPT_UPDATE, { id, text: parsePrompt(text) } satisfies PromptRequest);
+    return this.#update(jobId, PROMPT_UPDATE, { id: check('id', promptIdSchema, id), text: parsePrompt(text) } satisfies PromptRequest);
   }
 
   /**

@@ -4,6 +4,7 @@ import { CancelledFailure } from '@temporalio/common';
 import type { Agents } from '../agents/index.ts';
 import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../job/ref.ts';
+import { storable } from '../job/text.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
@@ -178,7 +179,7 @@ async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<Run
   }
   const { stopReason, message, state } = turn;
   const spentUsd = await endTurn(db, input.jobId, [turnEnded(input, stopReason, null)]);
-  return { turn: { stopReason, message: message.slice(-MAX_MESSAGE_CHARS) }, question: null, message, session: state, spentUsd };
+  return { turn: { stopReason, message: storable(message.slice(-MAX_MESSAGE_CHARS)) }, question: null, message, session: state, spentUsd };
 }
 
 function turnEnded({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {

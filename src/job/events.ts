@@ -24,7 +24,10 @@ export const jobEventSchema = z.discriminatedUnion('type', [
     title: z.string(),
     kind: z.string().nullable(),
     status: z.string().nullable(),
-    /** Text output or diff, cut to 8 KiB. */
+    /**
+     * The text output, with the tool call's end: one that is longer than 8 KiB is its beginning and its end, with a line between them that
+     * says how many characters are missing. A diff is there from the beginning. What the turn's end cuts short comes with that.
+     */
     output: z.string().nullable(),
   }),
   z.object({ type: z.literal('plan'), turn: z.number(), entries: z.array(z.object({ text: z.string(), status: z.string() })) }),

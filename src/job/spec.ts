@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 import type { KeyRef } from './ref.ts';
+import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
@@ -11,10 +12,16 @@ const MAX_DEADLINE_MS = 7 * 24 * 60 * 60 * 1000;
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
+const WELL_FORMED = 'must be well-formed text without NUL';
+
+/** What a caller cut in the middle of an emoji is taken as it can be stored, and so it reaches the agent. */
 const promptSchema = z
   .string()
+  .overwrite(storable)
   .refine((text) => text.trim() !== '', 'must not be empty')
   .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
+
+const toWellFormed = (text: string): string => text.toWellFormed();
 
 const relativePathSchema = z
   .string()
@@ -24,11 +31,12 @@ const relativePathSchema = z
     (path) => !path.startsWith('/') && !path.includes('\0') && !path.split('/').some((part) => part === '..' || part === ''),
     'must be a relative path inside the workspace',
   )
-  .refine((path) => path.split('/')[0] !== '.git', 'must not lie in .git');
+  .refine((path) => path.split('/')[0] !== '.git', 'must not lie in .git')
+  .refine(isStorable, WELL_FORMED);
 
 const workspaceSchema = z
   .strictObject({
-    files: z.record(relativePathSchema, z.string()).optional().describe('Text files by relative path.'),
+    files: z.record(relativePathSchema, z.string().overwrite(toWellFormed)).optional().describe('Text files by relative path.'),
     git: z
       .string()
       .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL; a folder on the host of the worker goes into path')
@@ -134,6 +142,8 @@ export const jobSpecSchema = z
 
 export const jobIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
 
+export const promptIdSchema = z.string().min(1).max(256).refine(isStorable, WELL_FORMED);
+
 export const keyRefSchema = z.custom<KeyRef>(
   (ref) => typeof ref === 'string' && /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\/[\w-]{1,64}\/[1-9]\d{0,5}$/.test(ref),
   'must be <job>/<lease>/<generation>',
@@ -151,8 +161,12 @@ export type Workspace = JobSpec['workspace'];
 
 /** Checks a job before anything starts. Throws `invalid_spec` with one issue a wrong field. `nowMs`: epoch ms. */
 export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
+  if (hasProtoField(input)) throw invalidSpec([{ path: '__proto__', message: 'must not be the name of a field or a file' }]);
   const parsed = jobSpecSchema.safeParse(input);
   if (!parsed.success) throw invalidSpec(parsed.error.issues.map(toFieldIssue));
+  const { files: _contents, ...workspace } = parsed.data.workspace;
+  const unstorable = unstorablePaths({ ...parsed.data, workspace });
+  if (unstorable.length > 0) throw invalidSpec(unstorable.map((path) => ({ path, message: WELL_FORMED })));
   const leftMs = msUntilDeadline(parsed.data.deadline, nowMs);
   if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
   if (leftMs > MAX_DEADLINE_MS) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
@@ -171,7 +185,9 @@ export function jobSpecJsonSchema(): object {
   return z.toJSONSchema(jobSpecSchema, { io: 'input' });
 }
 
-function invalidSpec(issues: FieldIssue[]): ValetkeyError {
+function invalidSpec(found: FieldIssue[]): ValetkeyError {
+  // A path names what the caller wrote.
+  const issues = found.map(({ path, message }) => ({ path: storable(path), message }));
   const lines = issues.map(({ path, message }) => `${path || 'job'}: ${message}`);
   return new ValetkeyError('invalid_spec', lines.join('; '), issues);
 }

@@ -40,6 +40,7 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
   if (left !== null) questions.settle(left);
   const over = Promise.race([acp.lost, queue.failed, rejection(stop)]);
   const endedTurn = async (sessionId: string, stopReason: string, answer: AcpAnswer | null): Promise<EndedTurn> => {
+    await here.rest(answer?.eventId);
     await queue.drain();
     if (answer !== null) progress.change({ lastEventId: answer.eventId, running: null, pending: null });
     return { kind: 'ended', stopReason, message: here.message(), state: progress.state(sessionId) };
@@ -62,11 +63,15 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
       const stalled = ValetkeyError.is(error) && error.code === 'stalled';
       if (detach.aborted || !(cancel.aborted || stalled)) throw error;
       const answer = await endPrompt(here, sessionId, answering);
+      if (stalled) await here.rest();
       if (cancel.aborted) options.onCancelled?.(await endedTurn(sessionId, 'cancelled', answer));
       throw error;
     }
   } catch (error) {
-    if (error instanceof ProcessGone) await queue.drain();
+    if (error instanceof ProcessGone) {
+      await here.rest();
+      await queue.drain();
+    }
     throw error;
   } finally {
     here.close();

@@ -1,6 +1,6 @@
 import { ValetkeyError } from '../job/errors.ts';
 import type { JobEventBody } from '../job/events.ts';
-import { receiptOf, type AcpMessage } from './acp.ts';
+import { isOfShim, isUnreadable, receiptOf, type AcpMessage } from './acp.ts';
 import { openAcp, type AcpConnection } from './connection.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
 import { unresponsive, type AgentProcess } from './instance.ts';
@@ -12,6 +12,9 @@ import { promptIdsOf } from './send-prompt.ts';
 import { createTimeLimit, type TimeLimit } from './time-limit.ts';
 import type { Transcript } from './transcript.ts';
 import type { TurnOptions } from './turn-options.ts';
+
+/** Messages of a turn that cannot be read: what a program prints without end fills no table. */
+const MAX_UNREADABLE_EVENTS = 20;
 
 export interface ListenOptions extends TurnOptions {
   process: AgentProcess;
@@ -31,6 +34,8 @@ export interface Listening {
   receipt: TimeLimit;
   /** Resolves with the receipt. */
   received: Promise<void>;
+  /** Tells what the turn's end leaves untold. `eventId` is that of the end; undefined: of the newest message. */
+  rest(eventId?: number): Promise<void>;
   /** The agent's text of the turn, masked. */
   message(): string;
   close(): void;
@@ -58,9 +63,19 @@ export function listen(options: ListenOptions): Listening {
     hasOpen = true;
     return queue.push(eventId, asked);
   };
-  const onMessage = async (message: AcpMessage, eventId: number): Promise<void> => {
+  let unreadableTold = 0;
+  const unreadable = async (eventId: number): Promise<void> => {
+    unreadableTold += 1;
+    if (unreadableTold > MAX_UNREADABLE_EVENTS) return;
+    const more = unreadableTold === MAX_UNREADABLE_EVENTS ? ' More of them are not reported.' : '';
+    const message = `A message of the agent could not be read and was passed over.${more}`;
+    await push(eventId, { type: 'warning', code: 'message_unreadable', message });
+  };
+  const onMessage = async (message: AcpMessage | null, eventId: number): Promise<void> => {
+    if (message === null || isUnreadable(message)) return unreadable(eventId);
     const promptId = receiptOf(message);
-    if (promptId === null) stall.restart();
+    if (!isOfShim(message)) stall.restart();
+    else if (promptId === null) return;
     else if (promptIdsOf(turn).includes(promptId)) {
       transcript.begin();
       progress.change({ running: promptId });
@@ -73,7 +88,8 @@ export function listen(options: ListenOptions): Listening {
       acp.respond(message.id, { error: { code: -32601, message: 'Method not found' } }).catch(() => {});
     }
     const body = transcript.read(message);
-    if (body !== null) await push(eventId, body);
+    if (body === 'unreadable') await unreadable(eventId);
+    else if (body !== null) await push(eventId, body);
   };
   /** What was stored is not lost. */
   const onGap = async (missed: number, eventId: number): Promise<void> => {
@@ -93,6 +109,11 @@ export function listen(options: ListenOptions): Listening {
     stall,
     receipt,
     received: received.promise,
+    async rest(eventId = acp.newest()) {
+      for (const body of transcript.rest()) {
+        if (body.type === 'tool') await queue.push(eventId, { source: `acp:${instanceMs}:rest:${turn}:${body.id}`, body });
+      }
+    },
     message: () => mask.text(transcript.text()),
     close() {
       stall.stop();

@@ -3,6 +3,9 @@ import { findFragments } from '../secrets/fragments.ts';
 import { createRedactor, MASK, maskJobKeys } from '../secrets/redact.ts';
 import type { Secret } from '../secrets/secret.ts';
 
+/** Of so many texts the ends are known, those of the newest: an agent may begin tools without end. */
+const MAX_ENDS = 4096;
+
 /** Fields of an event that hold a word of ours, never one of the agent's. */
 const OUR_FIELDS = new Set(['type', 'answer', 'by']);
 
@@ -33,6 +36,9 @@ export function createMask(secrets: readonly Secret[]): Mask {
     const start = before.text.length;
     const whole = before.text + text;
     const fragments = find(whole);
+    ends.delete(path);
+    const [oldest] = ends.keys();
+    if (ends.size >= MAX_ENDS && oldest !== undefined) ends.delete(oldest);
     ends.set(path, { text: whole.slice(Math.max(0, whole.length - unseen)), masked: fragments.at(-1)?.to === whole.length });
 
     let masked = '';

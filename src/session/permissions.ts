@@ -2,11 +2,14 @@ import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
 import { z } from 'zod';
 
 import type { PermissionDecision, Question } from '../job/status.ts';
+import { storable } from '../job/text.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import type { AcpMessage } from './acp.ts';
 
 const MAX_TITLE_CHARS = 200;
 
+/** As `updates.ts` reads it. */
+const toolCallIdSchema = z.union([z.string(), z.number().transform(String)]).catch('');
 /** What fits into a session's state. */
 const rpcIdSchema = z.union([z.string().max(64), z.number()]);
 const optionIdSchema = z.string().max(100);
@@ -24,7 +27,11 @@ export const permissionRequestSchema = z.object({
 export type PermissionRequest = z.infer<typeof permissionRequestSchema>;
 
 const paramsSchema = z.object({
-  toolCall: z.object({ toolCallId: z.string(), title: z.string().nullish(), kind: z.string().max(64).nullish().catch(null) }),
+  toolCall: z.object({
+    toolCallId: toolCallIdSchema,
+    title: z.string().nullish().catch(null),
+    kind: z.string().max(64).nullish().catch(null),
+  }),
   options: z.array(z.object({ optionId: optionIdSchema, kind: z.string() })),
 });
 
@@ -46,13 +53,13 @@ export function readPermissionRequest(
     kinds.flatMap((kind) => options.filter((offered) => offered.kind === kind))[0]?.optionId ?? null;
   const request = {
     rpcId: rpcId.data,
-    kind: toolCall.kind ?? null,
+    kind: toolCall.kind == null ? null : storable(toolCall.kind),
     allow: option('allow_once', 'allow_always'),
     deny: option('reject_once', 'reject_always'),
   };
   const ours = JSON.stringify(request);
   if (mask(ours) !== ours) return null;
-  return { ...request, title: mask(toolCall.title ?? titleOf(toolCall.toolCallId) ?? '').slice(0, MAX_TITLE_CHARS) };
+  return { ...request, title: storable(mask(toolCall.title ?? titleOf(toolCall.toolCallId) ?? '').slice(0, MAX_TITLE_CHARS)) };
 }
 
 /** The same wherever it is read: an agent's process numbers its requests. */

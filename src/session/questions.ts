@@ -3,6 +3,9 @@ import type { SourcedEvent } from '../store/events.ts';
 import type { AcpConnection } from './connection.ts';
 import { answeredEvent, askedEvent, permissionOutcome, questionOf, type PermissionRequest } from './permissions.ts';
 
+/** More at once is answered as cancelled: the questions are kept in memory. */
+const MAX_WAITING = 4096;
+
 export interface QuestionsOptions {
   acp: () => AcpConnection;
   instanceMs: number;
@@ -39,6 +42,10 @@ export function createQuestions({ acp, instanceMs, turn, decide, cancel }: Quest
       const question = questionOf(request, instanceMs, turn);
       const asked = askedEvent(question);
       const decision = cancel.aborted ? 'ask' : decide(question);
+      if (decision === 'ask' && waiting.size >= MAX_WAITING) {
+        void answer(request, 'cancelled');
+        return { asked, answered: null };
+      }
       if (decision === 'ask') {
         waiting.set(request.rpcId, request);
         if (!cancel.aborted) open.resolve(request);

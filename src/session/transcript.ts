@@ -1,6 +1,7 @@
 import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
 
 import type { JobEventBody } from '../job/events.ts';
+import { storable } from '../job/text.ts';
 import type { AcpMessage } from './acp.ts';
 import { createUpdateReader } from './updates.ts';
 
@@ -11,8 +12,10 @@ export interface Transcript {
   restart(): void;
   /** What is read from now on belongs to the turn: the agent has received its prompt. Before, it is of the turn before. */
   begin(): void;
-  /** What a message of the agent tells, null when nothing. Messages are read in order. */
-  read(message: AcpMessage): JobEventBody | null;
+  /** What a message of the agent tells, null when nothing, `unreadable` where it should tell something. Messages are read in order. */
+  read(message: AcpMessage): JobEventBody | 'unreadable' | null;
+  /** What was read of tool calls and is told nowhere, because the turn ends in the midst of them. Told once. */
+  rest(): JobEventBody[];
   /** Of a tool call that was read. */
   titleOf: (toolCallId: string) => string | undefined;
   /** The agent's text of the turn so far: its last 16 KiB, a blank line where it did something else in between. */
@@ -37,12 +40,13 @@ export function createTranscript(turn: number): Transcript {
     read({ method, params }) {
       if (method !== CLIENT_METHODS.session_update) return null;
       const body = updates.read(params, begun ? turn : Math.max(1, turn - 1));
-      if (body === null) return null;
+      if (body === null || body === 'unreadable') return body;
       if (begun && body.type === 'message') text = `${text}${paused && text !== '' ? '\n\n' : ''}${body.text}`.slice(-MAX_TEXT_CHARS);
       paused = body.type !== 'message';
       return body;
     },
+    rest: () => updates.rest(turn),
     titleOf: updates.titleOf,
-    text: () => text,
+    text: () => storable(text),
   };
 }

@@ -1,28 +1,33 @@
 import { z } from 'zod';
 
 import type { JobEventBody } from '../job/events.ts';
+import { cut } from './shim/cut.ts';
+import { outputOfContent, outputOfRaw } from './tool-output.ts';
 
 const MAX_OUTPUT_CHARS = 8 * 1024;
 const MAX_TITLE_CHARS = 512;
-/** The shim joins up to 4 KiB; a single piece may be longer. */
-const MAX_TEXT_CHARS = 256 * 1024;
+/** Of ids, kinds and states. */
+const MAX_WORD_CHARS = 128;
+/** The shim joins up to 4 KiB and divides at 32 KiB. */
+const MAX_TEXT_CHARS = 64 * 1024;
+const MAX_PLAN_ENTRIES = 200;
+/** Tool calls of a turn that are known, the newest. */
+const MAX_TOOLS = 1000;
+
+const word = z.string().transform((text) => text.slice(0, MAX_WORD_CHARS));
+const wordOrNull = word.nullish().catch(null);
+const terminalSchema = z.object({ data: z.string() }).optional().catch(undefined);
 
 const textContentSchema = z.object({ type: z.literal('text'), text: z.string() });
-const contentSchema = z.union([
-  z.object({ type: z.literal('content'), content: textContentSchema }),
-  z.object({ type: z.literal('diff'), path: z.string(), oldText: z.string().nullish(), newText: z.string() }),
-]);
 const toolFields = {
-  toolCallId: z.string(),
-  title: z.string().nullish(),
-  kind: z.string().nullish(),
-  status: z.string().nullish(),
-  content: z.array(z.unknown()).nullish(),
-  /** The next piece of a command's output. */
-  _meta: z
-    .object({ terminal_output: z.object({ data: z.string() }) })
-    .nullish()
-    .catch(null),
+  toolCallId: z.union([word, z.number().transform(String)]),
+  title: z.string().nullish().catch(null),
+  kind: wordOrNull,
+  status: wordOrNull,
+  content: z.array(z.unknown()).nullish().catch(null),
+  rawOutput: z.unknown().optional(),
+  /** The next piece of a command's output; Claude Code's comes in one. */
+  _meta: z.object({ terminal_output: terminalSchema, terminal_output_delta: terminalSchema }).nullish().catch(null),
 };
 
 /** The updates of ACP that become events; others are passed over. */
@@ -31,79 +36,122 @@ const updateSchema = z.discriminatedUnion('sessionUpdate', [
   z.object({ sessionUpdate: z.literal('agent_thought_chunk'), content: textContentSchema }),
   z.object({ sessionUpdate: z.literal('tool_call'), ...toolFields }),
   z.object({ sessionUpdate: z.literal('tool_call_update'), ...toolFields }),
-  z.object({ sessionUpdate: z.literal('plan'), entries: z.array(z.object({ content: z.string(), status: z.string() })) }),
+  z.object({
+    sessionUpdate: z.literal('plan'),
+    entries: z.array(z.object({ content: z.string(), status: z.string().catch('') }).catch({ content: '', status: '' })),
+  }),
 ]);
 const paramsSchema = z.object({ update: updateSchema });
+const kindSchema = z.object({
+  update: z.object({
+    sessionUpdate: z.enum(['agent_message_chunk', 'agent_thought_chunk', 'tool_call', 'tool_call_update', 'plan']),
+    content: z.unknown().optional(),
+  }),
+});
+/** Images and the like. */
+const otherContentSchema = z.object({ type: z.string().refine((type) => type !== 'text') });
 
 type ToolEvent = Extract<JobEventBody, { type: 'tool' }>;
+type ToolUpdate = Extract<z.infer<typeof updateSchema>, { sessionUpdate: 'tool_call' | 'tool_call_update' }>;
+
+/** What is known of a tool call. */
+interface Tool extends ToolEvent {
+  /** A change that it shows: told with each event, since somebody may be asked about it. */
+  diff: string | null;
+  /** The output that an event told last. */
+  toldOutput: string | null;
+}
 
 export interface UpdateReader {
-  read(params: unknown, turn: number): JobEventBody | null;
+  /** Null where there is nothing to tell; `unreadable` where there would be. */
+  read(params: unknown, turn: number): JobEventBody | 'unreadable' | null;
+  /** Of tool calls that have not ended, with output that no event told. */
+  rest(turn: number): JobEventBody[];
   /** Of a tool call that was read, as far as it has one. */
   titleOf: (toolCallId: string) => string | undefined;
 }
 
 /**
- * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the
- * event says the whole. Null where there is nothing to tell; pieces of output are told with the next change.
+ * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the event says the
+ * whole. Output is told once, with the tool call's end: agents send it in pieces, again and again as a whole, or at the end only.
  */
 export function createUpdateReader(): UpdateReader {
-  const tools = new Map<string, ToolEvent>();
-  const read = (params: unknown, turn: number): JobEventBody | null => {
-    const parsed = paramsSchema.safeParse(params);
-    if (!parsed.success) return null;
-    const { update } = parsed.data;
-    switch (update.sessionUpdate) {
-      case 'agent_message_chunk':
-        return { type: 'message', turn, text: update.content.text.slice(0, MAX_TEXT_CHARS) };
-      case 'agent_thought_chunk':
-        return { type: 'thought', turn, text: update.content.text.slice(0, MAX_TEXT_CHARS) };
-      case 'plan':
-        return { type: 'plan', turn, entries: update.entries.map(({ content, status }) => ({ text: content, status })) };
-      case 'tool_call':
-      case 'tool_call_update': {
-        const before = tools.get(update.toolCallId);
-        const piece = update._meta?.terminal_output.data;
-        const tool: ToolEvent = {
-          type: 'tool',
-          turn,
-          id: update.toolCallId,
-          title: (update.title ?? before?.title ?? '').slice(0, MAX_TITLE_CHARS),
-          kind: update.kind ?? before?.kind ?? null,
-          status: update.status ?? before?.status ?? null,
-          output:
-            outputOf(update.content) ??
-            (piece === undefined ? before?.output : `${before?.output ?? ''}${piece}`.slice(-MAX_OUTPUT_CHARS)) ??
-            null,
-        };
-        tools.set(tool.id, tool);
-        const changed = tool.title !== before?.title || tool.status !== before.status || update.content != null;
-        return changed ? tool : null;
-      }
-    }
+  const tools = new Map<string, Tool>();
+
+  const readTool = (update: ToolUpdate, turn: number): ToolEvent | null => {
+    const id = update.toolCallId;
+    const before = tools.get(id);
+    const { text, diff } = outputOfContent(update.content ?? []);
+    const piece = `${update._meta?.terminal_output?.data ?? ''}${update._meta?.terminal_output_delta?.data ?? ''}`;
+    const status = update.status ?? before?.status ?? null;
+    const ended = hasEnded(status);
+    const output =
+      text ?? diff ?? (piece === '' ? before?.output : `${before?.output ?? ''}${piece}`) ?? (ended ? outputOfRaw(update.rawOutput) : null);
+    const tool: Tool = {
+      type: 'tool',
+      turn,
+      id,
+      title: (update.title ?? before?.title ?? '').slice(0, MAX_TITLE_CHARS),
+      kind: update.kind ?? before?.kind ?? null,
+      status,
+      output: output === null ? null : cut(output, MAX_OUTPUT_CHARS),
+      diff: diff === null ? (before?.diff ?? null) : cut(diff, MAX_OUTPUT_CHARS),
+      toldOutput: before?.toldOutput ?? null,
+    };
+    const told = ended ? tool.output : tool.diff;
+    // What comes in pieces after the end is told with the rest.
+    const saysMore = told !== null && told !== tool.toldOutput && (text ?? diff) !== null;
+    const changed = tool.title !== before?.title || tool.status !== before.status || saysMore;
+    if (changed) tool.toldOutput = told;
+    tools.delete(id);
+    const [oldest] = tools.keys();
+    if (tools.size >= MAX_TOOLS && oldest !== undefined) tools.delete(oldest);
+    tools.set(id, tool);
+    return changed ? eventOf(tool, told) : null;
   };
-  return { read, titleOf: (toolCallId) => tools.get(toolCallId)?.title };
+
+  return {
+    read(params, turn) {
+      const parsed = paramsSchema.safeParse(params);
+      if (!parsed.success) return isBroken(params) ? 'unreadable' : null;
+      const { update } = parsed.data;
+      switch (update.sessionUpdate) {
+        case 'agent_message_chunk':
+          return { type: 'message', turn, text: cut(update.content.text, MAX_TEXT_CHARS) };
+        case 'agent_thought_chunk':
+          return { type: 'thought', turn, text: cut(update.content.text, MAX_TEXT_CHARS) };
+        case 'plan':
+          return { type: 'plan', turn, entries: update.entries.slice(0, MAX_PLAN_ENTRIES).map(planEntry) };
+        case 'tool_call':
+        case 'tool_call_update':
+          return readTool(update, turn);
+      }
+    },
+    rest: (turn) =>
+      [...tools.values()]
+        .filter(({ output, toldOutput }) => output !== null && output !== '' && output !== toldOutput)
+        .map((tool) => {
+          tool.toldOutput = tool.output;
+          return { ...eventOf(tool, tool.output), turn };
+        }),
+    titleOf: (toolCallId) => tools.get(toolCallId)?.title,
+  };
 }
 
-function outputOf(content: unknown[] | null | undefined): string | null {
-  const texts = (content ?? []).flatMap((item) => {
-    const { data } = contentSchema.safeParse(item);
-    if (data === undefined) return [];
-    return data.type === 'content' ? [data.content.text] : [asDiff(data)];
-  });
-  return texts.length === 0 ? null : texts.join('\n').slice(0, MAX_OUTPUT_CHARS);
+/** Whether it is of a kind that is read, and not as that kind should be. */
+function isBroken(params: unknown): boolean {
+  const update = kindSchema.safeParse(params).data?.update;
+  return update !== undefined && !otherContentSchema.safeParse(update.content).success;
 }
 
-/** Not minimal: what was there, and what is there now. */
-function asDiff({ path, oldText, newText }: { path: string; oldText?: string | null | undefined; newText: string }): string {
-  return [`--- ${path}`, `+++ ${path}`, ...withSign(oldText ?? '', '-'), ...withSign(newText, '+')].join('\n');
+function hasEnded(status: string | null): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
 
-function withSign(text: string, sign: string): string[] {
-  return text === ''
-    ? []
-    : text
-        .replace(/\n$/, '')
-        .split('\n')
-        .map((line) => sign + line);
+function eventOf({ turn, id, title, kind, status }: Tool, output: string | null): ToolEvent {
+  return { type: 'tool', turn, id, title, kind, status, output };
+}
+
+function planEntry({ content, status }: { content: string; status: string }): { text: string; status: string } {
+  return { text: cut(content, MAX_TITLE_CHARS), status: status.slice(0, MAX_WORD_CHARS) };
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { ArtifactInfo } from '../job/result.ts';
+import { isStorable } from '../job/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** What came out of a job under a name. */
@@ -30,6 +31,7 @@ export async function listArtifacts(db: Db, jobId: string): Promise<ArtifactInfo
 
 /** An artifact; null where the job has none of that name. Throws `database_unreachable`. */
 export async function readArtifact(db: Db, jobId: string, name: string): Promise<Artifact | null> {
+  if (!isStorable(name)) return null;
   const row = await asDatabaseError(
     db
       .selectFrom('artifacts')

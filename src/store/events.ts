@@ -1,6 +1,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
+import { storable } from '../job/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 const PAGE = 500;
@@ -22,12 +23,12 @@ export async function appendEvents(db: Db, jobId: string, events: readonly Sourc
 
 /** The expression that appends, for those who have something to write or to read with it. */
 export function appended(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
-  return sql`append_events(${jobId}, ${JSON.stringify(events, storable)}::jsonb)`;
+  return sql`append_events(${jobId}, ${JSON.stringify(events, storableTexts)}::jsonb)`;
 }
 
-/** Postgres' JSON has no NUL and no half of a pair of surrogates, which an agent can print and a cut can leave. */
-function storable(_name: string, value: unknown): unknown {
-  return typeof value === 'string' ? value.replaceAll('\0', '\u{FFFD}').toWellFormed() : value;
+/** An agent can print what Postgres' JSON does not have, and a cut can leave it. */
+function storableTexts(_name: string, value: unknown): unknown {
+  return typeof value === 'string' ? storable(value) : value;
 }
 
 /** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */

@@ -31,8 +31,11 @@ export function toolLines({ labelled, indented }: Columns, paint: Paint): ToolLi
     const lines = harmless(output)
       .split('\n')
       .filter((line) => line.trim() !== '');
-    const hidden = lines.length - OUTPUT_LINES;
-    return [...lines.slice(0, OUTPUT_LINES), ...(hidden > 0 ? [`… ${hidden} more lines`] : [])].map((line) => paint('dim', line));
+    const hidden = lines.slice(OUTPUT_LINES);
+    // What is stored of a long output has a line that says so.
+    const cut = hidden.find((line) => /^\[… \d+ characters cut …\]$/.test(line));
+    const more = hidden.length === 0 ? [] : [`… ${hidden.length} more lines${cut === undefined ? '' : `, and ${cut.slice(3, -3)}`}`];
+    return [...lines.slice(0, OUTPUT_LINES), ...more].map((line) => paint('dim', line));
   }
 
   function rest(): string[] {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { ValetkeyError } from '../../src/job/errors.ts';
-import { jobSpecJsonSchema, parseJobSpec } from '../../src/job/spec.ts';
+import { jobSpecJsonSchema, parseJobSpec, parsePrompt } from '../../src/job/spec.ts';
 
 const NOW = Date.parse('2030-01-01T00:00:00Z');
 const right = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['work'], budgetUsd: 1 };
@@ -54,6 +54,11 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a ref that is an option', { workspace: { path: '/x', ref: '--upload-pack=x' } }, 'workspace.ref', /branch/],
     ['a file above the workspace', { workspace: { files: { '../x': '' } } }, 'workspace.files.../x', /inside the workspace/],
     ['a file in .git', { workspace: { files: { '.git/hooks/x': '' } } }, 'workspace.files..git/hooks/x', /\.git/],
+    ['a file of an ill-formed name', { workspace: { files: { 'a\uD83D': '' } } }, 'workspace.files.a\uFFFD', /well-formed/],
+    ['a file that JavaScript passes over', { workspace: { files: { ['__proto__']: '' } } }, '__proto__', /must not be/],
+    ['an ill-formed git URL', { workspace: { git: 'https://example.com/\uDE42' } }, 'workspace.git', /well-formed/],
+    ['a path with NUL', { workspace: { path: '/a\0' } }, 'workspace.path', /well-formed/],
+    ['an ill-formed artifact', { artifacts: ['a', '\uDE42'] }, 'artifacts.1', /well-formed/],
     ['a git URL of a file', { workspace: { git: 'file:///etc' } }, 'workspace.git', /https/],
     ['a git URL with a password', { workspace: { git: 'https://a:b@example.com/x' } }, 'workspace.git', /password/],
     ['a git URL with a token', { workspace: { git: 'https://token@example.com/x' } }, 'workspace.git', /token/],
@@ -82,4 +87,13 @@ test('the JSON Schema names every field, and what may be left out', () => {
     required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
     properties: { agent: { enum: ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] }, deadline: { default: '1h' } },
   });
+});
+
+test('half an emoji and NUL in a prompt are taken as they can be stored, and an ill-formed content of a file as UTF-8 has it', () => {
+  expect(parseJobSpec({ ...right, prompts: ['\u{1F642}\u{1F642}'.slice(0, 3), 'a\0b'] }, NOW).prompts).toEqual([
+    '\u{1F642}\uFFFD',
+    'a\uFFFDb',
+  ]);
+  expect(parsePrompt('a\uDE42')).toBe('a\uFFFD');
+  expect(parseJobSpec({ ...right, workspace: { files: { a: '\uD83D\0' } } }, NOW).workspace.files).toEqual({ a: '\uFFFD\0' });
 });

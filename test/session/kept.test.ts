@@ -31,3 +31,10 @@ test.each([
 ])('nothing of a file that %s', (_what, kept, data) => {
   expect(keptBetween(kept, 2, { eventId: 6, data })).toEqual([]);
 });
+
+test('a file of nothing but line ends takes no memory', () => {
+  const kept = `{"first":1}\n${'\n'.repeat(30_000_000)}`;
+  const before = process.memoryUsage().heapUsed;
+  expect(keptBetween(kept, 2, { eventId: 20_000_000, data: line(6) })).toEqual([]);
+  expect((process.memoryUsage().heapUsed - before) / 2 ** 20).toBeLessThan(300);
+});

@@ -20,7 +20,7 @@ afterEach(() => server.stop());
 
 test('each question and each decision is an event', async () => {
   await turnOn(server, store, { prompt: 'ask' });
-  const id = expect.stringMatching(/^\d+-permission-1$/) as unknown;
+  const id = expect.stringMatching(/^\d+-q1$/) as unknown;
   expect(store.events).toEqual([
     { type: 'permission.asked', turn: 1, id, title: 'Remove a file', kind: 'delete' },
     { type: 'permission.answered', turn: 1, id, answer: 'allow', by: 'policy' },

@@ -3,7 +3,8 @@
  * `prompts.log` in its home, and knows the prompts of its session, also of one that it loads. Its home may hold `crash-at-start`,
  * `hang-at-start`, `hang-at-load`, `fail-at-load`, `cannot-load` and `slow-cancel`.
  */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { appendFileSync, closeSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -94,6 +95,64 @@ const commands: Record<string, Command> = {
   flood: ([times]) => {
     for (let n = 1; n <= Number(times); n += 1)
       update({ sessionUpdate: 'plan', entries: [{ content: `step ${n}`, status: 'pending', priority: 'high' }] });
+  },
+  /** `steps 200 5`: so many messages that are not joined, one each 5 ms. */
+  steps: async ([times, everyMs]) => {
+    for (let n = 1; n <= Number(times); n += 1) {
+      update({ sessionUpdate: 'plan', entries: [{ content: `step ${n}`, status: 'pending', priority: 'high' }] });
+      await sleep(Number(everyMs));
+    }
+  },
+  /** `raw "…"`: the text that this JSON is, a byte for each character, as a line. */
+  raw: (_args, text) => void process.stdout.write(Buffer.from(`${z.string().parse(JSON.parse(text))}\n`, 'latin1')),
+  /** `huge 1000000`: a tool call whose output is so long. */
+  huge: ([chars]) => {
+    const toolCallId = 'huge';
+    update({ sessionUpdate: 'tool_call', toolCallId, title: 'cat', kind: 'execute', status: 'in_progress' });
+    const content = [{ type: 'content', content: { type: 'text', text: `first ${'x'.repeat(Number(chars))} last` } }];
+    update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed', content, rawOutput: { content } });
+  },
+  /** `recite 1000`: a text of so many words, in one message. */
+  recite: ([times]) => say('word \u{1F642} '.repeat(Number(times))),
+  /** `huge-answer 1000000`: an answer to the prompt that is so long. */
+  'huge-answer': ([chars]) => ({ result: { stopReason: 'end_turn', _meta: { text: 'x'.repeat(Number(chars)) } } }),
+  /** `deep 100000`: a tool call whose input is so deep. */
+  deep: ([levels]) => {
+    const nested = `${'['.repeat(Number(levels))}${']'.repeat(Number(levels))}`;
+    const call = { sessionUpdate: 'tool_call', toolCallId: 'deep', title: 'deep', status: 'completed', rawInput: 0 };
+    const line = JSON.stringify({ method: 'session/update', params: { sessionId: 'session-1', update: call } });
+    process.stdout.write(`${line.replace('"rawInput":0', `"rawInput":${nested}`)}\n`);
+  },
+  /** `beg 1000`: so many requests for files. */
+  beg: ([times]) => {
+    for (let n = 1; n <= Number(times); n += 1) send({ id: `beg-${n}`, method: 'fs/read_text_file', params: { path: '/etc/passwd' } });
+  },
+  /** `ask-all 1000`: so many questions at once. */
+  'ask-all': async ([times]) => {
+    const answers: Promise<string>[] = [];
+    for (let n = 1; n <= Number(times); n += 1) {
+      const id = `all-${n}`;
+      answers.push(new Promise((resolve) => permissions.set(id, resolve)));
+      const options = [{ optionId: 'yes', name: 'Yes', kind: 'allow_once' }];
+      send({
+        id,
+        method: 'session/request_permission',
+        params: { sessionId: 'session-1', toolCall: { toolCallId: 'tool', title: id }, options },
+      });
+    }
+    say(`allowed: ${(await Promise.all(answers)).filter((answer) => answer === 'yes').length}`);
+  },
+  /** `complain 1000000`: so many bytes on its standard error that are no UTF-8. */
+  complain: ([bytes]) => void process.stderr.write(Buffer.alloc(Number(bytes), 255)),
+  /** Closes its standard output and lives on. */
+  close: () => {
+    closeSync(1);
+    return new Promise(() => {});
+  },
+  /** Leaves a process that holds its output, and ends. */
+  fork: () => {
+    spawn('sleep', ['60'], { stdio: 'inherit', detached: true }).unref();
+    process.exit(1);
   },
   /** What is no message, as an agent prints that logs to its standard output. */
   babble: () => void process.stdout.write('no JSON\n\n[1]\n'),

@@ -13,6 +13,10 @@ import { z } from 'zod';
 const shim = join(import.meta.dirname, '../../src/session/shim/shim.ts');
 const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false, env: { HOME: home } });
 
+async function ended(child: ReturnType<typeof runShim>): Promise<{ stdout: string; exitCode?: number | undefined }> {
+  return child;
+}
+
 /** The agent is there with the first line that is for it. */
 function runAgent(...command: string[]): ReturnType<typeof runShim> {
   const child = runShim(...command);
@@ -29,37 +33,103 @@ afterEach(() => rm(home, { recursive: true, force: true }));
 const updateSchema = z.object({ params: z.object({ update: z.object({ content: z.object({ text: z.string() }).optional() }) }) });
 
 const request = (id: string, method: string): string => JSON.stringify({ jsonrpc: '2.0', id, method, params: {} });
+const ping = (after?: number): string => JSON.stringify({ method: '_valetkey/ping', params: { after } });
 const receipt = (id: string): string => JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/received', params: { id } });
 
-test('a request and an answer of ours reach the agent once, a notification each time, a ping never', async () => {
+/** An agent that says first what is given, then tells each line that it gets. */
+const telling = (...first: string[]): string[] => [
+  process.execPath,
+  '-e',
+  `const [, ...first] = process.argv; process.stdin.setEncoding('utf8'); let rest = '';
+   process.stdin.on('data', (data) => {
+     for (const line of first.splice(0)) process.stdout.write(line + '\\n');
+     const lines = (rest + data).split('\\n');
+     rest = lines.pop();
+     for (const line of lines) console.log(JSON.stringify({ method: 'got', params: { line } }));
+   });`,
+  ...first,
+];
+const gotSchema = z.object({ method: z.literal('got'), params: z.object({ line: z.string() }) });
+const gotIn = (stdout: string): string[] =>
+  stdout.split('\n').flatMap((line) => {
+    const { data } = gotSchema.safeParse(JSON.parse(line));
+    return data === undefined ? [] : [data.params.line];
+  });
+
+test('a request reaches the agent once, a notification each time, a ping and what is no message never', async () => {
   const note = JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' });
   const answer = JSON.stringify({ jsonrpc: '2.0', id: 7, result: {} });
-  const ping = JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/ping' });
   const lines = [
     request('a', 'session/new'),
     note,
-    ping,
+    ping(),
     request('a', 'session/new'),
     answer,
     note,
-    answer,
     request('b', 'session/new'),
     'no JSON',
   ];
-  const child = runShim('cat');
+  const child = runShim(...telling());
   child.stdin.end(`${lines.join('\n')}\n`);
   const { stdout, exitCode } = await child;
-  expect(stdout.split('\n')).toEqual([request('a', 'session/new'), note, answer, note, request('b', 'session/new'), 'no JSON']);
+  expect(gotIn(stdout)).toEqual([request('a', 'session/new'), note, note, request('b', 'session/new')]);
   expect(exitCode).toBe(0);
 });
 
+test('the agent’s questions have ids of ours, and its own id with every digit gets the first answer', async () => {
+  const ids = ['9007199254740993', '-1', '"q2"', '"q2"', '1e400', 'null'];
+  const asks = ids.map((id) => `{"jsonrpc":"2.0","id":${id},"method":"session/request_permission","params":{}}`);
+  const child = runAgent(...telling(...asks, '{"id":12345678901234567890,"method":"fs/read_text_file"}'));
+  const lines = createInterface({ input: child.stdout });
+  const asked: unknown[] = [];
+  for await (const line of lines) {
+    const { id, method } = z.object({ id: z.string().optional(), method: z.string() }).parse(JSON.parse(line));
+    if (method !== 'session/request_permission') continue;
+    asked.push(id);
+    if (asked.length === ids.length) break;
+  }
+  expect(asked).toEqual(['q1', 'q2', 'q3', 'q4', 'q5', 'q6']);
+  const answers = ['q1', 'q1', 'q2', 'q3', 'q4', 'q5', 'q6', 'q7', 7].map((id, n) => JSON.stringify({ jsonrpc: '2.0', id, result: { n } }));
+  child.stdin.end(`${answers.join('\n')}\n`);
+  const { stdout } = await child;
+  expect(gotIn(stdout).slice(1)).toEqual([
+    '{"jsonrpc":"2.0","id":12345678901234567890,"error":{"code":-32601,"message":"Method not found"}}',
+    ...ids.map((id, n) => `{"jsonrpc":"2.0","id":${id},"result":{"n":${n === 0 ? 0 : n + 1}}}`),
+  ]);
+});
+
 test('each post of a prompt is acknowledged before the agent says anything, and the prompt arrives once', async () => {
-  const child = runShim('cat');
+  const child = runShim(...telling());
   const prompt = request('turn-1', 'session/prompt');
   child.stdin.end(`${prompt}\n${prompt}\n`);
   const { stdout } = await child;
-  expect(stdout.split('\n').toSorted()).toEqual([receipt('turn-1'), receipt('turn-1'), prompt].toSorted());
-  expect(stdout.split('\n')[0]).toBe(receipt('turn-1'));
+  expect(stdout.split('\n').slice(0, 2)).toEqual([receipt('turn-1'), receipt('turn-1')]);
+  expect(gotIn(stdout)).toEqual([prompt]);
+});
+
+test('a ping is answered where its sender does not know the newest message, and not else', async () => {
+  const child = runShim(...telling());
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
+  expect([(await lines.next()).value, gotIn((await lines.next()).value ?? '')]).toEqual([
+    receipt('turn-1'),
+    [request('turn-1', 'session/prompt')],
+  ]);
+  child.stdin.end(`${[ping(2), ping(), ping(3), ping(1), ping(3)].join('\n')}\n`);
+  const newest = '{"jsonrpc":"2.0","method":"_valetkey/newest"}';
+  expect([(await lines.next()).value, (await lines.next()).done]).toEqual([newest, true]);
+  await child;
+});
+
+test('a line ends at a line feed only, on both sides', async () => {
+  const odd = '\u2028\u2029\u0085\r\u000b';
+  const child = runShim(...telling());
+  child.stdin.end(`${JSON.stringify({ method: 'note', params: odd })}\n`);
+  const { stdout } = await child;
+  expect(gotIn(stdout).map((line) => JSON.parse(line) as unknown)).toEqual([{ method: 'note', params: odd }]);
+  expect(gotIn(stdout)[0]).not.toMatch(/[\u2028\u2029]/);
+  const said = JSON.stringify({ method: 'note', params: `a${odd}b` });
+  expect((await ended(runAgent('printf', '%s', `\uFEFF${said}\r\n`))).stdout).toBe(said);
 });
 
 test('a request that was answered is answered again without the agent', async () => {
@@ -115,7 +185,7 @@ test('a prompt that an earlier process received and did not answer does not reac
   first.stdin.write(`${request('turn-1', 'session/prompt')}\n${request('turn-2', 'session/prompt')}\n`);
   expect((await first).exitCode).toBe(1);
 
-  const second = runShim('cat');
+  const second = runShim(...telling());
   const prompts = ['turn-1', 'turn-2', 'turn-3'].map((id) => request(id, 'session/prompt'));
   second.stdin.end(`${prompts.join('\n')}\n`);
   expect((await second).stdout.split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
@@ -124,7 +194,7 @@ test('a prompt that an earlier process received and did not answer does not reac
     JSON.parse(receipt('turn-2')),
     expect.objectContaining({ id: 'turn-2', error: expect.objectContaining({ code: -31001 }) as unknown }),
     JSON.parse(receipt('turn-3')),
-    JSON.parse(prompts[2] ?? ''),
+    { method: 'got', params: { line: prompts[2] } },
   ]);
 });
 
@@ -161,25 +231,34 @@ test('chunks of different kinds, sessions and messages are not joined, and every
 
 test('what was passed on is kept as it was, by its number, the newest of it', async () => {
   const kept = join(home, '.valetkey/said.jsonl');
-  const few = runShim('cat');
-  few.stdin.end(`${request('turn-1', 'session/prompt')}\n\n   \nno JSON\n${chunk('1')}\n${chunk('2')}\n${chunk('3')}\n`);
+  const few = runShim(...telling(chunk('1'), chunk('2'), chunk('3'), 'no JSON'));
+  few.stdin.end(`${request('turn-1', 'session/prompt')}\n\n   \nno JSON\n`);
   const { stdout } = await few;
   expect(await readFile(kept, 'utf8')).toBe(`{"first":1}\n${stdout}\n`);
   expect((await stat(kept)).mode & 0o777).toBe(0o600);
 
   // A new process counts from 1, and a file that is full begins anew.
-  const long = `for (let n = 1; n <= 40; n += 1) console.log(JSON.stringify({ n, long: 'x'.repeat(1024 * 1024) }))`;
+  const long = `for (let n = 1; n <= 1000; n += 1) console.log(JSON.stringify({ method: 'm', n, long: 'x'.repeat(60 * 1024) }))`;
   const many = await runAgent(process.execPath, '-e', long);
   const [head, ...lines] = (await readFile(kept, 'utf8')).trimEnd().split('\n');
-  expect(head).toBe('{"first":33}');
-  expect(lines).toEqual(many.stdout.split('\n').slice(32));
+  const { first } = z.object({ first: z.number() }).parse(JSON.parse(head ?? ''));
+  expect(first).toBeGreaterThan(500);
+  expect(lines).toEqual(many.stdout.split('\n').slice(first - 1));
 });
 
 test('a disk that is full keeps nothing from the server', async () => {
   await writeFile(join(home, '.valetkey'), 'no folder');
-  const child = runShim('cat');
-  child.stdin.end('one\ntwo\n');
-  expect((await child).stdout).toBe('one\ntwo');
+  const child = runAgent('printf', '%s', `${chunk('1')}\n${chunk('2')}\n`);
+  expect((await child).stdout).toBe(`${chunk('1')}\n${chunk('2')}`);
+});
+
+test('a prompt that cannot be remembered fails, and does not reach the agent', async () => {
+  await writeFile(join(home, '.valetkey'), 'no folder');
+  const child = runShim(...telling());
+  child.stdin.end(`${request('turn-1', 'session/prompt')}\n${request('a', 'session/new')}\n`);
+  const { stdout } = await child;
+  expect(stdout.split('\n').slice(0, 2)).toEqual([receipt('turn-1'), expect.stringContaining('"id":"turn-1","error":{"code":-32603')]);
+  expect(gotIn(stdout)).toEqual([request('a', 'session/new')]);
 });
 
 test.each([
@@ -203,8 +282,22 @@ test('no agent is started before there is a message for it, and a signal or the 
   expect((await signalled).exitCode).toBe(143);
 });
 
+test('what an agent’s children hold open is not waited for, nor an agent that has closed its output', async () => {
+  const beganMs = performance.now();
+  const left = await runAgent('sh', '-c', 'sleep 30 & exit 3');
+  expect(left.exitCode).toBe(3);
+  const closed = await runAgent('sh', '-c', 'exec >&-; sleep 30');
+  expect(closed.exitCode).toBe(137);
+  expect(performance.now() - beganMs).toBeLessThan(40_000);
+});
+
+test('what an agent writes to its standard error, or reads slowly, stops nothing', async () => {
+  const child = runAgent('sh', '-c', `head -c 50000000 /dev/zero >&2; printf '\\377\\n' >&2; echo '${chunk('after')}'`);
+  expect(await child).toMatchObject({ exitCode: 0, stdout: chunk('after'), stderr: '' });
+});
+
 test('a signal to the shim reaches the agent', async () => {
-  const child = runAgent('sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.02; done');
+  const child = runAgent('sh', '-c', 'trap "exit 5" TERM; echo {\\"method\\":1}; while :; do sleep 0.02; done');
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   expect((await child).exitCode).toBe(5);

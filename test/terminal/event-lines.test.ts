@@ -47,6 +47,11 @@ test('a tool is told once when it starts, and what it put out when it ends', () 
   ]);
 });
 
+test('an output that is stored cut says so below its first lines', () => {
+  const output = `${'line\n'.repeat(9)}[… 1234 characters cut …]\nlast`;
+  expect(told(tool('completed', 'node --test', output)).at(-1)).toBe('                  … 3 more lines, and 1234 characters cut');
+});
+
 test('a tool that is named only in its second event is told by that name', () => {
   expect(told(tool('pending', 'Terminal'), tool('pending', 'git log'), tool('completed', 'git log'))).toEqual([
     '   0.0s  tool     git log',

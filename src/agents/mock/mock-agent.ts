@@ -267,12 +267,18 @@ async function runShell(command: string, cwd: string, signal: AbortSignal): Prom
   const child = spawn('bash', ['-c', command], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const kill = (): void => void (child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'));
   signal.addEventListener('abort', kill);
-  let output = '';
+  let printed = '';
+  let missing = 0;
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (data: string) => (output = (output + data).slice(-MAX_OUTPUT_CHARS)));
+    stream.setEncoding('utf8').on('data', (data: string) => {
+      const whole = printed + data;
+      printed = whole.slice(-MAX_OUTPUT_CHARS);
+      missing += whole.length - printed.length;
+    });
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   signal.removeEventListener('abort', kill);
   signal.throwIfAborted();
+  const output = missing === 0 ? printed : `[… ${missing} characters cut …]\n${printed}`;
   return { ok: code === 0, output: code === 0 ? output : `${output}\n(exit code ${String(code)})` };
 }
 

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,7 @@ export interface Identity {
 const DAY_MS = 86_400_000;
 const extension = extname(import.meta.url);
 const INIT = fileURLToPath(new URL(`./init${extension}`, import.meta.url));
-const SHIM = fileURLToPath(new URL(`../../session/shim/shim${extension}`, import.meta.url));
+const SHIM = fileURLToPath(new URL('../../session/shim', import.meta.url));
 
 export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
@@ -67,10 +67,10 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
   const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
   await mkdir(launchers, { recursive: true });
   const { command, args } = agent.launch(installationOf(view));
-  const words = [view.node, join(view.tools, 'shim.js'), '--', command, ...args].map(quoted).join(' ');
+  const words = [view.node, join(view.tools, 'shim/shim.js'), '--', command, ...args].map(quoted).join(' ');
   await Promise.all([
     writeProgram(INIT, join(folder, 'init.js')),
-    writeProgram(SHIM, join(folder, 'shim.js')),
+    writePrograms(SHIM, join(folder, 'shim')),
     ...(agent.program === null ? [] : [writeProgram(agent.program, join(folder, 'agent.js'))]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
     writeFile(
@@ -93,6 +93,13 @@ function installationOf({ nodeModules, node, tools }: View): AgentInstallation {
   return { nodeModules, node, program: join(tools, 'agent.js') };
 }
 
+/** A program of several files. */
+async function writePrograms(from: string, to: string): Promise<void> {
+  await mkdir(to);
+  const names = (await readdir(from)).filter((name) => name.endsWith(extension));
+  await Promise.all(names.map((name) => writeProgram(join(from, name), join(to, `${name.slice(0, -extension.length)}.js`))));
+}
+
 async function writeProgram(from: string, to: string): Promise<void> {
   await writeFile(to, plainJavaScript(from, await readFile(from, 'utf8')));
 }
@@ -107,7 +114,7 @@ function plainJavaScript(file: string, source: string): string {
   const emitWarning = process.emitWarning.bind(process);
   // That this is an experiment of Node's is no news for who reads the log.
   process.emitWarning = () => {};
-  const plain = stripTypeScriptTypes(source);
+  const plain = stripTypeScriptTypes(source).replace(/(?<=from '\.\/[\w-]+)\.ts(?=';)/g, '.js');
   process.emitWarning = emitWarning;
   stripped.set(source, plain);
   return plain;

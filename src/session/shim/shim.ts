@@ -1,6 +1,7 @@
 /**
  * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`.
- * It makes the session durable, and imports nothing but Node, because it is mounted alone. What it adds to a plain pipe:
+ * It makes the session durable, and imports nothing but Node and its own folder, because that is mounted alone. What it adds to a plain
+ * pipe:
  * - A request whose id it has seen does not reach the agent again: any worker may post the same request once more. One that
  *   was answered gets the same answer again. Its memory is as old as the agent's process, and so is the conversation.
  * - Prompts and their answers are remembered past that, in a file: in a new process that loaded the session, one that was
@@ -8,29 +9,36 @@
  * - What the agent repeats while it loads a session goes nowhere: it was told before.
  * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
  * - A prompt that Claude Code ends without having begun it is sent to it again.
- * - The first answer to a request of the agent counts: two workers may both answer.
- * - `_valetkey/ping` ends here: that it could be written says that the agent's process lives.
+ * - The agent's requests have ids of ours, and the first answer to each counts.
+ * - `_valetkey/ping {after}` ends here: that it could be written says that the agent's process lives. Where `after`, the number of the
+ *   newest message that the sender has, is not the newest, `_valetkey/newest` follows: the sender then sees a gap.
  * - The agent is started by the first message for it, so this process can be there before the agent's files.
- * - Chunks of text that come fast are joined here, where the cut is the same for every reader, and the server's short memory
- *   of messages reaches further back.
- * - What the server has forgotten is in a file, line by line as it was passed on; its first line tells the number of the next.
+ * - Chunks of text that come fast are joined here.
+ * - What was passed on is in a file, too, line by line: the server forgets it earlier.
+ * - Whatever the agent writes, the server and the worker can read what is passed on: what is too long, too deep or not well-formed is made
+ *   to fit, what is no JSON at all is passed over, and told by `_valetkey/unreadable {bytes}` where it begins like a message.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 
-/** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
-const JOIN_MS = 40;
-const JOIN_CHARS = 4096;
+import { JoinedChunks } from './joined-chunks.ts';
+import { readJournal, remember } from './journal.ts';
+import { KeptLines } from './kept-lines.ts';
+import { readLines } from './lines.ts';
+import { child, parse, readMessage, type Message } from './message.ts';
+import { Questions } from './questions.ts';
 
-/** Then the file of what was said begins anew. */
-const MAX_KEPT_BYTES = 32 * 1024 * 1024;
+/** Of the agent's; a tool's output is in one. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+/** A prompt has at most 256 KiB. */
+const MAX_SERVER_LINE_BYTES = 16 * 1024 * 1024;
 
-/** Of the error by which a prompt is answered that an earlier process of the agent received and did not answer. */
-const INTERRUPTED = -31001;
+/** The agent's children may hold its output open after its end. */
+const LAST_WORDS_MS = 1000;
+/** An agent that has closed its output can answer nothing. */
+const CLOSED_MS = 5000;
 
 /**
  * How Claude Code 2.1 ends a prompt that comes just after a turn which failed or was cancelled: no model was asked
@@ -39,20 +47,6 @@ const INTERRUPTED = -31001;
 const NOT_BEGUN = /\[ede_diagnostic\] result_type=user last_content_type=n\/a stop_reason=null/;
 const AGAIN_MS = 200;
 const MAX_AGAIN = 3;
-
-interface Message {
-  id?: unknown;
-  method?: unknown;
-  params?: unknown;
-  answer?: unknown;
-}
-
-interface Chunk {
-  message: object;
-  content: { text: string };
-  /** Equal for chunks that differ in their text only. */
-  shape: string;
-}
 
 interface Prompt {
   line: string;
@@ -69,44 +63,46 @@ if (command === '') {
 
 const folder = join(homedir(), '.valetkey');
 const journal = join(folder, 'prompts.jsonl');
-const said = join(folder, 'said.jsonl');
+const kept = new KeptLines(join(folder, 'said.jsonl'));
 /** Lines that were passed on: the server counts them, too. */
 let passedOn = 0;
-/** Of the file; at first there is none of this process. */
-let keptBytes = Infinity;
 /** Null before the first message for it. */
 let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
 /** Request id → the agent's answer as it came, null before. */
-const requests = readJournal();
+const requests = readJournal(journal);
 const prompts = new Map<unknown, Prompt>();
 let newest: Prompt | null = null;
 /** The answer that is kept back while a prompt waits to be sent again. */
 let again: { sending: NodeJS.Timeout; answer: string } | null = null;
 let loading: unknown = null;
-const answered = new Set<unknown>();
-let waiting: Chunk | null = null;
-let timer: NodeJS.Timeout | null = null;
+const questions = new Questions(toAgent);
+const chunks = new JoinedChunks(passOn);
 
 // The server is gone: so is the one who could read.
 process.stdout.on('error', () => stop('SIGKILL'));
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
 
-createInterface({ input: process.stdin, crlfDelay: Infinity })
-  .on('line', fromServer)
-  .on('close', () => agent?.stdin.end());
+readLines(process.stdin, MAX_SERVER_LINE_BYTES, { onLine: fromServer, onTooLong: () => {} });
+process.stdin.on('close', () => agent?.stdin.end());
 
+/** Its standard error goes nowhere: the server keeps it, ends it at the first byte that is no UTF-8, and nobody reads it. */
 function startAgent(): ChildProcessByStdio<Writable, Readable, null> {
-  const started = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const started = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] });
   started.on('error', () => process.exit(127));
-  started.on('close', (code, signal) => {
-    flush();
-    // Its last words go out first.
-    process.stdout.write('', () => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
-  });
+  started.on('close', end);
+  started.on('exit', (code, signal) => void setTimeout(end, LAST_WORDS_MS, code, signal));
   // A write that fails means that the agent is gone: 'close' follows.
   started.stdin.on('error', () => {});
-  createInterface({ input: started.stdout, crlfDelay: Infinity }).on('line', fromAgent);
+  started.stdout.on('end', () => void setTimeout(() => started.kill('SIGKILL'), CLOSED_MS));
+  readLines(started.stdout, MAX_LINE_BYTES, { onLine: fromAgent, onTooLong: unreadable });
   return started;
+}
+
+/** Ends as the agent did. */
+function end(code: number | null, signal: NodeJS.Signals | null): void {
+  chunks.flush();
+  // Its last words go out first.
+  process.stdout.write('', () => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
 }
 
 function stop(signal: NodeJS.Signals): void {
@@ -115,21 +111,19 @@ function stop(signal: NodeJS.Signals): void {
 }
 
 function fromServer(line: string): void {
-  const { id, method } = parse(line);
-  if (method === '_valetkey/ping') return;
+  const message = parse(line);
+  if (message === null) return;
+  const { id, method } = message;
+  if (method === '_valetkey/ping') return ping(message);
   if (id === undefined) {
     if (method === 'session/cancel') leaveIt();
     return toAgent(line);
   }
-  if (method === undefined) {
-    if (answered.has(id)) return;
-    answered.add(id);
-    return toAgent(line);
-  }
-  if (method === 'session/prompt') toServer(JSON.stringify({ jsonrpc: '2.0', method: '_valetkey/received', params: { id } }));
+  if (method === undefined) return questions.answer(id, message);
+  if (method === 'session/prompt') toServer({ method: '_valetkey/received', params: { id } });
   const answer = requests.get(id);
   if (answer !== undefined) {
-    if (answer !== null) toServer(answer);
+    if (answer !== null) chunks.add({ id }, answer);
     return;
   }
   requests.set(id, null);
@@ -137,34 +131,58 @@ function fromServer(line: string): void {
   if (method === 'session/prompt') {
     newest = { line, begun: false, sentAgain: 0 };
     prompts.set(id, newest);
-    remember({ id });
+    if (!remember(journal, { id })) return cannotRemember(id);
   }
   toAgent(line);
 }
 
-function fromAgent(line: string): void {
-  const message = parse(line);
+/** A prompt that nobody would know to have run could run twice. */
+function cannotRemember(id: unknown): void {
+  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The disk is full' } };
+  answered(message, JSON.stringify(message));
+}
+
+function ping({ params }: Message): void {
+  const after = typeof params === 'object' && params !== null && 'after' in params ? params.after : null;
+  if (typeof after === 'number' && after < passedOn) toServer({ method: '_valetkey/newest' });
+}
+
+function fromAgent(text: string): void {
+  const line = text.replace(/^\uFEFF/, '').trim();
+  // Some log to their standard output.
+  if (!line.startsWith('{')) return;
+  const read = readMessage(line);
+  if (read === null) return unreadable(line.slice(0, 4096), Buffer.byteLength(line));
+  const { message } = read;
+  if (/^_(valetkey|adapter)\//.test(String(message.method))) return;
   if (loading !== null && message.method === 'session/update') return;
   if (newest !== null && begins(message)) newest.begun = true;
-  const prompt = message.method === undefined ? prompts.get(message.id) : undefined;
+  if (message.method === undefined) return answered(message, read.line);
+  const passed = read.rawId === undefined ? read.line : questions.ask(read);
+  if (passed !== null) chunks.add(message, passed);
+}
+
+/** The first answer to a request counts, and one that nobody waits for does not. */
+function answered(message: Message, line: string): void {
+  const { id } = message;
+  if (requests.get(id) !== null) return;
+  const prompt = prompts.get(id);
   if (prompt !== undefined && sendsAgain(prompt, line)) return;
-  if (message.method === undefined && requests.has(message.id)) {
-    requests.set(message.id, line);
-    if (message.id === loading) loading = null;
-    if (prompt !== undefined) remember({ id: message.id, answer: line });
-  }
-  const chunk = asChunk(message);
-  if (chunk === null) return toServer(line);
-  if (waiting !== null && waiting.shape === chunk.shape) {
-    waiting.content.text += chunk.content.text;
-    if (waiting.content.text.length >= JOIN_CHARS) writeWaiting();
-  } else if (timer === null) {
-    toServer(line);
-    timer = setTimeout(onTimer, JOIN_MS);
-  } else {
-    writeWaiting();
-    waiting = chunk;
-  }
+  requests.set(id, line);
+  if (id === loading) loading = null;
+  if (prompt !== undefined) remember(journal, { id, answer: line });
+  chunks.add(message, line);
+}
+
+/** An answer is answered by an error: somebody waits for it. */
+function unreadable(head: string, bytes: number): void {
+  toServer({ method: '_valetkey/unreadable', params: { bytes } });
+  if (head.includes('"method"')) return;
+  const open = [...requests].flatMap(([id, answer]) => (answer === null ? [id] : []));
+  const id = open.find((one) => head.replaceAll(/\s/g, '').includes(`"id":${JSON.stringify(one)}`));
+  if (id === undefined) return;
+  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The answer cannot be read' } };
+  answered(message, JSON.stringify(message));
 }
 
 function begins({ method, params }: Message): boolean {
@@ -193,107 +211,20 @@ function leaveIt(): void {
   fromAgent(answer);
 }
 
-/** Written before it is passed on: what another has seen is there. */
-function remember(entry: { id: unknown; answer?: string }): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  appendFileSync(journal, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+/** A notification of ours. */
+function toServer(message: Message): void {
+  chunks.add(message, JSON.stringify({ jsonrpc: '2.0', ...message }));
 }
 
-function readJournal(): Map<unknown, string | null> {
-  const answers = new Map<unknown, string | null>();
-  if (!existsSync(journal)) return answers;
-  for (const line of readFileSync(journal, 'utf8').split('\n')) {
-    const { id, answer } = parse(line);
-    if (id === undefined) continue;
-    const interrupted = { jsonrpc: '2.0', id, error: { code: INTERRUPTED, message: 'Interrupted' } };
-    answers.set(id, typeof answer === 'string' ? answer : JSON.stringify(interrupted));
-  }
-  return answers;
-}
-
-function onTimer(): void {
-  timer = writeWaiting() ? setTimeout(onTimer, JOIN_MS) : null;
-}
-
-/** What waits goes first, so the order is the agent's. */
-function toServer(line: string): void {
-  flush();
-  passOn(line);
-}
-
-/** Kept first: what another has seen is there. The server does not count blank lines (sandbox-agent 0.4.2). */
+/** Kept first: what another has seen is there. */
 function passOn(line: string): void {
-  if (line.trim() === '') return;
   passedOn += 1;
-  keep(line);
+  kept.add(line, passedOn);
   process.stdout.write(`${line}\n`);
 }
 
-/** What cannot be kept is a gap for the one who misses it. */
-function keep(line: string): void {
-  const text = `${line}\n`;
-  try {
-    if (keptBytes > MAX_KEPT_BYTES) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-      writeFileSync(said, `${JSON.stringify({ first: passedOn })}\n`, { mode: 0o600 });
-      keptBytes = 0;
-    }
-    appendFileSync(said, text);
-    keptBytes += Buffer.byteLength(text);
-  } catch {
-    keptBytes = Infinity;
-  }
-}
-
+/** Node's readline, which agents read with, ends a line at these two as well. */
 function toAgent(line: string): void {
   agent ??= startAgent();
-  agent.stdin.write(`${line}\n`);
-}
-
-function flush(): void {
-  if (timer !== null) clearTimeout(timer);
-  timer = null;
-  writeWaiting();
-}
-
-/** Whether there was something. */
-function writeWaiting(): boolean {
-  if (waiting === null) return false;
-  passOn(JSON.stringify(waiting.message));
-  waiting = null;
-  return true;
-}
-
-function asChunk(message: Message): Chunk | null {
-  if (message.method !== 'session/update') return null;
-  const update = child(message.params, 'update');
-  const kind = update === null ? null : update['sessionUpdate'];
-  if (kind !== 'agent_message_chunk' && kind !== 'agent_thought_chunk') return null;
-  const content = child(update, 'content');
-  if (content === null || !hasText(content)) return null;
-  const shape = JSON.stringify(message, (key, value: unknown) => (key === 'text' && typeof value === 'string' ? '' : value));
-  return { message, content, shape };
-}
-
-function child(parent: unknown, key: string): Record<string, unknown> | null {
-  const value: unknown = isObject(parent) ? parent[key] : null;
-  return isObject(value) ? value : null;
-}
-
-function hasText(content: Record<string, unknown>): content is { text: string } {
-  return content['type'] === 'text' && typeof content['text'] === 'string';
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A line that is no JSON object is passed on as it is. */
-function parse(line: string): Message {
-  try {
-    const message: unknown = JSON.parse(line);
-    return isObject(message) ? message : {};
-  } catch {
-    return {};
-  }
+  agent.stdin.write(`${line.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')}\n`);
 }

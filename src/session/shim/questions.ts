@@ -1,0 +1,45 @@
+import type { ReadMessage } from './message.ts';
+
+/** An agent that asks this much at once is answered that it may not. */
+const MAX_OPEN = 10_000;
+const METHOD_NOT_FOUND = { code: -32601, message: 'Method not found' };
+const TOO_MANY = { code: -32603, message: 'Too many open requests' };
+
+/**
+ * The requests of the agent to its client. They get numbers of ours, `q1` and so on: an agent may use any id, the same one twice, and
+ * integers that JavaScript cannot hold. The first answer to each counts: two workers may both answer.
+ */
+export class Questions {
+  readonly #toAgent: (line: string) => void;
+  readonly #open = new Map<string, string>();
+  #asked = 0;
+
+  constructor(toAgent: (line: string) => void) {
+    this.#toAgent = toAgent;
+  }
+
+  /** The line that asks it of the worker. Null for what a worker refuses in any case: the agent is answered at once. */
+  ask({ message, rawId = 'null' }: ReadMessage): string | null {
+    const refusal = message.method !== 'session/request_permission' ? METHOD_NOT_FOUND : this.#open.size >= MAX_OPEN ? TOO_MANY : null;
+    if (refusal !== null) {
+      this.#answer(rawId, `"error":${JSON.stringify(refusal)}`);
+      return null;
+    }
+    this.#asked += 1;
+    const id = `q${this.#asked}`;
+    this.#open.set(id, rawId);
+    return JSON.stringify({ ...message, id });
+  }
+
+  /** Passes an answer of a worker on to the agent. */
+  answer(id: unknown, { result, error }: { result?: unknown; error?: unknown }): void {
+    const rawId = typeof id === 'string' ? this.#open.get(id) : undefined;
+    if (rawId === undefined) return;
+    this.#open.delete(String(id));
+    this.#answer(rawId, error === undefined ? `"result":${JSON.stringify(result ?? null)}` : `"error":${JSON.stringify(error)}`);
+  }
+
+  #answer(rawId: string, outcome: string): void {
+    this.#toAgent(`{"jsonrpc":"2.0","id":${rawId},${outcome}}`);
+  }
+}
