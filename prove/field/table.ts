@@ -1,6 +1,7 @@
 import type { Case } from '../case.ts';
 import { PLAIN } from './plain.ts';
 import type { FieldRig } from './rig.ts';
+import { SESSION } from './session.ts';
 
 /** What people report from the field, as cases by theme. */
-export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN];
+export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION];
