@@ -1,7 +1,8 @@
 import type { Case } from '../case.ts';
+import { AGENT_CASES } from './agents.ts';
 import { PLAIN } from './plain.ts';
 import type { FieldRig } from './rig.ts';
 import { SESSION } from './session.ts';
 
 /** What people report from the field, as cases by theme. */
-export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION];
+export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION, ...AGENT_CASES];

@@ -110,6 +110,7 @@ async function drive(
           jobId,
           turn,
           prompt,
+          opening: deps.agents[agent].opening?.({ paths: sandbox.paths, permissions }),
           resume: state,
           secrets: [secret, ...nextKeys(deps.keys, input)],
           decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),

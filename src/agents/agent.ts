@@ -31,6 +31,16 @@ export interface Agent {
    * with each key, so they never change within a job; the key itself stands in `keyFile` only.
    */
   files(binding: AgentBinding): AgentFile[];
+
+  /** What it wants said as its session is opened and loaded, beyond ACP's own; left out: nothing. */
+  opening?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionOpening;
+}
+
+export interface SessionOpening {
+  /** `_meta` of `session/new` and `session/load`. */
+  meta: Record<string, unknown>;
+  /** The session's mode by ACP `session/set_mode`: the first of these that the agent has. Where it has none, the session does not open. */
+  modes: readonly string[];
 }
 
 export interface AgentPackage {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 import type { Agent, AgentBinding } from './agent.ts';
 
 const adapter = { name: '@agentclientprotocol/claude-agent-acp', version: '0.101.0' };
@@ -13,8 +14,8 @@ export const claude: Agent = {
 
   launch({ nodeModules, node }) {
     return {
-      command: node,
-      args: [join(nodeModules, adapter.name, 'dist/index.js')],
+      command: '/bin/sh',
+      args: ['-c', 'exec "$HOME/.claude/start.sh" "$0" "$1"', node, join(nodeModules, adapter.name, 'dist/index.js')],
       env: {
         // Without it Claude Code refuses `bypassPermissions` to a root user.
         IS_SANDBOX: '1',
@@ -27,6 +28,7 @@ export const claude: Agent = {
   files({ paths, keyFile, model, permissions }) {
     const helper = `${paths.home}/.claude/print-key.sh`;
     return [
+      { path: `${paths.home}/.claude/start.sh`, content: startScript(paths, model, permissions), executable: true },
       { path: helper, content: `#!/bin/sh\nexec cat '${keyFile}'\n`, executable: true },
       {
         path: `${paths.home}/.claude/settings.json`,
@@ -34,7 +36,37 @@ export const claude: Agent = {
       },
     ];
   },
+
+  opening({ paths, permissions }) {
+    return {
+      meta: { claudeCode: { options: { projectConfigRoot: projectRoot(paths), strictMcpConfig: true } } },
+      // A repository can forbid the mode that asks nothing: the adapter reads its settings for that alone. What is then asked is allowed.
+      modes: permissions === 'allow' ? ['bypassPermissions', 'default'] : ['default'],
+    };
+  },
 };
+
+/**
+ * What Claude Code takes for the root of the project's configuration in place of the workspace. It has no settings, so neither
+ * settings, hooks and rules nor `.mcp.json` of a repository count; CLAUDE.md does, which it reads from the workspace.
+ */
+function projectRoot({ home }: SandboxPaths): string {
+  return `${home}/.claude/project`;
+}
+
+/**
+ * Skills, commands and subagents are the repository's own only where nothing is asked: each can permit itself tools. The adapter
+ * reads ANTHROPIC_MODEL before any settings.
+ */
+function startScript(paths: SandboxPaths, model: string, permissions: AgentBinding['permissions']): string {
+  const own = `${projectRoot(paths)}/.claude`;
+  const links = permissions === 'allow' ? ['skills', 'commands', 'agents'] : [];
+  return `#!/bin/sh
+mkdir -p '${own}'
+${links.map((name) => `ln -sfn '${paths.workspace}/.claude/${name}' '${own}/${name}'\n`).join('')}export ANTHROPIC_MODEL='${model}'
+exec "$@"
+`;
+}
 
 function settings(baseUrl: string, apiKeyHelper: string, model: string, permissions: AgentBinding['permissions']): object {
   return {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 import type { Agent, AgentBinding } from './agent.ts';
 
 /** npm brings a `-baseline` twin along on x64, for processors without AVX2: this is the one for the others. */
@@ -36,6 +37,8 @@ export const opencode: Agent = {
       ],
       env: {
         ...SMALL_RESERVATIONS,
+        // Neither configuration nor plugins, MCP servers, agents and commands of the workspace.
+        OPENCODE_DISABLE_PROJECT_CONFIG: '1',
         OPENCODE_DISABLE_MODELS_FETCH: '1',
         OPENCODE_DISABLE_AUTOUPDATE: '1',
         OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
@@ -48,7 +51,7 @@ export const opencode: Agent = {
 
   files({ paths, keyFile, model, permissions }) {
     const folder = `${paths.home}/.config/opencode`;
-    const settings = configuration(`${paths.gatewayUrl}/v1`, model, permissions);
+    const settings = configuration(paths, model, permissions);
     return [
       { path: `${folder}/opencode.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
       { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, permissionsOf(permissions)) },
@@ -56,10 +59,16 @@ export const opencode: Agent = {
   },
 };
 
-function configuration(baseURL: string, model: string, permissions: AgentBinding['permissions']): object {
+function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
   const name = `valetkey/${model}`;
   // The plugin puts the key in place of this one. How long the model may be silent is the gateway's to say.
-  const options = { baseURL, apiKey: 'stands-in-the-key-file', timeout: false, headerTimeout: false, chunkTimeout: 3_600_000 };
+  const options = {
+    baseURL: `${gatewayUrl}/v1`,
+    apiKey: 'stands-in-the-key-file',
+    timeout: false,
+    headerTimeout: false,
+    chunkTimeout: 3_600_000,
+  };
   // Without these it never shortens a long conversation. Most models take as much or more.
   const limit = { context: 200_000, output: 32_000 };
   return {
@@ -68,6 +77,8 @@ function configuration(baseURL: string, model: string, permissions: AgentBinding
     enabled_providers: ['valetkey'],
     provider: { valetkey: { npm: '@ai-sdk/openai-compatible', options, models: { [model]: { limit } } } },
     permission: permissionsOf(permissions),
+    // Without the project's configuration it looks for none of them.
+    instructions: ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'].map((file) => `${workspace}/${file}`),
     experimental: { continue_loop_on_deny: true },
     agent: { title: { disable: true } },
     autoupdate: false,
@@ -82,8 +93,8 @@ function permissionsOf(permissions: AgentBinding['permissions']): Record<string,
 }
 
 /**
- * OpenCode takes each failure of the provider that looks like a passing one up again, five times in a minute: what it is told
- * here looks like none. What the workspace's own configuration permits does not count. The key is read for each request, and a
+ * OpenCode takes each failure of the provider that looks like a passing one up again, five times in a minute. The gateway has tried
+ * again what failed before its first byte, so what OpenCode is told of that looks like none. What the workspace's own configuration permits does not count. The key is read for each request, and a
  * request that was refused is sent again if the key has changed.
  */
 function pluginSource(keyFile: string, permission: Record<string, string>): string {
@@ -108,21 +119,48 @@ async function ask(input, init = {}) {
   return Response.json({ error: { message: 'The gateway refused the request.', type: 'refused', code: null } }, { status: 400 });
 }
 
-/** Ends with an error that is not tried again where the connection breaks. */
+/** So many answers in a row that broke off are asked for again. */
+const RETRIES = 2;
+let broken = 0;
+
+/** Ends with an error where the answer does not come to its end: the connection breaks, it ends early, or the model reports an error. */
 function unbroken(body, init) {
   const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let line = '';
+  let isWhole = false;
+  const read = (value) => {
+    const lines = (line + decoder.decode(value, { stream: true })).split('\\n');
+    line = lines.pop();
+    if (lines.some((one) => /^data: ?\\{"error"/.test(one))) breakOff(init);
+    isWhole ||= lines.some((one) => /^data: ?\\[DONE\\]|"finish_reason": ?"/.test(one));
+  };
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await reader.read().catch((error) => giveUp(init, error));
-      if (done) controller.close();
-      else controller.enqueue(value);
+      const { done, value } = await reader.read().catch((error) => breakOff(init, error));
+      if (!done) {
+        read(value);
+        controller.enqueue(value);
+        return;
+      }
+      if (!isWhole) breakOff(init);
+      broken = 0;
+      controller.close();
     },
     cancel: (reason) => reader.cancel(reason),
   });
 }
 
+/** OpenCode tries again what says that it was terminated, and continues an answer that has no end for ever. */
+function breakOff(init, error) {
+  if (init.signal?.aborted) throw error;
+  const isRetried = broken < RETRIES;
+  broken = isRetried ? broken + 1 : 0;
+  throw new Error(isRetried ? 'terminated' : 'The answer of the model broke off.');
+}
+
 function giveUp({ signal }, error) {
-  throw signal?.aborted ? error : new Error('The answer of the model broke off.');
+  throw signal?.aborted ? error : new Error('The gateway is not there.');
 }
 
 export const valetkey = async () => ({

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
+import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 import type { Agent, AgentBinding } from './agent.ts';
 
 /** Qwen Code's own ACP server. */
@@ -26,7 +27,7 @@ export const qwen: Agent = {
   },
 
   files({ paths, keyFile, model, permissions }) {
-    const settings = settingsOf(`${paths.gatewayUrl}/v1`, model, permissions);
+    const settings = settingsOf(paths, model, permissions);
     return [
       { path: `${paths.home}/.qwen/valetkey.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
       { path: `${paths.home}/.qwen/valetkey.js`, content: preloadSource(keyFile, paths.gatewayUrl) },
@@ -34,13 +35,21 @@ export const qwen: Agent = {
   },
 };
 
-function settingsOf(baseUrl: string, model: string, permissions: AgentBinding['permissions']): object {
+function settingsOf({ home, workspace, gatewayUrl }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
   return {
-    // Ours takes its place in each request.
-    security: { auth: { selectedType: 'openai', apiKey: 'stands-in-the-key-file', baseUrl } },
+    security: {
+      // Ours takes its place in each request.
+      auth: { selectedType: 'openai', apiKey: 'stands-in-the-key-file', baseUrl: `${gatewayUrl}/v1` },
+      // Of a folder that is not trusted, and none is, neither settings nor .env, MCP servers, hooks and commands count.
+      folderTrust: { enabled: true },
+    },
+    // Nor would these, which it looks for in its own folder, too.
+    context: { fileName: ['QWEN.md', 'AGENTS.md'].map((name) => relative(`${home}/.qwen`, `${workspace}/${name}`)) },
     // How long the model may be silent is the gateway's to say.
     model: { name: model, generationConfig: { maxRetries: 0, timeout: 3_600_000, streamIdleTimeoutMs: 0 } },
-    tools: { approvalMode: permissions === 'allow' ? 'yolo' : 'default' },
+    tools: { approvalMode: 'default' },
+    // There is no mode without questions where nothing is trusted.
+    permissions: { allow: permissions === 'allow' ? ['Bash', 'Edit', 'Read', 'WebFetch', 'Skill', 'Agent'] : [] },
     // Each of these asks the LLM for something that nobody asked for.
     memory: { enableManagedAutoMemory: false, enableManagedAutoDream: false },
     ui: { enableFollowupSuggestions: false },
@@ -63,8 +72,13 @@ subscribe('undici:request:create', ({ request }) => {
   if (String(request.origin) !== ${JSON.stringify(gatewayUrl)}) return;
   const at = request.headers.findIndex((name) => String(name).toLowerCase() === 'authorization');
   if (at !== -1) request.headers[at + 1] = \`Bearer \${readFileSync(${JSON.stringify(keyFile)}, 'utf8').trim()}\`;
-  const { onHeaders } = request;
+  const { onHeaders, onData } = request;
   request.onHeaders = (status, ...rest) => onHeaders.call(request, status >= 400 ? 400 : status, ...rest);
+  request.onData = (chunk) => {
+    if (!/^data: ?\\{"error"/m.test(chunk)) return onData.call(request, chunk);
+    setImmediate(() => request.abort(Object.assign(new Error('The answer of the model broke off.'), { code: 'ECONNRESET' })));
+    return true;
+  };
 });
 `;
 }

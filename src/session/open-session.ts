@@ -4,9 +4,11 @@ import {
   type InitializeRequest,
   type LoadSessionRequest,
   type NewSessionRequest,
+  type SetSessionModeRequest,
 } from '@agentclientprotocol/sdk';
 import { z } from 'zod';
 
+import type { SessionOpening } from '../agents/agent.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import type { AcpConnection } from './connection.ts';
 import type { AgentProcess } from './instance.ts';
@@ -38,7 +40,7 @@ export const INITIALIZE = {
   } satisfies InitializeRequest,
 };
 
-export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume'> {
+export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'opening'> {
   process: AgentProcess;
   /** For each answer. */
   startTimeoutMs: number;
@@ -50,27 +52,29 @@ export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn
  * `sandbox_lost`.
  */
 export async function enterSession(
-  { sandbox, turn, resume, process, startTimeoutMs }: EnterSessionOptions,
+  { sandbox, turn, resume, opening, process, startTimeoutMs }: EnterSessionOptions,
   acp: AcpConnection,
   held: SessionState | null,
 ): Promise<string> {
   if (resume === null) {
     if (process.number > 0) throw lost('nobody knows which session it held');
-    return openSession(acp, sandbox.paths.workspace, startTimeoutMs);
+    return openSession(acp, sandbox.paths.workspace, opening, startTimeoutMs);
   }
   const { sessionId } = resume;
-  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, startTimeoutMs);
+  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, opening, startTimeoutMs);
   else if (held.turn < turn && held.running !== null) await endLeftover(acp, sessionId, held.running);
   return sessionId;
 }
 
-async function openSession(acp: AcpConnection, cwd: string, timeoutMs: number): Promise<string> {
+async function openSession(acp: AcpConnection, cwd: string, opening: SessionOpening | undefined, timeoutMs: number): Promise<string> {
   const { errorCode } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (errorCode !== null) throw notOpened(`error ${errorCode}`);
-  const session = await acp.request('session', AGENT_METHODS.session_new, { cwd, mcpServers: [] } satisfies NewSessionRequest, timeoutMs);
+  const params: NewSessionRequest = { cwd, mcpServers: [], ...metaOf(opening) };
+  const session = await acp.request('session', AGENT_METHODS.session_new, params, timeoutMs);
   const parsed = newSessionSchema.safeParse(session.result);
   if (!parsed.success) throw notOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
   const { sessionId } = parsed.data;
+  await setMode(acp, sessionId, opening, timeoutMs);
   // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error, or never.
   await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS).catch((error: unknown) => {
     if (!ValetkeyError.is(error) || error.code !== 'agent_unresponsive') throw error;
@@ -79,12 +83,34 @@ async function openSession(acp: AcpConnection, cwd: string, timeoutMs: number): 
 }
 
 /** What the agent tells again while it loads the session, the shim keeps to itself. */
-async function loadSession(acp: AcpConnection, sessionId: string, cwd: string, timeoutMs: number): Promise<void> {
+async function loadSession(
+  acp: AcpConnection,
+  sessionId: string,
+  cwd: string,
+  opening: SessionOpening | undefined,
+  timeoutMs: number,
+): Promise<void> {
   const { result } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true) throw lost('this agent cannot load a session');
-  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [] };
+  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [], ...metaOf(opening) };
   const { errorCode } = await acp.request('session', AGENT_METHODS.session_load, params, timeoutMs);
   if (errorCode !== null) throw lost(`its session could not be loaded (error ${errorCode})`);
+  await setMode(acp, sessionId, opening, timeoutMs);
+}
+
+function metaOf(opening: SessionOpening | undefined): { _meta?: Record<string, unknown> } {
+  return opening === undefined ? {} : { _meta: opening.meta };
+}
+
+/** The mode that a session begins in may come from files of the workspace. */
+async function setMode(acp: AcpConnection, sessionId: string, opening: SessionOpening | undefined, timeoutMs: number): Promise<void> {
+  if (opening === undefined) return;
+  for (const modeId of opening.modes) {
+    const params: SetSessionModeRequest = { sessionId, modeId };
+    const { errorCode } = await acp.request(`mode-${modeId}`, AGENT_METHODS.session_set_mode, params, timeoutMs);
+    if (errorCode === null) return;
+  }
+  throw notOpened('it does not take the mode of the job');
 }
 
 /** The shim has seen the prompt, so its id alone says which is meant. */

@@ -28,7 +28,7 @@ export interface SendPromptOptions extends Pick<TurnOptions, 'turn' | 'prompt' |
 export async function sendPrompt(options: SendPromptOptions): Promise<AcpAnswer> {
   const { acp, queue, process, sessionId, turn, prompt, onInterrupted } = options;
   const ask = (id: string, text: string): Promise<AcpAnswer> =>
-    acp.request(id, AGENT_METHODS.session_prompt, { sessionId, prompt: [{ type: 'text', text }] } satisfies PromptRequest);
+    acp.request(id, AGENT_METHODS.session_prompt, { sessionId, prompt: [{ type: 'text', text: asText(text) }] } satisfies PromptRequest);
 
   const [promptId, continueId] = promptIdsOf(turn);
   const answer = await ask(promptId, prompt);
@@ -41,6 +41,14 @@ export async function sendPrompt(options: SendPromptOptions): Promise<AcpAnswer>
   const rest = await ask(continueId, CONTINUE);
   if (rest.errorCode === INTERRUPTED) throw interrupted();
   return rest;
+}
+
+/**
+ * Agents take a prompt that begins with a slash, white space before it left aside, for a command of theirs: with an invisible
+ * character before it, it is a text to each of them.
+ */
+function asText(prompt: string): string {
+  return /^\s*\//.test(prompt) ? `\u200B${prompt}` : prompt;
 }
 
 function interrupted(): ValetkeyError {

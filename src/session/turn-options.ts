@@ -1,3 +1,4 @@
+import type { SessionOpening } from '../agents/agent.ts';
 import type { JobSpec } from '../job/spec.ts';
 import type { PermissionDecision, Question } from '../job/status.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
@@ -11,6 +12,8 @@ export interface TurnOptions {
   /** Counts from 1 within the job. */
   turn: number;
   prompt: string;
+  /** What the agent wants said as its session is opened or loaded. */
+  opening?: SessionOpening | undefined;
   /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
   resume: SessionState | null;
   /** Masked in events, in the message and in questions. */

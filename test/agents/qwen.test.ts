@@ -5,7 +5,12 @@ import { qwen } from '../../src/agents/qwen.ts';
 
 const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
 const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job', permissions: 'allow' } as const;
-const settingsSchema = z.looseObject({ tools: z.object({ approvalMode: z.string() }) });
+const settingsSchema = z.looseObject({
+  security: z.looseObject({ folderTrust: z.object({ enabled: z.boolean() }) }),
+  tools: z.object({ approvalMode: z.string() }),
+  permissions: z.object({ allow: z.array(z.string()) }),
+  context: z.object({ fileName: z.array(z.string()) }),
+});
 
 test('Qwen Code’s settings name the gateway and the job’s model, and no key', () => {
   const [settings, preload] = qwen.files(binding);
@@ -16,13 +21,19 @@ test('Qwen Code’s settings name the gateway and the job’s model, and no key'
   expect(preload?.content).toContain('readFileSync("/home/agent/key"');
 });
 
-test.each([
-  ['allow', 'yolo'],
-  ['deny', 'default'],
-  ['ask', 'default'],
-] as const)('under the policy %s its mode is %s', (permissions, mode) => {
-  const [settings] = qwen.files({ ...binding, permissions });
-  expect(settingsSchema.parse(JSON.parse(settings?.content ?? '')).tools.approvalMode).toBe(mode);
+test('no folder is trusted, so it asks for all that it is not permitted, which is nothing under the policy allow', () => {
+  const settingsOf = (permissions: 'allow' | 'deny' | 'ask'): z.infer<typeof settingsSchema> =>
+    settingsSchema.parse(JSON.parse(qwen.files({ ...binding, permissions })[0]?.content ?? ''));
+  for (const permissions of ['allow', 'deny', 'ask'] as const) {
+    const { security, tools, permissions: rules } = settingsOf(permissions);
+    expect([security.folderTrust.enabled, tools.approvalMode]).toEqual([true, 'default']);
+    expect(rules.allow.includes('Bash')).toBe(permissions === 'allow');
+  }
+});
+
+test('it is told where to find what a project tells it', () => {
+  const [settings] = qwen.files(binding);
+  expect(settingsSchema.parse(JSON.parse(settings?.content ?? '')).context.fileName).toContain('../../../workspace/AGENTS.md');
 });
 
 test('it is launched with no base URL and no credential', () => {

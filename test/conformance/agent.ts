@@ -2,10 +2,10 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Agent } from '../../src/agents/agent.ts';
-import { withScript } from '../../src/dev/scripted-model/script.ts';
+import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
 import { ValetkeyError } from '../../src/job/errors.ts';
 import { LLM_ERRORS } from '../llm-errors.ts';
 import { CREDENTIAL } from '../proxy/rig.ts';
@@ -13,9 +13,20 @@ import { run } from '../sandboxes/rig.ts';
 import { EventStore } from '../session/collect.ts';
 import { attempts, killAgent } from './processes.ts';
 import { startAgentRig, type AgentJob, type AgentRig } from './rig.ts';
+import { AFTER, BEFORE } from './trouble.ts';
 
 /** All that an agent can see of environments and folders. */
 const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /tmp /opt /run .; cat /etc/passwd /etc/hosts; } > seen.txt 2> /dev/null; true`;
+
+/** The second answer says something and calls a tool. */
+const TWO_THINGS: Step[] = [
+  { run: 'touch one' },
+  { say: 'Halfway, with some words to come yet. '.repeat(8) },
+  { run: 'touch two' },
+  { say: 'Both.' },
+];
+/** The first answer, and what gateway and agent try between them. */
+const MAX_ASKED = 1 + 5;
 
 /** Holds an agent to its declarations, with its real process in a real sandbox. The tests share a session and come in this order. */
 export function describeAgent(agent: Agent): void {
@@ -36,6 +47,7 @@ export function describeAgent(agent: Agent): void {
       job = await rig.startJob('allow');
       before = await attempts(job.folder);
     });
+    afterEach(() => rig.trouble(null));
 
     test('changes a file by a tool call, and says what the model says', async () => {
       const { message, events } = await job.turn(
@@ -62,6 +74,22 @@ export function describeAgent(agent: Agent): void {
       await expect(job.turn(withScript('Do something.', [step]))).rejects.toMatchObject({ code: 'agent_failed' });
       expect(performance.now() - began).toBeLessThan(15_000);
       expect(await job.failure()).toBe(code);
+    });
+
+    test.each([...BEFORE, ...AFTER])('completes a turn in whose middle the LLM %s once', async (trouble) => {
+      rig.trouble({ after: 1, times: 1, trouble });
+      const { stopReason } = await job.turn(withScript('Do two things.', TWO_THINGS));
+      expect(stopReason).toBe('end_turn');
+    });
+
+    test.each([...BEFORE, ...AFTER])('fails the turn within 30 s when the LLM %s five times in a row', async (trouble) => {
+      rig.trouble({ after: 1, times: 5, trouble });
+      const before = rig.requests.length;
+      const began = performance.now();
+      await expect(job.turn(withScript('Do two things.', TWO_THINGS))).rejects.toMatchObject({ code: 'agent_failed' });
+      expect(performance.now() - began).toBeLessThan(30_000);
+      expect(await job.failure()).toBe(trouble === 'answers 429' ? 'llm_rate_limited' : 'llm_failed');
+      expect(askedSince(before)).toBeLessThanOrEqual(MAX_ASKED);
     });
 
     test(`${abilities.takesRotatedKey ? 'goes on with' : 'ends the turn by'} a key that is rotated in mid-turn, the old one dead`, async () => {
@@ -132,6 +160,11 @@ export function describeAgent(agent: Agent): void {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
   });
+
+  /** Answers that the model was asked for. */
+  function askedSince(before: number): number {
+    return rig.requests.slice(before).filter((body) => body.includes('Do two things.') && body.includes('"stream":true')).length;
+  }
 
   /** Resolves to what the model was sent in the next turn. */
   async function askAgain(job: AgentJob): Promise<string> {

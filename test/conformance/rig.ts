@@ -19,6 +19,7 @@ import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/
 import { lastFailure } from '../../src/store/request-records.ts';
 import { CREDENTIAL, jobOf, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
 import { EventStore } from '../session/collect.ts';
+import { AFTER, failAtOnce, failInTheMiddle, isAsking, type Trouble } from './trouble.ts';
 
 const MODELS = { messages: 'claude-sonnet-4-6', responses: 'gpt-5.1-codex', chat: 'gpt-5.1' };
 /** The provider is given up after so long a silence. The default is minutes, since models think. */
@@ -30,6 +31,8 @@ export interface AgentRig {
   requests: readonly string[];
   /** Requests that the model has not ended. */
   inFlight(): number;
+  /** What becomes of the answers that are asked for next, after so many that are as they should be; null: no more. */
+  trouble(next: { after: number; times: number; trouble: Trouble } | null): void;
   startJob(permissions: JobSpec['permissions']): Promise<AgentJob>;
   close(): Promise<void>;
 }
@@ -57,14 +60,28 @@ export interface AgentJob {
 export async function startAgentRig(agent: Agent): Promise<AgentRig> {
   const model = await startScriptedModel({ credential: CREDENTIAL });
   const requests: string[] = [];
+  let trouble: { after: number; times: number; trouble: Trouble } | null = null;
+  const nextTrouble = (incoming: IncomingMessage, isStream: boolean): Trouble | null => {
+    if (trouble === null || !isAsking(incoming)) return null;
+    if (trouble.after > 0) trouble.after -= 1;
+    else if (trouble.times > 0) {
+      trouble.times -= 1;
+      // An answer in one piece has no middle.
+      return isStream || !AFTER.includes(trouble.trouble) ? trouble.trouble : 'answers 529';
+    }
+    return null;
+  };
   /** Keeps what the model is sent. */
   const relay = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await buffer(incoming);
     requests.push(body.toString());
     const { method, headers, url = '' } = incoming;
+    const fails = nextTrouble(incoming, body.includes('"stream":true'));
+    if (fails !== null && failAtOnce(fails, agent.protocol, incoming, response)) return;
     const onward = request(`${model.baseUrl}${url}`, { method, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.on('error', () => response.destroy()).pipe(response);
+      if (fails !== null) void failInTheMiddle(fails, agent.protocol, answer, response).catch(() => response.destroy());
+      else answer.on('error', () => response.destroy()).pipe(response);
     });
     onward.on('error', () => response.destroy()).end(body);
     response.on('close', () => onward.destroy());
@@ -91,6 +108,9 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
   return {
     requests,
     inFlight: () => model.inFlight(),
+    trouble: (next) => {
+      trouble = next;
+    },
     async startJob(permissions) {
       const jobId = `job-${randomUUID()}`;
       ends.push(() => provider.stop(jobId));
@@ -110,6 +130,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         const turn = await runTurn({
           ...{ sandbox, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
+          opening: agent.opening?.({ paths: sandbox.paths, permissions }),
           decide: () => ({ answer: 'allow', by: 'policy' }),
           onState: (next) => (state = next),
           ...options,

@@ -46,9 +46,20 @@ class RpcError extends Error {
   }
 }
 
+/** In the middle of the answer: before its first byte the gateway tries again. */
+class BrokenOff extends RpcError {
+  constructor() {
+    super(-32603, 'the answer of the LLM broke off');
+  }
+}
+
+/** Of one answer. */
+const MAX_RETRIES = 2;
 const FOLDER = join(homedir(), '.mock');
 const DAY_MS = 86_400_000;
 const MAX_OUTPUT_CHARS = 64 * 1024;
+/** Any other that begins so is a text like the rest. */
+const LINE = /^!(say|think|chunks|flood|recall|run|write|env|ask|crash|hang)( |$)/;
 const BASH = {
   type: 'function',
   function: {
@@ -147,7 +158,7 @@ async function runPrompt(session: Session, parts: unknown[]): Promise<string> {
   // No model takes calls without results, which a cancel or the end of a process leaves.
   for (const { id } of openCalls(session)) remember(session, { role: 'tool', content: 'interrupted', tool_call_id: id });
   remember(session, { role: 'user', content: prompt });
-  const lines = prompt.split('\n').filter((line) => line.startsWith('!'));
+  const lines = prompt.split('\n').filter((line) => LINE.test(line));
   try {
     if (lines.length === 0) await converse(session, signal);
     for (const line of lines) await obey(session, line, signal);
@@ -194,7 +205,7 @@ async function obey(session: Session, line: string, signal: AbortSignal): Promis
     case 'hang':
       return await sleep(DAY_MS, undefined, { signal });
     default:
-      throw new RpcError(-32602, `I do not know ${line}`);
+      return;
   }
 }
 
@@ -211,13 +222,31 @@ async function converse(session: Session, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function complete({ id, messages }: Session, signal: AbortSignal): Promise<Extract<Message, { role: 'assistant' }>> {
+type Answer = Extract<Message, { role: 'assistant' }>;
+
+/** An answer that broke off is asked for again. */
+async function complete(session: Session, signal: AbortSignal): Promise<Answer> {
+  for (let retries = 0; ; retries += 1) {
+    try {
+      return await readAnswer(session, signal);
+    } catch (error) {
+      if (!(error instanceof BrokenOff) || retries === MAX_RETRIES || signal.aborted) throw error;
+    }
+  }
+}
+
+async function readAnswer({ id, messages }: Session, signal: AbortSignal): Promise<Answer> {
   const response = await post(messages, signal);
   let content = '';
   const calls: ToolCall[] = [];
-  for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+  let isWhole = false;
+  for await (const line of linesOf(response)) {
     if (!line.startsWith('data: {')) continue;
-    const delta = at(list(at(parse(line.slice('data: '.length)), 'choices'))[0], 'delta');
+    const event = parse(line.slice('data: '.length));
+    if (at(event, 'error') !== undefined) throw new BrokenOff();
+    const choice = list(at(event, 'choices'))[0];
+    isWhole ||= text(at(choice, 'finish_reason')) !== '';
+    const delta = at(choice, 'delta');
     const piece = text(at(delta, 'content'));
     if (piece !== '') update(id, chunk('agent_message_chunk', piece));
     content += piece;
@@ -228,8 +257,16 @@ async function complete({ id, messages }: Session, signal: AbortSignal): Promise
       call.function.arguments += text(at(at(part, 'function'), 'arguments'));
     }
   }
-  if (!response.complete) throw new RpcError(-32603, 'the answer of the LLM broke off');
+  if (!response.complete || !isWhole) throw new BrokenOff();
   return { role: 'assistant', content, ...(calls.length > 0 && { tool_calls: calls }) };
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  try {
+    yield* createInterface({ input: response, crlfDelay: Infinity });
+  } catch {
+    throw new BrokenOff();
+  }
 }
 
 /** A key that was refused is read again: it may have been rotated in between. */
