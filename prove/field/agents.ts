@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { withScript } from '../../src/dev/scripted-model/script.ts';
+import { withScript, type Stop } from '../../src/dev/scripted-model/script.ts';
 import type { AgentName } from '../../src/job/spec.ts';
 import { check, firstOf, type Case } from '../case.ts';
 import { KNOWLEDGE, MEMORY, PERMISSIVE, SETTINGS } from './agent-files.ts';
@@ -81,7 +81,74 @@ const TEXT: readonly Case<FieldRig>[] = [...VENDORS, 'mock' as const].map((agent
   },
 }));
 
-export const AGENT_CASES: readonly Case<FieldRig>[] = [...STAND, ...ASKED, ...KNOWN, ...TEXT];
+/** Why a model can stop before the end of its turn, by what the protocol of each agent can say and where the agent does not go on by itself. */
+const OPENAI_STOPS = ['max_tokens', 'refusal', 'content_filter', 'context_length'] as const;
+const STOPS = {
+  mock: OPENAI_STOPS,
+  claude: ['pause_turn', 'context_length'],
+  codex: OPENAI_STOPS,
+  opencode: OPENAI_STOPS,
+  qwen: ['refusal', 'content_filter', 'context_length'],
+} as const satisfies Partial<Record<AgentName, readonly Stop[]>>;
+/** A model that stops so is a stop reason of its own, in the result and in the event, and the session takes the next prompt. */
+const STOPPED: readonly Case<FieldRig>[] = Object.entries(STOPS).flatMap(([name, stops]) =>
+  stops.map((stop) => ({
+    name: `the model stops: ${name}, ${stop}`,
+    isSlow: name !== 'mock',
+    run: async (rig: FieldRig) => {
+      const agent = VENDORS.find((vendor) => vendor === name) ?? 'mock';
+      const prompts = [withScript('Do it.', [{ say: 'Halfway.' }, { stop }]), withScript('And now?', [{ say: 'Here I am.' }])];
+      const { result, events, says } = await rig.run({ agent, prompts });
+      const told = events.flatMap((event) => (event.type === 'turn.ended' ? [event.stopReason] : []));
+      const reasons = result.turns.map(({ stopReason }) => stopReason);
+      return firstOf(
+        () => check(result.outcome === 'completed', says),
+        () =>
+          check(
+            reasons.join() === `${stop},end_turn` && told.join() === reasons.join(),
+            `stop reasons ${reasons.join()}, told ${told.join()}`,
+          ),
+      );
+    },
+  })),
+);
+
+/** Claude Code goes on by itself after these, until the model has stopped so several times. */
+const AGAIN: readonly Case<FieldRig>[] = ['max_tokens', 'refusal'].map((stop) => ({
+  name: `the model stops again and again: claude, ${stop}`,
+  isSlow: true,
+  run: async (rig) => {
+    const mark = randomUUID();
+    const headers = { 'content-type': 'text/event-stream' };
+    rig.provider.set(mark, [{ path: '/v1/messages?', count: 50, do: { status: 200, headers, body: stoppedMessage(stop) } }]);
+    const { result, says } = await rig.run({ agent: 'claude', prompts: [`Do it ${mark}.`] });
+    const reason = result.turns[0]?.stopReason;
+    return check(result.outcome === 'completed' && reason === stop, `${says}, stop reason ${reason}`);
+  },
+}));
+
+/** The stream of an answer of Anthropic Messages that stops so. */
+function stoppedMessage(stop: string): string {
+  const message = {
+    id: 'msg_1',
+    type: 'message',
+    role: 'assistant',
+    model: 'claude-sonnet-4-6',
+    content: [],
+    usage: { input_tokens: 10, output_tokens: 1 },
+  };
+  const events = [
+    { type: 'message_start', message },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Halfway.' } },
+    { type: 'content_block_stop', index: 0 },
+    { type: 'message_delta', delta: { stop_reason: stop, stop_sequence: null }, usage: { output_tokens: 5 } },
+    { type: 'message_stop' },
+  ];
+  return events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('');
+}
+
+export const AGENT_CASES: readonly Case<FieldRig>[] = [...STAND, ...ASKED, ...KNOWN, ...TEXT, ...STOPPED, ...AGAIN];
 
 /** The model of the job was asked, by its key, and did the work: another model than the job's is refused by the gateway. */
 function worked({ result, patch, says }: Ended): string | null {

@@ -15,7 +15,7 @@ import type { EndedTurn, Turn } from '../session/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { endTurn, markBound } from '../store/keys.ts';
-import { lastFailure } from '../store/request-records.ts';
+import { lastFailure, lastModelStop } from '../store/request-records.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
@@ -101,7 +101,7 @@ async function drive(
         await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
-          { source: `${input.ref}:turn:${turn}:started`, body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
+          { source: startedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
         ]);
         // One that waits for an answer is not asked about again.
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
@@ -111,6 +111,7 @@ async function drive(
           turn,
           prompt,
           opening: deps.agents[agent].opening?.({ paths: sandbox.paths, permissions }),
+          modelStop: () => lastModelStop(db, jobId, startedSource(input)),
           resume: state,
           secrets: [secret, ...nextKeys(deps.keys, input)],
           decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
@@ -181,6 +182,10 @@ async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<Run
   const { stopReason, message, state } = turn;
   const spentUsd = await endTurn(db, input.jobId, [turnEnded(input, stopReason, null)]);
   return { turn: { stopReason, message: storable(message.slice(-MAX_MESSAGE_CHARS)) }, question: null, message, session: state, spentUsd };
+}
+
+function startedSource({ ref, turn }: RunSessionInput): string {
+  return `${ref}:turn:${turn}:started`;
 }
 
 function turnEnded({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {

@@ -52,7 +52,6 @@ export const FAILURES = {
   session_lost: { retryable: false, hint: 'The agent’s process ended and its session cannot be loaded: submit the job again.' },
   turn_interrupted: { retryable: false, hint: 'The agent’s process ended in mid-turn: submit again, or set onInterrupted to "continue".' },
   stalled: { retryable: true, hint: 'The agent did nothing for stallAfter: submit the job again, or give it longer.' },
-  turn_refused: { retryable: false, hint: 'The model or the agent refused the prompt.' },
   deadline_exceeded: { retryable: false, hint: 'Give the job a later deadline.' },
   cancelled: { retryable: false, hint: 'The job was cancelled.' },
   terminated: { retryable: false, hint: 'The job was terminated in Temporal.' },

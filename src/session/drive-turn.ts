@@ -56,7 +56,10 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     receipt.start();
     try {
       const next = await Promise.race([answered, over, rejection(cancel), asked, stall.exceeded, receipt.exceeded]);
-      if ('answer' in next) return await endedTurn(sessionId, stopReasonOf(next.answer, { denied: questions.denied }), next.answer);
+      if ('answer' in next) {
+        const modelStop = (await options.modelStop?.()) ?? null;
+        return await endedTurn(sessionId, modelStop ?? stopReasonOf(next.answer, { denied: questions.denied }), next.answer);
+      }
       await queue.drain();
       return { kind: 'asks', question: next.question, state: progress.state(sessionId) };
     } catch (error) {

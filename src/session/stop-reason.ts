@@ -14,7 +14,7 @@ const promptResultSchema = z.object({
 
 /**
  * The stop reason of a turn that went well; `denied`: something that the agent asked for was, so it may have ended the turn itself.
- * Throws `agent_failed` or `turn_refused` for any other, never in the agent's words.
+ * Throws `agent_failed` for any other, never in the agent's words.
  */
 export function stopReasonOf({ errorCode, result }: AcpAnswer, { denied }: { denied: boolean }): string {
   if (errorCode !== null) throw failed(`error ${errorCode}`);
@@ -22,7 +22,6 @@ export function stopReasonOf({ errorCode, result }: AcpAnswer, { denied }: { den
   if (!parsed.success) throw failed('an answer that is not ACP');
   const { stopReason, _meta } = parsed.data;
   if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('an error of its session');
-  if (stopReason === 'refusal') throw new ValetkeyError('turn_refused', 'The agent refused the prompt.');
   if (stopReason === 'cancelled' && !denied) throw failed('a cancel that nobody asked for');
   return stopReason;
 }

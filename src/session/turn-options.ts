@@ -16,6 +16,8 @@ export interface TurnOptions {
   opening?: SessionOpening | undefined;
   /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
   resume: SessionState | null;
+  /** Why the model stopped in this turn, where that was not the end of it, as the gateway has it; left out: nobody knows. */
+  modelStop?: (() => Promise<string | null>) | undefined;
   /** Masked in events, in the message and in questions. */
   secrets: readonly Secret[];
   /** What becomes of a question of the agent; asked again for the same question whenever it is read again. */
@@ -40,7 +42,10 @@ export interface TurnOptions {
 
 export interface EndedTurn {
   kind: 'ended';
-  /** ACP's `end_turn`, `max_tokens` or `max_turn_requests`; `cancelled` in `onCancelled` only. */
+  /**
+   * ACP's `end_turn`, `max_tokens`, `max_turn_requests` or `refusal`, or why the model stopped: also `context_length`, `content_filter` and
+   * `pause_turn`; `cancelled` in `onCancelled` and after a denial.
+   */
   stopReason: string;
   /** The agent's text, cut to its last 16 KiB. */
   message: string;

@@ -18,7 +18,7 @@ const MAX_PROCESSES = 3;
  * and each event has the same source. The caller retries. What the server has forgotten (it keeps 1,024 messages) is had from what
  * the shim kept; where that fails it becomes a `gap` event. Where the agent's process has died, the session goes on in a new one: a
  * prompt that it had not received is sent again, one that it had answered is not, and of one in between `onInterrupted` decides.
- * Throws `agent_failed`, `turn_refused`, `turn_interrupted`, `stalled`, `session_lost` where the session cannot be loaded,
+ * Throws `agent_failed`, `turn_interrupted`, `stalled`, `session_lost` where the session cannot be loaded,
  * `agent_unresponsive`, `sandbox_socket_refused`, and within 5 s of the end of the server `sandbox_lost`.
  */
 export async function runTurn(options: TurnOptions): Promise<Turn> {

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
 
 import { isFailureCode, type FailureCode } from '../job/errors.ts';
@@ -108,4 +110,29 @@ export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | 
   );
   const code = rows[0]?.code;
   return isFailureCode(code) ? code : null;
+}
+
+/** How long the record of a request that its caller has the answer of may take. */
+const RECORDING_MS = 2_000;
+const RECORDING_POLL_MS = 25;
+
+/**
+ * Why the model stopped in the newest request of a job since the event of that source, where that was not the end of its turn; null: as it
+ * should, or there was none. Throws `database_unreachable`.
+ */
+export async function lastModelStop(db: Db, jobId: string, sinceSource: string): Promise<string | null> {
+  const giveUpAtMs = Date.now() + RECORDING_MS;
+  for (;;) {
+    const { rows } = await asDatabaseError(
+      sql<{ stop: string | null; open: boolean }>`
+        select stop, ended_at is null as open from requests
+        where ref in (select ref from keys where job_id = ${jobId}) and code is distinct from 'cancelled'
+          and started_at >= (select at from events where job_id = ${jobId} and source = ${sinceSource})
+          and (ended_at is null or output_tokens > 0 or stop is not null or code is not null)
+        order by ended_at is null desc, ended_at desc, id desc limit 1`.execute(db),
+    );
+    const newest = rows[0];
+    if (newest?.open !== true || Date.now() > giveUpAtMs) return newest?.stop ?? null;
+    await sleep(RECORDING_POLL_MS);
+  }
 }

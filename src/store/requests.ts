@@ -75,10 +75,10 @@ const CLOSE = {
     with closed as (
       update requests set status = fresh.status, code = fresh.code, input_tokens = fresh.input, output_tokens = fresh.output,
                           usd = fresh.usd, model = fresh.model, estimated = fresh.estimated, implausible = fresh.implausible,
-                          ended_at = now()
+                          stop = fresh.stop, ended_at = now()
       from unnest($2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::numeric[], $8::text[], $9::integer[],
-                  $10::boolean[], $11::boolean[])
-        as fresh (id, status, code, input, output, usd, model, forwarded, estimated, implausible)
+                  $10::boolean[], $11::boolean[], $12::text[])
+        as fresh (id, status, code, input, output, usd, model, forwarded, estimated, implausible, stop)
       where requests.id = fresh.id and requests.ended_at is null
       returning fresh.*
     ), total as (
@@ -211,6 +211,8 @@ export interface RequestEnd {
   estimated: boolean;
   /** The provider stated a usage that cannot be true. */
   implausible: boolean;
+  /** Why the model stopped, where that was not the end of its turn; null: as it should. */
+  stop: string | null;
   /** Whether it was sent to the provider: a refused request does not count as one. */
   forwarded: boolean;
 }
@@ -232,6 +234,7 @@ export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly Requ
     ends.map(({ forwarded }) => (forwarded ? 1 : 0)),
     ends.map(({ estimated }) => estimated),
     ends.map(({ implausible }) => implausible),
+    ends.map(({ stop }) => stop),
   ]);
 }
 

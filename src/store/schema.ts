@@ -125,6 +125,8 @@ export interface RequestsTable {
   estimated: Generated<boolean>;
   /** The provider stated a usage that cannot be true. */
   implausible: Generated<boolean>;
+  /** ModelStop, null where the model stopped as it should. */
+  stop: string | null;
   /** The replica that sent it. */
   proxy: string | null;
   started_at: DefaultTimestamp;

@@ -22,10 +22,9 @@ test('Qwen Code’s settings name the gateway and the job’s model, and no key'
 });
 
 test('no folder is trusted, so it asks for all that it is not permitted, which is nothing under the policy allow', () => {
-  const settingsOf = (permissions: 'allow' | 'deny' | 'ask'): z.infer<typeof settingsSchema> =>
-    settingsSchema.parse(JSON.parse(qwen.files({ ...binding, permissions })[0]?.content ?? ''));
   for (const permissions of ['allow', 'deny', 'ask'] as const) {
-    const { security, tools, permissions: rules } = settingsOf(permissions);
+    const [file] = qwen.files({ ...binding, permissions });
+    const { security, tools, permissions: rules } = settingsSchema.parse(JSON.parse(file?.content ?? ''));
     expect([security.folderTrust.enabled, tools.approvalMode]).toEqual([true, 'default']);
     expect(rules.allow.includes('Bash')).toBe(permissions === 'allow');
   }

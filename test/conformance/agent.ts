@@ -84,12 +84,12 @@ export function describeAgent(agent: Agent): void {
 
     test.each([...BEFORE, ...AFTER])('fails the turn within 30 s when the LLM %s five times in a row', async (trouble) => {
       rig.trouble({ after: 1, times: 5, trouble });
-      const before = rig.requests.length;
+      const earlier = rig.requests.length;
       const began = performance.now();
       await expect(job.turn(withScript('Do two things.', TWO_THINGS))).rejects.toMatchObject({ code: 'agent_failed' });
       expect(performance.now() - began).toBeLessThan(30_000);
       expect(await job.failure()).toBe(trouble === 'answers 429' ? 'llm_rate_limited' : 'llm_failed');
-      expect(askedSince(before)).toBeLessThanOrEqual(MAX_ASKED);
+      expect(askedSince(earlier)).toBeLessThanOrEqual(MAX_ASKED);
     });
 
     test(`${abilities.takesRotatedKey ? 'goes on with' : 'ends the turn by'} a key that is rotated in mid-turn, the old one dead`, async () => {
@@ -162,8 +162,8 @@ export function describeAgent(agent: Agent): void {
   });
 
   /** Answers that the model was asked for. */
-  function askedSince(before: number): number {
-    return rig.requests.slice(before).filter((body) => body.includes('Do two things.') && body.includes('"stream":true')).length;
+  function askedSince(earlier: number): number {
+    return rig.requests.slice(earlier).filter((body) => body.includes('Do two things.') && body.includes('"stream":true')).length;
   }
 
   /** Resolves to what the model was sent in the next turn. */

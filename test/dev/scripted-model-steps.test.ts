@@ -143,3 +143,26 @@ it('a model without a price is served, and charged nothing', async () => {
   await ask({ messages: [user('hello')], model: 'a-model-of-tomorrow' });
   expect(model.served.at(-1)).toMatchObject({ model: 'a-model-of-tomorrow', status: 200, usd: null });
 });
+
+it.each([
+  ['/v1/messages', 'max_tokens', '"stop_reason":"max_tokens"'],
+  ['/v1/messages', 'refusal', '"stop_reason":"refusal"'],
+  ['/v1/messages', 'pause_turn', '"stop_reason":"pause_turn"'],
+  ['/v1/messages', 'context_length', 'prompt is too long'],
+  ['/v1/responses', 'max_tokens', '"reason":"max_output_tokens"'],
+  ['/v1/responses', 'content_filter', '"reason":"content_filter"'],
+  ['/v1/responses', 'refusal', '"type":"refusal"'],
+  ['/v1/responses', 'context_length', '"code":"context_length_exceeded"'],
+  ['/v1/chat/completions', 'max_tokens', '"finish_reason":"length"'],
+  ['/v1/chat/completions', 'content_filter', '"finish_reason":"content_filter"'],
+  ['/v1/chat/completions', 'refusal', '"refusal":"I will not."'],
+  ['/v1/chat/completions', 'context_length', '"code":"context_length_exceeded"'],
+] as const)('%s stops by %s, streamed or not', async (path, stop, told) => {
+  const content = withScript('Do it.', [{ say: 'Halfway.' }, { stop }]);
+  for (const stream of [true, false]) {
+    const body = { model: 'gpt-5.1', max_tokens: 1000, stream, messages: [{ role: 'user', content }], input: content };
+    const response = await fetch(`${model.baseUrl}${path}`, { method: 'POST', body: JSON.stringify(body) });
+    expect(response.status).toBe(stop === 'context_length' ? 400 : 200);
+    expect(await response.text()).toContain(told);
+  }
+});

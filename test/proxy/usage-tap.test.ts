@@ -180,3 +180,39 @@ test.each(['', 'null', '[]', '"text"', '{"usage":[1],"model":5}', '{"usage":"x",
     }
   },
 );
+
+test.each<[Protocol, object, string | null]>([
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'end_turn' } }, null],
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'tool_use' } }, null],
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'max_tokens' } }, 'max_tokens'],
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'refusal' } }, 'refusal'],
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'pause_turn' } }, 'pause_turn'],
+  ['anthropic-messages', { type: 'message_delta', delta: { stop_reason: 'model_context_window_exceeded' } }, 'context_length'],
+  [
+    'openai-responses',
+    { type: 'response.completed', response: { output: [{ type: 'message', content: [{ type: 'output_text' }] }] } },
+    null,
+  ],
+  [
+    'openai-responses',
+    { type: 'response.completed', response: { output: [{ type: 'message', content: [{ type: 'refusal' }] }] } },
+    'refusal',
+  ],
+  ['openai-responses', { type: 'response.incomplete', response: { incomplete_details: { reason: 'max_output_tokens' } } }, 'max_tokens'],
+  ['openai-responses', { type: 'response.incomplete', response: { incomplete_details: { reason: 'content_filter' } } }, 'content_filter'],
+  ['openai-responses', { type: 'response.failed', response: { error: { code: 'context_length_exceeded' } } }, 'context_length'],
+  ['openai-chat', { choices: [{ delta: {}, finish_reason: 'stop' }] }, null],
+  ['openai-chat', { choices: [{ delta: {}, finish_reason: 'length' }] }, 'max_tokens'],
+  ['openai-chat', { choices: [{ delta: {}, finish_reason: 'content_filter' }] }, 'content_filter'],
+  ['openai-chat', { choices: [{ delta: { refusal: 'No.' }, finish_reason: null }] }, 'refusal'],
+])('%s: %j is the stop %s', (protocol, data, stop) => {
+  expect(tapped(protocol, event(data)).stop).toBe(stop);
+});
+
+test.each<[Protocol, object, string]>([
+  ['anthropic-messages', { stop_reason: 'max_tokens' }, 'max_tokens'],
+  ['openai-responses', { incomplete_details: { reason: 'content_filter' } }, 'content_filter'],
+  ['openai-chat', { choices: [{ message: { refusal: 'No.' }, finish_reason: 'stop' }] }, 'refusal'],
+])('%s: an answer in one piece says that it stopped, too: %j', (protocol, data, stop) => {
+  expect(tapped(protocol, JSON.stringify(data), { stream: false }).stop).toBe(stop);
+});

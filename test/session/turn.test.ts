@@ -79,12 +79,26 @@ test.each([
   ['fail -32603', 'agent_failed'],
   ['fail-softly', 'agent_failed'],
   ['stop cancelled', 'agent_failed'],
-  ['stop refusal', 'turn_refused'],
 ])('the prompt "%s" fails as %s, without the words of the agent', async (prompt, code) => {
   server = await startServer();
   const error: unknown = await turnOn(server, new EventStore(), { prompt }).catch((caught: unknown) => caught);
   expect(error).toMatchObject({ code });
   expect(String(error)).not.toContain('anything');
+});
+
+test('a turn that the agent ends as refused ends so', async () => {
+  server = await startServer();
+  expect(await turnOn(server, new EventStore(), { prompt: 'stop refusal' })).toMatchObject({ kind: 'ended', stopReason: 'refusal' });
+});
+
+const contextLength = async (): Promise<string> => 'context_length';
+
+test('why the model stopped counts more than what the agent makes of it', async () => {
+  server = await startServer();
+  for (const [index, prompt] of ['say well', 'fail -32603'].entries())
+    expect(await turnOn(server, new EventStore(), { prompt, turn: index + 1, modelStop: contextLength })).toMatchObject({
+      stopReason: 'context_length',
+    });
 });
 
 test('the session takes the next prompt after one that failed', async () => {

@@ -36,7 +36,7 @@ export const chat: Protocol = {
     const message = {
       role: 'assistant',
       content: textOf(reply.parts) || null,
-      refusal: null,
+      refusal: refusalOf(reply),
       annotations: [],
       ...(calls.length > 0 && { tool_calls: calls }),
     };
@@ -61,6 +61,8 @@ export const chat: Protocol = {
         yield delta({ content });
       }
     }
+    const refusal = refusalOf(reply);
+    if (refusal !== null) yield delta({ refusal });
     yield delta({}, finishReason(reply));
     if (streamUsage) yield chunk([], reply.usage);
     yield { data: '[DONE]' };
@@ -80,8 +82,14 @@ function toCall(part: Part): object[] {
   return [{ id: `call_${part.id}`, type: 'function', function: { name: part.call.name, arguments: JSON.stringify(part.call.input) } }];
 }
 
-function finishReason({ parts }: Reply): string {
+function finishReason({ parts, stop }: Reply): string {
+  if (stop === 'max_tokens') return 'length';
+  if (stop === 'content_filter') return stop;
   return parts.some(({ is }) => is === 'call') ? 'tool_calls' : 'stop';
+}
+
+function refusalOf({ stop }: Reply): string | null {
+  return stop === 'refusal' ? 'I will not.' : null;
 }
 
 function envelope({ id, model, created }: Reply): object {

@@ -80,7 +80,9 @@ function envelope({ id, model }: Reply): object {
   return { id: `msg_${id}`, type: 'message', role: 'assistant', model, content: [], stop_reason: null, stop_sequence: null };
 }
 
-function stopReason({ parts }: Reply): string {
+function stopReason({ parts, stop }: Reply): string {
+  // It has one word for both.
+  if (stop !== null) return stop === 'content_filter' ? 'refusal' : stop;
   return parts.some(({ is }) => is === 'call') ? 'tool_use' : 'end_turn';
 }
 

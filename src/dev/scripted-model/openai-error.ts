@@ -7,7 +7,7 @@ const TYPES: Record<number, { type: string; code: string | null }> = {
 };
 
 /** The error envelope of OpenAI's APIs. */
-export function openaiError(status: number, message: string): object {
+export function openaiError(status: number, message: string, code?: string): object {
   const known = TYPES[status] ?? { type: status < 500 ? 'invalid_request_error' : 'server_error', code: null };
-  return { error: { message, param: null, ...known } };
+  return { error: { message, param: null, ...known, ...(code !== undefined && { code }) } };
 }

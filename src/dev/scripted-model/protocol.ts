@@ -1,3 +1,4 @@
+import type { Stop } from './script.ts';
 import type { SentUsage } from './usage.ts';
 
 /** A protocol of an LLM provider. */
@@ -11,7 +12,7 @@ export interface Protocol {
   whole(reply: Reply): object;
   /** The events of an answer that is streamed. */
   frames(reply: Reply, conversation: Conversation): Generator<Frame>;
-  error: (status: number, message: string) => object;
+  error: (status: number, message: string, code?: string) => object;
 }
 
 /** What a request holds that decides the answer. */
@@ -37,6 +38,8 @@ export interface Reply {
   /** Unix time, s. */
   created: number;
   parts: Part[];
+  /** Why the model stopped, where that is not the end of its turn or a call. */
+  stop: Stop | null;
   usage: SentUsage;
 }
 

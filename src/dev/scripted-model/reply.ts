@@ -25,6 +25,7 @@ export function replyTo(conversation: Conversation, steps: Step[], bodyBytes: nu
     model: conversation.model,
     created: Math.floor(Date.now() / 1000),
     parts,
+    stop: steps.flatMap((step) => ('stop' in step ? [step.stop] : []))[0] ?? null,
     usage: usageOf({ bodyBytes, output, thinking: thinkingOf(parts), writesCache }),
   };
 }
@@ -55,7 +56,7 @@ function toParts(step: Step, conversation: Conversation): Part[] {
   if ('write' in step) return [call(writeCall(step.write, conversation))];
   if ('hang' in step) return [{ is: 'break', how: 'hang' }];
   if ('die' in step) return [{ is: 'break', how: 'die' }];
-  // A failure replaces the whole answer, so it has no part in one.
+  // How it stops is said of the whole answer, and a failure replaces it.
   return [];
 }
 

@@ -33,7 +33,15 @@ export const responses: Protocol = {
     };
   },
 
-  whole: (reply) => ({ ...envelope(reply, 'completed'), output: reply.parts.flatMap(wholeItem), usage: usage(reply.usage) }),
+  whole: (reply) => {
+    const reason = incompleteReason(reply);
+    return {
+      ...envelope(reply, reason === null ? 'completed' : 'incomplete'),
+      output: [...reply.parts.flatMap(wholeItem), ...refusalItems(reply)],
+      incomplete_details: reason === null ? null : { reason },
+      usage: usage(reply.usage),
+    };
+  },
 
   *frames(reply) {
     let next = 0;
@@ -58,7 +66,25 @@ function* events(reply: Reply): Generator<Frame> {
   yield frame('response.created', { response: envelope(reply, 'in_progress') });
   yield frame('response.in_progress', { response: envelope(reply, 'in_progress') });
   for (const [index, part] of reply.parts.entries()) yield* itemFrames(index, part);
-  yield frame('response.completed', { response: responses.whole(reply) }, reply.usage);
+  for (const [index, item] of refusalItems(reply).entries()) {
+    yield frame('response.output_item.done', { output_index: reply.parts.length + index, item });
+  }
+  yield frame(
+    incompleteReason(reply) === null ? 'response.completed' : 'response.incomplete',
+    { response: responses.whole(reply) },
+    reply.usage,
+  );
+}
+
+function incompleteReason({ stop }: Reply): string | null {
+  if (stop === 'max_tokens') return 'max_output_tokens';
+  return stop === 'content_filter' ? stop : null;
+}
+
+function refusalItems({ id, stop }: Reply): object[] {
+  if (stop !== 'refusal') return [];
+  const content = [{ type: 'refusal', refusal: 'I will not.' }];
+  return [{ type: 'message', id: `refusal_${id}`, status: 'completed', role: 'assistant', content }];
 }
 
 function* itemFrames(index: number, part: Part): Generator<Frame> {
@@ -135,7 +161,7 @@ function outputText(text: string): object {
   return { type: 'output_text', text, annotations: [], logprobs: [] };
 }
 
-function envelope({ id, model, created }: Reply, status: 'in_progress' | 'completed'): object {
+function envelope({ id, model, created }: Reply, status: 'in_progress' | 'completed' | 'incomplete'): object {
   return {
     id: `resp_${id}`,
     object: 'response',

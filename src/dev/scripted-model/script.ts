@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /**
  * What the scripted model does next. `say`, `think` and `slow` are output and run into one another; each of the others ends an
- * answer: after `run`, `read` and `write` the script goes on in the request that brings the tool's result, after `fail`, `hang` and `die`
+ * answer: after `run`, `read` and `write` the script goes on in the request that brings the tool's result, after `fail`, `stop`, `hang` and `die`
  * the same answer is given again to whoever asks again.
  */
 export const stepSchema = z.union([
@@ -19,11 +19,15 @@ export const stepSchema = z.union([
     })
     .describe('Says `text` in so many chunks, a pause before each.'),
   z.strictObject({ fail: z.strictObject({ status: z.int().min(400).max(599) }) }).describe('An HTTP error in place of the whole answer.'),
+  z
+    .strictObject({ stop: z.enum(['max_tokens', 'context_length', 'refusal', 'content_filter', 'pause_turn']) })
+    .describe('Ends the answer so, as far as the protocol knows it; `context_length` is an HTTP error in place of the whole answer.'),
   z.strictObject({ hang: z.literal(true) }).describe('Nothing more comes, nor do headers where nothing came before.'),
   z.strictObject({ die: z.literal(true) }).describe('Breaks the connection in mid-answer.'),
 ]);
 
 export type Step = z.output<typeof stepSchema>;
+export type Stop = Extract<Step, { stop: unknown }>['stop'];
 
 const scriptSchema = z.array(stepSchema);
 const FENCE = /^```script\n([\s\S]*?)\n```$/gm;

@@ -101,6 +101,8 @@ async function answer(request: IncomingMessage, exchange: Exchange, options: Scr
   if (counting) return exchange.json(200, { input_tokens: inputTokens(body.length) });
   const failure = steps.find((step) => 'fail' in step);
   if (failure !== undefined) return exchange.json(failure.fail.status, error(failure.fail.status, 'the script says so'));
+  if (steps.some((step) => 'stop' in step && step.stop === 'context_length'))
+    return exchange.json(400, error(400, 'prompt is too long: 210000 tokens > 200000 maximum', 'context_length_exceeded'));
   const reply = replyTo(conversation, steps, body.length, protocol.writesCache);
   const [first] = reply.parts;
   if (first?.is === 'break' && first.how === 'hang') return exchange.stop('hang');

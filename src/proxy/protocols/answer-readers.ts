@@ -1,12 +1,24 @@
 import { z } from 'zod';
 
 import { codeOfStreamError } from './failures.ts';
+import { modelStopOf, type ModelStop } from './model-stop.ts';
 import type { Protocol } from './routes.ts';
 import type { Tapped, ToolCall } from './tapped.ts';
 
 const text = z.string().optional().catch(undefined);
 const record = z.record(z.string(), z.unknown()).nullish().catch(undefined);
 const errorObject = z.object({ type: text, code: text }).nullish().catch(undefined);
+
+/** Of an output item: a refusal is one of its parts. */
+const content = z
+  .array(z.object({ type: text }).catch({}))
+  .optional()
+  .catch(undefined);
+const spoken = z.object({ refusal: text }).nullish().catch(undefined);
+const choices = z
+  .array(z.object({ finish_reason: text, message: spoken, delta: spoken }).catch({}))
+  .optional()
+  .catch(undefined);
 
 const answerSchema = z.object({
   model: text,
@@ -16,15 +28,19 @@ const answerSchema = z.object({
   service_tier: text,
   tool_usage: record,
   output: z
-    .array(z.object({ type: text, container_id: text }).catch({}))
+    .array(z.object({ type: text, container_id: text, content }).catch({}))
     .optional()
     .catch(undefined),
+  incomplete_details: z.object({ reason: text }).nullish().catch(undefined),
+  stop_reason: text,
+  choices,
 });
 type Answer = z.output<typeof answerSchema>;
 
 const messagesSchema = z.object({
   type: z.string(),
   message: answerSchema.optional().catch(undefined),
+  delta: z.object({ stop_reason: text }).optional().catch(undefined),
   usage: record,
   error: errorObject,
 });
@@ -36,10 +52,7 @@ const chatSchema = z.object({
   usage: record,
   service_tier: text,
   error: errorObject,
-  choices: z
-    .array(z.object({ finish_reason: text }).catch({}))
-    .optional()
-    .catch(undefined),
+  choices,
 });
 
 /** The events that say something about usage, by protocol; a provider that names no events is read whole. */
@@ -48,7 +61,7 @@ const EVENTS: Partial<Record<Protocol, ReadonlySet<string>>> = {
   'openai-responses': new Set(['response.completed', 'response.incomplete', 'response.failed', 'error']),
 };
 /** In text that a model wrote, the quotes would be escaped. */
-const CHAT_FIGURES = /"usage"\s*:\s*\{|"error"\s*:/;
+const CHAT_FIGURES = /"usage"\s*:\s*\{|"error"\s*:|"(?:finish_reason|refusal)"\s*:\s*"/;
 
 /** Whether an event of a stream can say anything that a tap reads: parsing each piece of text would cost more than all the rest. */
 export function isWorthParsing(protocol: Protocol, event: string | undefined, data: string): boolean {
@@ -70,7 +83,7 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
   'anthropic-messages': (seen, event) => {
     const { data } = messagesSchema.safeParse(event);
     if (data === undefined) return;
-    const { type, message, usage, error } = data;
+    const { type, message, delta, usage, error } = data;
     if (type === 'message_start' && message !== undefined) lay(seen, message);
     if (type === 'message_delta' && usage !== undefined && usage !== null) {
       // The delta alone lacks how the cache writes split, which has its own prices.
@@ -78,6 +91,7 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
       // The start states the output as well, of which nothing was generated then.
       seen.usageFinal = typeof usage.output_tokens === 'number';
     }
+    if (type === 'message_delta') seen.stop ??= modelStopOf(delta?.stop_reason);
     if (type === 'message_stop') seen.done = true;
     if (type === 'error') fail(seen, error?.type);
   },
@@ -97,6 +111,7 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
     const { data } = chatSchema.safeParse(event);
     if (data === undefined) return;
     lay(seen, data);
+    if (data.choices !== undefined) seen.stop ??= stopOfChoices(data.choices);
     // Some providers state the usage so far in each chunk.
     const isLast = (data.choices ?? []).every(({ finish_reason: reason }) => reason !== undefined);
     if (data.usage !== undefined && data.usage !== null) seen.usageFinal = isLast;
@@ -109,7 +124,23 @@ function lay(seen: Tapped, answer: Pick<Answer, 'model' | 'usage' | 'service_tie
   if (answer.service_tier !== undefined) seen.serviceTier = answer.service_tier;
   if (answer.tool_usage !== undefined) seen.toolUsage = answer.tool_usage;
   if (answer.output !== undefined) seen.toolCalls = toolCallsIn(answer.output);
+  seen.stop ??= stopOf(answer);
   if (answer.usage !== undefined && answer.usage !== null) layUsage(seen, answer.usage);
+}
+
+function stopOf({
+  stop_reason: reason,
+  incomplete_details: incomplete,
+  output = [],
+  choices: chosen = [],
+}: Partial<Answer>): ModelStop | null {
+  const isRefusal = output.some((item) => item.content?.some(({ type }) => type === 'refusal') === true);
+  return modelStopOf(reason ?? incomplete?.reason) ?? (isRefusal ? 'refusal' : stopOfChoices(chosen));
+}
+
+function stopOfChoices(chosen: NonNullable<Answer['choices']>): ModelStop | null {
+  const isRefusal = chosen.some(({ message, delta }) => (message?.refusal ?? delta?.refusal ?? '') !== '');
+  return isRefusal ? 'refusal' : (chosen.map(({ finish_reason: reason }) => modelStopOf(reason)).find((stop) => stop !== null) ?? null);
 }
 
 /** Null fields say nothing: they never replace a figure. */
@@ -123,6 +154,7 @@ function toolCallsIn(output: NonNullable<Answer['output']>): ToolCall[] {
 }
 
 function fail(seen: Tapped, type: string | null | undefined): void {
+  seen.stop ??= modelStopOf(type);
   seen.failure = codeOfStreamError(type);
   seen.done = true;
 }

@@ -1,4 +1,5 @@
 import type { FailureCode } from '../../job/errors.ts';
+import type { ModelStop } from './model-stop.ts';
 
 /** An item of an answer that costs something beside its tokens. */
 export interface ToolCall {
@@ -22,6 +23,8 @@ export interface Tapped {
   toolCalls: readonly ToolCall[];
   /** The answer said that it is complete. */
   done: boolean;
+  /** Why the model stopped, where that was not the end of its turn. */
+  stop: ModelStop | null;
   /** The provider itself reported that it failed. */
   failure: FailureCode | null;
 }
@@ -35,5 +38,6 @@ export const NOTHING_TAPPED: Readonly<Tapped> = {
   toolUsage: null,
   toolCalls: [],
   done: false,
+  stop: null,
   failure: null,
 };

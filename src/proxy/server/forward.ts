@@ -8,10 +8,11 @@ import type { Dialect } from '../../job/dialect.ts';
 import type { FailureCode } from '../../job/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { codeOfStatus } from '../protocols/failures.ts';
+import type { ModelStop } from '../protocols/model-stop.ts';
 import type { Protocol } from '../protocols/routes.ts';
 import { createTap, NOTHING_TAPPED, type Tapped, type UsageTap } from '../protocols/usage-tap.ts';
 import { callerHeaders } from '../upstream/headers.ts';
-import { errorForCaller, hideAccount, MAX_ERROR_BYTES } from '../upstream/provider-errors.ts';
+import { errorForCaller, hideAccount, MAX_ERROR_BYTES, modelStopOfErrorBody } from '../upstream/provider-errors.ts';
 import type { Interruption } from './interruption.ts';
 import { refusal, sendRefusal } from './refusal.ts';
 
@@ -69,6 +70,8 @@ export interface ForwardEnd {
   code: FailureCode | null;
   /** What the answer said of its usage; null where nothing is charged, since the provider did no work. */
   seen: Readonly<Tapped> | null;
+  /** Why the model stopped, where that was not the end of its turn. */
+  stop: ModelStop | null;
 }
 
 /** Sends a request to the upstream and its answer to the caller, as it comes. Resolves when both are over; throws nothing. */
@@ -235,7 +238,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#finish();
     this.#abortUpstream();
     const body = Buffer.concat(this.#error ?? []);
-    this.#settle(codeOfStatus(this.#status), null)
+    this.#settle(codeOfStatus(this.#status), null, modelStopOfErrorBody(body))
       .then(
         () => this.#sendError(body),
         () => this.#forwarding.res.destroy(),
@@ -342,9 +345,13 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settleThenCut(this.#isComplete() ? null : why, seen, code);
   }
 
-  #settle(code: FailureCode | null, seen: Readonly<Tapped> | null = this.#tap?.seen ?? null): Promise<void> {
+  #settle(
+    code: FailureCode | null,
+    seen: Readonly<Tapped> | null = this.#tap?.seen ?? null,
+    stop: ModelStop | null = seen?.stop ?? null,
+  ): Promise<void> {
     const { status } = refusal(code ?? 'internal', '');
-    this.#settled ??= this.#forwarding.settle({ status: this.#status === 0 ? status : this.#status, code, seen });
+    this.#settled ??= this.#forwarding.settle({ status: this.#status === 0 ? status : this.#status, code, seen, stop });
     return this.#settled;
   }
 

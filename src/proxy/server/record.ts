@@ -23,6 +23,7 @@ const NEVER_SENT: Omit<RequestEnd, 'id'> = {
   usd: 0,
   estimated: false,
   implausible: false,
+  stop: null,
   forwarded: false,
 };
 

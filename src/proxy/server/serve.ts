@@ -149,7 +149,7 @@ interface SentRequest extends PricedRequest {
   reservation: Reservation;
 }
 
-async function record(context: ProxyContext, request: SentRequest, { status, code, seen }: ForwardEnd): Promise<void> {
+async function record(context: ProxyContext, request: SentRequest, { status, code, seen, stop }: ForwardEnd): Promise<void> {
   const { id, access, route, body, reservation, startedMs } = request;
   const { ref, tenant } = access;
   const end = (): RequestEnd => {
@@ -159,10 +159,10 @@ async function record(context: ProxyContext, request: SentRequest, { status, cod
       context.logger?.warn({ ref, id }, 'the provider stated a usage that cannot be true: the reservation is charged');
     const tokens = charged.inputTokens + charged.outputTokens;
     if (tokens > 0) takeTokens(context.database.pool, tenant, route.dialect, tokens, context.rates).catch(() => {});
-    return { ...charged, id, model: body.model, status, code, forwarded: true };
+    return { ...charged, id, model: body.model, status, code, stop, forwarded: true };
   };
   try {
-    await context.recorder.end(ref, end, { urgent: code !== null });
+    await context.recorder.end(ref, end, { urgent: code !== null || stop !== null });
   } finally {
     context.admission.release(access.jobId);
   }
@@ -182,7 +182,9 @@ export async function recordRefused(
   const { reserved, ref } = access;
   try {
     if (reserved?.do === 'run') {
-      await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, forwarded: false }), { urgent: true });
+      await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, stop: null, forwarded: false }), {
+        urgent: true,
+      });
       context.admission.release(access.jobId);
     } else if (code !== 'database_unreachable') {
       await context.recorder.refused(access, { protocol: route.protocol, proxy: context.id, model, status, code });

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import type { Dialect } from '../../job/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
+import { modelStopOfError, type ModelStop } from '../protocols/model-stop.ts';
 import { errorEnvelope } from '../server/refusal.ts';
 
 /** A provider's error is a few hundred bytes; of a longer one no more is read. */
@@ -27,6 +28,11 @@ export function errorForCaller(dialect: Dialect, status: number, body: Buffer, c
     param: hidden(param ?? null, credential),
     message: hideAccount(message ?? `The provider answered ${status}.`, credential).slice(0, MAX_MESSAGE_CHARS),
   });
+}
+
+/** Why the model did not take a request, as its provider's error says it; null for any other error. */
+export function modelStopOfErrorBody(body: Buffer): ModelStop | null {
+  return modelStopOfError(errorSchema.safeParse(parsed(body)).data?.error ?? {});
 }
 
 /** Hides the credential, other keys, and the ids of organizations, projects, workspaces and accounts. */
