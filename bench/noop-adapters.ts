@@ -45,6 +45,7 @@ export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Ada
     session: {
       putWorkspace: () => Promise.resolve('0'.repeat(40)),
       takePatch: () => Promise.resolve(Buffer.alloc(0)),
+      putSecrets: () => Promise.resolve(),
       warmUp: () => Promise.resolve(),
       bindKey: () => Promise.resolve(),
       takeFile: () => Promise.resolve(Buffer.alloc(0)),

@@ -51,19 +51,20 @@ function yesNo(is: boolean): string {
 function variables(): string[] {
   const rows = Object.entries(environmentSchema.shape).map(([name, schema]) => {
     const about = schema.description ?? '';
-    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, unitMs(about))} |`;
+    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, unitOf(about))} |`;
   });
   return ['| Variable | What for | Default |', '|---|---|---|', ...rows];
 }
 
-/** The schema's defaults are what comes out of it, and there durations are in ms. */
+/** The schema's defaults are what comes out of it, and there durations are in ms, sizes in bytes. */
 function defaultOf(value: unknown, unit: number): string {
   if (typeof value === 'number') return `\`${value / unit}\``;
   return typeof value === 'string' ? `\`${value}\`` : '';
 }
 
-function unitMs(about: string): number {
+function unitOf(about: string): number {
   if (about.startsWith('Seconds')) return 1000;
+  if (about.startsWith('MiB')) return 1024 * 1024;
   return about.startsWith('Hours') ? 3_600_000 : 1;
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { homedir, hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -5,7 +6,9 @@ import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/e
 import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
+import { parseAllowedHost, parsePrivateHost } from './job/host-rule.ts';
 import type { ProxySettings } from './proxy/server/settings.ts';
+import type { EgressOptions } from './sandboxes/egress/egress.ts';
 import { readRootKeys } from './secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';
@@ -28,6 +31,27 @@ const mebibytesSchema = z.coerce
 const addressSchema = z
   .string()
   .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464');
+const hostListSchema = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter((entry) => entry !== ''))
+  .refine(
+    (entries) => entries.every((entry) => parseAllowedHost(entry) !== null),
+    'must be hosts like git.example.com, *.example.com or *, each with :port if need be',
+  )
+  .transform((entries) => entries.flatMap((entry) => parseAllowedHost(entry) ?? []));
+const privateHostsSchema = z
+  .string()
+  .transform((text) => text.split(/[\s,]+/).filter((entry) => entry !== ''))
+  .refine((entries) => entries.every(isPrivateHost), 'must be host:port, or host:port=address, several with commas between them')
+  .transform(
+    (entries) => new Map(entries.flatMap((entry) => parsePrivateHost(entry) ?? []).map(({ target, address }) => [target, address])),
+  );
+/** An address that is none would be refused with each connection. */
+function isPrivateHost(entry: string): boolean {
+  const parsed = parsePrivateHost(entry);
+  return parsed !== null && (parsed.address === null || isIP(parsed.address) !== 0);
+}
+
 const HOUR_MS = 60 * 60 * 1000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -132,6 +156,24 @@ export const environmentSchema = z.object({
     .startsWith('/', 'must be an absolute path')
     .optional()
     .describe('JSON file with prices of models, beside and over the bundled ones; the same for all gateways. `valetkey models` lists all.'),
+  VALETKEY_EGRESS_HOSTS: hostListSchema
+    .optional()
+    .describe(
+      'Hosts that jobs may name in `sandbox.egress`, with commas between them: `registry.npmjs.org`, `*.example.com`, `git.example.com:8443`, `*` for any; ports 443 and 80 where none is named. Workers; nothing unless set.',
+    ),
+  VALETKEY_EGRESS_PRIVATE_HOSTS: privateHostsSchema
+    .optional()
+    .describe(
+      'Of these, `host:port` that may resolve to a private or loopback address, with commas between them; `host:port=address` is reached there, without a look-up. Workers.',
+    ),
+  VALETKEY_EGRESS_MAX_TRANSFER: mebibytesSchema
+    .default(10_240 * MIB)
+    .describe('MiB that the egress of one sandbox may transfer, both directions together (default 10240). Workers.'),
+  VALETKEY_EGRESS_CA: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('PEM file of certificate authorities that tools in sandboxes with egress trust beside the system’s. Workers.'),
   VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
     .default(2000)
     .describe(
@@ -186,6 +228,8 @@ export interface Config {
   gateway: ProxySettings & { socketPath: string };
   /** File with prices of models; absent: the bundled prices only. */
   pricesPath: string | undefined;
+  /** What of the network jobs may have. */
+  egress: Pick<EgressOptions, 'allowed' | 'privateHosts' | 'maxBytes' | 'caFile'>;
   heartbeatMs: number;
   keyLeaseMs: number;
   sweepIntervalMs: number;
@@ -248,6 +292,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
     },
     pricesPath: env.VALETKEY_PRICES,
+    egress: {
+      allowed: env.VALETKEY_EGRESS_HOSTS ?? [],
+      privateHosts: env.VALETKEY_EGRESS_PRIVATE_HOSTS ?? new Map(),
+      maxBytes: env.VALETKEY_EGRESS_MAX_TRANSFER,
+      caFile: env.VALETKEY_EGRESS_CA,
+    },
     heartbeatMs: env.VALETKEY_HEARTBEAT_INTERVAL,
     keyLeaseMs: env.VALETKEY_KEY_LEASE,
     sweepIntervalMs: env.VALETKEY_SWEEP_INTERVAL,

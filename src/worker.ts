@@ -25,6 +25,7 @@ import { createKeyRing } from './secrets/key-ring.ts';
 import { openRing, type Ring } from './secrets/ring.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
+import { appendEvents, type SourcedEvent } from './store/events.ts';
 import { noteHost } from './store/hosts.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createKeyMetrics } from './telemetry/metrics.ts';
@@ -77,9 +78,11 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
   let stopCounts: (() => Promise<void>) | undefined;
+  const serving: { close(): Promise<void> }[] = [];
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
     await connection?.close();
+    for (const one of serving) await one.close();
     await stopRetention?.();
     await stopCounts?.();
     await database.close();
@@ -104,6 +107,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       graceMs: config.sweepGraceMs,
       hostTaskQueue: hostTaskQueue(config),
     };
+    for (const provider of Object.values(adapters.sandboxes)) if (provider.serve !== undefined) serving.push(provider.serve());
     await noteHost(database.db, owner, hostTaskQueue(config));
     await startSchedules(client.schedule, config);
     const workers = await createWorkers(config, connection, namespace, deps);
@@ -162,10 +166,13 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
 
 function createAdapters(config: Config, { db }: Database, owner: string, ring: Ring): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path } = config;
+  const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
   return {
     gateways: createGateways({ builtin: { db, socketPath } }),
-    sandboxes: createSandboxes({ local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path } }),
+    sandboxes: createSandboxes({
+      local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress },
+    }),
     agents,
     session: createSession({ path }),
     keyRing: createKeyRing(ring),

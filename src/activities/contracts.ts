@@ -52,6 +52,8 @@ export interface RunSessionInput extends KeyInput {
   /** Of the turn before; null in the first. */
   session: SessionState | null;
   permissions: JobSpec['permissions'];
+  /** Sealed; masked in what the turn says. */
+  secrets?: JobSpec['sandbox']['secrets'];
   onInterrupted: JobSpec['onInterrupted'];
   /** ms without any event of the agent. */
   stallMs: number;

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 
 import type { KeyRing } from '../secrets/key-ring.ts';
+import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';
 import { appendEvents } from '../store/events.ts';
 import type { Activities } from './contracts.ts';
@@ -10,7 +11,7 @@ import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
 export interface SandboxDeps extends TakeOutDeps, LastGaspDeps {
-  session: Pick<Session, 'putWorkspace' | 'warmUp' | 'takePatch' | 'takeFile'>;
+  session: Pick<Session, 'putWorkspace' | 'putSecrets' | 'warmUp' | 'takePatch' | 'takeFile'>;
   keyRing: KeyRing;
 }
 
@@ -18,15 +19,19 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
   const { sandboxes, session, keyRing } = deps;
   const { db } = deps.database;
   return {
-    startSandbox: async ({ jobId, tenant, agent, model, sandbox: { provider, isolation }, workspace }) => {
+    startSandbox: async ({ jobId, tenant, agent, model, sandbox: wanted, workspace }) => {
+      const { provider, isolation, egress, env, secrets: sealedSecrets } = wanted;
       const { cancellationSignal } = Context.current();
       try {
         return await beating(async () => {
           const { gitToken: sealed } = workspace;
           const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
-          const handle = await sandboxes[provider].start({ jobId, agent, isolation }, cancellationSignal);
+          const secrets = await openToolSecrets(keyRing, sealedSecrets, tenant);
+          const request = { jobId, agent, isolation, egress, env, secretNames: [...secrets.keys()] };
+          const handle = await sandboxes[provider].start(request, cancellationSignal);
           const sandbox = sandboxes[provider].connect(handle);
           try {
+            await session.putSecrets(sandbox, secrets, cancellationSignal);
             const [startCommit] = await Promise.all([
               session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal }),
               session.warmUp(sandbox, jobId, cancellationSignal),

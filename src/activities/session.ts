@@ -8,7 +8,9 @@ import { storable } from '../job/text.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
+import type { KeyRing } from '../secrets/key-ring.ts';
 import type { Secret } from '../secrets/secret.ts';
+import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/state.ts';
 import type { EndedTurn, Turn } from '../session/turn-options.ts';
@@ -36,6 +38,7 @@ export interface SessionDeps extends LastGaspDeps {
   sandboxes: Sandboxes;
   agents: Agents;
   session: Pick<Session, 'bindKey' | 'runTurn'>;
+  keyRing: KeyRing;
 }
 
 /** Where a turn leaves word of how far it got, before it throws. */
@@ -98,6 +101,7 @@ async function drive(
       () => state,
       async () => {
         const { ref, secret } = key;
+        const toolSecrets = await openToolSecrets(deps.keyRing, input.secrets, input.tenant);
         await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
@@ -113,7 +117,7 @@ async function drive(
           opening: deps.agents[agent].opening?.({ paths: sandbox.paths, permissions }),
           modelStop: () => lastModelStop(db, jobId, startedSource(input)),
           resume: state,
-          secrets: [secret, ...nextKeys(deps.keys, input)],
+          secrets: [secret, ...toolSecrets.values(), ...nextKeys(deps.keys, input)],
           decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
           onInterrupted: input.onInterrupted,
           stallMs: input.stallMs,

@@ -1,4 +1,4 @@
-import type { Command } from '@commander-js/extra-typings';
+import { Option, type Command } from '@commander-js/extra-typings';
 
 import { loadConfig, required } from '../config.ts';
 import { seal } from '../secrets/seal.ts';
@@ -12,6 +12,7 @@ The secret comes on standard input, never as an argument. The public key is that
 Examples:
   $ valetkey seal --tenant acme --public-key "$(cat sealing.pub)" < token.txt
   $ valetkey seal --tenant acme --json < token.txt | jq -r .sealed
+  $ valetkey seal --tenant acme --for tool < npm-token.txt
 `;
 
 const KEY_EXAMPLES = `
@@ -26,14 +27,19 @@ Examples:
 export function addSeal(program: Command): void {
   program
     .command('seal')
-    .description('seal the token of a git server, for workspace.gitToken of a job')
+    .description('seal a secret of a job: a git server’s token for workspace.gitToken, or one for sandbox.secrets')
     .requiredOption('--tenant <id>', 'whose jobs may use it')
+    .addOption(
+      new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets')
+        .choices(['git-token', 'tool'] as const)
+        .default('git-token' as const),
+    )
     .option('--public-key <key>', 'default: VALETKEY_SEALING_PUBLIC_KEY')
     .option('--json', 'print one JSON document')
     .addHelpText('after', SEAL_EXAMPLES)
-    .action(async ({ tenant, publicKey, json }) => {
+    .action(async ({ tenant, for: purpose, publicKey, json }) => {
       const key = publicKey ?? required(loadConfig().sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY');
-      const sealed = await seal(await secretFromInput('seal'), { tenant, purpose: 'git-token', publicKey: key });
+      const sealed = await seal(await secretFromInput('seal'), { tenant, purpose, publicKey: key });
       if (json === true) printJson({ sealed });
       else printLines([sealed]);
     });

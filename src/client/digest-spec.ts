@@ -4,12 +4,14 @@ import type { JobSpec } from '../job/spec.ts';
 import { sealedWith } from '../secrets/seal.ts';
 
 /**
- * SHA-256, hex: the same for specs that differ in the order of their fields only, or in a sealed token, which is another text
- * each time that it is sealed.
+ * SHA-256, hex: the same for specs that differ in the order of their fields only, or in sealed secrets, which are another text
+ * each time that they are sealed.
  */
 export function digestSpec(spec: JobSpec): string {
   const { gitToken: _, ...workspace } = spec.workspace;
-  const canonical = JSON.stringify({ ...spec, workspace }, (_key, value: unknown) =>
+  const { secrets, ...sandbox } = spec.sandbox;
+  const names = secrets === undefined ? {} : { secrets: Object.keys(secrets).toSorted() };
+  const canonical = JSON.stringify({ ...spec, workspace, sandbox: { ...sandbox, ...names } }, (_key, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).toSorted(byName))
       : value,
@@ -18,12 +20,15 @@ export function digestSpec(spec: JobSpec): string {
 }
 
 /**
- * For which sealing key a job holds a secret, for the job's memo: such a job needs it to start, and nobody else can tell. Empty
+ * For which sealing keys a job holds secrets, one or several, for the job's memo: such a job needs it to start, and nobody else can tell. Empty
  * where it holds none.
  */
-export function sealedFor({ workspace: { gitToken } }: JobSpec): { sealedFor?: string } {
-  const kid = gitToken === undefined ? null : sealedWith(gitToken);
-  return kid === null ? {} : { sealedFor: kid };
+export function sealedFor({ workspace: { gitToken }, sandbox: { secrets = {} } }: JobSpec): { sealedFor?: string | string[] } {
+  const sealed = gitToken === undefined ? Object.values(secrets) : [gitToken, ...Object.values(secrets)];
+  const kids = [...new Set(sealed.flatMap((text) => sealedWith(text) ?? []))];
+  const [kid] = kids;
+  if (kid === undefined) return {};
+  return { sealedFor: kids.length === 1 ? kid : kids };
 }
 
 function byName([a]: [string, unknown], [b]: [string, unknown]): number {

@@ -29,7 +29,7 @@ export async function readKeyringUse({ temporal, database: { db } }: ClientConte
 async function sealingKeysOfRunningJobs(workflow: WorkflowClient): Promise<unknown[]> {
   const query = `WorkflowType = '${JOB_WORKFLOW}' AND ExecutionStatus = 'Running'`;
   const kids: unknown[] = [];
-  for await (const { memo } of workflow.list({ query })) kids.push(memo?.['sealedFor']);
+  for await (const { memo } of workflow.list({ query })) kids.push(...[memo?.['sealedFor']].flat());
   return kids;
 }
 

@@ -19,6 +19,10 @@ export const FAILURES = {
   database_unreachable: { retryable: true, hint: 'Start Postgres, or set DATABASE_URL.' },
   agent_not_installed: { retryable: false, hint: 'Install the adapter from npm, or set VALETKEY_AGENTS_DIR.' },
   isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
+  egress_not_allowed: {
+    retryable: false,
+    hint: 'Leave out what the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
+  },
   sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: mend it on the host of the worker.' },
   sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },

@@ -44,6 +44,19 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('gap'), turn: z.number(), messages: z.number() }),
   z.object({ type: z.literal('artifact'), name: z.string(), bytes: z.number(), sha256: z.string() }),
   z.object({ type: z.literal('usage'), inputTokens: z.number(), outputTokens: z.number(), usd: z.number() }),
+  /**
+   * What passed between the sandbox and one host since the sandbox started: the newest event of a host, port and reason holds all before
+   * it. `refused`: why nothing passed, null where it did. `host` is `*` for those past the first 200.
+   */
+  z.object({
+    type: z.literal('egress'),
+    host: z.string(),
+    port: z.number(),
+    connections: z.number(),
+    bytesUp: z.number(),
+    bytesDown: z.number(),
+    refused: z.string().nullable(),
+  }),
   z.object({ type: z.literal('warning'), code: z.string(), message: z.string() }),
 ]);
 

@@ -4,6 +4,7 @@ import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 import type { KeyRef } from './ref.ts';
 import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
+import { egressSchema, sealedSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
@@ -49,12 +50,7 @@ const workspaceSchema = z
       .regex(/^(?!-)[\w./-]{1,200}$/, 'must be a branch, a tag or a commit')
       .optional()
       .describe('What of `git` or `path` to check out.'),
-    gitToken: z
-      .string()
-      .max(8192)
-      .regex(/^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$/, 'must be sealed: valetkey seal')
-      .optional()
-      .describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
+    gitToken: sealedSchema.optional().describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
   })
   .refine(
     ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,
@@ -114,6 +110,17 @@ export const jobSpecSchema = z
       .strictObject({
         provider: z.literal('local').default('local'),
         isolation: z.enum(['bubblewrap', 'none']).default('bubblewrap').describe('"none": the agent runs on the host itself.'),
+        egress: egressSchema.optional(),
+        env: toolEnvSchema.optional(),
+        secrets: toolSecretsSchema.optional(),
+      })
+      .refine(({ egress, isolation }) => egress === undefined || isolation !== 'none', {
+        path: ['egress'],
+        message: 'goes with isolation only: without it the agent has the network of the host, and no list holds',
+      })
+      .refine(({ env = {}, secrets = {} }) => Object.keys(secrets).every((name) => env[secretVariable(name)] === undefined), {
+        path: ['env'],
+        message: 'must not have the variable of a secret, <NAME>_FILE',
       })
       .default({ provider: 'local', isolation: 'bubblewrap' }),
     workspace: workspaceSchema.default({}).describe('Empty when left out.'),

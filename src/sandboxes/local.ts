@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { lstat, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -7,6 +8,9 @@ import getPort from 'get-port';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Isolation } from '../job/spec.ts';
+import { requireAllowed } from './egress/egress.ts';
+import { createKeeper, type EgressPlace } from './egress/keep.ts';
+import { lookupInDns } from './egress/resolve.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './local/bubblewrap.ts';
 import { connectTo } from './local/connection.ts';
 import {
@@ -30,6 +34,8 @@ export type { LocalProviderOptions };
 /** Sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, the gateway's socket its only way out. */
 export function createLocalProvider(options: LocalProviderOptions): SandboxProvider {
   const { agents, owner, stateDir, socketDir, hostTaskQueue } = options;
+  const egressOptions = options.egress ?? NO_EGRESS;
+  const keeper = createKeeper({ lookup: lookupInDns, ...egressOptions });
 
   const toHandle = ({ id }: SandboxFolder, isolation: Isolation): SandboxHandle => ({ provider: 'local', id, isolation, hostTaskQueue });
 
@@ -37,6 +43,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     name: 'local',
 
     async start(request, signal) {
+      if (request.egress !== undefined) requireAllowed(request.egress, egressOptions);
       try {
         return toHandle(await startOrJoin(request, signal), request.isolation);
       } catch (error) {
@@ -63,6 +70,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     async stop(jobId) {
       const folders = await freeFolder(stateDir, jobId);
       await endProcesses(jobFolder(stateDir, jobId), folders);
+      await keeper.end(`${basename(jobFolder(stateDir, jobId))}/`);
       for (const folder of folders) await remove(folder);
     },
 
@@ -70,10 +78,34 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       const folders = await labelledFolders(stateDir);
       return folders.filter((folder) => folder.owner === owner).map(({ id, jobId, claimedAt }) => ({ id, jobId, startedAt: claimedAt }));
     },
+
+    serve() {
+      let adopting = adopt();
+      const timer = setInterval(() => {
+        adopting = adopting.then(adopt);
+      }, ADOPT_INTERVAL_MS);
+      timer.unref();
+      return {
+        async close() {
+          clearInterval(timer);
+          await adopting;
+          await keeper.end('');
+        },
+      };
+    },
   };
   return provider;
 
-  async function startOrJoin({ jobId, agent, isolation }: SandboxRequest, signal?: AbortSignal): Promise<SandboxFolder> {
+  /** What cannot be taken over now may be in a moment. */
+  async function adopt(): Promise<void> {
+    for (const { id } of (await labelledFolders(stateDir)).filter((folder) => folder.owner === owner)) {
+      const folder = sandboxFolder(stateDir, id);
+      if (folder !== undefined) await keeper.adopt(egressPlace(folder)).catch(() => {});
+    }
+  }
+
+  async function startOrJoin(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxFolder> {
+    const { jobId, agent, isolation, egress } = request;
     let located: Located | undefined;
     for (;;) {
       signal?.throwIfAborted();
@@ -93,7 +125,10 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       if (folder === undefined) continue;
       const connection = connect(folder, isolation);
       try {
-        await untilHealthy(await launchSandbox(folder, located, agents[agent], socketDir), connection, folder, signal);
+        if (egress !== undefined) await keeper.begin(egressPlace(folder), jobId, egress);
+        const { caFile } = egressOptions;
+        const child = await launchSandbox(folder, { located, agent: agents[agent], gatewayFolder: socketDir, caFile, request });
+        await untilHealthy(child, connection, folder, signal);
         return folder;
       } catch (error) {
         // Whoever took the folder away has ended what was in it, and may have started another by now.
@@ -104,6 +139,14 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       }
     }
   }
+}
+
+/** How soon a sandbox whose worker ended has its egress again. */
+const ADOPT_INTERVAL_MS = 2_000;
+const NO_EGRESS = { allowed: [], privateHosts: new Map(), maxBytes: 0, caFile: undefined, store: () => Promise.resolve() };
+
+function egressPlace({ id, egress, egressRecord }: SandboxFolder): EgressPlace {
+  return { id, socketFolder: egress, record: egressRecord };
 }
 
 /** A folder that is not one of ours is connected to like one whose sandbox has ended. */

@@ -1,3 +1,4 @@
+import type { EgressSpec } from '../job/sandbox-spec.ts';
 import type { AgentName, Isolation, SandboxProviderName } from '../job/spec.ts';
 
 /**
@@ -20,6 +21,12 @@ export interface SandboxRequest {
   jobId: string;
   agent: AgentName;
   isolation: Isolation;
+  /** What it reaches by name beside the gateway; left out: nothing. */
+  egress?: EgressSpec | undefined;
+  /** Variables of the job's own, which never take the place of ours. */
+  env?: Readonly<Record<string, string>> | undefined;
+  /** Names of the secrets whose files come later: the variables that hold their paths are set from the start. */
+  secretNames?: readonly string[] | undefined;
 }
 
 /** A sandbox as an inventory finds it. */
@@ -57,7 +64,8 @@ export interface SandboxProvider {
   readonly name: SandboxProviderName;
   /**
    * Idempotent on job id: a sandbox of that job that is healthy is returned as it is, one that is not is ended first.
-   * Resolves when the sandbox-agent server answers. Throws `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`.
+   * Resolves when the sandbox-agent server answers. Throws `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`,
+   * `egress_not_allowed`.
    */
   start(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxHandle>;
   /** Throws nothing: an ended sandbox shows on the first fetch. */
@@ -71,4 +79,9 @@ export interface SandboxProvider {
   stop(jobId: string): Promise<void>;
   /** All that workers of this deployment started and this one could end. One that is just being made may be missing. */
   list(): Promise<ListedSandbox[]>;
+  /**
+   * Serves what running sandboxes need of a process of this host, those too that were started by one which has ended, until it is closed.
+   * Where it is left out they need nothing.
+   */
+  serve?(): { close(): Promise<void> };
 }

@@ -7,15 +7,17 @@ import { readPublicKey } from './sealing-key.ts';
 
 /** Bytes of UTF-8: sealed it fits where a job holds it. */
 const MAX_SECRET_BYTES = 4096;
+/** A shorter one would be masked in many a text that does not hold it. */
+export const MIN_TOOL_SECRET_CHARS = 8;
 
 export const SEAL = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
 
 /**
- * What a sealed secret is for: a job's token for a git server, whose tenant alone may use it, or the gateway's own credential at a
+ * What a sealed secret is for: a job's token for a git server or a secret for its tools, which its tenant alone may use, or the gateway's own credential at a
  * provider, for one tenant where it names one, else for the organization. Readable in its header and bound to it; it opens for
  * nothing else.
  */
-export type SealedFor = { purpose: 'git-token'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
+export type SealedFor = { purpose: 'git-token' | 'tool'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
 export type SealPurpose = SealedFor['purpose'];
 
 /** All that the header of any sealed secret says of that. */
@@ -39,6 +41,8 @@ export async function seal(secret: string, { publicKey, ...owner }: SealOptions)
   const content = new TextEncoder().encode(secret);
   if (content.length === 0 || content.length > MAX_SECRET_BYTES)
     throw invalid('invalid_spec', 'secret', `must be 1 to ${MAX_SECRET_BYTES} bytes of UTF-8`);
+  if (owner.purpose === 'tool' && secret.length < MIN_TOOL_SECRET_CHARS)
+    throw invalid('invalid_spec', 'secret', `must be at least ${MIN_TOOL_SECRET_CHARS} characters`);
   return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL, kid: key.kid }).encrypt(key);
 }
 

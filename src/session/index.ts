@@ -2,6 +2,7 @@ import type { Workspace } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { bindKey } from './bind-key.ts';
 import { warmUp } from './instance.ts';
+import { putSecrets } from './put-secrets.ts';
 import { putWorkspace, type PutWorkspaceOptions } from './put-workspace.ts';
 import { takeFile } from './take-file.ts';
 import { takePatch } from './take-patch.ts';
@@ -10,6 +11,7 @@ import { runTurn } from './turn.ts';
 /** What can be done with a sandbox that was started, in this order; each function's own comment says the rest. */
 export interface Session {
   putWorkspace(sandbox: SandboxConnection, workspace: Workspace, options?: PutWorkspaceOptions): Promise<string>;
+  putSecrets: typeof putSecrets;
   warmUp: typeof warmUp;
   bindKey: typeof bindKey;
   runTurn: typeof runTurn;
@@ -21,6 +23,7 @@ export interface Session {
 export function createSession({ path }: { path: string }): Session {
   return {
     putWorkspace: (sandbox, workspace, options) => putWorkspace(sandbox, workspace, path, options),
+    putSecrets,
     warmUp,
     bindKey,
     runTurn,

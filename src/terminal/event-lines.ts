@@ -73,9 +73,18 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return [labelled(at, 'artifact', `${harmless(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
     case 'usage':
       return [labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`)];
+    case 'egress':
+      return [labelled(at, 'egress', egressLine(event, paint))];
     case 'warning':
       return [labelled(at, 'warning', paint('yellow', `${event.code}: ${harmless(event.message)}`))];
   }
+}
+
+function egressLine({ host, port, connections, bytesUp, bytesDown, refused }: Extract<JobEvent, { type: 'egress' }>, paint: Paint): string {
+  const target = host === '*' ? 'other hosts' : `${harmless(host)}:${port}`;
+  const times = `${connections.toLocaleString('en')} ${connections === 1 ? 'connection' : 'connections'}`;
+  if (refused !== null) return paint('yellow', `${target} refused: ${harmless(refused)}, ${times}`);
+  return `${target}, ${times}, ${bytesUp.toLocaleString('en')} bytes up, ${bytesDown.toLocaleString('en')} down`;
 }
 
 /** An outcome that is its own code says it once. */

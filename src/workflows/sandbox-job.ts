@@ -180,9 +180,13 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
   }
 
   async function runTurn(handle: StartedSandbox['handle'], { turn, prompt }: { turn: number; prompt: string }): Promise<void> {
-    const { permissions, onInterrupted } = spec;
+    const {
+      permissions,
+      onInterrupted,
+      sandbox: { secrets },
+    } = spec;
     const { runSession } = sessionSteps(handle.hostTaskQueue, `turn ${turn}`, deadlineMs + KEY_SLACK_MS);
-    const input = { agent, model, handle, turn, prompt, permissions, onInterrupted, stallMs: durationMs(spec.stallAfter) };
+    const input = { agent, model, handle, turn, prompt, permissions, secrets, onInterrupted, stallMs: durationMs(spec.stallAfter) };
     running = new RunningTurn({
       permissionTimeoutMs,
       onQuestion,

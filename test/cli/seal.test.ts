@@ -21,6 +21,17 @@ test('a new pair of keys seals and opens: the secret comes on standard input, wi
   for (const text of [plain.stdout, sealed]) expect((await ring.open(text, owner)).reveal()).toBe(TOKEN);
 });
 
+test('a secret for tools is sealed for that, and one that is too short is refused', async () => {
+  const { publicKey, privateKey } = keySchema.parse(document((await valetkey(['sealing-key', '--json'])).stdout));
+  const env = { VALETKEY_SEALING_PUBLIC_KEY: publicKey };
+  const { stdout } = await valetkey(['seal', '--tenant', 'acme', '--for', 'tool'], { env, input: TOKEN });
+  const ring = createKeyRing(new Secret(privateKey));
+  expect((await ring.open(stdout, { tenant: 'acme', purpose: 'tool' })).reveal()).toBe(TOKEN);
+  await expect(ring.open(stdout, owner)).rejects.toThrow('another purpose');
+  const short = await valetkey(['seal', '--tenant', 'acme', '--for', 'tool'], { env, input: 'short' });
+  expect([short.exitCode, short.stderr.includes('at least 8 characters')]).toEqual([2, true]);
+});
+
 test('for a shell the pair comes as the two variables', async () => {
   const { stdout } = await valetkey(['sealing-key']);
   expect(stdout).toMatch(/^VALETKEY_SEALING_KEY=[\w-]+\nVALETKEY_SEALING_PUBLIC_KEY=[\w-]+$/);

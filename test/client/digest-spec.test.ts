@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { digestSpec } from '../../src/client/digest-spec.ts';
+import { digestSpec, sealedFor } from '../../src/client/digest-spec.ts';
 import { parseJobSpec } from '../../src/job/spec.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
@@ -14,4 +14,25 @@ test('a job whose token was sealed anew is the same job, and one with another br
   };
   expect(await digest('main')).toBe(await digest('main'));
   expect(await digest('main')).not.toBe(await digest('other'));
+});
+
+test('a job whose secrets for tools were sealed anew is the same job, and one with other secrets or other hosts is not', async () => {
+  const { publicKey } = await newSealingKey();
+  const digest = async (name: string, host = 'a.example'): Promise<string> => {
+    const secrets = { [name]: await seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey }) };
+    return digestSpec(parseJobSpec(jobSpec({ sandbox: { secrets, egress: { hosts: [host] } } }), 0));
+  };
+  expect(await digest('NPM_TOKEN')).toBe(await digest('NPM_TOKEN'));
+  expect(await digest('NPM_TOKEN')).not.toBe(await digest('PIP_TOKEN'));
+  expect(await digest('NPM_TOKEN')).not.toBe(await digest('NPM_TOKEN', 'b.example'));
+});
+
+test('a job’s memo names each sealing key that it needs', async () => {
+  const [first, second] = [await newSealingKey(), await newSealingKey()];
+  const sealed = (publicKey: string): Promise<string> => seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey });
+  const secrets = { A: await sealed(first.publicKey), B: await sealed(first.publicKey) };
+  const memoOf = (more: Record<string, string>): object =>
+    sealedFor(parseJobSpec(jobSpec({ sandbox: { secrets: { ...secrets, ...more } } }), 0));
+  expect(memoOf({})).toEqual({ sealedFor: first.kid });
+  expect(memoOf({ C: await sealed(second.publicKey) })).toEqual({ sealedFor: [first.kid, second.kid] });
 });

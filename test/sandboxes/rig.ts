@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
+import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
 import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
@@ -20,7 +21,7 @@ export interface Rig {
 }
 
 /** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
-export async function createRig(): Promise<Rig> {
+export async function createRig(egress?: EgressOptions): Promise<Rig> {
   const stateDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
   await chmod(stateDir, 0o755);
   const socketDir = join(stateDir, 'gateway');
@@ -41,6 +42,7 @@ export async function createRig(): Promise<Rig> {
     agentsDir: undefined,
     hostTaskQueue: 'host-of-tests',
     path: process.env['PATH'] ?? '',
+    ...(egress === undefined ? {} : { egress }),
   };
   const jobs: string[] = [];
   const inner = createLocalProvider(options);

@@ -63,7 +63,7 @@ git -C work -c user.name=test -c user.email=test@localhost commit --quiet --mess
 git clone --quiet --bare work shop.git`;
 
 /** CGI: what the program writes first is a head of the answer. */
-async function runBackend(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function runBackend(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
   const { stdout } = await execa('git', ['http-backend'], {
     env: {

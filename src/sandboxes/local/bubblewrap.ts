@@ -7,6 +7,8 @@ import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/cod
 import { findAgentPackage } from '../../agents/installation.ts';
 import { findExecutable, findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
+import { SOCKET_NAME } from '../egress/keep.ts';
+import type { Certificates } from '../egress/tool-environment.ts';
 import type { SandboxFolder } from './folder.ts';
 import type { Part } from './readable.ts';
 import { SANDBOX_UID, type Identity, type View } from './tools.ts';
@@ -19,6 +21,8 @@ const MAX_DATA_BYTES = 3 * 1024 * 1024 * 1024;
 
 /** Loopback port of the forwarder to the gateway; the sandbox has a loopback of its own. */
 export const INSIDE_GATEWAY_PORT = 8787;
+/** Loopback port of the forwarder to the egress proxy. */
+const INSIDE_EGRESS_PORT = 8788;
 
 export const insidePaths = {
   home: '/home/agent',
@@ -26,6 +30,7 @@ export const insidePaths = {
   run: '/run/valetkey',
   tools: '/opt/valetkey',
   gatewayFolder: '/run/gateway',
+  egressFolder: '/run/egress',
   node: '/opt/node/bin/node',
   server: '/opt/sandbox-agent/sandbox-agent',
   nodeModules: '/opt/agent/node_modules',
@@ -71,6 +76,7 @@ export interface BubblewrapRequest {
   packages: readonly Part[];
   env: Record<string, string>;
   command: readonly string[];
+  hasEgress: boolean;
 }
 
 /** Never a secret: a sandbox sees the arguments of its first process. Descriptor 3 takes the record. */
@@ -82,6 +88,7 @@ export async function bubblewrapArguments({
   packages,
   env,
   command,
+  hasEgress,
 }: BubblewrapRequest): Promise<string[]> {
   const at = insidePaths;
   const mounts = [
@@ -90,6 +97,7 @@ export async function bubblewrapArguments({
     ...['passwd', 'group', 'hosts'].flatMap((name) => ['--ro-bind', join(folder.tools, name), `/etc/${name}`]),
     ...['--ro-bind', folder.tools, at.tools, '--ro-bind', node, at.node, '--ro-bind', server, at.server],
     ...packages.flatMap(({ name, path }) => ['--ro-bind', path, join(at.nodeModules, name)]),
+    ...(hasEgress ? ['--ro-bind', folder.egress, at.egressFolder] : []),
     ...['--ro-bind', gatewayFolder, at.gatewayFolder, '--proc', '/proc', '--dev', '/dev', '--size', String(TMP_BYTES), '--tmpfs', '/tmp'],
     ...['--bind', folder.run, at.run, '--bind', folder.home, at.home, '--bind', folder.workspace, at.workspace, '--chdir', at.workspace],
   ];
@@ -101,8 +109,14 @@ export async function bubblewrapArguments({
 }
 
 /** How a sandbox under bubblewrap sees itself. */
-export function insideView(gatewayPort: number): View {
-  return { ...insidePaths, gatewaySocket: join(insidePaths.gatewayFolder, 'gateway.sock'), gatewayPort };
+export function insideView(gatewayPort: number, certificates: Certificates | null, hasEgress: boolean): View {
+  const egress = { socket: join(insidePaths.egressFolder, SOCKET_NAME), port: INSIDE_EGRESS_PORT, certificates };
+  return {
+    ...insidePaths,
+    gatewaySocket: join(insidePaths.gatewayFolder, 'gateway.sock'),
+    gatewayPort,
+    egress: hasEgress ? egress : null,
+  };
 }
 
 export function isolationUnavailable(tried: readonly string[]): ValetkeyError {

@@ -22,6 +22,10 @@ export interface SandboxFolder {
   socket: string;
   /** What of ours the sandbox sees, read-only. */
   tools: string;
+  /** Holds the socket of the egress proxy; the sandbox sees it read-only, where it has egress. */
+  egress: string;
+  /** What the egress proxy is and has passed; the sandbox does not see it. */
+  egressRecord: string;
   log: string;
   /** What bubblewrap says about its child. */
   record: string;
@@ -53,6 +57,8 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     run,
     socket: join(run, 'agent.sock'),
     tools: join(path, 'tools'),
+    egress: join(path, 'egress'),
+    egressRecord: join(path, 'egress.json'),
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
     label: join(path, 'label.json'),

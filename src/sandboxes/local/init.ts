@@ -1,19 +1,20 @@
 /**
- * The first program in a sandbox: `node init.ts <gateway port> <gateway socket> <run folder> <server>`. Runs the
- * sandbox-agent server, forwards the loopback port to the gateway's socket and `<run folder>/agent.sock` to the server.
- * Self-contained: it is copied into the sandbox. It ends when the server ends.
+ * The first program in a sandbox: `node init.ts <gateway port> <gateway socket> <run folder> <server> [<egress port> <egress socket>]`.
+ * Runs the sandbox-agent server, forwards the loopback ports to the sockets of the gateway and of the egress proxy, and
+ * `<run folder>/agent.sock` to the server. Self-contained: it is copied into the sandbox. It ends when the server ends.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { connect, createServer, type ListenOptions, type NetConnectOpts, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const [gatewayPort, gatewaySocket = '', runFolder = '', serverCommand = ''] = process.argv.slice(2);
+const [gatewayPort, gatewaySocket = '', runFolder = '', serverCommand = '', egressPort, egressSocket = ''] = process.argv.slice(2);
 const host = '127.0.0.1';
 const workspace = process.cwd();
 
 closeInherited();
 await forward({ host, port: Number(gatewayPort) }, { path: gatewaySocket });
+if (egressPort !== undefined) await forward({ host, port: Number(egressPort) }, { path: egressSocket });
 
 const port = await freePort();
 const server = spawn(serverCommand, ['server', '--no-token', '--no-telemetry', '--host', host, '--port', String(port)], {

@@ -1,12 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { lchown, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { lchown, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Agent } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../job/errors.ts';
-import type { SandboxConnection } from '../sandbox.ts';
-import { bubblewrapArguments, insideView } from './bubblewrap.ts';
+import { writeCertificates } from '../egress/certificates.ts';
+import { toolFiles } from '../egress/tool-environment.ts';
+import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
+import { bubblewrapArguments, insidePaths, insideView } from './bubblewrap.ts';
 import type { SandboxFolder } from './folder.ts';
 import type { Located } from './locate.ts';
 import { environmentOf, initCommand, writeTools, type View } from './tools.ts';
@@ -16,18 +18,34 @@ export const START_TIMEOUT_MS = 30_000;
 const HEALTH_TIMEOUT_MS = 5_000;
 const POLL_MS = 10;
 
+export interface LaunchRequest {
+  located: Located;
+  agent: Agent;
+  gatewayFolder: string;
+  /** A PEM file of the operator. */
+  caFile: string | undefined;
+  request: SandboxRequest;
+}
+
 /** Starts a sandbox in a folder that was claimed for it. The process outlives this one. */
-export async function launchSandbox(folder: SandboxFolder, located: Located, agent: Agent, gatewayFolder: string): Promise<ChildProcess> {
+export async function launchSandbox(
+  folder: SandboxFolder,
+  { located, agent, gatewayFolder, caFile, request }: LaunchRequest,
+): Promise<ChildProcess> {
   const { bubblewrap, identity, packages } = located;
-  const view = bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort);
+  const hasEgress = request.egress !== undefined;
   for (const path of [folder.home, folder.workspace, folder.run, folder.tools]) await mkdir(path, { mode: 0o700 });
+  const certificates = hasEgress && caFile !== undefined ? await writeCertificates(caFile, folder.tools, insidePaths.tools) : null;
+  const view =
+    bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort, certificates, hasEgress);
   await writeTools(folder.tools, view, agent, bubblewrap === undefined ? packages : []);
+  if (view.egress !== null) await writeHome(folder.home, toolFiles(view.egress.port));
   if (identity.uid !== undefined) await giveTo(identity.uid, dirname(folder.path));
 
-  const env = environmentOf(view, agent);
+  const env = environmentOf(view, agent, request);
   const command = initCommand(view);
   if (bubblewrap === undefined) return await spawnDetached(folder, command, { ...identity, cwd: folder.workspace, env });
-  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, env, command });
+  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, env, command, hasEgress });
   return await spawnDetached(folder, [bubblewrap, ...args], { ...identity, cwd: '/', env: {} });
 }
 
@@ -83,7 +101,14 @@ async function spawnDetached(
 function hostView(folder: SandboxFolder, { node, server }: Located, gatewayFolder: string): View {
   const { home, workspace, run, tools, gatewayPort } = folder;
   const gatewaySocket = join(gatewayFolder, 'gateway.sock');
-  return { home, workspace, run, tools, node, server, nodeModules: join(tools, 'node_modules'), gatewaySocket, gatewayPort };
+  return { home, workspace, run, tools, node, server, nodeModules: join(tools, 'node_modules'), gatewaySocket, gatewayPort, egress: null };
+}
+
+async function writeHome(home: string, files: Record<string, string>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(home, name)), { recursive: true });
+    await writeFile(join(home, name), content);
+  }
 }
 
 async function giveTo(uid: number, folder: string): Promise<void> {

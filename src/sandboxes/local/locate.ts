@@ -7,6 +7,7 @@ import { findAgentPackages } from '../../agents/installation.ts';
 import { findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
 import type { Isolation } from '../../job/spec.ts';
+import type { EgressOptions } from '../egress/egress.ts';
 import { bubblewrapCandidates, isolates, isolationUnavailable } from './bubblewrap.ts';
 import { makeReadable, openFolder, requireReadable, type Part } from './readable.ts';
 import { SANDBOX_UID, type Identity } from './tools.ts';
@@ -25,6 +26,8 @@ export interface LocalProviderOptions {
   hostTaskQueue: string;
   /** PATH, to look for bubblewrap and adapters. */
   path: string;
+  /** What of the network jobs may have; left out: none has any. */
+  egress?: EgressOptions;
 }
 
 /** What a sandbox is made of, each at a place that its user can read. */

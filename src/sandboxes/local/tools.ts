@@ -4,7 +4,9 @@ import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
-import { SERVER_AGENT, type SandboxPaths } from '../sandbox.ts';
+import { secretVariable } from '../../job/sandbox-spec.ts';
+import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
+import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
 import type { Part } from './readable.ts';
 
 /** Where things are as the processes in a sandbox see them. */
@@ -18,6 +20,14 @@ export interface View {
   nodeModules: string;
   gatewaySocket: string;
   gatewayPort: number;
+  /** Null: nothing is reached but the gateway. */
+  egress: EgressView | null;
+}
+
+export interface EgressView {
+  socket: string;
+  port: number;
+  certificates: Certificates | null;
 }
 
 /** The user that everything in a sandbox runs as, inside, and on the host as well where the worker is root. */
@@ -38,13 +48,23 @@ export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'w
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
 }
 
-export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server }: View): string[] {
-  return [node, join(tools, 'init.js'), String(gatewayPort), gatewaySocket, run, server];
+export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: View): string[] {
+  const command = [node, join(tools, 'init.js'), String(gatewayPort), gatewaySocket, run, server];
+  return egress === null ? command : [...command, String(egress.port), egress.socket];
 }
 
-/** The whole environment of a sandbox: nothing of the worker's. */
-export function environmentOf(view: View, agent: Agent): Record<string, string> {
+/** The folder of a job's secrets for tools, in the home of the sandbox. */
+const secretsFolder = (home: string): string => join(home, '.secrets');
+
+/** The whole environment of a sandbox: nothing of the worker's. What is the job's own stands first, so that ours wins. */
+export function environmentOf(
+  view: View,
+  agent: Agent,
+  { env = {}, secretNames = [] }: Pick<SandboxRequest, 'env' | 'secretNames'> = {},
+): Record<string, string> {
   return {
+    ...env,
+    ...Object.fromEntries(secretNames.map((name) => [secretVariable(name), join(secretsFolder(view.home), name)])),
     PATH: [dirname(view.node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
     HOME: view.home,
     USER: 'agent',
@@ -56,6 +76,7 @@ export function environmentOf(view: View, agent: Agent): Record<string, string> 
     SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
     SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: String(DAY_MS),
     ...agent.launch(installationOf(view)).env,
+    ...(view.egress === null ? {} : toolEnvironment(view.egress.port, view.egress.certificates)),
   };
 }
 

@@ -1,0 +1,31 @@
+import { createServer, type Server } from 'node:http';
+
+import { forward } from './forward.ts';
+import type { Gate } from './gate.ts';
+import { tunnel } from './tunnel.ts';
+
+/** Of one sandbox, idle ones included. npm opens 15 at once. */
+const MAX_CONNECTIONS = 128;
+const HEADERS_TIMEOUT_MS = 20_000;
+const KEEP_ALIVE_MS = 10_000;
+/** Bytes. */
+const MAX_HEADER_BYTES = 64 * 1024;
+
+/** An HTTP proxy for one sandbox: CONNECT, and plain HTTP in absolute form. It listens nowhere yet. */
+export function createEgressProxy(gate: Gate): Server {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      // A large upload takes its time; a silent one is ended with its connection to the host.
+      requestTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      insecureHTTPParser: false,
+    },
+    (request, response) => void forward(gate, request, response),
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('drop', () => gate.refuse('*', 0, 'too_many_connections'));
+  server.on('connect', (request, socket, head) => void tunnel(gate, request, socket, head));
+  return server;
+}

@@ -1,0 +1,19 @@
+import { ValetkeyError } from '../job/errors.ts';
+import type { ToolSecrets } from '../job/sandbox-spec.ts';
+import type { KeyRing } from './key-ring.ts';
+import { MIN_TOOL_SECRET_CHARS } from './seal.ts';
+import type { Secret } from './secret.ts';
+
+/** Opens the secrets of a job for its tools, by name. Throws `sealed_unreadable`. */
+export async function openToolSecrets(
+  keyRing: KeyRing,
+  sealed: ToolSecrets | undefined,
+  tenant: string,
+): Promise<ReadonlyMap<string, Secret>> {
+  const opened = Object.entries(sealed ?? {}).map(async ([name, text]): Promise<[string, Secret]> => {
+    const secret = await keyRing.open(text, { tenant, purpose: 'tool' });
+    if (secret.reveal().length >= MIN_TOOL_SECRET_CHARS) return [name, secret];
+    throw new ValetkeyError('sealed_unreadable', `The secret ${name} is shorter than ${MIN_TOOL_SECRET_CHARS} characters.`);
+  });
+  return new Map(await Promise.all(opened));
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+
+import { addressKind } from '../../../src/sandboxes/egress/addresses.ts';
+
+test.each([
+  ['93.184.216.34', 'public'],
+  ['172.32.0.1', 'public'],
+  ['2606:4700::1111', 'public'],
+  ['127.0.0.1', 'private'],
+  ['127.255.255.254', 'private'],
+  ['10.1.2.3', 'private'],
+  ['172.31.255.255', 'private'],
+  ['192.168.0.1', 'private'],
+  ['100.64.0.1', 'private'],
+  ['::1', 'private'],
+  ['fd12:3456::1', 'private'],
+  ['0.0.0.0', 'forbidden'],
+  ['169.254.169.254', 'forbidden'],
+  ['169.254.170.2', 'forbidden'],
+  ['100.100.100.200', 'forbidden'],
+  ['168.63.129.16', 'forbidden'],
+  ['192.0.0.192', 'forbidden'],
+  ['198.18.0.1', 'forbidden'],
+  ['224.0.0.1', 'forbidden'],
+  ['255.255.255.255', 'forbidden'],
+  ['fd00:ec2::254', 'forbidden'],
+  ['FD00:0EC2:0:0:0:0:0:254', 'forbidden'],
+  ['fd20:ce::254', 'forbidden'],
+  ['::', 'forbidden'],
+  ['fe80::1', 'forbidden'],
+  ['fe80::1%eth0', 'forbidden'],
+  ['fec0::1', 'forbidden'],
+  ['ff02::1', 'forbidden'],
+  ['::ffff:93.184.216.34', 'forbidden'],
+  ['::ffff:7f00:1', 'forbidden'],
+  ['::127.0.0.1', 'forbidden'],
+  ['64:ff9b::7f00:1', 'forbidden'],
+  ['64:ff9b:1::a00:1', 'forbidden'],
+  ['2002:7f00:1::', 'forbidden'],
+  ['2001:0:7f00:1::', 'forbidden'],
+  ['2001:db8::1', 'forbidden'],
+  ['0x7f.1', 'forbidden'],
+  ['', 'forbidden'],
+] as const)('%s is %s', (address, kind) => {
+  expect(addressKind(address)).toBe(kind);
+});
