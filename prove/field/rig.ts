@@ -11,6 +11,7 @@ import type { JobEvent } from '../../src/job/events.ts';
 import type { JobResult } from '../../src/job/result.ts';
 import type { AgentName, JobSpecInput } from '../../src/job/spec.ts';
 import { startFaultyProvider, type FaultyProvider } from './faults.ts';
+import { startSite, type Site } from './site.ts';
 
 const CREDENTIAL = 'credential-of-the-scripted-provider';
 const MODELS: Partial<Record<AgentName, string>> = { claude: 'claude-sonnet-4-6', codex: 'gpt-5.1-codex' };
@@ -33,6 +34,7 @@ export interface FieldRig {
   stack: Stack;
   client: ValetkeyClient;
   provider: FaultyProvider;
+  site: Site;
   /** Submits a job of the agent `mock` with a model, a budget and a deadline, unless told otherwise, and waits for its end. */
   run(spec: Partial<JobSpecInput>, options?: { id?: string }): Promise<Ended>;
   /** The same without the wait. */
@@ -54,6 +56,7 @@ export interface FieldRigOptions {
 export async function startFieldRig({ databaseUrl, temporal, environment }: FieldRigOptions = {}): Promise<FieldRig> {
   const model = await startScriptedModel({ credential: CREDENTIAL });
   const provider = await startFaultyProvider(model.baseUrl);
+  const site = await startSite();
   const root = await mkdtemp(join(tmpdir(), 'valetkey-field-'));
   const config = loadConfig({
     PATH: process.env.PATH,
@@ -64,6 +67,7 @@ export async function startFieldRig({ databaseUrl, temporal, environment }: Fiel
     VALETKEY_OPENAI_BASE_URL: provider.url,
     ANTHROPIC_API_KEY: CREDENTIAL,
     OPENAI_API_KEY: CREDENTIAL,
+    ...site.environment,
     ...environment,
   });
   const stack = await startStack({ report: () => {}, config, live: true, ...(temporal === undefined ? {} : { temporal }) });
@@ -72,6 +76,7 @@ export async function startFieldRig({ databaseUrl, temporal, environment }: Fiel
     stack,
     client,
     provider,
+    site,
     async submit(spec, options = {}) {
       const { agent = 'mock' } = spec;
       const { jobId } = await client.submit(
@@ -96,6 +101,7 @@ export async function startFieldRig({ databaseUrl, temporal, environment }: Fiel
       await stack.stop();
       await provider.close();
       await model.close();
+      await site.close();
       await rm(root, { recursive: true, force: true });
     },
   };

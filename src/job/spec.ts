@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 import type { KeyRef } from './ref.ts';
-import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
 import { egressSchema, sealedSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
+import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
