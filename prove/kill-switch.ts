@@ -32,6 +32,8 @@ export function killSwitch(folder: string, { statements }: { statements: boolean
     return known;
   };
   const effect = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    // What a worker does beside the steps of jobs belongs to none.
+    if (!isInActivity()) return work();
     const around = step.getStore();
     const job = currentJob();
     const id = job.number(around === undefined ? name : `${around} > ${name}`);
@@ -57,7 +59,7 @@ export function killSwitch(folder: string, { statements }: { statements: boolean
   });
   return ({ database, gateways, sandboxes, session, ...others }) => ({
     ...others,
-    database: statements ? withStatements(database, (text, run) => (isInActivity() ? effect(text, run) : run())) : database,
+    database: statements ? withStatements(database, effect) : database,
     gateways: { builtin: each(gateways.builtin) },
     sandboxes: { local: { ...each(sandboxes.local), connect: (handle) => connection(sandboxes.local.connect(handle)) } },
     session: {
@@ -112,7 +114,8 @@ class Batch {
   }
 
   /** Resolves when all jobs of the plan have come and the process has as long to live as the point says. */
-  async arrive({ leadMs }: Point): Promise<void> {
+  async arrive(jobId: string, { leadMs }: Point): Promise<void> {
+    appendFileSync(this.#files.arrived, `${jobId}\n`);
     this.#waitsFor -= 1;
     if (this.#waitsFor === 0) {
       writeFileSync(this.#files.fired, '', { flag: 'wx' });
@@ -129,6 +132,7 @@ class Batch {
 }
 
 class Job {
+  readonly #id: string;
   readonly #batch: Batch;
   readonly #point: Point | null;
   readonly #numbers = new Map<string, number>();
@@ -136,6 +140,7 @@ class Job {
   #standing: Promise<void> | null = null;
 
   constructor(jobId: string, batch: Batch) {
+    this.#id = jobId;
     this.#batch = batch;
     this.#point = batch.pointOf(jobId);
   }
@@ -175,7 +180,7 @@ class Job {
 
   async #stand(point: Point): Promise<void> {
     const goesOn = point.phase === 'during' || point.phase === 'later';
-    this.#standing = this.#batch.arrive(point).then(async () => (goesOn ? undefined : new Promise<never>(() => {})));
+    this.#standing = this.#batch.arrive(this.#id, point).then(async () => (goesOn ? undefined : new Promise<never>(() => {})));
     await this.#standing;
   }
 

@@ -32,8 +32,14 @@ const planSchema = z.union([
 export type Plan = z.infer<typeof planSchema>;
 
 /** Of a batch, in the folder that the worker process is told. A plan that was carried out has a marker beside it, so it is once. */
-export function planFiles(folder: string, batch: string): { plan: string; fired: string; recorded: string } {
-  return { plan: join(folder, `${batch}.json`), fired: join(folder, `${batch}.fired`), recorded: join(folder, `${batch}.jsonl`) };
+export function planFiles(folder: string, batch: string): Record<'plan' | 'fired' | 'recorded' | 'arrived', string> {
+  const file = (kind: string): string => join(folder, `${batch}.${kind}`);
+  return { plan: file('json'), fired: file('fired'), recorded: file('jsonl'), arrived: file('arrived') };
+}
+
+/** The jobs of a batch that came to their points. */
+export function readArrived(file: string): Set<string> {
+  return new Set((read(file) ?? '').split('\n').filter((line) => line !== ''));
 }
 
 /** The batch of a job: its id without the number at its end. */

@@ -16,6 +16,7 @@ import { loadConfig } from '../src/config.ts';
 import { startStack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import { ValetkeyError } from '../src/job/errors.ts';
+import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/job/requests.ts';
 import type { JobResult } from '../src/job/result.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
 import type { Question } from '../src/job/status.ts';
@@ -35,6 +36,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   asked: { permissions: 'ask' },
   interrupted: { prompts: ['one', 'two'] },
   stuck: {},
+  'sandbox-lost': {},
 };
 
 /** Attempts at the end of the key of `stuck`. */
@@ -68,9 +70,10 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   const { client } = stack;
   await client.submit(spec, { id });
   if (id === 'kept-open') await client.prompt(id, 'one', { id: 'first' });
-  if (['cancelled', 'interrupted', 'asked'].includes(id))
+  if (['cancelled', 'interrupted', 'asked', 'sandbox-lost'].includes(id))
     for await (const { type } of client.events(id)) if (type === 'turn.started') break;
   if (id === 'cancelled') await client.cancel(id);
+  if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies LostSandbox);
   if (id === 'interrupted') await client.interrupt(id);
   if (id === 'asked') {
     while ((await client.status(id)).question === null) await sleep(100);
@@ -119,7 +122,7 @@ function endAsNamed(adapters: Adapters): Adapters {
           throw cancel.reason;
         }
         if (jobId === 'budget-exhausted') throw new ValetkeyError('budget_exhausted', 'the budget is spent');
-        if (jobId === 'cancelled' || jobId === 'deadline-exceeded') await aborted(cancel);
+        if (['cancelled', 'deadline-exceeded', 'sandbox-lost'].includes(jobId)) await aborted(cancel);
         return ended;
       },
     },

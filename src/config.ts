@@ -175,9 +175,9 @@ export const environmentSchema = z.object({
     .optional()
     .describe('PEM file of certificate authorities that tools in sandboxes with egress trust beside the system’s. Workers.'),
   VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
-    .default(2000)
+    .optional()
     .describe(
-      'Seconds between two heartbeats of a running turn, at most (default 2): a cancel is seen with the next. Each is a billed action of Temporal Cloud.',
+      'Seconds between two heartbeats of a running turn, at most (default 30, or 60 where Temporal pushes cancels). Each is a billed action of Temporal Cloud; a cancel does not wait for the next.',
     ),
   VALETKEY_KEY_LEASE: secondsSchema
     .default(120_000)
@@ -185,11 +185,13 @@ export const environmentSchema = z.object({
   VALETKEY_SWEEP_INTERVAL: secondsSchema
     .default(5000)
     .describe(
-      'Seconds between two looks at jobs that closed without ending their keys (default 5). Each is four billed actions of Temporal Cloud.',
+      'Seconds between two looks at jobs that closed without ending their keys (default 5). One worker looks, at no billed action.',
     ),
   VALETKEY_INVENTORY_INTERVAL: secondsSchema
-    .default(60_000)
-    .describe('Seconds between two inventories of ledger, gateways and sandboxes (default 60).'),
+    .default(300_000)
+    .describe(
+      'Seconds between two inventories of ledger, gateways and sandboxes (default 300). Each is six billed actions, and one per host.',
+    ),
   VALETKEY_SWEEP_GRACE: secondsSchema.default(60_000).describe('Seconds that an inventory leaves alone what was just made (default 60).'),
   VALETKEY_ROTATE_AFTER: z.coerce
     .number()
@@ -230,7 +232,8 @@ export interface Config {
   pricesPath: string | undefined;
   /** What of the network jobs may have. */
   egress: Pick<EgressOptions, 'allowed' | 'privateHosts' | 'maxBytes' | 'caFile'>;
-  heartbeatMs: number;
+  /** Absent: as Temporal’s abilities want it. */
+  heartbeatMs: number | undefined;
   keyLeaseMs: number;
   sweepIntervalMs: number;
   inventoryIntervalMs: number;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +15,7 @@ import {
 } from '@temporalio/worker';
 
 import { createActivities, type ActivityDeps } from './activities/index.ts';
+import { StopNotices } from './activities/stop-notices.ts';
 import { agents } from './agents/index.ts';
 import { required, temporalConfig, type Config } from './config.ts';
 import { createGateways, type Gateways } from './gateways/index.ts';
@@ -26,20 +28,28 @@ import { openRing, type Ring } from './secrets/ring.ts';
 import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import { appendEvents, type SourcedEvent } from './store/events.ts';
-import { noteHost } from './store/hosts.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createKeyMetrics } from './telemetry/metrics.ts';
 import { createJobRecords } from './temporal/job-records.ts';
+import { createJobSteps } from './temporal/job-steps.ts';
 import { startKeyCounts } from './worker/key-counts.ts';
 import { startRetention } from './worker/retention.ts';
 import { startSchedules } from './worker/schedules.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
+import { startWatching } from './worker/watching.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
 const SHUTDOWN_GRACE = '2s';
 
 /** Turns that run at once on a host, each an activity that mostly waits: its memory is used up before. The SDK's default is 100. */
 const MAX_SESSIONS = 500;
+
+/**
+ * ms between two heartbeats of a turn, at most. Each is a billed action; what they would tell, a notice through Postgres tells at once, so
+ * they are what is left where a notice is lost. Where Temporal pushes cancels, that is one more way.
+ */
+const HEARTBEAT_MS = 30_000;
+const PUSHED_HEARTBEAT_MS = 60_000;
 
 export interface RunningWorker {
   /** Resolves when the worker has ended; rejects with what ended it. */
@@ -79,8 +89,10 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   let stopRetention: (() => Promise<void>) | undefined;
   let stopCounts: (() => Promise<void>) | undefined;
   const serving: { close(): Promise<void> }[] = [];
+  let stopWatching: (() => Promise<void>) | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
+    await stopWatching?.();
     await connection?.close();
     for (const one of serving) await one.close();
     await stopRetention?.();
@@ -93,7 +105,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     if (logger !== undefined) installRuntime(logger, config);
     connection = await connect(temporal);
     const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';
-    await requireNamespace(connection, namespace);
+    const isPushing = await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
     const owner = ownerOf(namespace, config.deployment);
     const client = new Client({ connection, namespace });
@@ -105,12 +117,27 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       ...adapters,
       keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs, metrics },
       graceMs: config.sweepGraceMs,
-      hostTaskQueue: hostTaskQueue(config),
+      stops: new StopNotices(),
     };
     for (const provider of Object.values(adapters.sandboxes)) if (provider.serve !== undefined) serving.push(provider.serve());
-    await noteHost(database.db, owner, hostTaskQueue(config));
     await startSchedules(client.schedule, config);
-    const workers = await createWorkers(config, connection, namespace, deps);
+    const self = { id: `${process.pid}@${config.host}/${randomUUID()}`, taskQueue: hostTaskQueue(config) };
+    stopWatching = await startWatching({
+      database: adapters.database,
+      worker: self,
+      sandboxes: adapters.sandboxes,
+      context: { keys: deps.keys, jobs: deps.jobs, graceMs: deps.graceMs },
+      steps: createJobSteps(client),
+      stops: deps.stops,
+      closedJobsMs: config.sweepIntervalMs,
+    });
+    const heartbeatMs = config.heartbeatMs ?? (isPushing ? PUSHED_HEARTBEAT_MS : HEARTBEAT_MS);
+    const workers = await createWorkers(config, deps, {
+      connection,
+      namespace,
+      identity: self.id,
+      maxHeartbeatThrottleInterval: heartbeatMs,
+    });
     const stop = (): void => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     };
@@ -179,13 +206,11 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: R
   };
 }
 
-async function createWorkers(config: Config, connection: NativeConnection, namespace: string, deps: ActivityDeps): Promise<Worker[]> {
+async function createWorkers(config: Config, deps: ActivityDeps, own: Partial<WorkerOptions>): Promise<Worker[]> {
   const options: WorkerOptions = {
-    connection,
-    namespace,
+    ...own,
     taskQueue: config.taskQueue,
     activities: createActivities(deps),
-    maxHeartbeatThrottleInterval: config.heartbeatMs,
     shutdownGraceTime: SHUTDOWN_GRACE,
   };
   return Promise.all([
@@ -215,13 +240,17 @@ function pathOf(module: string): string {
 
 const NOT_FOUND = 5;
 
-/** Workers that poll a namespace which is not there end late, with an error of the SDK. One that may not look polls and sees. */
-async function requireNamespace({ workflowService }: NativeConnection, namespace: string): Promise<void> {
+/**
+ * Workers that poll a namespace which is not there end late, with an error of the SDK. One that may not look polls and sees. Resolves to
+ * whether Temporal pushes cancels to workers.
+ */
+async function requireNamespace({ workflowService }: NativeConnection, namespace: string): Promise<boolean> {
   try {
-    await workflowService.describeNamespace({ namespace });
+    const { namespaceInfo } = await workflowService.describeNamespace({ namespace });
+    return namespaceInfo?.capabilities?.workerCommands === true;
   } catch (error) {
     const code: number | null = isGrpcServiceError(error) ? error.code : null;
-    if (code !== NOT_FOUND) return;
+    if (code !== NOT_FOUND) return false;
     throw new ValetkeyError('invalid_config', `TEMPORAL_NAMESPACE: Temporal has no namespace ${namespace}`);
   }
 }

@@ -29,6 +29,8 @@ export interface Part {
   /** Resolves when it says that it is ready. */
   start(): Promise<void>;
   kill(signal: NodeJS.Signals): Promise<void>;
+  /** Sends it a signal that does not end it. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
 }
 
 interface Options {
@@ -102,7 +104,8 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
 const readySchema = z.looseObject({ ready: z.literal(true), url: z.string().optional() });
 type Ready = z.infer<typeof readySchema>;
 
-function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number): Part & { ready: Ready | null } {
+/** A part of which nothing runs yet; it writes its log to the descriptor. */
+export function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number): Part & { ready: Ready | null } {
   let child: ChildProcess | null = null;
   const self = {
     ready: null as Ready | null,
@@ -110,9 +113,12 @@ function part(command: 'worker' | 'gateway', env: NodeJS.ProcessEnv, log: number
       const started = spawn(process.execPath, ['src/cli/index.ts', command, '--json'], { env, stdio: ['ignore', 'pipe', log] });
       child = started;
       const lines = createInterface({ input: started.stdout ?? process.stdin });
+      // A process that is killed can leave its pipe with something unread.
+      lines.on('error', () => {});
       const first = await Promise.race([once(lines, 'line'), once(started, 'exit').then(() => ['null'])]);
       self.ready = readySchema.parse(JSON.parse(String(first[0])));
     },
+    signal: (signal: 'SIGSTOP' | 'SIGCONT'): void => void child?.kill(signal),
     kill: async (signal: NodeJS.Signals): Promise<void> => {
       if (child === null || child.exitCode !== null || child.signalCode !== null) return;
       const ended = once(child, 'exit');

@@ -1,9 +1,10 @@
 import type { Case } from '../case.ts';
 import { AGENT_CASES } from './agents.ts';
 import { EGRESS } from './egress.ts';
+import { HOSTS } from './hosts.ts';
 import { PLAIN } from './plain.ts';
 import type { FieldRig } from './rig.ts';
 import { SESSION } from './session.ts';
 
 /** What people report from the field, as cases by theme. */
-export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION, ...AGENT_CASES, ...EGRESS];
+export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION, ...AGENT_CASES, ...EGRESS, ...HOSTS];

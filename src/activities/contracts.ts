@@ -98,12 +98,20 @@ export interface StopSandboxInput extends JobIdentity {
   message: string | null;
 }
 
+export interface AbandonSandboxInput extends JobIdentity {
+  /** Its id. */
+  sandbox: string;
+  /** The agent's last message; null where there is none. */
+  message: string | null;
+}
+
 export interface SettleUsageInput extends JobIdentity {
   agent: AgentName;
   outcome: Outcome;
   failure: JobFailure | null;
   turns: TurnResult[];
   artifacts: ArtifactInfo[];
+  sandboxLost: boolean;
   /** ISO 8601. */
   startedAt: string;
 }
@@ -125,6 +133,13 @@ export interface Activities {
   rebindKey(input: RebindKeyInput): Promise<boolean>;
   /** Takes out what the agent made, as far as that is possible, and ends the sandbox. */
   stopSandbox(input: StopSandboxInput): Promise<ArtifactInfo[]>;
+  /**
+   * Gives up a sandbox whose host is gone: on record, so that the host ends it when it returns. Resolves to the artifacts that were taken
+   * out before. Idempotent.
+   */
+  abandonSandbox(input: AbandonSandboxInput): Promise<ArtifactInfo[]>;
+  /** Has the job's steps that run look at once whether they are to stop. */
+  announceStop(input: { jobId: string }): Promise<void>;
   /** Ends the key; with the cause `job` every other one that the job has left, too. */
   revokeKey(input: RevokeKeyInput): Promise<void>;
   settleUsage(input: SettleUsageInput): Promise<JobResult>;

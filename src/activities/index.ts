@@ -1,3 +1,4 @@
+import { announceStop } from '../store/stop-notices.ts';
 import type { Activities } from './contracts.ts';
 import { keyActivities, type KeyDeps } from './keys.ts';
 import { rotationActivities, type RotationDeps } from './rotation.ts';
@@ -17,5 +18,6 @@ export function createActivities(deps: ActivityDeps): Activities {
     ...rotationActivities(deps),
     ...sweepActivities(deps),
     ...usageActivities(deps),
+    announceStop: async ({ jobId }) => announceStop(deps.database.db, jobId),
   };
 }

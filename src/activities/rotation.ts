@@ -1,21 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Context } from '@temporalio/activity';
-
 import type { Agents } from '../agents/index.ts';
 import { codeOf } from '../job/errors.ts';
 import type { RotationReport } from '../job/rotation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
-import type { JobRecords } from '../keys/job-records.ts';
 import { sessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Session } from '../session/index.ts';
 import { markBound } from '../store/keys.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
-import type { Activities } from './contracts.ts';
+import type { Activities, RebindKeyInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
+import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** ms without a request: then the agent is not at work with the older key. */
 const GRACE_MS = 10_000;
@@ -23,9 +21,8 @@ const LOOK_EVERY_MS = 250;
 /** Keys of one run of the schedule. */
 const BATCH = 500;
 
-export interface RotationDeps {
+export interface RotationDeps extends StopDeps {
   keys: KeyContext;
-  jobs: JobRecords;
   sandboxes: Sandboxes;
   agents: Agents;
   session: Pick<Session, 'bindKey'>;
@@ -33,28 +30,29 @@ export interface RotationDeps {
 
 export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebindKey' | 'rotateOldKeys'> {
   const { keys, jobs, sandboxes, agents, session } = deps;
+  const rebindKey = async (input: RebindKeyInput, { any: signal }: StopSignals): Promise<boolean> => {
+    const { jobId, handle, agent: name, model, permissions, replaces } = input;
+    const agent = agents[name];
+    if (!agent.abilities.takesRotatedKey) return false;
+    const sandbox = sandboxes[handle.provider].connect(handle);
+    try {
+      return await beating(async () => {
+        const { ref, secret } = await sessionKey(keys, jobId);
+        await session.bindKey(sandbox, agent, secret, { model, permissions }, signal);
+        await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
+        while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).do === 'wait')
+          await sleep(LOOK_EVERY_MS, undefined, { signal });
+        return true;
+      });
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
+    } finally {
+      await sandbox.close();
+    }
+  };
   return {
-    rebindKey: async ({ jobId, handle, agent: name, model, permissions, replaces }) => {
-      const { cancellationSignal } = Context.current();
-      const agent = agents[name];
-      if (!agent.abilities.takesRotatedKey) return false;
-      const sandbox = sandboxes[handle.provider].connect(handle);
-      try {
-        return await beating(async () => {
-          const { ref, secret } = await sessionKey(keys, jobId);
-          await session.bindKey(sandbox, agent, secret, { model, permissions }, cancellationSignal);
-          await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
-          while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).do === 'wait')
-            await sleep(LOOK_EVERY_MS, undefined, { signal: cancellationSignal });
-          return true;
-        });
-      } catch (error) {
-        if (cancellationSignal.aborted) throw cancellationSignal.reason;
-        throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
-      } finally {
-        await sandbox.close();
-      }
-    },
+    rebindKey: async (input) => withStopSignals(deps, input.jobId, (signals) => rebindKey(input, signals)),
 
     rotateOldKeys: async ({ olderThanMs }) => {
       const report: RotationReport = { looked: 0, rotated: [], errors: [] };

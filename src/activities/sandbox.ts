@@ -1,59 +1,67 @@
-import { Context } from '@temporalio/activity';
-
+import { FAILURES } from '../job/errors.ts';
 import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';
+import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import { appendEvents } from '../store/events.ts';
-import type { Activities } from './contracts.ts';
+import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
+import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
-import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
-export interface SandboxDeps extends TakeOutDeps, LastGaspDeps {
+export interface SandboxDeps extends TakeOutDeps, LastGaspDeps, StopDeps {
   session: Pick<Session, 'putWorkspace' | 'putSecrets' | 'warmUp' | 'takePatch' | 'takeFile'>;
   keyRing: KeyRing;
 }
 
-export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSandbox' | 'stopSandbox'> {
-  const { sandboxes, session, keyRing } = deps;
+export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSandbox' | 'stopSandbox' | 'abandonSandbox'> {
+  const { sandboxes, session, keyRing, keys } = deps;
   const { db } = deps.database;
-  return {
-    startSandbox: async ({ jobId, tenant, agent, model, sandbox: wanted, workspace }) => {
-      const { provider, isolation, egress, env, secrets: sealedSecrets } = wanted;
-      const { cancellationSignal } = Context.current();
-      try {
-        return await beating(async () => {
-          const { gitToken: sealed } = workspace;
-          const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
-          const secrets = await openToolSecrets(keyRing, sealedSecrets, tenant);
-          const request = { jobId, agent, isolation, egress, env, secretNames: [...secrets.keys()] };
-          const handle = await sandboxes[provider].start(request, cancellationSignal);
-          const sandbox = sandboxes[provider].connect(handle);
-          try {
-            await session.putSecrets(sandbox, secrets, cancellationSignal);
-            const [startCommit] = await Promise.all([
-              session.putWorkspace(sandbox, workspace, { gitToken, signal: cancellationSignal }),
-              session.warmUp(sandbox, jobId, cancellationSignal),
-            ]);
-            await appendEvents(db, jobId, [
-              { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
-              { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
-            ]);
-            return { handle, startCommit };
-          } finally {
-            await sandbox.close();
-          }
-        });
-      } catch (error) {
-        if (cancellationSignal.aborted) {
-          const { notFound } = Context.current().cancellationDetails ?? {};
-          if (notFound === true && (await isJobGone(deps, jobId))) await lastGasp(deps, sandboxes[provider], jobId);
-          throw cancellationSignal.reason;
+  const startSandbox = async (input: StartSandboxInput, { any: signal, gone }: StopSignals): Promise<StartedSandbox> => {
+    const {
+      jobId,
+      tenant,
+      agent,
+      model,
+      sandbox: { provider, isolation, egress, env, secrets: sealedSecrets },
+      workspace,
+    } = input;
+    try {
+      return await beating(async () => {
+        const { gitToken: sealed } = workspace;
+        const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
+        const secrets = await openToolSecrets(keyRing, sealedSecrets, tenant);
+        const request = { jobId, agent, isolation, egress, env, secretNames: [...secrets.keys()] };
+        const handle = await sandboxes[provider].start(request, signal);
+        const { hostTaskQueue } = handle;
+        if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
+        const sandbox = sandboxes[provider].connect(handle);
+        try {
+          await session.putSecrets(sandbox, secrets, signal);
+          const [startCommit] = await Promise.all([
+            session.putWorkspace(sandbox, workspace, { gitToken, signal }),
+            session.warmUp(sandbox, jobId, signal),
+          ]);
+          await appendEvents(db, jobId, [
+            { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
+            { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
+          ]);
+          return { handle, startCommit };
+        } finally {
+          await sandbox.close();
         }
-        throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
-      }
-    },
+      });
+    } catch (error) {
+      if (gone.aborted) await lastGasp(deps, sandboxes[provider], jobId);
+      if (signal.aborted) throw signal.reason;
+      throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
+    }
+  };
+  return {
+    startSandbox: async (input) => withStopSignals(deps, input.jobId, (signals) => startSandbox(input, signals)),
 
     stopSandbox: async (input) => {
       const { jobId, provider, started } = input;
@@ -61,12 +69,31 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
         return await beating(async () => {
           const artifacts = started === null ? [] : await takeOut(deps, started, input);
           await sandboxes[provider].stop(jobId);
+          // An attempt to start it may have left one on another host, too.
+          await giveUpSandboxes(db, { jobId });
           if (started !== null) {
             const sandbox = started.handle.id;
             await appendEvents(db, jobId, [{ source: `sandbox.stopped:${sandbox}`, body: { type: 'sandbox.stopped', sandbox } }]);
           }
           return artifacts;
         });
+      } catch (error) {
+        throw toFailure(error, 'all');
+      }
+    },
+
+    abandonSandbox: async ({ jobId, sandbox: id, message }) => {
+      try {
+        await giveUpSandboxes(db, { jobId, id });
+        if (message !== null && message !== '') await storeArtifact(db, jobId, 'message', Buffer.from(message));
+        const { hint } = FAILURES.sandbox_lost;
+        const body = {
+          type: 'warning',
+          code: 'sandbox_lost',
+          message: `The host of the sandbox is gone, and with it what the agent made. ${hint}`,
+        } as const;
+        await appendEvents(db, jobId, [{ source: `sandbox.lost:${id}`, body }]);
+        return await listArtifacts(db, jobId);
       } catch (error) {
         throw toFailure(error, 'all');
       }

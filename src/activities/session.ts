@@ -21,8 +21,8 @@ import { lastFailure, lastModelStop } from '../store/request-records.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
-import { isJobGone, lastGasp, type LastGaspDeps } from './last-gasp.ts';
-import { stopSignals, type StopSignals } from './stop-signals.ts';
+import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** Never one that tells of the turn itself: the tenant would pay for it twice. */
 const RETRIED: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
@@ -33,7 +33,7 @@ const MAX_MESSAGE_CHARS = 4096;
 /** Of one turn. */
 const FORESEEN_ROTATIONS = 3;
 
-export interface SessionDeps extends LastGaspDeps {
+export interface SessionDeps extends LastGaspDeps, StopDeps {
   database: Database;
   sandboxes: Sandboxes;
   agents: Agents;
@@ -48,35 +48,33 @@ interface Cancelled {
 
 export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSession'> {
   const { db } = deps.database;
-  return {
-    runSession: async (input) => {
-      const { jobId } = input;
-      const signals = stopSignals(() => isJobGone(deps, jobId));
-      const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider], jobId));
-      const cancelled: Cancelled = { turn: null };
-      const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
-        // The gateway took the job's key, so its credential was right and will be again.
-        throw toFailure(error, [...RETRIED, 'gateway_refused']);
-      });
-      try {
-        return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));
-      } catch (error) {
-        await gasp();
-        if (signals.detach.aborted) throw signals.detach.reason;
-        if (signals.cancel.aborted) {
-          // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
-          const result = cancelled.turn === null ? null : await resultOf(db, input, cancelled.turn).catch(() => null);
-          throw new CancelledFailure('the turn was cancelled', result === null ? [] : [result]);
-        }
-        const failure = toFailure(await explain(db, jobId, error), RETRIED);
-        if (failure.nonRetryable === true) {
-          const code = failure.type ?? 'internal';
-          await appendEvents(db, jobId, [turnEnded(input, null, code)]);
-        }
-        throw failure;
+  const runTurn = async (input: RunSessionInput, signals: StopSignals): Promise<RunSessionResult> => {
+    const { jobId } = input;
+    const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider], jobId));
+    const cancelled: Cancelled = { turn: null };
+    const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
+      // The gateway took the job's key, so its credential was right and will be again.
+      throw toFailure(error, [...RETRIED, 'gateway_refused']);
+    });
+    try {
+      return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));
+    } catch (error) {
+      await gasp();
+      if (signals.detach.aborted) throw signals.detach.reason;
+      if (signals.cancel.aborted) {
+        // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
+        const result = cancelled.turn === null ? null : await resultOf(db, input, cancelled.turn).catch(() => null);
+        throw new CancelledFailure('the turn was cancelled', result === null ? [] : [result]);
       }
-    },
+      const failure = toFailure(await explain(db, jobId, error), RETRIED);
+      if (failure.nonRetryable === true) {
+        const code = failure.type ?? 'internal';
+        await appendEvents(db, jobId, [turnEnded(input, null, code)]);
+      }
+      throw failure;
+    }
   };
+  return { runSession: async (input) => withStopSignals(deps, input.jobId, (signals) => runTurn(input, signals)) };
 }
 
 /** Binds the key and runs the turn, from where an earlier attempt got to. `cancelled` gets what was there when it was cancelled. */

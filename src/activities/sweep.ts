@@ -4,7 +4,7 @@ import type { JobRecords } from '../keys/job-records.ts';
 import { sweepSandboxes } from '../keys/sweep-sandboxes.ts';
 import { sweepClosedJobs, sweepGateway, sweepLedger } from '../keys/sweep.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import { listHosts, noteHost } from '../store/hosts.ts';
+import { presentHosts } from '../store/workers.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 
@@ -16,12 +16,10 @@ export interface SweepDeps {
   jobs: JobRecords;
   sandboxes: Sandboxes;
   graceMs: number;
-  /** Of this host. */
-  hostTaskQueue: string;
 }
 
 export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' | 'sweepKeys' | 'sweepSandboxes' | 'findHosts'> {
-  const { keys, jobs, sandboxes, graceMs, hostTaskQueue } = deps;
+  const { keys, jobs, sandboxes, graceMs } = deps;
   const tell = (reports: SweepReport[]): SweepReport[] => {
     for (const report of reports) keys.metrics.swept(report);
     return reports;
@@ -36,7 +34,6 @@ export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' |
     },
 
     sweepSandboxes: async ({ dryRun }) => {
-      await noteHost(keys.db, keys.owner, hostTaskQueue).catch(() => {});
       return tell(
         await Promise.all(Object.values(sandboxes).map(async (provider) => sweepSandboxes({ keys, jobs, graceMs, dryRun }, provider))),
       );
@@ -44,7 +41,7 @@ export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' |
 
     findHosts: async () => {
       try {
-        return await listHosts(keys.db, keys.owner);
+        return await presentHosts(keys.db, keys.owner);
       } catch (error) {
         throw toFailure(error, 'all');
       }

@@ -34,10 +34,15 @@ export function addList(program: Command): void {
 
 function jobTable(jobs: readonly JobSummary[]): string {
   const now = new Date().toISOString();
-  const rows = jobs.map(({ jobId, tenant, agent, state, keyState, spentUsd, startedAt, endedAt }) => {
+  const rows = jobs.map(({ jobId, tenant, agent, state, failureCode, keyState, spentUsd, startedAt, endedAt }) => {
     const started = startedAt.replace(/\.\d+Z$/, 'Z');
     const took = elapsed(startedAt, endedAt ?? now);
-    return [harmless(jobId), harmless(tenant), agent, state, keyState, formatUsd(spentUsd), started, took];
+    return [harmless(jobId), harmless(tenant), agent, stateText(state, failureCode), keyState, formatUsd(spentUsd), started, took];
   });
   return table(['job', 'tenant', 'agent', 'state', 'key', 'spent', 'started', 'took'], rows, ['spent', 'took']);
+}
+
+/** A failure is named; other ends are their own name. */
+function stateText(state: JobSummary['state'], code: JobSummary['failureCode']): string {
+  return state === 'failed' && code !== null ? `${state}, ${code}` : state;
 }

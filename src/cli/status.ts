@@ -68,7 +68,7 @@ function statusLines(status: JobStatus): string[] {
     ...field('spent', formatUsd(spentUsd)),
     ...field('key', keyState),
     ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),
-    ...field('sandbox', sandbox),
+    ...field('sandbox', failure?.code === 'sandbox_lost' ? 'lost' : sandbox),
     ...field('started', `${startedAt}, ${elapsed(startedAt, now)} ago`),
     ...field('ended', endedAt === null ? null : `${endedAt}, after ${elapsed(startedAt, endedAt)}`),
     ...field('deadline', endedAt === null ? deadline : null),

@@ -1,5 +1,6 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 
+import type { FailureCode } from '../job/errors.ts';
 import type { JobFailure, KeyLife, Outcome } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
 import type { JobProgress, Phase } from '../job/status.ts';
@@ -12,6 +13,8 @@ export interface JobSummary {
   tenant: string;
   agent: string;
   state: JobState;
+  /** Why it ended so; null where it runs, has completed, or was not settled. */
+  failureCode: FailureCode | null;
   /** Of the job's newest key: minting, live, disabled, dead (it was seen refused) or stuck. */
   keyState: string;
   /** USD, up to now. */
@@ -44,6 +47,7 @@ export function summarise(execution: Execution): JobSummary {
     tenant: attributes.get(searchAttributes.tenant) ?? '',
     agent: attributes.get(searchAttributes.agent) ?? '',
     state: stateOf(execution),
+    failureCode: null,
     keyState: attributes.get(searchAttributes.keyState) ?? '',
     spentUsd: attributes.get(searchAttributes.spendUsd) ?? 0,
     startedAt: startTime.toISOString(),

@@ -65,8 +65,14 @@ async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[
   const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);
   return jobs.map((job) => {
     const key = keys.get(job.jobId);
-    const outcome = job.state === 'running' ? undefined : outcomes.get(job.jobId);
-    return { ...job, state: outcome ?? job.state, keyState: key?.state ?? job.keyState, spentUsd: key?.usd ?? job.spentUsd };
+    const ended = job.state === 'running' ? undefined : outcomes.get(job.jobId);
+    return {
+      ...job,
+      state: ended?.outcome ?? job.state,
+      failureCode: ended?.code ?? null,
+      keyState: key?.state ?? job.keyState,
+      spentUsd: key?.usd ?? job.spentUsd,
+    };
   });
 }
 

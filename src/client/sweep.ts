@@ -20,7 +20,7 @@ export async function sweepOnce({ temporal, taskQueue, deployment }: ClientConte
     workflow.start<Sweep>(SCHEDULED.sweep, {
       workflowId: `valetkey-${deployment}-sweep-once-${randomUUID()}`,
       taskQueue,
-      args: [{ dryRun, everyMs: 0, forMs: 0 }],
+      args: [{ dryRun }],
       staticSummary: dryRun ? 'sweep, a dry run' : 'sweep',
     }),
   );

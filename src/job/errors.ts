@@ -24,7 +24,7 @@ export const FAILURES = {
     hint: 'Leave out what the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
   },
   sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: mend it on the host of the worker.' },
-  sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran: submit the job again.' },
+  sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is gone: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
   workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
   artifact_not_found: { retryable: false, hint: 'List what there is: valetkey artifacts <job>.' },

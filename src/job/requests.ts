@@ -28,3 +28,11 @@ export interface Rotated {
   ref: KeyRef;
   generation: number;
 }
+
+/** A signal of the workers, not of clients: the host of a sandbox is gone. */
+export const SANDBOX_LOST_SIGNAL = 'sandboxLost';
+
+export interface LostSandbox {
+  /** Id of the sandbox: a job that has another by now goes on. */
+  sandbox: string;
+}

@@ -58,6 +58,8 @@ export interface JobResult {
   usage: Usage;
   keys: KeyLife[];
   artifacts: ArtifactInfo[];
+  /** The host of its sandbox was gone before the work was taken out: what is not among the artifacts is lost. */
+  sandboxLost: boolean;
   startedAt: string;
   endedAt: string;
 }

@@ -25,14 +25,10 @@ export interface SweepReport {
   errors: FailureCode[];
 }
 
-/** How a sweep runs: durations in ms. */
+/** How a sweep runs. */
 export interface SweepInput {
   /** Says what it would do, and does nothing. */
   dryRun: boolean;
-  /** Pause between two looks at the jobs that closed. */
-  everyMs: number;
-  /** It goes on for so long, until its schedule starts the next; 0: it looks once. */
-  forMs: number;
 }
 
 /** A report goes into Temporal's history. */

@@ -3,6 +3,10 @@ export interface JobRecord {
   state: 'running' | 'closed';
   /** Null while it runs. */
   closedAt: Date | null;
+  /** A reset closes one run and begins the next. */
+  runId: string;
+  /** Ids of the activities that the workflow waits for, and wants to end. */
+  cancelledSteps: readonly string[];
 }
 
 /** Temporal's record of the jobs, as the end of keys needs it. */

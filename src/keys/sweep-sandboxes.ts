@@ -1,5 +1,6 @@
 import type { SweepReport } from '../job/sweep.ts';
 import type { SandboxProvider } from '../sandboxes/sandbox.ts';
+import { forgetSandbox } from '../store/sandboxes.ts';
 import { forgetSighting } from '../store/sightings.ts';
 import { each, judge, looking, sightedAt } from './findings.ts';
 import { stateOf, type SweepContext } from './sweep.ts';
@@ -16,6 +17,7 @@ export async function sweepSandboxes(context: SweepContext, provider: SandboxPro
       const suspect = { job, madeAtMs: startedAt.getTime(), sightedAtMs: await sightedAt(context, keys.db, found, job), endingAtMs: null };
       return judge(context, found, suspect, async () => {
         await provider.stop(jobId);
+        await forgetSandbox(keys.db, { jobId, id });
         await forgetSighting(keys.db, 'sandbox', id);
       });
     });

@@ -2,7 +2,9 @@ import type { Gateway, ListedKey } from '../gateways/gateway.ts';
 import { parseKeyRef } from '../job/ref.ts';
 import type { SweepReport } from '../job/sweep.ts';
 import { openKeys, readKeys } from '../store/key-ends.ts';
+import { giveUpSandboxes } from '../store/sandboxes.ts';
 import { forgetSighting, keysToCheck, markOrphan } from '../store/sightings.ts';
+import { announceStop } from '../store/stop-notices.ts';
 import type { KeyContext } from './context.ts';
 import type { JobState } from './decide-orphan.ts';
 import { endAtGateway, endKey } from './end-key.ts';
@@ -33,7 +35,11 @@ export async function sweepClosedJobs(context: SweepContext, withinMs: number): 
       if (record?.state === 'running') return null;
       const because = record === null ? 'job_unknown' : 'job_closed';
       const found = { kind: 'closed_job', id: key.ref, jobId: key.jobId, because } as const;
-      return act(context, found, () => endKey(keys, key, 'swept', record?.closedAt ?? null));
+      return act(context, found, async () => {
+        await endKey(keys, key, 'swept', record?.closedAt ?? null);
+        await giveUpSandboxes(keys.db, { jobId: key.jobId });
+        await announceStop(keys.db, key.jobId);
+      });
     });
   });
 }

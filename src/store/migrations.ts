@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
+import { workersAndSandboxes } from './hosts-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
 import { reservations } from './reservations-migration.ts';
 
@@ -168,5 +169,6 @@ export const migrations: Record<string, Migration> = {
   '0003_end_of_keys': endOfKeys,
   '0004_upstream_credentials': upstreamCredentials,
   '0005_reservations': reservations,
+  '0007_workers_and_sandboxes': workersAndSandboxes,
   '0010_model_stops': modelStops,
 };

@@ -88,11 +88,25 @@ export interface BlockedTenantsTable {
   blocked_at: DefaultTimestamp;
 }
 
-/** Where sandboxes are driven that only their own host can end. */
-export interface HostsTable {
+/** Worker processes, each as long as it is there and for a day after. */
+export interface WorkersTable {
   owner: string;
+  /** Its identity at Temporal. */
+  id: string;
+  /** Of its host. */
   task_queue: string;
   seen_at: DefaultTimestamp;
+}
+
+/** Sandboxes that only their own host can drive and end, from their start to their end. */
+export interface SandboxesTable {
+  owner: string;
+  job_id: string;
+  id: string;
+  task_queue: string;
+  started_at: DefaultTimestamp;
+  /** Its job has given it up: its host ends it. */
+  lost_at: NullableTimestamp;
 }
 
 /** The gateway's own credentials at the providers; of each dialect and tenant the newest version counts. */
@@ -192,7 +206,8 @@ export interface Schema {
   artifacts: ArtifactsTable;
   sightings: SightingsTable;
   blocked_tenants: BlockedTenantsTable;
-  hosts: HostsTable;
+  workers: WorkersTable;
+  sandboxes: SandboxesTable;
   upstream_credentials: UpstreamCredentialsTable;
   proxies: ProxiesTable;
   rate_buckets: RateBucketsTable;

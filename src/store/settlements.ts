@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 
+import type { FailureCode } from '../job/errors.ts';
 import type { JobResult, Outcome } from '../job/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
@@ -33,9 +34,18 @@ export async function readResult(db: Db, jobId: string): Promise<JobResult | nul
   return row === undefined ? null : row.result;
 }
 
+/** How a job ended: the code is null where it completed. */
+export interface StoredOutcome {
+  outcome: Outcome;
+  code: FailureCode | null;
+}
+
 /** How the given jobs ended, by job id; a job that was not settled is not there. */
-export async function readOutcomes(db: Db, jobIds: readonly string[]): Promise<Map<string, Outcome>> {
+export async function readOutcomes(db: Db, jobIds: readonly string[]): Promise<Map<string, StoredOutcome>> {
   if (jobIds.length === 0) return new Map();
-  const rows = await asDatabaseError(db.selectFrom('settlements').select(['job_id', 'outcome']).where('job_id', 'in', jobIds).execute());
-  return new Map(rows.map(({ job_id, outcome }) => [job_id, outcome]));
+  const code = sql<FailureCode | null>`result -> 'failure' ->> 'code'`.as('code');
+  const rows = await asDatabaseError(
+    db.selectFrom('settlements').select(['job_id', 'outcome', code]).where('job_id', 'in', jobIds).execute(),
+  );
+  return new Map(rows.map(({ job_id, ...ended }) => [job_id, ended]));
 }

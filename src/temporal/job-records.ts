@@ -6,6 +6,7 @@ import { searchAttributes } from '../job/search-attributes.ts';
 import { JOB_WORKFLOW } from '../job/status.ts';
 import type { JobRecords } from '../keys/job-records.ts';
 import { asTemporalError, asUpdateError } from './errors.ts';
+import { isCancelRequested } from './pending-steps.ts';
 
 const PAGE = 200;
 /** A status that this version does not know is taken for one that goes on. */
@@ -16,8 +17,14 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
   const records: JobRecords = {
     async describe(jobId) {
       try {
-        const { status, closeTime = null } = await asTemporalError(workflow.getHandle(jobId).describe());
-        return { state: CLOSED.has(status.name) ? 'closed' : 'running', closedAt: closeTime };
+        const { status, runId, closeTime = null, raw } = await asTemporalError(workflow.getHandle(jobId).describe());
+        const cancelled = (raw.pendingActivities ?? []).filter(({ state }) => isCancelRequested(state));
+        return {
+          state: CLOSED.has(status.name) ? 'closed' : 'running',
+          closedAt: closeTime,
+          runId,
+          cancelledSteps: cancelled.map(({ activityId }) => activityId ?? ''),
+        };
       } catch (error) {
         if (ValetkeyError.is(error) && error.code === 'job_not_found') return null;
         throw error;

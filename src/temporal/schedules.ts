@@ -9,7 +9,6 @@ const MAX_ROTATE_EVERY_MS = 10 * 60_000;
 export interface ScheduleSettings {
   deployment: string;
   taskQueue: string;
-  sweepIntervalMs: number;
   inventoryIntervalMs: number;
   rotateAfterMs: number;
 }
@@ -19,8 +18,8 @@ export interface ScheduleSettings {
  * number may do it at once. Throws the SDK's errors.
  */
 export async function applySchedules(schedules: ScheduleClient, settings: ScheduleSettings): Promise<void> {
-  const { inventoryIntervalMs, sweepIntervalMs, rotateAfterMs } = settings;
-  const sweep: SweepInput = { dryRun: false, everyMs: sweepIntervalMs, forMs: inventoryIntervalMs };
+  const { inventoryIntervalMs, rotateAfterMs } = settings;
+  const sweep: SweepInput = { dryRun: false };
   await Promise.all([
     applySchedule(schedules, settings, 'sweep', inventoryIntervalMs, sweep),
     applySchedule(schedules, settings, 'rotate-keys', rotateEveryMs(rotateAfterMs), { olderThanMs: rotateAfterMs }),

@@ -31,6 +31,7 @@ import { STATUS_QUERY, type JobProgress, type Question } from '../job/status.ts'
 import { Conversation, refusal } from './conversation.ts';
 import { decideOutcome, type Ending } from './decide-outcome.ts';
 import { describeJob } from './describe-job.ts';
+import { LostSandboxes } from './lost-sandboxes.ts';
 import { Rotation } from './rotation.ts';
 import { RunningTurn } from './run-turn.ts';
 import { together, untilDeadline } from './scopes.ts';
@@ -80,6 +81,7 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     spentUsd: 0,
     deadline: deadline.toISOString(),
   };
+  const lost = new LostSandboxes();
   const rotation = new Rotation({ mint: mintNext, takeUp: takeUpKey });
   setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress);
   setHandler(
@@ -152,7 +154,8 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     if (turn !== null && started !== null) {
       const { handle } = started;
       const { rebindKey } = rebindSteps(handle.hostTaskQueue, `put key ${key.generation} into the sandbox`);
-      const isTaken = await rebindKey({ ...job, agent, model, handle, permissions, replaces: newest.ref });
+      const rebind = { ...job, agent, model, handle, permissions, replaces: newest.ref };
+      const isTaken = await lost.orLost(handle.id, async () => rebindKey(rebind));
       // The next turn may have begun by then, and has the new key.
       if (!isTaken) await condition(() => running !== turn);
     }
@@ -172,6 +175,10 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
 
   async function work(): Promise<void> {
     const [{ handle }] = await together([startSandbox(), mint(key)]);
+    await lost.orLost(handle.id, async () => converse(handle));
+  }
+
+  async function converse(handle: StartedSandbox['handle']): Promise<void> {
     for (;;) {
       const next = conversation.next();
       if (next !== null) await runTurn(handle, next);
@@ -242,25 +249,32 @@ export async function sandboxJob(spec: JobSpec): Promise<JobResult> {
     report({ keyState: 'dead' });
   }
 
+  /** Takes the work out and ends the sandbox; one whose host is gone is given up. */
+  async function stopSandbox(): Promise<Pick<JobResult, 'artifacts' | 'sandboxLost'>> {
+    const { provider } = spec.sandbox;
+    const host = started?.handle.hostTaskQueue ?? null;
+    const sandbox = started?.handle.id ?? '';
+    const message = last?.message ?? null;
+    const stop = { ...job, provider, started, artifacts: spec.artifacts, message };
+    try {
+      const ended = async () => cleanup('take out the work, stop the sandbox', { host }).stopSandbox(stop);
+      return { artifacts: await lost.orLost(sandbox, ended), sandboxLost: false };
+    } catch (error) {
+      if (!lost.has(sandbox)) throw error;
+      const artifacts = await cleanup('give up the sandbox').abandonSandbox({ ...job, sandbox, message });
+      return { artifacts, sandboxLost: true };
+    }
+  }
+
   /** Ends the key and the sandbox, then settles. */
   async function finish(): Promise<JobResult> {
     conversation.close();
     const rotating = rotation.stop();
     if (rotating !== null) await rotating;
     report({ phase: 'ending', outcome: ending.outcome, question: null });
-    const host = started?.handle.hostTaskQueue ?? null;
-    const [artifacts] = await Promise.all([
-      cleanup('take out the work, stop the sandbox', { host }).stopSandbox({
-        ...job,
-        provider: spec.sandbox.provider,
-        started,
-        artifacts: spec.artifacts,
-        message: last?.message ?? null,
-      }),
-      revoke(),
-    ]);
+    const [{ artifacts, sandboxLost }] = await Promise.all([stopSandbox(), revoke()]);
     report({ phase: 'settling' });
-    const ended = { ...job, agent, ...ending, turns, artifacts, startedAt: startTime.toISOString() };
+    const ended = { ...job, agent, ...ending, turns, artifacts, sandboxLost, startedAt: startTime.toISOString() };
     const summary = 'settle the usage';
     const result = await settleInPlace(summary)
       .settleUsage(ended)

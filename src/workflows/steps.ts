@@ -1,4 +1,4 @@
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, CancellationScope, proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
 
@@ -6,6 +6,10 @@ import type { Activities } from '../activities/contracts.ts';
 const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
 /** When the worker that was at a key has died, the next one goes on: a key that is being ended lives for so long. */
 const SOON = '5s';
+/** Some heartbeats: a worker that has died is noticed before by the others (worker/watch.ts), and each heartbeat is a billed action. */
+const SELDOM = '90s';
+/** What holds a connection to Postgres that does not come holds the workflow's task, too. */
+const ANNOUNCED_WITHIN = '2s';
 /** A connection to Postgres that does not come is given up before. */
 const SETTLED_WITHIN = '20s';
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
@@ -21,44 +25,75 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
   } as const;
   const { startSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '5m', heartbeatTimeout: '20s' });
   const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s', heartbeatTimeout: SOON });
-  return { mintKey, startSandbox };
+  return { mintKey, startSandbox: announced(startSandbox) };
 }
 
 /** Waits for the agent as long as it takes: the end of the job cancels it. */
 export function rebindSteps(hostTaskQueue: string | null, summary: string): Pick<Activities, 'rebindKey'> {
-  return proxyActivities<Activities>({
+  const { rebindKey } = proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
     ...AWAITED,
     summary,
     startToCloseTimeout: '1h',
-    heartbeatTimeout: '20s',
+    heartbeatTimeout: SELDOM,
     retry: { initialInterval: '1s', maximumInterval: '10s' },
   });
+  return { rebindKey: announced(rebindKey) };
 }
 
 /** No small number of attempts: a deploy consumes one. The deadline of the job bounds it, and `timeoutMs` only what it missed. */
 export function sessionSteps(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'runSession'> {
-  return proxyActivities<Activities>({
+  const { runSession } = proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
     ...AWAITED,
     summary,
     scheduleToCloseTimeout: timeoutMs,
-    heartbeatTimeout: '20s',
+    heartbeatTimeout: SELDOM,
     retry: { initialInterval: '1s', maximumInterval: '10s' },
   });
+  return { runSession: announced(runSession) };
 }
 
 /** Unless it says so without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
 export function cleanup(
   summary: string,
   { host = null, attempts }: { host?: string | null; attempts?: number | undefined } = {},
-): Pick<Activities, 'stopSandbox' | 'revokeKey' | 'settleUsage'> {
+): Pick<Activities, 'stopSandbox' | 'abandonSandbox' | 'revokeKey' | 'settleUsage'> {
   const retry = attempts === undefined ? UNTIL_DONE : { ...UNTIL_DONE, maximumAttempts: attempts };
   const options = { ...(host === null ? {} : { taskQueue: host }), summary, retry };
   const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m', heartbeatTimeout: '20s' });
   const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
-  const { settleUsage } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
-  return { stopSandbox, revokeKey, settleUsage };
+  const { settleUsage, abandonSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
+  return { stopSandbox, abandonSandbox, revokeKey, settleUsage };
+}
+
+/**
+ * A step whose cancel its worker hears at once, whoever asked for it: by a notice through Postgres. Temporal's own word comes with the
+ * step's next heartbeat. Costs one action where it is cancelled.
+ */
+function announced<Input, Result>(step: (input: Input) => Promise<Result>): (input: Input) => Promise<Result> {
+  return async (input) => {
+    let isOver = false;
+    CancellationScope.current().cancelRequested.catch(() => {
+      if (!isOver) void announceStop();
+    });
+    try {
+      return await step(input);
+    } finally {
+      isOver = true;
+    }
+  };
+}
+
+async function announceStop(): Promise<void> {
+  const local = proxyLocalActivities<Activities>({
+    summary: 'tell the step at once',
+    startToCloseTimeout: ANNOUNCED_WITHIN,
+    retry: { maximumAttempts: 1 },
+  });
+  const { workflowId: jobId } = workflowInfo();
+  // Where it fails the next heartbeat tells.
+  await CancellationScope.nonCancellable(async () => local.announceStop({ jobId })).catch(() => undefined);
 }
 
 /**

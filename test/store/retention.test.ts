@@ -31,7 +31,7 @@ async function storeJob(jobId: string, days: number, { settled = true, events = 
   if (settled) {
     const usage = { inputTokens: 1, outputTokens: 1, requests: 1, usd: 1 };
     const times = { startedAt: new Date(0).toISOString(), endedAt: new Date(0).toISOString() };
-    const parts = { failure: null, turns: [], keys: [], artifacts: [] };
+    const parts = { failure: null, turns: [], keys: [], artifacts: [], sandboxLost: false };
     await settle(db, { jobId, tenant: 'acme', agent: 'codex', outcome: 'completed', usage, ...parts, ...times }, [
       { source: 'job.ended', body: { type: 'job.ended', outcome: 'completed', code: null, message: null } },
     ]);

@@ -9,7 +9,7 @@ import { expectEnded } from '../../ended.ts';
 import { processStack, type ProcessStack } from '../../process-stack.ts';
 import { inMidTurn, slowly, words } from '../../slow-turn.ts';
 
-/** Temporal gives a killed worker up after 20 s without a heartbeat. */
+/** The others give a killed worker up after twelve seconds. */
 const SLOW_MS = 180_000;
 
 describe.concurrent('a worker is lost in mid-turn', () => {
@@ -23,7 +23,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     const [first = 0, second = 0] = stack.model?.served.flatMap(({ usage }) => usage?.input ?? []) ?? [];
     expect(second, 'input tokens of the second turn, which tell the first one again').toBeGreaterThan(first);
     expect(await attempts(stack, jobId)).toEqual([
-      { attempt: 2, after: 'time-out' },
+      { attempt: 2, after: 'failure' },
       { attempt: 1, after: null },
     ]);
   });

@@ -115,7 +115,7 @@ export async function sweepOnce({ config, temporal: { address, namespace } }: St
   const connection = await Connection.connect({ address });
   try {
     const { workflow } = new Client({ connection, namespace });
-    const args: [SweepInput] = [{ dryRun: false, everyMs: 0, forMs: 0 }];
+    const args: [SweepInput] = [{ dryRun: false }];
     return await workflow.execute<(input: SweepInput) => Promise<SweepReport>>('sweep', {
       workflowId: `sweep-${randomUUID()}`,
       taskQueue: config.taskQueue,

@@ -33,7 +33,7 @@ async function sweep(dryRun = false): Promise<SweepReport> {
   const options = { taskQueue: config.taskQueue, workflowId: `sweep-${crypto.randomUUID()}` };
   return temporal.workflow.execute<(input: SweepInput) => Promise<SweepReport>>(SCHEDULED.sweep, {
     ...options,
-    args: [{ dryRun, everyMs: 0, forMs: 0 }],
+    args: [{ dryRun }],
   });
 }
 
@@ -66,8 +66,8 @@ test('a job that is terminated while no step runs is found by the sweep; a dry r
   expect(await statusOfKeys(jobId)).toEqual([200]);
   expect((await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'closed_job', jobId, did: 'ended' }));
   expect(await statusOfKeys(jobId)).toEqual([401]);
-  await expect.poll(async () => (await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'sandbox', jobId, did: 'ended' }));
-  expect(await sandboxRemains(stack(), jobId)).toEqual([]);
+  // Its host ends it, or the sweep.
+  await expect.poll(async () => sandboxRemains(stack(), jobId)).toEqual([]);
 });
 
 test('the sweep leaves the key and the sandbox of a job that runs', async () => {

@@ -1,0 +1,50 @@
+import { Runtime } from '@temporalio/worker';
+
+import { codeOf } from '../job/errors.ts';
+import type { Sandboxes } from '../sandboxes/index.ts';
+import type { Db } from '../store/database.ts';
+import { forgetSandbox, sandboxesOn, type BoundSandbox } from '../store/sandboxes.ts';
+import { reportAlive, type WorkerProcess } from '../store/workers.ts';
+
+const EVERY_MS = 2_000;
+
+/**
+ * Reports on record that this worker process is alive, every two seconds, and ends the sandboxes of its host that their jobs have given up
+ * while it was away. What fails is tried again with the next report. What it returns stops it, and resolves once nothing of it runs.
+ */
+export async function startHostReports(db: Db, owner: string, worker: WorkerProcess, sandboxes: Sandboxes): Promise<() => Promise<void>> {
+  let ending = Promise.resolve();
+  let isEnding = false;
+  const endGivenUp = async (): Promise<void> => {
+    isEnding = true;
+    try {
+      for (const given of await sandboxesOn(db, owner, [worker.taskQueue], { givenUp: true })) await endSandbox(db, sandboxes, given);
+    } catch (error) {
+      Runtime.instance().logger.warn('Sandboxes that were given up could not be ended.', { code: codeOf(error) });
+    } finally {
+      isEnding = false;
+    }
+  };
+  const report = async (): Promise<void> => {
+    await reportAlive(db, owner, worker).catch(() => {});
+    if (!isEnding) ending = endGivenUp();
+  };
+  await reportAlive(db, owner, worker);
+  let reporting = report();
+  const timer = setInterval(() => {
+    reporting = reporting.then(report);
+  }, EVERY_MS);
+  return async () => {
+    clearInterval(timer);
+    await reporting;
+    await ending;
+  };
+}
+
+/** A newer sandbox of the same job, of a run that goes on, is left alone. */
+async function endSandbox(db: Db, sandboxes: Sandboxes, given: BoundSandbox): Promise<void> {
+  for (const provider of Object.values(sandboxes)) {
+    if ((await provider.list()).some(({ id, jobId }) => id === given.id && jobId === given.jobId)) await provider.stop(given.jobId);
+  }
+  await forgetSandbox(db, given);
+}

@@ -1,0 +1,99 @@
+import { Runtime } from '@temporalio/worker';
+
+import { codeOf } from '../job/errors.ts';
+import { decideGone, look, NOBODY_SEEN } from '../keys/decide-gone.ts';
+import { someAtOnce } from '../keys/findings.ts';
+import { sweepClosedJobs, type SweepContext } from '../keys/sweep.ts';
+import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
+import { forgetLongGone, listWorkers } from '../store/workers.ts';
+import type { JobSteps } from '../temporal/job-steps.ts';
+import type { Lock } from './lock.ts';
+
+const EVERY_MS = 2_000;
+/** A look at closed jobs is about those of the last ten minutes: what it misses in them, the inventory finds. */
+const CLOSED_WITHIN_MS = 10 * 60_000;
+
+const TAKE_AGAIN_MS = 6_000;
+/** Long enough for what a worker that hangs was sent to be known to Temporal. */
+const TAKE_UNTIL_MS = 60_000;
+
+export interface WatchDeps {
+  context: Omit<SweepContext, 'dryRun'>;
+  steps: JobSteps;
+  /** Who has it watches. */
+  lock: Lock;
+  /** ms between two looks at the jobs that closed. */
+  closedJobsMs: number;
+}
+
+/**
+ * Watches over an installation from the worker that has the lock, at no cost in Temporal's actions: ends the keys of jobs that closed without
+ * their cleanup, takes the steps of workers that have ended, and tells the jobs whose host is gone. What fails is logged, and tried again with
+ * the next look. What it returns stops it, and resolves once nothing of it runs.
+ */
+export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): () => Promise<void> {
+  const { keys } = context;
+  const { db, owner } = keys;
+  let quiet = NOBODY_SEEN;
+  /** Workers whose steps were taken, and when: by a process that hangs a step can be begun still, from what had reached it before. */
+  const taken = new Map<string, { firstMs: number; lastMs: number }>();
+  let closedJobsAtMs = Date.now();
+
+  const watchWorkers = async (): Promise<void> => {
+    const seen = await listWorkers(db, owner);
+    quiet = look(quiet, seen, Date.now());
+    const { dead, goneHosts } = decideGone(quiet, seen);
+    const deadIds = new Set(dead.map(({ id }) => id));
+    for (const id of taken.keys()) if (!deadIds.has(id)) taken.delete(id);
+    for (const worker of dead) {
+      const nowMs = Date.now();
+      const { firstMs, lastMs } = taken.get(worker.id) ?? { firstMs: nowMs, lastMs: 0 };
+      if (nowMs - lastMs < TAKE_AGAIN_MS || nowMs - firstMs > TAKE_UNTIL_MS) continue;
+      const held = await sandboxesOn(db, owner, [worker.taskQueue], { givenUp: false });
+      await withEach(held, async ({ jobId }) => steps.takeFrom(worker.id, jobId));
+      taken.set(worker.id, { firstMs, lastMs: nowMs });
+    }
+    await withEach(await sandboxesOn(db, owner, goneHosts, { givenUp: false }), async ({ jobId, id }) => {
+      await steps.giveUp(jobId, { sandbox: id });
+      await giveUpSandboxes(db, { jobId, id });
+    });
+  };
+  const watchClosedJobs = async (): Promise<void> => {
+    if (Date.now() - closedJobsAtMs < closedJobsMs) return;
+    closedJobsAtMs = Date.now();
+    keys.metrics.swept(await sweepClosedJobs({ ...context, dryRun: false }, CLOSED_WITHIN_MS));
+  };
+  const watch = async (): Promise<void> => {
+    if (!(await lock.isHeld())) {
+      quiet = NOBODY_SEEN;
+      return;
+    }
+    const results = await Promise.allSettled([watchWorkers(), watchClosedJobs(), forgetLongGone(db, owner)]);
+    for (const result of results)
+      if (result.status === 'rejected')
+        Runtime.instance().logger.warn('A look at workers and closed jobs failed.', { code: codeOf(result.reason) });
+  };
+  let isWatching = false;
+  let watching = Promise.resolve();
+  const timer = setInterval(
+    () => {
+      if (isWatching) return;
+      isWatching = true;
+      watching = watch().finally(() => (isWatching = false));
+    },
+    Math.min(EVERY_MS, closedJobsMs),
+  );
+  return async () => {
+    clearInterval(timer);
+    await watching;
+  };
+}
+
+/** Does the work for each: one that fails keeps no other from its turn. Throws the first failure at the end. */
+async function withEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  const failures: unknown[] = [];
+  await someAtOnce(items, async (item) => {
+    await work(item).catch((error: unknown) => failures.push(error));
+  });
+  if (failures.length > 0) throw failures[0];
+}

@@ -1,0 +1,15 @@
+// A host that is gone for good costs its jobs no more than a minute, and one that restarts costs none. The short form of the cases in
+// prove/field/hosts.ts.
+import { describe, expect, inject, test } from 'vitest';
+
+import { HOSTS } from '../../prove/field/hosts.ts';
+import { newDatabase } from '../database.ts';
+
+const SHORT = HOSTS.filter(({ name }) => /does not come back|returns under its name/.test(name));
+
+describe.concurrent('hosts', { timeout: 240_000 }, () => {
+  test.each(SHORT)('$name', async ({ run }) => {
+    const stack = { temporal: { ...inject('temporal'), uiUrl: null }, config: { databaseUrl: await newDatabase() } };
+    expect(await run({ stack })).toBeNull();
+  });
+});
