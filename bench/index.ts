@@ -2,13 +2,14 @@ import { parseArgs } from 'node:util';
 
 import Table from 'cli-table3';
 
+import { actions } from './actions.ts';
 import { gateway } from './gateway.ts';
 import { job } from './job.ts';
 import { memory } from './memory.ts';
 import type { BenchReport } from './report.ts';
 import { session } from './session.ts';
 
-const benches: Record<string, () => Promise<BenchReport>> = { job, gateway, memory, session };
+const benches: Record<string, () => Promise<BenchReport>> = { actions, job, gateway, memory, session };
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false } } });
 const bench = benches[positionals[0] ?? ''];
