@@ -1,7 +1,8 @@
 import { PHASES, type Phase, type Point, type Recorded } from './plan.ts';
 
 /** What happens as often as the machine is fast: only its first time in a step is the same one each time. */
-const IRREGULAR = /(> GET acp|> POST _valetkey\/ping|> GET stream|> POST answer|^sql select fresh\.first_used_at[^#]*)#(?!1$)/;
+const IRREGULAR =
+  /(> GET acp|> POST _valetkey\/ping|> GET stream|> POST answer|^sql select fresh\.first_used_at[^#]*|> sql select (count\(\*\)::int as open|distinct ref) from requests [^#]*)#(?!1$)/;
 /** Once for a batch of messages: one at the start of a step and one in its midst. */
 const MANY = /> (onEvent|onState)#\d+$/;
 /** Once for each file: the first, and the last, which is the key. */

@@ -90,7 +90,7 @@ export async function crash(
   }
   const absent = [...missed].filter(([, times]) => times > 1).map(([{ phase, effect }]) => `${phase} ${effect}`);
   for (const point of absent) say(`  did not occur here: ${point}`);
-  return absent.length <= points.length * MAX_ABSENT ? reports : [...reports, tooFew(scenario, absent)];
+  return absent.length <= Math.max(1, points.length * MAX_ABSENT) ? reports : [...reports, tooFew(scenario, absent)];
 }
 
 /** The proof is of little worth where much of what was planned does not occur. */

@@ -26,8 +26,8 @@ import { jobFor, standIn, type Step } from './steps.ts';
 const AWAY_MS = 3_000;
 /** ms: what the steps ask of the part comes while it is away. */
 const GO_ON_MS = 300;
-/** A job does not leave its step before the part goes. */
-const STAYS_S = 20;
+/** A job does not leave its step before the part goes, also where the machine is busy. */
+const STAYS_S = 45;
 
 interface Part {
   halt(): Promise<void>;

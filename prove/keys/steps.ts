@@ -8,7 +8,7 @@ import { JOB, speaks } from './scenarios.ts';
 export const STEPS = ['mint', 'sandbox', 'bind', 'turn', 'waiting', 'asked', 'end', 'settle'] as const;
 export type Step = (typeof STEPS)[number];
 
-const ARRIVE_MS = 60_000;
+const ARRIVE_MS = 120_000;
 
 /** A job that comes to a step and, where no gate holds it there, goes on by itself after so many seconds. */
 export function jobFor(step: Step, seconds: number): JobSpecInput {
