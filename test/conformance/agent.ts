@@ -25,8 +25,8 @@ const TWO_THINGS: Step[] = [
   { run: 'touch two' },
   { say: 'Both.' },
 ];
-/** The first answer, and what gateway and agent try between them. */
-const MAX_ASKED = 1 + 5;
+/** The first answer, and what gateway and agent try between them: three times each at most, or the agent by itself five times. */
+const MAX_ASKED = 1 + 6;
 
 /** Holds an agent to its declarations, with its real process in a real sandbox. The tests share a session and come in this order. */
 export function describeAgent(agent: Agent): void {
@@ -82,8 +82,8 @@ export function describeAgent(agent: Agent): void {
       expect(stopReason).toBe('end_turn');
     });
 
-    test.each([...BEFORE, ...AFTER])('fails the turn within 30 s when the LLM %s five times in a row', async (trouble) => {
-      rig.trouble({ after: 1, times: 5, trouble });
+    test.each([...BEFORE, ...AFTER])('fails the turn within 30 s when the LLM %s again and again', async (trouble) => {
+      rig.trouble({ after: 1, times: Infinity, trouble });
       const earlier = rig.requests.length;
       const began = performance.now();
       await expect(job.turn(withScript('Do two things.', TWO_THINGS))).rejects.toMatchObject({ code: 'agent_failed' });

@@ -24,6 +24,8 @@ import { AFTER, failAtOnce, failInTheMiddle, isAsking, type Trouble } from './tr
 const MODELS = { messages: 'claude-sonnet-4-6', responses: 'gpt-5.1-codex', chat: 'gpt-5.1' };
 /** The provider is given up after so long a silence. The default is minutes, since models think. */
 const IDLE_TIMEOUT_MS = 3000;
+/** The gateway tries so often, so that an agent that asks once more still fails in seconds. */
+const TRIES = { maxTries: 3 };
 
 /** The real gateway over a real Postgres, sandboxes under bubblewrap, and the scripted model. */
 export interface AgentRig {
@@ -89,7 +91,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
   const upstream = await startUpstream((incoming, response) => {
     relay(incoming, response).catch(() => response.destroy());
   });
-  const gateway = await startRig(upstream.url, { idleTimeoutMs: IDLE_TIMEOUT_MS });
+  const gateway = await startRig(upstream.url, { idleTimeoutMs: IDLE_TIMEOUT_MS, settings: { idleTimeoutMs: IDLE_TIMEOUT_MS, ...TRIES } });
   const stateDir = await mkdtemp(join(tmpdir(), 'vk-'));
   await chmod(stateDir, 0o755);
   const provider = createLocalProvider({
