@@ -159,7 +159,7 @@ export const environmentSchema = z.object({
   VALETKEY_EGRESS_HOSTS: hostListSchema
     .optional()
     .describe(
-      'Hosts that jobs may name in `sandbox.egress`, with commas between them: `registry.npmjs.org`, `*.example.com`, `git.example.com:8443`, `*` for any; ports 443 and 80 where none is named. Workers; nothing unless set.',
+      'Hosts that jobs may name in `sandbox.egress`, with commas between them: `npm.example.com`, `*.example.com`, `git.example.com:8443`, `*` for any; ports 443 and 80 where none is named. Workers; nothing unless set.',
     ),
   VALETKEY_EGRESS_PRIVATE_HOSTS: privateHostsSchema
     .optional()

@@ -27,9 +27,10 @@ test('a job whose secrets for tools were sealed anew is the same job, and one wi
   expect(await digest('NPM_TOKEN')).not.toBe(await digest('NPM_TOKEN', 'b.example'));
 });
 
+const sealed = (publicKey: string): Promise<string> => seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey });
+
 test('a job’s memo names each sealing key that it needs', async () => {
   const [first, second] = [await newSealingKey(), await newSealingKey()];
-  const sealed = (publicKey: string): Promise<string> => seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey });
   const secrets = { A: await sealed(first.publicKey), B: await sealed(first.publicKey) };
   const memoOf = (more: Record<string, string>): object =>
     sealedFor(parseJobSpec(jobSpec({ sandbox: { secrets: { ...secrets, ...more } } }), 0));

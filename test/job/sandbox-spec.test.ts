@@ -26,7 +26,7 @@ test('hosts are kept as they are compared, and the ports of registries and git s
 });
 
 test.each<[string, object, RegExp]>([
-  ['an address', { egress: { hosts: ['10.0.0.1'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
+  ['an address', { egress: { hosts: ['127.0.0.1'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
   ['a bare name', { egress: { hosts: ['localhost:80'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
   ['every host', { egress: { hosts: ['*'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
   ['no host', { egress: { hosts: [] } }, /^sandbox\.egress\.hosts: /],

@@ -16,8 +16,9 @@ const FORBIDDEN: [what: string, pattern: RegExp][] = [
 ];
 
 const { stdout } = await execa('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root });
-// This file holds the patterns themselves.
-const files = stdout.split('\n').filter((file) => file !== '' && file !== 'test/repository/text.test.ts');
+/** They hold the patterns themselves, and the ranges of private addresses. */
+const EXEMPT = ['test/repository/text.test.ts', 'src/sandboxes/egress/addresses.ts', 'test/sandboxes/egress/addresses.test.ts'];
+const files = stdout.split('\n').filter((file) => file !== '' && !EXEMPT.includes(file));
 
 test.each(FORBIDDEN)('no file of the repository holds %s', async (_what, pattern) => {
   const hits: string[] = [];
