@@ -1,9 +1,11 @@
-import { openMessageStream } from '../../src/session/stream.ts';
+import { openAcp } from '../../src/session/connection.ts';
 import { EventStore, startTurn } from './collect.ts';
 import type { Server } from './server.ts';
 
 /** Messages that are read of a connection; the rest is left to the next. */
 const MESSAGES = 20;
+/** The messages before are of the session's opening. */
+const FIRST = 10;
 
 /**
  * Opens so many connections to a server whose scripted agent writes a message every millisecond or two, one after the other, each where
@@ -13,19 +15,30 @@ export async function reattachOften(server: Server, times: number): Promise<numb
   const store = new EventStore();
   const detach = new AbortController();
   startTurn(server, store, { prompt: 'steps 100000000 1', detach: detach.signal }).catch(() => undefined);
-  await store.until(() => store.events.length > 0);
+  await store.until(() => store.events.length > FIRST);
   detach.abort(new Error('another reads on'));
-  let last = 0;
-  for (let connection = 1; connection <= times; connection += 1) {
-    const closing = new AbortController();
-    const path = '/v1/acp/job%3A1';
-    const { messages } = openMessageStream({ sandbox: server.sandbox, path, after: last, signal: closing.signal, onOpen: () => {} });
-    for await (const { eventId } of messages) {
-      if (eventId !== last + 1) throw new Error(`message ${eventId} came after ${last}`);
-      last = eventId;
-      if (last % MESSAGES === 0) break;
-    }
-    closing.abort();
-  }
+  let last = FIRST;
+  for (let connection = 1; connection <= times; connection += 1) last = await readSome(server, last);
+  return last - FIRST;
+}
+
+/** Resolves to the id of the last message that was read. */
+async function readSome({ sandbox }: Server, after: number): Promise<number> {
+  let last = after;
+  const { promise: enough, resolve, reject } = Promise.withResolvers<void>();
+  const onMessage = (_message: unknown, eventId: number): Promise<void> => {
+    // What comes after these is for the next.
+    if (last === after + MESSAGES) return Promise.resolve();
+    if (eventId !== last + 1) reject(new Error(`message ${eventId} came after ${last}`));
+    last = eventId;
+    if (last === after + MESSAGES) resolve();
+    return Promise.resolve();
+  };
+  const onGap = (missed: number, eventId: number): Promise<void> => {
+    reject(new Error(`${missed} messages are missing before ${eventId}`));
+    return Promise.resolve();
+  };
+  const acp = openAcp({ sandbox, serverId: 'job:1', after, onMessage, onGap });
+  await Promise.race([enough, acp.lost]).finally(() => acp.close());
   return last;
 }
