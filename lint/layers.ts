@@ -22,6 +22,7 @@ const LAYERS = [
   'agents',
   'store',
   'telemetry',
+  'outbound',
   'secrets',
   'job',
 ];

@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from './job/errors.ts';
 import { parseAllowedHost, parsePrivateHost } from './job/host-rule.ts';
+import { readOutboundProxies } from './outbound/proxies.ts';
 import type { ProxySettings } from './proxy/server/settings.ts';
 import type { EgressOptions } from './sandboxes/egress/egress.ts';
 import { readRootKeys } from './secrets/root-key.ts';
@@ -115,6 +116,10 @@ export const environmentSchema = z.object({
     .describe(
       'Seconds that an answer is read on, for its usage, when its caller left (default 20; half a second once the key has ended). Then the provider is stopped and the reservation is charged.',
     ),
+  VALETKEY_GATEWAY_TRIES: limitSchema
+    .max(10)
+    .default(5)
+    .describe('How often a request is sent to a provider that fails for a moment, the first time included (default 5; 1: never again).'),
   VALETKEY_GATEWAY_REQUEST_TIMEOUT: secondsSchema
     .default(60_000)
     .describe('Seconds that the headers and the body of a request may take (default 60).'),
@@ -273,6 +278,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       ...gatewaySocket(env.VALETKEY_STATE_DIR),
       idleTimeoutMs: env.VALETKEY_GATEWAY_IDLE_TIMEOUT,
       drainTimeoutMs: env.VALETKEY_GATEWAY_DRAIN_TIMEOUT,
+      maxTries: env.VALETKEY_GATEWAY_TRIES,
       connections: {
         maxConnections: env.VALETKEY_GATEWAY_MAX_CONNECTIONS,
         maxConnectionsPerAddress: env.VALETKEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS,
@@ -290,6 +296,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
         tenantTokens: env.VALETKEY_TENANT_TOKENS_PER_MINUTE,
         upstreamTokens: env.VALETKEY_UPSTREAM_TOKENS_PER_MINUTE,
       },
+      outbound: readOutboundProxies(environment),
       adminAddress: env.VALETKEY_GATEWAY_ADMIN_ADDRESS,
       anthropic: { baseUrl: env.VALETKEY_ANTHROPIC_BASE_URL.replace(/\/$/, ''), credential: env.ANTHROPIC_API_KEY },
       openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },

@@ -32,6 +32,7 @@ import type { Logger } from './telemetry/log.ts';
 import { createKeyMetrics } from './telemetry/metrics.ts';
 import { createJobRecords } from './temporal/job-records.ts';
 import { createJobSteps } from './temporal/job-steps.ts';
+import { workerThroughProxy } from './temporal/outbound.ts';
 import { startKeyCounts } from './worker/key-counts.ts';
 import { startRetention } from './worker/retention.ts';
 import { startSchedules } from './worker/schedules.ts';
@@ -259,8 +260,9 @@ async function connect(temporal: WorkerSettings['temporal']): Promise<NativeConn
   const options = temporal === undefined ? temporalConfig().connectionOptions : { address: temporal.address };
   // The SDK compresses by default, which costs more than it saves on the way to oneself.
   const nearby = /^(localhost|127\.|\[::1\])/.test(options.address ?? 'localhost');
+  const reached = workerThroughProxy(options);
   try {
-    return await NativeConnection.connect({ ...options, ...(nearby ? { grpcCompression: { codec: 'none' } } : {}) });
+    return await NativeConnection.connect({ ...reached, ...(nearby ? { grpcCompression: { codec: 'none' } } : {}) });
   } catch {
     throw new ValetkeyError('temporal_unreachable', `Temporal does not answer at ${options.address ?? 'its default address'}`);
   }

@@ -5,6 +5,7 @@ import { Connection } from '@temporalio/client';
 import { loadConfig } from '../config.ts';
 import { ValetkeyError } from '../job/errors.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
+import { clientThroughProxy } from '../temporal/outbound.ts';
 import { onFreePort, freePort, poll, startServer, type ServerProcess } from './process.ts';
 import { findTemporal } from './temporal-program.ts';
 
@@ -115,7 +116,7 @@ function attributeFlags(): string[] {
 }
 
 async function answersFor(address: string, namespace: string): Promise<true | undefined> {
-  const connection = Connection.lazy({ address, connectTimeout: 1_000 });
+  const connection = Connection.lazy({ ...clientThroughProxy({ address }), connectTimeout: 1_000 });
   try {
     await connection.withDeadline(Date.now() + 1_000, () => connection.workflowService.describeNamespace({ namespace }));
     return true;

@@ -12,8 +12,15 @@ import type { Gateway, MintedKey } from './gateway.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
 /** A little more than the proxy reads on for the usage of an answer whose key has ended. */
-const SPEND_TIMEOUT_MS = 8_000;
+const SPEND_TIMEOUT_MS = 9_000;
 const MAX_PAUSE_MS = 400;
+/**
+ * How long Postgres must have answered before a replica of the proxy that is silent is taken for gone: none could say that it is there while
+ * Postgres was away. Two of their beats.
+ */
+const TRUST_BEATS_AFTER_MS = 4_500;
+/** An answer of Postgres that takes so long is an outage. */
+const OUTAGE_MS = 1_000;
 /** Without a heartbeat for so long a replica of the proxy is gone. */
 const PROXY_GONE_AFTER_S = 15;
 
@@ -58,8 +65,13 @@ export class BuiltinGateway implements Gateway {
 
   async spend(ref: KeyRef): Promise<Usage> {
     const giveUpMs = performance.now() + SPEND_TIMEOUT_MS;
-    for (let pauseMs = 25; (await countOpenRequests(this.#db, ref)) > 0; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
-      if ((await chargeAbandoned(this.#db, { ref, proxyGoneAfterS: PROXY_GONE_AFTER_S })) > 0) continue;
+    let answeringSinceMs = performance.now();
+    for (let pauseMs = 25; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      const askedMs = performance.now();
+      if ((await countOpenRequests(this.#db, ref)) === 0) break;
+      if (performance.now() - askedMs > OUTAGE_MS) answeringSinceMs = performance.now();
+      const isTrusted = performance.now() - answeringSinceMs > TRUST_BEATS_AFTER_MS;
+      if (isTrusted && (await chargeAbandoned(this.#db, { ref, proxyGoneAfterS: PROXY_GONE_AFTER_S })) > 0) continue;
       if (performance.now() > giveUpMs)
         throw new ValetkeyError('gateway_unreachable', `Requests of the key ${ref} are still to be recorded.`);
       await sleep(pauseMs);

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Workspace } from '../job/spec.ts';
+import { gitNetwork } from '../outbound/git.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { git, type GitOptions } from './git.ts';
 
@@ -40,7 +41,7 @@ export interface StartBundle {
 export async function makeStartBundle(workspace: Workspace, { path, cwd, signal, gitToken }: StartBundleOptions): Promise<StartBundle> {
   // No ssh: it would take the worker's own keys.
   const protocols = workspace.git === undefined ? 'file' : 'https:http:git';
-  const options = { path, cwd, signal, env: { ...IDENTITY, GIT_ALLOW_PROTOCOL: protocols } };
+  const options = { path, cwd, signal, env: { ...IDENTITY, ...(await gitNetwork(cwd)), GIT_ALLOW_PROTOCOL: protocols } };
   const repository = join(cwd, 'start.git');
   const inRepository = (doing: string, ...args: string[]): Promise<string> => git(doing, ['--git-dir', repository, ...args], options);
 

@@ -3,6 +3,7 @@ import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { limitStatements } from './limit-statements.ts';
 import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
 import { prepareStatements } from './prepare.ts';
@@ -22,11 +23,19 @@ export interface Database {
 
 /** Opens a pool; connects on first use. */
 export function openDatabase(url: string, { maxConnections = 10 }: { maxConnections?: number } = {}): Database {
-  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: 5_000, application_name: 'valetkey' });
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: maxConnections,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    application_name: 'valetkey',
+  });
   // A connection that breaks emits 'error', idle or in a transaction; unheard it would end the process. The next query reports it.
   pool.on('error', () => {});
   pool.on('connect', (connection) => {
     connection.on('error', () => {});
+    limitStatements(connection);
     prepareStatements(connection);
   });
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
@@ -43,10 +52,18 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
 }
 
 /** Brings the schema up to date; safe when several processes do it at once. Throws `database_unreachable`. */
-export async function migrate({ db }: Pick<Database, 'db'>): Promise<void> {
-  await asDatabaseError(sql`select 1`.execute(db));
-  const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
-  if (error !== undefined) throw error instanceof Error ? error : new Error('the schema was not migrated');
+export async function migrate({ pool }: Pick<Database, 'pool'>): Promise<void> {
+  // Over connections without a limit: a migration takes as long as its tables are large.
+  const unlimited = new pg.Pool({ ...pool.options, max: 2 });
+  unlimited.on('error', () => {});
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: unlimited }) });
+  try {
+    await asDatabaseError(sql`select 1`.execute(db));
+    const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
+    if (error !== undefined) throw error instanceof Error ? error : new Error('the schema was not migrated');
+  } finally {
+    await db.destroy();
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Migration } from 'kysely/migration';
 
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
+import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
 
 const initial: Migration = {
@@ -170,5 +171,6 @@ export const migrations: Record<string, Migration> = {
   '0004_upstream_credentials': upstreamCredentials,
   '0005_reservations': reservations,
   '0007_workers_and_sandboxes': workersAndSandboxes,
+  '0008_request_tries': requestTries,
   '0010_model_stops': modelStops,
 };

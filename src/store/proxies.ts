@@ -11,7 +11,7 @@ const BEAT_TIMEOUT_MS = 1_000;
 /** Of a key with requests in flight. */
 export interface Lease {
   ref: KeyRef;
-  /** ms until the lease ends; null: the key has ended. */
+  /** ms until the lease ends; null: the key has ended, or is suspended. */
   leaseMs: number | null;
 }
 
@@ -21,7 +21,7 @@ const BEAT = {
     with beat as (
       insert into proxies (id) values ($1) on conflict (id) do update set seen_at = now()
     )
-    select ref, case when state = 'live' and ending_at is null then extract(epoch from expires_at - now())::float8 end as lease_s
+    select ref, case when state = 'live' and ending_at is null and suspended_at is null then extract(epoch from expires_at - now())::float8 end as lease_s
     from keys
     where ref = any($2) or (state <> 'live' and ending_at > now() - interval '1 minute')`,
 };

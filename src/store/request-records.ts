@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import { isFailureCode, type FailureCode } from '../job/errors.ts';
 import type { KeyRef } from '../job/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { KEY_ENDED_CHANNEL } from './key-ends.ts';
 
 /** A replica that is up records its requests within moments of the key's end; after this it must be gone. */
 const ABANDONED_AFTER_S = 30;
@@ -28,9 +29,13 @@ export async function countRefusedUses(db: Db, ref: KeyRef, uses: number): Promi
   );
 }
 
-/** The proxy refuses a key from now on, on every replica: a charge of it cannot be recorded. Throws `database_unreachable`. */
+/** The proxy refuses a key from now on and cuts what runs with it, on every replica: a charge of it cannot be recorded. Throws `database_unreachable`. */
 export async function suspendKey(db: Db, ref: KeyRef): Promise<void> {
-  await asDatabaseError(sql`update keys set suspended_at = coalesce(suspended_at, now()) where ref = ${ref}`.execute(db));
+  await asDatabaseError(
+    sql`
+      update keys set suspended_at = coalesce(suspended_at, now()) where ref = ${ref}
+      returning pg_notify(${KEY_ENDED_CHANNEL}, ref)`.execute(db),
+  );
 }
 
 /** How many requests of a key are still to be recorded: its spend is final at 0. Throws `database_unreachable`. */

@@ -66,6 +66,7 @@ const LOOK_UP = {
     from keys where secret_hash = $1`,
 };
 const RESERVE = { name: 'valetkey-request-reserve', text: 'select * from reserve_request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)' };
+const RAISE = { name: 'valetkey-request-raise', text: 'select raise_reservation($1, $2, $3, $4) as raised' };
 
 // Counts once, however often it is repeated: only open rows are closed. Nobody waits for the disk: the commit of a settlement does, and
 // with it for all that came before.
@@ -75,10 +76,10 @@ const CLOSE = {
     with closed as (
       update requests set status = fresh.status, code = fresh.code, input_tokens = fresh.input, output_tokens = fresh.output,
                           usd = fresh.usd, model = fresh.model, estimated = fresh.estimated, implausible = fresh.implausible,
-                          stop = fresh.stop, ended_at = now()
+                          stop = fresh.stop, tries = fresh.tries, ended_at = now()
       from unnest($2::bigint[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::numeric[], $8::text[], $9::integer[],
-                  $10::boolean[], $11::boolean[], $12::text[])
-        as fresh (id, status, code, input, output, usd, model, forwarded, estimated, implausible, stop)
+                  $10::boolean[], $11::boolean[], $12::text[], $13::integer[])
+        as fresh (id, status, code, input, output, usd, model, forwarded, estimated, implausible, stop, tries)
       where requests.id = fresh.id and requests.ended_at is null
       returning fresh.*
     ), total as (
@@ -148,6 +149,18 @@ export async function reserveRequest(
   return toReserved(await reserve(pool, null, key, reservation, raise));
 }
 
+/**
+ * Raises the reservation of a request that is open to `usd`: tries of it that failed may be billed, and there will be another. False where the
+ * job's budget does not hold that, or the key or the request has ended; it stays as it is then. Throws `database_unreachable`.
+ */
+export async function raiseReservation(
+  pool: Pool,
+  { ref, jobId, id, usd }: { ref: KeyRef; jobId: string; id: string; usd: number },
+): Promise<boolean> {
+  const [row] = await run<{ raised: boolean }>(pool, RAISE, [ref, jobId, id, money(usd)]);
+  return row?.raised === true;
+}
+
 async function reserve(
   pool: Pool,
   secretHash: Buffer | null,
@@ -213,6 +226,8 @@ export interface RequestEnd {
   implausible: boolean;
   /** Why the model stopped, where that was not the end of its turn; null: as it should. */
   stop: string | null;
+  /** How often it was sent to the provider. */
+  tries: number;
   /** Whether it was sent to the provider: a refused request does not count as one. */
   forwarded: boolean;
 }
@@ -235,6 +250,7 @@ export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly Requ
     ends.map(({ estimated }) => estimated),
     ends.map(({ implausible }) => implausible),
     ends.map(({ stop }) => stop),
+    ends.map(({ tries }) => tries),
   ]);
 }
 

@@ -143,6 +143,8 @@ export interface RequestsTable {
   stop: string | null;
   /** The replica that sent it. */
   proxy: string | null;
+  /** How often it was sent to the provider. */
+  tries: Generated<number>;
   started_at: DefaultTimestamp;
   ended_at: NullableTimestamp;
 }

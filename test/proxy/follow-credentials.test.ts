@@ -130,6 +130,16 @@ test.each<[string, () => Promise<number>]>([
   expect(inUse()).toBe('acmes-credential');
 });
 
+test('a tenant whose only credential cannot be opened has none: the organization does not pay in its place', async () => {
+  await store('organizations-credential');
+  await expect.poll(() => inUse()).toBe('organizations-credential');
+  await store('stranger-credential', 'other', 'acme');
+  await expect.poll(() => inUse()).toBeUndefined();
+  expect(inUse('other')).toBe('organizations-credential');
+  expect(await forget(1)).toBe(true);
+  await expect.poll(() => inUse()).toBe('organizations-credential');
+});
+
 test('a credential that is sealed for a tenant does not become the organization’s', async () => {
   const version = await store('acmes-credential', 'acme', null);
   await expect.poll(log).toContain(`"tenant":null,"version":${version},"code":"sealed_unreadable"`);

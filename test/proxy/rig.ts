@@ -38,6 +38,8 @@ export interface Rig {
   usage(key: TestKey): Promise<Usage>;
   /** The key's requests, the oldest first, once all of them have ended. */
   ended(key: TestKey): Promise<{ protocol: string; status: number | null; code: string | null; usd: number }[]>;
+  /** How often each of the key's requests was sent, the oldest first, once all of them have ended. */
+  tries(key: TestKey): Promise<number[]>;
   close: () => Promise<void>;
 }
 
@@ -66,7 +68,17 @@ export async function startRig(
   const dir = await mkdtemp(join(tmpdir(), 'vk-proxy-'));
   const target = { baseUrl: upstream, credential: credential === null ? undefined : new Secret(credential) };
   const { gateway: defaults } = loadConfig({});
-  const gateway = { ...defaults, port: 0, socketDir: dir, idleTimeoutMs, drainTimeoutMs, ...settings, anthropic: target, openai: target };
+  const gateway = {
+    ...defaults,
+    port: 0,
+    socketDir: dir,
+    idleTimeoutMs,
+    drainTimeoutMs,
+    maxTries: 1,
+    ...settings,
+    anthropic: target,
+    openai: target,
+  };
   const proxy = await startProxy({ database, keyRing, gateway, logger });
   return {
     database,
@@ -87,6 +99,11 @@ export async function startRig(
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
       const rows = await database.db.selectFrom('requests').selectAll().where('ref', '=', ref).orderBy('id').execute();
       return rows.map(({ protocol, status, code, usd }) => ({ protocol, status, code, usd: Number(usd) }));
+    },
+    tries: async ({ ref }) => {
+      await until(async () => (await countOpenRequests(database.db, ref)) === 0);
+      const rows = await database.db.selectFrom('requests').select('tries').where('ref', '=', ref).orderBy('id').execute();
+      return rows.map(({ tries }) => tries);
     },
     close: async () => {
       await proxy.close();

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { roundUsd } from '../../src/job/money.ts';
-import { lastFailure } from '../../src/store/request-records.ts';
+import { lastFailure, suspendKey } from '../../src/store/request-records.ts';
 import {
   begin,
   CLAUDE,
@@ -201,6 +201,16 @@ it('a key that is disabled during its stream is cut off at once', async () => {
   expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(401);
 });
 
+it('a key that is suspended during its stream is cut off at once', async () => {
+  const rig = await rigOn((_req, res) => startStream(res));
+  const key = await rig.mint();
+  const res = await head(begin(rig, key, '/v1/messages', body));
+  await once(res, 'data');
+  await suspendKey(rig.database.db, key.ref);
+  await expect(text(res)).rejects.toThrow('aborted');
+  expect(await rig.ended(key)).toMatchObject([{ status: 200, code: 'key_refused', usd: BEGUN_USD }]);
+});
+
 it('an answer is paid for when its stream says that it is complete, though the provider keeps the connection', async () => {
   const rig = await rigOn((_req, res) => {
     startStream(res);
@@ -285,15 +295,15 @@ describe('bytes', () => {
       res.flushHeaders();
     });
     const key = await rig.mint();
-    const res = await head(begin(rig, key, '/v1/messages', body));
+    const req = begin(rig, key, '/v1/messages', body);
+    await until(() => answer !== undefined);
+    // What comes before the model's first word is held.
+    answer?.write(event(started) + event(delta));
+    const res = await head(req);
     expect(res.headers['request-id']).toBe('req_1');
-    const parts = [
-      Buffer.from(event(started).slice(0, 30)),
-      Buffer.from([0xc3]),
-      Buffer.from([0xa9, 0x0d, 0x0a]),
-      Buffer.from(event(delta)),
-    ];
     const arriving = res[Symbol.asyncIterator]();
+    expect(String((await arriving.next()).value)).toBe(event(started) + event(delta));
+    const parts = [Buffer.from(event(delta).slice(0, 30)), Buffer.from([0xc3]), Buffer.from([0xa9, 0x0d, 0x0a]), Buffer.from(event(delta))];
     for (const part of parts) {
       answer?.write(part);
       expect((await arriving.next()).value).toEqual(part);

@@ -10,7 +10,8 @@ function tapped(protocol: Protocol, text: string, { stream = true, chunk = 7 } =
   const bytes = Buffer.from(text);
   for (let from = 0; from < bytes.length; from += chunk) tap.push(bytes.subarray(from, from + chunk));
   tap.end();
-  return tap.seen;
+  const { hasBegun: _, ...seen } = tap.seen;
+  return { ...seen, hasBegun: false };
 }
 
 const event = (data: object, end = '\n\n'): string =>
@@ -68,6 +69,9 @@ test.each(['completed', 'incomplete'])('Responses: response.%s states usage, tie
     event({ type: 'response.output_text.delta', delta: 'x' }) + event({ type: `response.${end}`, response: RESPONSE }),
   );
   expect(seen).toEqual({
+    isTransient: false,
+    hasBegun: false,
+    stop: null,
     model: RESPONSE.model,
     usage: RESPONSE.usage,
     usageFinal: true,

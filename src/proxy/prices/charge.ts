@@ -45,7 +45,8 @@ export interface Charge {
   implausible: boolean;
 }
 
-const FREE: Charge = { inputTokens: 0, outputTokens: 0, usd: 0, estimated: false, implausible: false };
+/** What costs nothing. */
+export const FREE: Charge = { inputTokens: 0, outputTokens: 0, usd: 0, estimated: false, implausible: false };
 
 /** Bounds the cost of a request, from its own bytes and the limits of its model. */
 export function reserve(price: ModelPrice, request: ReservedRequest): Reservation {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { codeOfStreamError } from './failures.ts';
+import { codeOfStreamError, isTransientError } from './failures.ts';
 import { modelStopOf, type ModelStop } from './model-stop.ts';
 import type { Protocol } from './routes.ts';
 import type { Tapped, ToolCall } from './tapped.ts';
@@ -60,6 +60,10 @@ const EVENTS: Partial<Record<Protocol, ReadonlySet<string>>> = {
   'anthropic-messages': new Set(['message_start', 'message_delta', 'message_stop', 'error']),
   'openai-responses': new Set(['response.completed', 'response.incomplete', 'response.failed', 'error']),
 };
+/** The events of a stream before the first that the model had a part in. */
+const PREAMBLE = new Set(['message_start', 'ping', 'response.created', 'response.queued', 'response.in_progress']);
+/** Where a stream does not name its events; the type of an event stands first in it, or it is long. */
+const TYPE = /"type"\s*:\s*"([\w.]+)"/;
 /** In text that a model wrote, the quotes would be escaped. */
 const CHAT_FIGURES = /"usage"\s*:\s*\{|"error"\s*:|"(?:finish_reason|refusal)"\s*:\s*"/;
 
@@ -69,13 +73,20 @@ export function isWorthParsing(protocol: Protocol, event: string | undefined, da
   return event === undefined || EVENTS[protocol]?.has(event) !== false;
 }
 
+/** Whether an event says nothing of what the model said: an error may still follow in its place. */
+export function isPreamble(protocol: Protocol, event: string | undefined, data: string): boolean {
+  if (protocol === 'openai-chat') return false;
+  return PREAMBLE.has(event ?? TYPE.exec(data.slice(0, 200))?.[1] ?? '');
+}
+
 /** Reads an answer that is no stream. Anything else than an answer changes nothing. */
 export function readAnswer(seen: Tapped, json: unknown): void {
   const { data } = answerSchema.safeParse(json);
   if (data === undefined) return;
   lay(seen, data);
   seen.usageFinal = seen.usage !== null;
-  if (data.status === 'failed') seen.failure = codeOfStreamError(data.error?.code);
+  const isError = data.error !== undefined && data.error !== null;
+  if (data.status === 'failed' || isError) fail(seen, data.error?.code ?? data.error?.type);
 }
 
 /** How an event of a stream changes what was seen. */
@@ -156,5 +167,6 @@ function toolCallsIn(output: NonNullable<Answer['output']>): ToolCall[] {
 function fail(seen: Tapped, type: string | null | undefined): void {
   seen.stop ??= modelStopOf(type);
   seen.failure = codeOfStreamError(type);
+  seen.isTransient = isTransientError(type);
   seen.done = true;
 }

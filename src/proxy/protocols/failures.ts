@@ -43,3 +43,38 @@ export function codeOfStreamError(type: string | null | undefined): FailureCode 
       return 'llm_failed';
   }
 }
+
+/** Failures of a provider that are over in a moment, as they stand in an error's type or code. */
+const TRANSIENT = new Set([
+  'overloaded_error',
+  'overloaded',
+  'api_error',
+  'server_error',
+  'internal_error',
+  'internal_server_error',
+  'server_is_overloaded',
+  'service_unavailable',
+  'service_unavailable_error',
+  'slow_down',
+  'rate_limit_error',
+  'rate_limit_exceeded',
+  'timeout_error',
+]);
+
+/** Whether an error inside an answer that began as a success is one that a repetition may not meet. */
+export function isTransientError(type: string | null | undefined): boolean {
+  return typeof type === 'string' && TRANSIENT.has(type);
+}
+
+/** Whether an error of a status that is otherwise over in a moment lasts: an account without credit is one, and answers 429. */
+export function isLastingError(type: string | null | undefined): boolean {
+  switch (codeOfStreamError(type)) {
+    case 'llm_unauthorized':
+    case 'llm_payment_required':
+    case 'llm_forbidden':
+    case 'llm_rejected':
+      return true;
+    default:
+      return false;
+  }
+}

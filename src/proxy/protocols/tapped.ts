@@ -27,6 +27,10 @@ export interface Tapped {
   stop: ModelStop | null;
   /** The provider itself reported that it failed. */
   failure: FailureCode | null;
+  /** It did for a moment, as far as it says. */
+  isTransient: boolean;
+  /** Something of the answer came that is no preamble: what the model said, or a failure. */
+  hasBegun: boolean;
 }
 
 /** Of an answer that has not begun. */
@@ -40,4 +44,6 @@ export const NOTHING_TAPPED: Readonly<Tapped> = {
   done: false,
   stop: null,
   failure: null,
+  isTransient: false,
+  hasBegun: false,
 };

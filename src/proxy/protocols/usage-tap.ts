@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
-import { EVENT_READERS, isWorthParsing, readAnswer } from './answer-readers.ts';
+import { EVENT_READERS, isPreamble, isWorthParsing, readAnswer } from './answer-readers.ts';
 import type { Protocol } from './routes.ts';
 import { NOTHING_TAPPED, type Tapped } from './tapped.ts';
 
@@ -31,6 +31,7 @@ function tapEvents(protocol: Protocol): UsageTap {
   const parser = createParser({
     maxBufferSize: MAX_EVENT_CHARS,
     onEvent: ({ event, data }) => {
+      seen.hasBegun ||= !isPreamble(protocol, event, data);
       if (data === '[DONE]') {
         seen.done = true;
         seen.usageFinal = seen.usage !== null;

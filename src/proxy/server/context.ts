@@ -13,6 +13,7 @@ import type { KeyLimits } from '../limits/key-limits.ts';
 import type { RefusedUses } from '../limits/refused-uses.ts';
 import type { Strangers } from '../limits/strangers.ts';
 import type { Prices } from '../prices/prices.ts';
+import type { RetryBudget } from '../retries/retry-budget.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { OpenRequests } from './open-requests.ts';
 import type { Recorder } from './record.ts';
@@ -21,6 +22,7 @@ export interface UpstreamTarget {
   origin: string;
   /** Path before the route's own; empty, or with a leading and no trailing slash. */
   prefix: string;
+  dispatcher: Dispatcher;
   /** What requests of a tenant are sent with, as it is now. Undefined: they are refused. */
   credential(tenant: string): Secret | undefined;
 }
@@ -33,8 +35,10 @@ export interface ProxyContext {
   upstreams: Record<Dialect, UpstreamTarget>;
   idleTimeoutMs: number;
   drainTimeoutMs: number;
+  /** How often a request is sent at the most. */
+  maxTries: number;
+  retryBudgets: Record<Dialect, RetryBudget>;
   rates: SharedRates;
-  dispatcher: Dispatcher;
   prices: Prices;
   admission: Admission;
   foresight: Foresight;

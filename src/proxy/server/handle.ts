@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-import { ValetkeyError } from '../../job/errors.ts';
+import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
 import { hashSecret, Secret } from '../../secrets/secret.ts';
 import type { KeyAccess } from '../../store/requests.ts';
 import { lookUpKey, type Arrived } from '../limits/reservations.ts';
@@ -50,27 +50,31 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
       await recordRefused(context, access, route, leave, null, startedMs);
     return refuse(leave);
   }
-  admit();
   const interruption = new Interruption();
   let isInside = true;
   const leaveOnce = (): void => {
     if (isInside) leave();
     isInside = false;
   };
+  let remove: (() => void) | null = null;
   // Its place is free with its answer; one whose caller left keeps it until the provider has been dealt with.
   const onClose = (): void => {
     if (res.writableFinished) leaveOnce();
     else interruption.interrupt('cancelled');
   };
-  if (res.destroyed) onClose();
-  else res.once('close', onClose);
-  const remove = context.open.add(access.ref, access.leaseMs, interruption);
   try {
+    admit();
+    if (res.destroyed) onClose();
+    else res.once('close', onClose);
+    remove = context.open.add(access.ref, access.leaseMs, interruption);
     if (route.kind === 'models') sendModels(res, dialect, access.models, route.id);
     else await serveRequest(context, { req, res, route, access, keyHash, startedMs, interruption });
+  } catch (error) {
+    await endReserved(context, access, 'internal');
+    throw error;
   } finally {
     leaveOnce();
-    remove();
+    remove?.();
     lingerWith(req);
   }
 }
@@ -82,6 +86,7 @@ async function lookUp(context: ProxyContext, arrived: Arrived): Promise<KeyAcces
     if (access === undefined) return refusal('rate_limited', 'Too many requests with unknown keys are waiting.');
     if (access === null) return refusal('key_refused', 'The gateway does not know this key.');
     if (access.usable && !recorder.isSuspended(access.ref)) return access;
+    await endReserved(context, access, 'key_refused');
     if (arrived.route.kind !== 'models') await refusedUses.note(access.ref);
     return refusal('key_refused', 'The key has ended.');
   } catch (error) {
@@ -89,6 +94,20 @@ async function lookUp(context: ProxyContext, arrived: Arrived): Promise<KeyAcces
     logger?.warn({ code: error.code }, `a key could not be looked up: ${error.message}`);
     return refusal(error.code, error.message);
   }
+}
+
+/**
+ * Ends the row of a request that was reserved with its look-up and is not sent, whatever the reason: an open one holds its reservation until
+ * the key ends. One that is ended already stays as it is. Throws nothing.
+ */
+async function endReserved({ recorder, admission, logger }: ProxyContext, access: KeyAccess, code: FailureCode): Promise<void> {
+  const { reserved, ref, jobId } = access;
+  if (reserved?.do !== 'run') return;
+  const { status } = refusal(code, '');
+  await recorder.endNeverSent(ref, reserved.id, { status, code }).catch((error: unknown) => {
+    logger?.warn({ err: error, ref }, 'a request that was not sent is not on record yet');
+  });
+  admission.release(jobId);
 }
 
 /** Gives up the connection of a request that is answered before all of it has come, and goes on coming. */

@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import type { Dialect } from '../../job/dialect.ts';
 import type { FailureCode } from '../../job/errors.ts';
+import type { RetryEvent } from '../forward/retries.ts';
 import type { Charge } from '../prices/charge.ts';
 import type { Protocol } from '../protocols/routes.ts';
 
@@ -28,6 +29,8 @@ export interface ProxyMetrics {
   ended(request: EndedRequest): void;
   /** A request was answered by the gateway itself. */
   refused(code: FailureCode): void;
+  /** A try of a request failed in a way that a repetition may not meet. */
+  retried(request: { protocol: Protocol }, event: RetryEvent): void;
   /** How long a request waited for its reservation, ms. */
   waited(ms: number): void;
   /** How long the gateway took until it sent a request on, ms. */
@@ -50,6 +53,12 @@ export function createProxyMetrics(gauges: ProxyGauges): ProxyMetrics {
     name: 'valetkey_gateway_refusals_total',
     help: 'Requests that the gateway answered itself, by failure code.',
     labelNames: ['code'],
+    registers,
+  });
+  const retries = new Counter({
+    name: 'valetkey_gateway_retries_total',
+    help: 'Tries of requests that failed, by protocol, why, and what was done: retry, or why there was none.',
+    labelNames: ['protocol', 'why', 'done'],
     registers,
   });
   const tokens = new Counter({
@@ -89,6 +98,7 @@ export function createProxyMetrics(gauges: ProxyGauges): ProxyMetrics {
       if (charged.outputTokens > 0) tokens.inc({ protocol, kind: 'output' }, charged.outputTokens);
       if (charged.usd > 0) usd.inc({ protocol, estimated: String(charged.estimated) }, charged.usd);
     },
+    retried: ({ protocol }, event) => retries.inc({ protocol, why: event.why, done: event.do === 'retry' ? 'retry' : event.reason }),
     refused: (code) => refusals.inc({ code }),
     waited: (ms) => wait.observe(ms / 1000),
     added: (ms) => added.observe(ms / 1000),

@@ -14,16 +14,15 @@ const GATHER_MS = 5;
 /** How long a caller waits for the end of its answer while Postgres is away. */
 const MAX_WAIT_MS = 10_000;
 
-const NEVER_SENT: Omit<RequestEnd, 'id'> = {
+const NEVER_SENT: Omit<RequestEnd, 'id' | 'status' | 'code'> = {
   model: null,
-  status: 503,
-  code: 'database_unreachable',
   inputTokens: 0,
   outputTokens: 0,
   usd: 0,
   estimated: false,
   implausible: false,
   stop: null,
+  tries: 0,
   forwarded: false,
 };
 
@@ -32,6 +31,12 @@ interface Batch {
   ends: (() => RequestEnd)[];
   write(): void;
   written: Promise<void>;
+}
+
+export interface RecorderOptions {
+  stop: AbortSignal;
+  endKey: (ref: KeyRef) => void;
+  logger?: Logger | undefined;
 }
 
 /** Writes down what was used. */
@@ -45,10 +50,16 @@ export class Recorder {
   readonly #open = new Set<string>();
   #pending = 0;
 
-  /** `stop` ends the repetition: what is not on record then stays open, and is charged by its reservation. */
-  constructor(database: Database, stop: AbortSignal, logger?: Logger) {
+  readonly #endKey: (ref: KeyRef) => void;
+
+  /**
+   * `stop` ends the repetition: what is not on record then stays open, and is charged by its reservation. `endKey` cuts what runs with a key
+   * that is suspended.
+   */
+  constructor(database: Database, { stop, endKey, logger }: RecorderOptions) {
     this.#database = database;
     this.#stop = stop;
+    this.#endKey = endKey;
     this.#logger = logger;
   }
 
@@ -65,7 +76,12 @@ export class Recorder {
   /** Ends those that this replica opened and does not know of. Throws `database_unreachable`. */
   async endUnknown(proxy: string): Promise<void> {
     for (const { id, ref } of await unknownRequests(this.#database.db, proxy, [...this.#open]))
-      await closeRequests(this.#database.pool, ref, [{ ...NEVER_SENT, id }]);
+      await closeRequests(this.#database.pool, ref, [{ ...NEVER_SENT, id, status: 503, code: 'database_unreachable' }]);
+  }
+
+  /** Ends the row of a request that is refused before it is sent. Throws `database_unreachable` after ten seconds, and goes on trying. */
+  async endNeverSent(ref: KeyRef, id: string, { status, code }: { status: number; code: FailureCode }): Promise<void> {
+    await this.end(ref, () => ({ ...NEVER_SENT, id, status, code }), { urgent: true });
   }
 
   /** A charge of this key could not be recorded, so it is refused. */
@@ -129,6 +145,7 @@ export class Recorder {
   /** Fails closed: the row stays open and holds its reservation, and the key is refused, here at once and everywhere with its row. */
   async #suspend(ref: KeyRef): Promise<void> {
     this.#suspended.add(ref);
+    this.#endKey(ref);
     this.#logger?.error({ ref }, 'the key is suspended: a charge cannot be recorded');
     await this.#untilTaken(() => suspendKey(this.#database.db, ref));
   }

@@ -2,17 +2,22 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { takeTokens, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
+import { raiseReservation, takeTokens, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { RequestBody } from '../body/request-body.ts';
+import { forward } from '../forward/forward.ts';
+import type { ForwardEnd } from '../forward/forwarding.ts';
+import { GIVEN_UP } from '../forward/given-up.ts';
+import type { RetryOptions } from '../forward/retries.ts';
 import { decideAccess } from '../limits/access.ts';
 import type { Admitted } from '../limits/admission.ts';
 import { reserveInLine } from '../limits/reservations.ts';
-import { charge, reserve, type Charge, type Reservation } from '../prices/charge.ts';
+import { charge, FREE, reserve, type Charge, type Reservation } from '../prices/charge.ts';
 import type { ModelPrice } from '../prices/prices.ts';
+import { sumCharges } from '../prices/sum-charges.ts';
 import type { Route } from '../protocols/routes.ts';
+import { NOTHING_TAPPED } from '../protocols/tapped.ts';
 import { unknownBeta, upstreamHeaders } from '../upstream/headers.ts';
 import type { ProxyContext } from './context.ts';
-import { forward, GIVEN_UP, type ForwardEnd } from './forward.ts';
 import type { Interruption } from './interruption.ts';
 import { isRefusal, refusal, sendRefusal, type Refusal } from './refusal.ts';
 
@@ -36,8 +41,6 @@ interface PricedRequest extends GoodRequest {
   price: ModelPrice;
   credential: Secret;
 }
-
-const FREE: Charge = { inputTokens: 0, outputTokens: 0, usd: 0, estimated: false, implausible: false };
 
 /** Reads a request's body, reserves what it can cost, sends it on, and records what it did cost. */
 export async function serveRequest(context: ProxyContext, request: GoodRequest): Promise<void> {
@@ -68,13 +71,14 @@ function priceOf(context: ProxyContext, request: GoodRequest, body: RequestBody 
   const refused = decideAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
   const credential = context.upstreams[route.dialect].credential(access.tenant);
-  if (credential === undefined) return refusal('llm_unauthorized', 'The gateway has no credential for this protocol.');
+  if (credential === undefined) return refusal('llm_unauthorized', 'The gateway has no credential for this protocol that it can open.');
   return { ...request, body, price, credential };
 }
 
 /** A request that costs nothing is neither reserved nor recorded. */
 async function passFree(context: ProxyContext, request: PricedRequest): Promise<void> {
-  await send(context, request, async () => {});
+  const unpriced = { costUsd: () => 0, reserveAnother: () => Promise.resolve(true) };
+  await send(context, request, unpriced, async () => {});
 }
 
 async function spend(context: ProxyContext, request: PricedRequest, refuse: (answer: Refusal) => Promise<void>): Promise<void> {
@@ -95,10 +99,24 @@ async function spend(context: ProxyContext, request: PricedRequest, refuse: (ans
   const like = { protocol: route.protocol, price, maxOutputTokens, choices, images, documents };
   context.foresight.learn(keyHash, { key: { ref, jobId, tenant }, ...like });
   const firstUse = access.used ? null : context.recorder.firstUse(access);
-  await send(context, request, async (end) => {
-    await record(context, { ...request, id, reservation }, end);
-    await firstUse;
-  });
+  const priced: PricedTries = {
+    costUsd: (seen) => charge(context.prices, route.protocol, body.model, reservation, seen).usd,
+    reserveAnother: async (lost) => {
+      const usd = lost.reduce((sum, seen) => sum + priced.costUsd(seen), reservation.usd);
+      return raiseReservation(context.database.pool, { ref, jobId, id, usd });
+    },
+  };
+  const sent = { ...request, id, reservation };
+  try {
+    await send(context, request, priced, async (end) => {
+      await record(context, sent, end);
+      await firstUse;
+    });
+  } catch (error) {
+    // Nobody knows how far it came: the row is not left open, and not for nothing. One that is ended stays as it is.
+    await record(context, sent, { status: 500, code: 'internal', seen: NOTHING_TAPPED, stop: null, tries: 1, lost: [] }).catch(() => {});
+    throw error;
+  }
 }
 
 async function admit(context: ProxyContext, request: PricedRequest, { usd }: Reservation): Promise<Admitted | Refusal> {
@@ -118,13 +136,22 @@ async function admit(context: ProxyContext, request: PricedRequest, { usd }: Res
   }
 }
 
-async function send(context: ProxyContext, request: PricedRequest, settle: (end: ForwardEnd) => Promise<void>): Promise<void> {
+type PricedTries = Pick<RetryOptions, 'costUsd' | 'reserveAnother'>;
+
+async function send(
+  context: ProxyContext,
+  request: PricedRequest,
+  priced: PricedTries,
+  settle: (end: ForwardEnd) => Promise<void>,
+): Promise<void> {
   const { req, res, route, access, body, credential, interruption } = request;
-  const { origin, prefix } = context.upstreams[route.dialect];
+  const { origin, prefix, dispatcher } = context.upstreams[route.dialect];
   context.metrics.added(performance.now() - request.startedMs);
+  const retryBudget = context.retryBudgets[route.dialect];
+  retryBudget.earn();
   const [path = '', query = ''] = (req.url ?? '').split('?', 2);
   await forward({
-    dispatcher: context.dispatcher,
+    dispatcher,
     request: {
       origin,
       path: `${prefix}${path}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
@@ -138,6 +165,15 @@ async function send(context: ProxyContext, request: PricedRequest, settle: (end:
     protocol: route.kind === 'generate' ? route.protocol : null,
     idleTimeoutMs: context.idleTimeoutMs,
     drainTimeoutMs: context.drainTimeoutMs,
+    retries: {
+      ...priced,
+      maxTries: context.maxTries,
+      take: () => retryBudget.take(),
+      report: (event) => {
+        context.metrics.retried(route, event);
+        context.logger?.info({ ref: access.ref, protocol: route.protocol, ...event }, 'a try of a request failed');
+      },
+    },
     interruption,
     noteKeyEnd: () => context.refusedUses.note(access.ref),
     settle,
@@ -149,17 +185,18 @@ interface SentRequest extends PricedRequest {
   reservation: Reservation;
 }
 
-async function record(context: ProxyContext, request: SentRequest, { status, code, seen, stop }: ForwardEnd): Promise<void> {
+async function record(context: ProxyContext, request: SentRequest, { status, code, seen, stop, tries, lost }: ForwardEnd): Promise<void> {
   const { id, access, route, body, reservation, startedMs } = request;
   const { ref, tenant } = access;
   const end = (): RequestEnd => {
-    const charged = seen === null ? FREE : charge(context.prices, route.protocol, body.model, reservation, seen);
-    logEnd(context, access, route, { model: body.model, status, code, startedMs, charged });
+    const billed = seen === null ? lost : [...lost, seen];
+    const charged = sumCharges(billed.map((answer) => charge(context.prices, route.protocol, body.model, reservation, answer)));
+    logEnd(context, access, route, { model: body.model, status, code, startedMs, charged, tries });
     if (charged.implausible)
       context.logger?.warn({ ref, id }, 'the provider stated a usage that cannot be true: the reservation is charged');
     const tokens = charged.inputTokens + charged.outputTokens;
     if (tokens > 0) takeTokens(context.database.pool, tenant, route.dialect, tokens, context.rates).catch(() => {});
-    return { ...charged, id, model: body.model, status, code, stop, forwarded: true };
+    return { ...charged, id, model: body.model, status, code, stop, tries, forwarded: true };
   };
   try {
     await context.recorder.end(ref, end, { urgent: code !== null || stop !== null });
@@ -178,11 +215,11 @@ export async function recordRefused(
   startedMs: number,
 ): Promise<void> {
   if (route.kind !== 'generate') return;
-  logEnd(context, access, route, { model, status, code, startedMs, charged: FREE });
+  logEnd(context, access, route, { model, status, code, startedMs, charged: FREE, tries: 0 });
   const { reserved, ref } = access;
   try {
     if (reserved?.do === 'run') {
-      await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, stop: null, forwarded: false }), {
+      await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, stop: null, tries: 0, forwarded: false }), {
         urgent: true,
       });
       context.admission.release(access.jobId);
@@ -198,11 +235,12 @@ function logEnd(
   context: ProxyContext,
   { ref }: KeyAccess,
   { dialect, protocol }: PassedRoute,
-  end: { model: string | null; status: number; code: FailureCode | null; startedMs: number; charged: Charge },
+  end: { model: string | null; status: number; code: FailureCode | null; startedMs: number; charged: Charge; tries: number },
 ): void {
-  const { model, status, code, startedMs, charged } = end;
+  const { model, status, code, startedMs, charged, tries } = end;
   const ms = Math.round(performance.now() - startedMs);
-  context.logger?.info({ ref, protocol, model, status, code, ms, usd: charged.usd, estimated: charged.estimated }, 'request');
+  const { usd, estimated } = charged;
+  context.logger?.info({ ref, protocol, model, status, code, ms, usd, estimated, tries }, 'request');
   context.metrics.ended({ dialect, protocol, status, code, charged });
 }
 

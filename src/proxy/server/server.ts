@@ -2,8 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Agent } from 'undici';
-
 import { DIALECTS } from '../../job/dialect.ts';
 import { ValetkeyError } from '../../job/errors.ts';
 import type { KeyRing } from '../../secrets/key-ring.ts';
@@ -19,7 +17,9 @@ import { RefusedUses } from '../limits/refused-uses.ts';
 import { Strangers } from '../limits/strangers.ts';
 import { createPrices, type Prices } from '../prices/prices.ts';
 import { dialectOf } from '../protocols/routes.ts';
+import { RetryBudget } from '../retries/retry-budget.ts';
 import { followCredentials } from '../upstream/credentials.ts';
+import { createDispatchers, type Dispatchers } from '../upstream/dispatchers.ts';
 import { startAdmin } from './admin.ts';
 import { createBoundedServer } from './connections.ts';
 import type { ProxyContext, UpstreamTarget } from './context.ts';
@@ -66,15 +66,14 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
   const id = randomUUID();
   const open = new OpenRequests();
   const stop = new AbortController();
-  const recorder = new Recorder(database, stop.signal, logger);
+  const recorder = new Recorder(database, { stop: stop.signal, endKey: (ref) => open.endKey(ref), logger });
   const watch = await watchKeys({ database, proxy: id, open, endUnknown: () => recorder.endUnknown(id) }, logger);
   const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
   const credentials = await followCredentials({ database, keyRing, configured, logger }).catch(async (error: unknown) => {
     await watch.close();
     throw error;
   });
-  // The only time-out is ours, which knows who is waiting for whom.
-  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false });
+  const dispatchers = createDispatchers(gateway.outbound);
   const admission = new Admission();
   const refusedUses = new RefusedUses(database, logger);
   const metrics = createProxyMetrics({
@@ -86,13 +85,14 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
     id,
     database,
     upstreams: {
-      anthropic: target(gateway.anthropic.baseUrl, (tenant) => credentials.of('anthropic', tenant)),
-      openai: target(gateway.openai.baseUrl, (tenant) => credentials.of('openai', tenant)),
+      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (tenant) => credentials.of('anthropic', tenant)),
+      openai: target(dispatchers, gateway.openai.baseUrl, (tenant) => credentials.of('openai', tenant)),
     },
     idleTimeoutMs: gateway.idleTimeoutMs,
     drainTimeoutMs: gateway.drainTimeoutMs,
+    maxTries: gateway.maxTries,
+    retryBudgets: { anthropic: new RetryBudget(), openai: new RetryBudget() },
     rates: sharedRates(gateway.rates),
-    dispatcher,
     prices,
     admission,
     foresight: new Foresight(),
@@ -131,7 +131,7 @@ export async function startProxy({ database, keyRing, gateway, prices = createPr
     await watch.close();
     for (const server of servers) server.closeAllConnections();
     admin?.closeAllConnections();
-    await dispatcher.destroy();
+    await dispatchers.destroy();
   };
   const listening = (): Server => {
     const server = createBoundedServer(gateway.connections, serve);
@@ -180,7 +180,7 @@ function urlOf(server: Server): string | null {
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
 }
 
-function target(baseUrl: string, credential: UpstreamTarget['credential']): UpstreamTarget {
+function target(dispatchers: Dispatchers, baseUrl: string, credential: UpstreamTarget['credential']): UpstreamTarget {
   const { origin, pathname } = new URL(baseUrl);
-  return { origin, prefix: pathname.replace(/\/$/, ''), credential };
+  return { dispatcher: dispatchers.of(origin), origin, prefix: pathname.replace(/\/$/, ''), credential };
 }

@@ -1,3 +1,4 @@
+import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { BodyMemoryLimits } from '../body/memory.ts';
 import type { KeyLimitOptions } from '../limits/key-limits.ts';
@@ -31,10 +32,14 @@ export interface ProxySettings {
   idleTimeoutMs: number;
   /** How long an answer whose caller left is read on, for its usage. */
   drainTimeoutMs: number;
+  /** How often a request is sent to a provider that fails for a moment, the first time included. */
+  maxTries: number;
   connections: ConnectionLimits;
   bodies: BodyMemoryLimits;
   keys: KeyLimitOptions;
   rates: RateSettings;
+  /** What the providers are reached through. */
+  outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;
 }

@@ -13,7 +13,10 @@ const CHECK_MS = 5_000;
 
 /** The gateway's own credentials at the providers, as they are now. */
 export interface Credentials {
-  /** The tenant's own, else the organization's, else the configured one; undefined where there is none. From memory. */
+  /**
+   * The tenant's own, else the organization's, else the configured one; undefined where there is none, and where the tenant has one that cannot
+   * be opened: another would pay. From memory.
+   */
   of(dialect: Dialect, tenant: string): Secret | undefined;
   close(): void;
 }
@@ -30,8 +33,8 @@ interface InUse extends UpstreamCredential {
   secret: Secret;
 }
 
-/** The stored credentials in use of one dialect, by tenant; null is the organization. */
-type ByTenant = Map<string | null, InUse>;
+/** The stored credentials in use of one dialect, by tenant; null is the organization, or says that none of the tenant's can be opened. */
+type ByTenant = Map<string | null, InUse | null>;
 
 /**
  * Follows the stored credentials: for each dialect and tenant the newest counts that can be opened, and a new one from the moment that
@@ -74,7 +77,9 @@ export async function followCredentials({ database, keyRing, configured, logger 
       const current = inUse[dialect];
       for (const tenant of new Set([...versionsOf.keys(), ...current.keys()])) {
         const before = current.get(tenant);
-        const now = await newest(versionsOf.get(tenant) ?? [], before);
+        const versions = versionsOf.get(tenant) ?? [];
+        const opened = await newest(versions, before ?? undefined);
+        const now = opened ?? (tenant !== null && versions.length > 0 ? null : undefined);
         if (now === before) continue;
         if (now === undefined) current.delete(tenant);
         else current.set(tenant, now);
@@ -113,12 +118,15 @@ export async function followCredentials({ database, keyRing, configured, logger 
   const stop = new AbortController();
   await subscribe(database, { channel: UPSTREAM_CHANNEL, onNotice: refresh, catchUp: read, stop: stop.signal, logger });
   const timer = setInterval(refresh, CHECK_MS);
-  const organizations = (dialect: Dialect): Secret | undefined => inUse[dialect].get(null)?.secret ?? configured[dialect];
+  const organization = (dialect: Dialect): Secret | undefined => inUse[dialect].get(null)?.secret ?? configured[dialect];
   const some = DIALECTS.some((dialect) => inUse[dialect].size > 0 || configured[dialect] !== undefined);
   if (!some)
     logger?.warn('ANTHROPIC_API_KEY and OPENAI_API_KEY are not set, and none is stored: every request of an agent will be refused.');
   return {
-    of: (dialect, tenant) => inUse[dialect].get(tenant)?.secret ?? organizations(dialect),
+    of: (dialect, tenant) => {
+      const own = inUse[dialect].get(tenant);
+      return own === undefined ? organization(dialect) : own?.secret;
+    },
     close: () => {
       clearInterval(timer);
       stop.abort();

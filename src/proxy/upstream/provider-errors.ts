@@ -35,6 +35,12 @@ export function modelStopOfErrorBody(body: Buffer): ModelStop | null {
   return modelStopOfError(errorSchema.safeParse(parsed(body)).data?.error ?? {});
 }
 
+/** The code of a provider's error, else its type; null where it states neither. */
+export function errorTypeOf(body: Buffer): string | null {
+  const { data } = errorSchema.safeParse(parsed(body));
+  return data?.error.code ?? data?.error.type ?? null;
+}
+
 /** Hides the credential, other keys, and the ids of organizations, projects, workspaces and accounts. */
 export function hideAccount(text: string, credential: Secret): string {
   return text
