@@ -10,6 +10,7 @@ import { parseAllowedHost, parsePrivateHost } from './job/host-rule.ts';
 import { readOutboundProxies } from './outbound/proxies.ts';
 import type { ProxySettings } from './proxy/server/settings.ts';
 import type { EgressOptions } from './sandboxes/egress/egress.ts';
+import { machineVariables, type MachineSettings } from './sandboxes/machine-settings.ts';
 import { readRootKeys } from './secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from './secrets/sealing-key.ts';
 import { Secret } from './secrets/secret.ts';
@@ -105,6 +106,7 @@ export const environmentSchema = z.object({
     .startsWith('/')
     .default(process.getuid?.() === 0 ? '/var/lib/valetkey' : join(tmpdir(), `valetkey-${process.getuid?.() ?? 0}`))
     .describe('Folder of the local sandboxes and of the gateway’s socket.'),
+  ...machineVariables,
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
@@ -231,6 +233,7 @@ export interface Config {
   deployment: string;
   host: string;
   stateDir: string;
+  sandboxes: MachineSettings;
   agentsDir: string | undefined;
   gateway: ProxySettings & { socketPath: string };
   /** File with prices of models; absent: the bundled prices only. */
@@ -255,7 +258,7 @@ export interface Config {
 /** Reads the environment. An empty variable counts as absent. Throws `invalid_config` that names the variable, never its value. */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const present = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = environmentSchema.superRefine(oneSourceOfKeys).safeParse(present);
+  const parsed = environmentSchema.superRefine(oneSourceOfKeys).superRefine(mountsApart).safeParse(present);
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
     throw new ValetkeyError('invalid_config', issues.map(({ path, message }) => `${path}: ${message}`).join('; '), issues);
@@ -271,6 +274,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     deployment: env.VALETKEY_DEPLOYMENT ?? env.VALETKEY_TASK_QUEUE,
     host: env.VALETKEY_HOST,
     stateDir: env.VALETKEY_STATE_DIR,
+    sandboxes: {
+      limits: { defaults: env.VALETKEY_SANDBOX_LIMITS, maxima: env.VALETKEY_SANDBOX_MAX_LIMITS },
+      mounts: env.VALETKEY_SANDBOX_MOUNTS,
+      path: env.VALETKEY_SANDBOX_PATH,
+    },
     agentsDir: env.VALETKEY_AGENTS_DIR,
     gateway: {
       host: env.VALETKEY_GATEWAY_HOST,
@@ -326,6 +334,13 @@ function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING
   if (VALETKEY_KEYRING === undefined) return;
   for (const [name, value] of Object.entries({ VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }))
     if (value !== undefined) context.addIssue({ code: 'custom', path: [name], message: 'must not be set beside VALETKEY_KEYRING' });
+}
+
+/** What is in the state directory is other jobs', and the copies that sandboxes see. */
+function mountsApart({ VALETKEY_SANDBOX_MOUNTS, VALETKEY_STATE_DIR }: Environment, context: z.RefinementCtx): void {
+  for (const path of VALETKEY_SANDBOX_MOUNTS)
+    if (`${VALETKEY_STATE_DIR}/`.startsWith(`${path}/`) || path.startsWith(`${VALETKEY_STATE_DIR}/`))
+      context.addIssue({ code: 'custom', path: ['VALETKEY_SANDBOX_MOUNTS'], message: 'must not hold, or lie in, VALETKEY_STATE_DIR' });
 }
 
 /**

@@ -193,13 +193,13 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
 }
 
 function createAdapters(config: Config, { db }: Database, owner: string, ring: Ring): Omit<Adapters, 'database' | 'jobs'> {
-  const { stateDir, agentsDir, path } = config;
+  const { stateDir, agentsDir, path, sandboxes: machine } = config;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
   return {
     gateways: createGateways({ builtin: { db, socketPath } }),
     sandboxes: createSandboxes({
-      local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress },
+      local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
     }),
     agents,
     session: createSession({ path }),

@@ -9,6 +9,7 @@ import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
 import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { startLimitWatch } from './limit-watch.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
@@ -20,13 +21,13 @@ export interface SandboxDeps extends TakeOutDeps, LastGaspDeps, StopDeps {
 export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSandbox' | 'stopSandbox' | 'abandonSandbox'> {
   const { sandboxes, session, keyRing, keys } = deps;
   const { db } = deps.database;
-  const startSandbox = async (input: StartSandboxInput, { any: signal, gone }: StopSignals): Promise<StartedSandbox> => {
+  const startSandbox = async (input: StartSandboxInput, { any: stopped, gone }: StopSignals): Promise<StartedSandbox> => {
     const {
       jobId,
       tenant,
       agent,
       model,
-      sandbox: { provider, isolation, egress, env, secrets: sealedSecrets },
+      sandbox: { provider, isolation, limits, egress, env, secrets: sealedSecrets },
       workspace,
     } = input;
     try {
@@ -34,11 +35,13 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
         const { gitToken: sealed } = workspace;
         const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
         const secrets = await openToolSecrets(keyRing, sealedSecrets, tenant);
-        const request = { jobId, agent, isolation, egress, env, secretNames: [...secrets.keys()] };
-        const handle = await sandboxes[provider].start(request, signal);
+        const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()] };
+        const handle = await sandboxes[provider].start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
         const sandbox = sandboxes[provider].connect(handle);
+        const watch = startLimitWatch(db, sandboxes, jobId, handle);
+        const signal = AbortSignal.any([stopped, watch.exceeded]);
         try {
           await session.putSecrets(sandbox, secrets, signal);
           const [startCommit] = await Promise.all([
@@ -50,13 +53,17 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
             { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
           ]);
           return { handle, startCommit };
+        } catch (error) {
+          // What was under way says only that it was aborted.
+          throw watch.exceeded.aborted ? watch.exceeded.reason : error;
         } finally {
+          await watch.stop();
           await sandbox.close();
         }
       });
     } catch (error) {
       if (gone.aborted) await lastGasp(deps, sandboxes[provider], jobId);
-      if (signal.aborted) throw signal.reason;
+      if (stopped.aborted) throw stopped.reason;
       throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
     }
   };

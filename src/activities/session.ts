@@ -22,6 +22,7 @@ import type { Activities, RunSessionInput, RunSessionResult } from './contracts.
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { startLimitWatch } from './limit-watch.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** Never one that tells of the turn itself: the tenant would pay for it twice. */
@@ -87,7 +88,8 @@ async function drive(
 ): Promise<Turn> {
   const { db } = deps.database;
   const { jobId, agent, handle, turn, prompt, permissions, answers } = input;
-  const { detach } = signals;
+  const watch = startLimitWatch(db, deps.sandboxes, jobId, handle);
+  const detach = AbortSignal.any([signals.detach, watch.exceeded]);
   const interrupt = new AbortController();
   const cancel = AbortSignal.any([signals.cancel, interrupt.signal]);
   const sandbox = deps.sandboxes[handle.provider].connect(handle);
@@ -138,6 +140,7 @@ async function drive(
     if (interrupted && cancelled.turn !== null) return cancelled.turn;
     throw error;
   } finally {
+    await watch.stop();
     stopRenewing();
     await sandbox.close();
   }

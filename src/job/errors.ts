@@ -26,6 +26,7 @@ export const FAILURES = {
   sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: mend it on the host of the worker.' },
   sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is gone: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
+  disk_full: { retryable: false, hint: 'The job wrote more than its disk holds: raise sandbox.limits.diskMiB, or let it write less.' },
   workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
   artifact_not_found: { retryable: false, hint: 'List what there is: valetkey artifacts <job>.' },
   artifact_too_large: { retryable: false, hint: 'Take out less: the message names the artifact and the cap.' },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
+import { sandboxLimitsSchema } from './limits-spec.ts';
 import type { KeyRef } from './ref.ts';
 import { egressSchema, sealedSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
 import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
@@ -110,6 +111,7 @@ export const jobSpecSchema = z
       .strictObject({
         provider: z.literal('local').default('local'),
         isolation: z.enum(['bubblewrap', 'none']).default('bubblewrap').describe('"none": the agent runs on the host itself.'),
+        limits: sandboxLimitsSchema.optional().describe('What it may use at most; each is the installation’s when left out.'),
         egress: egressSchema.optional(),
         env: toolEnvSchema.optional(),
         secrets: toolSecretsSchema.optional(),

@@ -1,17 +1,20 @@
 import { execFile } from 'node:child_process';
-import { lstat, rm } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { lstat, readdir, rm } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import getPort from 'get-port';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { decideLimits } from '../job/limits-spec.ts';
 import type { Isolation } from '../job/spec.ts';
 import { requireAllowed } from './egress/egress.ts';
 import { createKeeper, type EgressPlace } from './egress/keep.ts';
 import { lookupInDns } from './egress/resolve.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './local/bubblewrap.ts';
+import { removeGroups } from './local/cgroup.ts';
 import { connectTo } from './local/connection.ts';
 import {
   claimedFolder,
@@ -24,16 +27,21 @@ import {
   type SandboxFolder,
 } from './local/folder.ts';
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, untilHealthy } from './local/launch.ts';
+import { readLimitsRecord } from './local/limits-record.ts';
 import { locate, type LocalProviderOptions, type Located } from './local/locate.ts';
 import { endProcesses, isRunning, processesIn, recordedProcess } from './local/processes.ts';
 import { pathsOf } from './local/tools.ts';
+import { watchLimits } from './local/watch-limits.ts';
+import { PLAIN_MACHINE } from './machine-settings.ts';
 import type { SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from './sandbox.ts';
 
 export type { LocalProviderOptions };
 
+const MIB = 1024 * 1024;
+
 /** Sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, the gateway's socket its only way out. */
 export function createLocalProvider(options: LocalProviderOptions): SandboxProvider {
-  const { agents, owner, stateDir, socketDir, hostTaskQueue } = options;
+  const { agents, owner, stateDir, socketDir, hostTaskQueue, machine = PLAIN_MACHINE } = options;
   const egressOptions = options.egress ?? NO_EGRESS;
   const keeper = createKeeper({ lookup: lookupInDns, ...egressOptions });
 
@@ -59,6 +67,11 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       return connect(sandboxFolder(stateDir, id), isolation);
     },
 
+    async watchLimits({ id }, onSighting, signal) {
+      const folder = sandboxFolder(stateDir, id);
+      if (folder !== undefined) await watchLimits(folder, onSighting, signal);
+    },
+
     async isAlive({ id, isolation }) {
       const folder = sandboxFolder(stateDir, id);
       if (folder === undefined) return false;
@@ -71,7 +84,10 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       const folders = await freeFolder(stateDir, jobId);
       await endProcesses(jobFolder(stateDir, jobId), folders);
       await keeper.end(`${basename(jobFolder(stateDir, jobId))}/`);
-      for (const folder of folders) await remove(folder);
+      for (const folder of folders) {
+        await removeGroupsOf(folder);
+        await remove(folder);
+      }
     },
 
     async list() {
@@ -106,6 +122,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
 
   async function startOrJoin(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxFolder> {
     const { jobId, agent, isolation, egress } = request;
+    const limits = decideLimits(request.limits ?? {}, machine.limits, totalmem() / MIB);
     let located: Located | undefined;
     for (;;) {
       signal?.throwIfAborted();
@@ -127,7 +144,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       try {
         if (egress !== undefined) await keeper.begin(egressPlace(folder), jobId, egress);
         const { caFile } = egressOptions;
-        const child = await launchSandbox(folder, { located, agent: agents[agent], gatewayFolder: socketDir, caFile, request });
+        const child = await launchSandbox(folder, { located, agent: agents[agent], gatewayFolder: socketDir, caFile, request, limits });
         await untilHealthy(child, connection, folder, signal);
         return folder;
       } catch (error) {
@@ -171,6 +188,12 @@ async function answers(folder: SandboxFolder, isolation: Isolation): Promise<boo
 async function isStarting(folder: SandboxFolder | undefined): Promise<boolean> {
   if (folder === undefined) return true;
   return isRunning(folder.ownerPid) && !(await lstat(folder.socket).catch(() => undefined));
+}
+
+/** `folder`: of a job, with its incarnations. Their processes have ended. */
+async function removeGroupsOf(folder: string): Promise<void> {
+  for (const incarnation of await readdir(folder).catch(() => []))
+    await removeGroups((await readLimitsRecord(join(folder, incarnation, 'limits.json')))?.groups ?? []);
 }
 
 async function remove(folder: string): Promise<void> {

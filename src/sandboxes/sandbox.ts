@@ -1,3 +1,4 @@
+import type { SandboxLimits, SandboxLimitsSpec } from '../job/limits-spec.ts';
 import type { EgressSpec } from '../job/sandbox-spec.ts';
 import type { AgentName, Isolation, SandboxProviderName } from '../job/spec.ts';
 
@@ -27,7 +28,12 @@ export interface SandboxRequest {
   env?: Readonly<Record<string, string>> | undefined;
   /** Names of the secrets whose files come later: the variables that hold their paths are set from the start. */
   secretNames?: readonly string[] | undefined;
+  /** What its job names of them. */
+  limits?: SandboxLimitsSpec | undefined;
 }
+
+/** A limit that a sandbox is near to or has reached. Memory, processes: so many times since its start, never zero. */
+export type LimitSighting = { limit: 'disk'; usedMiB: number; shareUsed: number } | { limit: 'memory' | 'processes'; times: number };
 
 /** A sandbox as an inventory finds it. */
 export interface ListedSandbox {
@@ -70,6 +76,16 @@ export interface SandboxProvider {
   start(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxHandle>;
   /** Throws nothing: an ended sandbox shows on the first fetch. */
   connect(handle: SandboxHandle): SandboxConnection;
+  /**
+   * Looks at what a sandbox uses until the signal aborts, and resolves after a last look. Each call reports what was there
+   * before it, too; a report of the disk has a higher tenth of the limit than the one before, from 80 % on. Absent: the provider's
+   * own limits fail the programs, and nobody hears of it. Throws nothing: a sandbox that has ended is looked at no more.
+   */
+  watchLimits?(
+    handle: SandboxHandle,
+    onSighting: (sighting: LimitSighting, limits: SandboxLimits) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Whether its process is there. */
   isAlive(handle: SandboxHandle): Promise<boolean>;
   /**

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { agents } from '../../src/agents/index.ts';
 import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
+import { PLAIN_MACHINE, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
 import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
 export interface Rig {
@@ -21,7 +22,7 @@ export interface Rig {
 }
 
 /** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
-export async function createRig(egress?: EgressOptions): Promise<Rig> {
+export async function createRig(egress?: EgressOptions, machine: MachineSettings = PLAIN_MACHINE): Promise<Rig> {
   const stateDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
   await chmod(stateDir, 0o755);
   const socketDir = join(stateDir, 'gateway');
@@ -43,6 +44,7 @@ export async function createRig(egress?: EgressOptions): Promise<Rig> {
     hostTaskQueue: 'host-of-tests',
     path: process.env['PATH'] ?? '',
     ...(egress === undefined ? {} : { egress }),
+    machine,
   };
   const jobs: string[] = [];
   const inner = createLocalProvider(options);
@@ -70,15 +72,15 @@ export async function createRig(egress?: EgressOptions): Promise<Rig> {
 const runSchema = z.object({ exitCode: z.number().nullable(), stdout: z.string(), stderr: z.string() });
 
 /** Runs a shell script in the sandbox and resolves to what it printed. */
-export async function run(connection: SandboxConnection, script: string): Promise<string> {
-  return await runCommand(connection, 'sh', ['-c', script]);
+export async function run(connection: SandboxConnection, script: string, timeoutMs?: number): Promise<string> {
+  return await runCommand(connection, 'sh', ['-c', script], timeoutMs);
 }
 
-export async function runCommand(connection: SandboxConnection, command: string, args: string[]): Promise<string> {
+export async function runCommand(connection: SandboxConnection, command: string, args: string[], timeoutMs = 60_000): Promise<string> {
   const response = await connection.fetch('/v1/processes/run', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ command, args, timeoutMs: 60_000, maxOutputBytes: 1_000_000 }),
+    body: JSON.stringify({ command, args, timeoutMs, maxOutputBytes: 1_000_000 }),
   });
   const { exitCode, stdout, stderr } = runSchema.parse(await response.json());
   if (exitCode !== 0) throw new Error(`exit code ${exitCode}: ${stderr}`);

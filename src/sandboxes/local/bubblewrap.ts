@@ -7,17 +7,20 @@ import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/cod
 import { findAgentPackage } from '../../agents/installation.ts';
 import { findExecutable, findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
+import type { SandboxLimits } from '../../job/limits-spec.ts';
 import { SOCKET_NAME } from '../egress/keep.ts';
 import type { Certificates } from '../egress/tool-environment.ts';
+import { groupMounts, type Group } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
+import { prlimitCommand } from './prlimit.ts';
 import type { Part } from './readable.ts';
 import { SANDBOX_UID, type Identity, type View } from './tools.ts';
 
-const TMP_BYTES = 64 * 1024 * 1024;
-const PRLIMIT = '/usr/bin/prlimit';
-const MAX_PROCESSES = 200;
-/** Of one process. OpenCode's runtime maps much more than it uses, which counts: long turns of it failed at 1.5 GiB. */
-const MAX_DATA_BYTES = 3 * 1024 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/** Of the memory limit, which counts it where there are control groups. */
+const SHARED_MEMORY_SHARE = 0.25;
+/** What runtimes read to count CPUs and to size pages and heaps: the same for everybody on the host. */
+const SYSTEM_FACTS = ['/sys/devices/system/cpu', '/sys/devices/system/node', '/sys/kernel/mm/transparent_hugepage'];
 
 /** Loopback port of the forwarder to the gateway; the sandbox has a loopback of its own. */
 export const INSIDE_GATEWAY_PORT = 8787;
@@ -74,6 +77,12 @@ export interface BubblewrapRequest {
   node: string;
   server: string;
   packages: readonly Part[];
+  /** The /etc that sandboxes see. */
+  etc: string;
+  /** More of the host, each at its own path. */
+  mounts: readonly string[];
+  limits: SandboxLimits;
+  groups: readonly Group[];
   env: Record<string, string>;
   command: readonly string[];
   hasEgress: boolean;
@@ -86,6 +95,10 @@ export async function bubblewrapArguments({
   node,
   server,
   packages,
+  etc,
+  mounts: extra,
+  limits,
+  groups,
   env,
   command,
   hasEgress,
@@ -93,18 +106,32 @@ export async function bubblewrapArguments({
   const at = insidePaths;
   const mounts = [
     ...['--ro-bind', '/usr', '/usr', ...(await systemFolders())],
-    ...['/etc/ssl', '/etc/alternatives', '/etc/ld.so.cache'].flatMap((path) => ['--ro-bind-try', path, path]),
-    ...['passwd', 'group', 'hosts'].flatMap((name) => ['--ro-bind', join(folder.tools, name), `/etc/${name}`]),
+    ...['--ro-bind', etc, '/etc', '--ro-bind', join(folder.tools, 'machine-id'), '/etc/machine-id'],
+    ...[...SYSTEM_FACTS.flatMap((path) => ['--ro-bind-try', path, path]), ...groupMounts(groups)],
     ...['--ro-bind', folder.tools, at.tools, '--ro-bind', node, at.node, '--ro-bind', server, at.server],
     ...packages.flatMap(({ name, path }) => ['--ro-bind', path, join(at.nodeModules, name)]),
     ...(hasEgress ? ['--ro-bind', folder.egress, at.egressFolder] : []),
-    ...['--ro-bind', gatewayFolder, at.gatewayFolder, '--proc', '/proc', '--dev', '/dev', '--size', String(TMP_BYTES), '--tmpfs', '/tmp'],
+    ...['--ro-bind', gatewayFolder, at.gatewayFolder, '--proc', '/proc', '--dev', '/dev'],
+    ...['--perms', '1777', '--size', String(Math.floor(limits.memoryMiB * SHARED_MEMORY_SHARE) * MIB), '--tmpfs', '/dev/shm'],
+    ...['--bind', folder.tmp, '/tmp', '--bind', folder.varTmp, '/var/tmp', '--symlink', '/run', '/var/run'],
     ...['--bind', folder.run, at.run, '--bind', folder.home, at.home, '--bind', folder.workspace, at.workspace, '--chdir', at.workspace],
+    ...extra.flatMap((path) => ['--ro-bind', path, path]),
   ];
   const variables = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
   return [
     ...[...namespaces, '--hostname', 'sandbox', '--json-status-fd', '3', ...mounts, ...variables],
-    ...['--cap-drop', 'ALL', '--remount-ro', '/dev', '--remount-ro', '/', '--disable-userns', '--', ...(await limits()), ...command],
+    ...[
+      '--cap-drop',
+      'ALL',
+      '--remount-ro',
+      '/dev',
+      '--remount-ro',
+      '/',
+      '--disable-userns',
+      '--',
+      ...(await prlimitCommand(limits, groups)),
+      ...command,
+    ],
   ];
 }
 
@@ -138,10 +165,4 @@ async function systemFolders(): Promise<string[]> {
     }),
   );
   return args.flat();
-}
-
-/** Set inside, where they are the job's own and cannot be raised. */
-async function limits(): Promise<string[]> {
-  const isThere = (await lstat(PRLIMIT).catch(() => undefined)) !== undefined;
-  return isThere ? [PRLIMIT, `--nproc=${MAX_PROCESSES}`, `--data=${MAX_DATA_BYTES}`] : [];
 }

@@ -17,6 +17,9 @@ export interface SandboxFolder {
   path: string;
   home: string;
   workspace: string;
+  /** `/tmp` and `/var/tmp` of the sandbox: on disk, like all that it writes. */
+  tmp: string;
+  varTmp: string;
   /** Holds nothing but the socket of the sandbox-agent server, and is the agent's to change. */
   run: string;
   socket: string;
@@ -29,6 +32,8 @@ export interface SandboxFolder {
   log: string;
   /** What bubblewrap says about its child. */
   record: string;
+  /** Its limits and its control groups. */
+  limits: string;
   /** Whose it is. */
   label: string;
   /** Loopback port of the forwarder to the gateway. */
@@ -54,6 +59,8 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     path,
     home: join(path, 'home'),
     workspace: join(path, 'workspace'),
+    tmp: join(path, 'tmp'),
+    varTmp: join(path, 'var-tmp'),
     run,
     socket: join(run, 'agent.sock'),
     tools: join(path, 'tools'),
@@ -61,6 +68,7 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     egressRecord: join(path, 'egress.json'),
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
+    limits: join(path, 'limits.json'),
     label: join(path, 'label.json'),
     gatewayPort: Number(match[3]),
     ownerPid: Number(match[2]),

@@ -1,15 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { lchown, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Agent } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../job/errors.ts';
+import type { SandboxLimits } from '../../job/limits-spec.ts';
 import { writeCertificates } from '../egress/certificates.ts';
 import { toolFiles } from '../egress/tool-environment.ts';
 import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
 import { bubblewrapArguments, insidePaths, insideView } from './bubblewrap.ts';
+import { createGroups, groupsOf, joinCommand, removeGroups } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
+import { writeLimitsRecord } from './limits-record.ts';
 import type { Located } from './locate.ts';
 import { environmentOf, initCommand, writeTools, type View } from './tools.ts';
 
@@ -25,16 +28,20 @@ export interface LaunchRequest {
   /** A PEM file of the operator. */
   caFile: string | undefined;
   request: SandboxRequest;
+  /** Decided of the request's. */
+  limits: SandboxLimits;
 }
 
 /** Starts a sandbox in a folder that was claimed for it. The process outlives this one. */
 export async function launchSandbox(
   folder: SandboxFolder,
-  { located, agent, gatewayFolder, caFile, request }: LaunchRequest,
+  { located, agent, gatewayFolder, caFile, request, limits }: LaunchRequest,
 ): Promise<ChildProcess> {
-  const { bubblewrap, identity, packages } = located;
+  const { bubblewrap, identity, packages, toolFolders } = located;
   const hasEgress = request.egress !== undefined;
-  for (const path of [folder.home, folder.workspace, folder.run, folder.tools]) await mkdir(path, { mode: 0o700 });
+  for (const path of [folder.home, folder.workspace, folder.run, folder.tools, folder.tmp, folder.varTmp])
+    await mkdir(path, { mode: 0o700 });
+  for (const path of [folder.tmp, folder.varTmp]) await chmod(path, 0o1777);
   const certificates = hasEgress && caFile !== undefined ? await writeCertificates(caFile, folder.tools, insidePaths.tools) : null;
   const view =
     bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort, certificates, hasEgress);
@@ -42,11 +49,22 @@ export async function launchSandbox(
   if (view.egress !== null) await writeHome(folder.home, toolFiles(view.egress.port));
   if (identity.uid !== undefined) await giveTo(identity.uid, dirname(folder.path));
 
-  const env = environmentOf(view, agent, request);
+  const groups = groupsOf(located.groupParents, folder.id);
+  await writeLimitsRecord(folder.limits, { limits, groups });
+  await createGroups(groups, limits);
+  if (!(await isThere(folder.path))) {
+    // Whoever took the folder away may have looked for the groups before they were made.
+    await removeGroups(groups);
+    throw new ValetkeyError('sandbox_start_failed', 'The sandbox was ended while it started.');
+  }
+  // It is root that may put a process into a group, and the process becomes the sandbox's user after that.
+  const user = groups.length === 0 ? identity : {};
+  const joining = joinCommand(groups, identity);
+  const env = environmentOf(view, agent, request, toolFolders);
   const command = initCommand(view);
-  if (bubblewrap === undefined) return await spawnDetached(folder, command, { ...identity, cwd: folder.workspace, env });
-  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, env, command, hasEgress });
-  return await spawnDetached(folder, [bubblewrap, ...args], { ...identity, cwd: '/', env: {} });
+  if (bubblewrap === undefined) return await spawnDetached(folder, [...joining, ...command], { ...user, cwd: folder.workspace, env });
+  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, limits, groups, env, command, hasEgress });
+  return await spawnDetached(folder, [...joining, bubblewrap, ...args], { ...user, cwd: '/', env: {} });
 }
 
 /** Resolves when the server answers. Throws `sandbox_start_failed` when the process ends first, or time is up. */
@@ -115,6 +133,13 @@ async function giveTo(uid: number, folder: string): Promise<void> {
   await lchown(folder, uid, uid);
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }))
     await lchown(join(entry.parentPath, entry.name), uid, uid);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Nothing secret is in a sandbox yet when its start fails. */

@@ -8,7 +8,10 @@ import { findPackage } from '../../agents/packages.ts';
 import { ValetkeyError } from '../../job/errors.ts';
 import type { Isolation } from '../../job/spec.ts';
 import type { EgressOptions } from '../egress/egress.ts';
-import { bubblewrapCandidates, isolates, isolationUnavailable } from './bubblewrap.ts';
+import { PLAIN_MACHINE, type MachineSettings } from '../machine-settings.ts';
+import { bubblewrapCandidates, insidePaths, isolates, isolationUnavailable } from './bubblewrap.ts';
+import { findGroupParents, type GroupParent } from './cgroup.ts';
+import { makeEtc } from './etc.ts';
 import { makeReadable, openFolder, requireReadable, type Part } from './readable.ts';
 import { SANDBOX_UID, type Identity } from './tools.ts';
 
@@ -28,7 +31,12 @@ export interface LocalProviderOptions {
   path: string;
   /** What of the network jobs may have; left out: none has any. */
   egress?: EgressOptions;
+  /** Default: nothing of all that. */
+  machine?: MachineSettings;
 }
+
+/** Where installers put toolchains that bring a folder of their own. */
+const TOOL_FOLDERS = ['/usr/local/go/bin', '/usr/local/cargo/bin', '/usr/lib/go/bin'];
 
 /** What a sandbox is made of, each at a place that its user can read. */
 export interface Located {
@@ -38,11 +46,17 @@ export interface Located {
   server: string;
   packages: Part[];
   identity: Identity;
+  /** Where its control groups are made. */
+  groupParents: readonly GroupParent[];
+  etc: string;
+  mounts: readonly string[];
+  /** What comes into its PATH. */
+  toolFolders: readonly string[];
 }
 
 /** Throws `isolation_unavailable`, `agent_not_installed`, or `sandbox_start_failed` where a folder keeps the sandbox's user out. */
 export async function locate(options: LocalProviderOptions, agent: Agent, isolation: Isolation): Promise<Located> {
-  const { stateDir, socketDir, agentsDir, path } = options;
+  const { stateDir, socketDir, agentsDir, path, machine = PLAIN_MACHINE } = options;
   if (process.platform !== 'linux') throw new ValetkeyError('isolation_unavailable', 'The local provider needs Linux.');
   const isRoot = process.getuid?.() === 0;
   const identity = isRoot ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : {};
@@ -64,7 +78,53 @@ export async function locate(options: LocalProviderOptions, agent: Agent, isolat
     server: pathOf(programs, 'sandbox-agent'),
     packages: (await readable(packages)).map(({ name, path: folder }) => ({ name: name.slice('node_modules/'.length), path: folder })),
     identity,
+    groupParents: await groupParents(identity),
+    etc: await currentEtc(stateDir),
+    mounts: await usableMounts(machine.mounts, isRoot),
+    toolFolders: [...machine.path, ...(await existing(TOOL_FOLDERS))],
   };
+}
+
+/** Looked at anew once a minute: the host's certificates are renewed. */
+const ETC_CHECK_MS = 60_000;
+const etcs = new Map<string, { checkedAtMs: number; etc: Promise<string> }>();
+
+async function currentEtc(stateDir: string): Promise<string> {
+  const known = etcs.get(stateDir);
+  if (known !== undefined && performance.now() - known.checkedAtMs < ETC_CHECK_MS && (await isThere(await known.etc)))
+    return await known.etc;
+  const etc = makeEtc(join(stateDir, 'etc'), insidePaths.home);
+  etcs.set(stateDir, { checkedAtMs: performance.now(), etc });
+  etc.catch(() => etcs.delete(stateDir));
+  return await etc;
+}
+
+let parents: Promise<GroupParent[]> | undefined;
+
+/** Asked once: it starts a process. */
+async function groupParents(identity: Identity): Promise<GroupParent[]> {
+  parents ??= findGroupParents(identity);
+  return await parents;
+}
+
+async function usableMounts(mounts: readonly string[], isRoot: boolean): Promise<readonly string[]> {
+  for (const path of mounts) {
+    if (!(await isThere(path))) throw new ValetkeyError('sandbox_start_failed', `VALETKEY_SANDBOX_MOUNTS: ${path} is not there.`);
+    if (isRoot) await requireReadable(path, 'VALETKEY_SANDBOX_MOUNTS');
+  }
+  return mounts;
+}
+
+async function existing(folders: readonly string[]): Promise<string[]> {
+  const there = await Promise.all(folders.map(isThere));
+  return folders.filter((_, index) => there[index]);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function workingBubblewrap(

@@ -45,7 +45,7 @@ export async function requireReadable(path: string, variable: string): Promise<v
 }
 
 /** The first part of a path that others cannot pass or, for the last part, read. */
-async function firstBlocked(path: string): Promise<string | undefined> {
+export async function firstBlocked(path: string): Promise<string | undefined> {
   const target = await realpath(path);
   const { mode } = await stat(target);
   for (const folder of ancestors(target)) {

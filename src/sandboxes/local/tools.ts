@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, extname, join } from 'node:path';
@@ -56,16 +57,20 @@ export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, serv
 /** The folder of a job's secrets for tools, in the home of the sandbox. */
 const secretsFolder = (home: string): string => join(home, '.secrets');
 
-/** The whole environment of a sandbox: nothing of the worker's. What is the job's own stands first, so that ours wins. */
+/**
+ * The whole environment of a sandbox: nothing of the worker's. What is the job's own stands first, so that ours wins. `toolFolders`
+ * come into its PATH before the system's.
+ */
 export function environmentOf(
   view: View,
   agent: Agent,
-  { env = {}, secretNames = [] }: Pick<SandboxRequest, 'env' | 'secretNames'> = {},
+  { env = {}, secretNames = [] }: Pick<SandboxRequest, 'env' | 'secretNames'>,
+  toolFolders: readonly string[],
 ): Record<string, string> {
   return {
     ...env,
     ...Object.fromEntries(secretNames.map((name) => [secretVariable(name), join(secretsFolder(view.home), name)])),
-    PATH: [dirname(view.node), '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
+    PATH: [dirname(view.node), ...toolFolders, '/usr/local/bin', '/usr/bin', '/bin'].join(':'),
     HOME: view.home,
     USER: 'agent',
     LOGNAME: 'agent',
@@ -94,12 +99,7 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
     writePrograms(SHIM, join(folder, 'shim')),
     ...(agent.program === null ? [] : [writeProgram(agent.program, join(folder, 'agent.js'))]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
-    writeFile(
-      join(folder, 'passwd'),
-      `agent:x:${SANDBOX_UID}:${SANDBOX_UID}:Agent:${view.home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
-    ),
-    writeFile(join(folder, 'group'), `agent:x:${SANDBOX_UID}:\nnogroup:x:65534:\n`),
-    writeFile(join(folder, 'hosts'), '127.0.0.1 localhost sandbox\n'),
+    writeFile(join(folder, 'machine-id'), `${randomBytes(16).toString('hex')}\n`),
     // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.
     writeScript(join(launchers, `${SERVER_AGENT}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
     ...packages.map(async ({ name, path }) => {

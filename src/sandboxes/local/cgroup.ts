@@ -1,0 +1,202 @@
+import { randomUUID } from 'node:crypto';
+import { access, constants, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { execa } from 'execa';
+
+import type { SandboxLimits } from '../../job/limits-spec.ts';
+import { parseHierarchies, type Hierarchy } from './cgroup-places.ts';
+import { isCode } from './folder.ts';
+import { type Identity } from './tools.ts';
+
+const SETPRIV = '/usr/bin/setpriv';
+const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
+const PREFIX = 'valetkey-';
+const CPU_PERIOD_US = 100_000;
+const MIB = 1024 * 1024;
+const REMOVE_TRIES = 100;
+
+type Controller = (typeof CONTROLLERS)[number];
+
+/** Where a control group is made. Version 2 has one for all controllers. */
+export interface GroupParent {
+  version: 1 | 2;
+  folder: string;
+  controllers: Controller[];
+  /** Where a sandbox sees its own group. */
+  seenAt: string;
+}
+
+/** The control groups of a sandbox; empty where this host has none that we may make. */
+export interface Group extends GroupParent {
+  /** The folder of the group. */
+  path: string;
+}
+
+/**
+ * Where this process can make control groups: below its own group, else beside it, else at the top; with version 1 below its own.
+ * Empty where it may not, as an ordinary user without delegation and in most containers.
+ */
+export async function findGroupParents(identity: Identity): Promise<GroupParent[]> {
+  if (identity.uid !== undefined && !(await isExecutable(SETPRIV))) return [];
+  const [mountInfo, cgroups] = await Promise.all(
+    ['/proc/self/mountinfo', '/proc/self/cgroup'].map((file) => readFile(file, 'utf8').catch(() => '')),
+  );
+  const hierarchies = parseHierarchies(mountInfo ?? '', cgroups ?? '');
+  const parents: GroupParent[] = [];
+  for (const hierarchy of hierarchies) {
+    const parent = await parentIn(hierarchy);
+    // The same hierarchy may be mounted at several places.
+    const isNew = parent?.controllers.every((name) => !parents.some(({ controllers }) => controllers.includes(name))) === true;
+    if (parent !== undefined && isNew && (await canJoin(parent, identity))) parents.push(parent);
+  }
+  return parents;
+}
+
+/** Makes the groups of a sandbox and sets its limits. `name` is the sandbox's own. Throws what the file system does. */
+export async function createGroups(groups: readonly Group[], limits: SandboxLimits): Promise<void> {
+  for (const group of groups) {
+    await mkdir(group.path);
+    for (const [file, value] of settings(group, limits)) {
+      // What counts swap is there on some kernels only.
+      const isOptional = /swap|memsw/.test(file);
+      await writeFile(join(group.path, file), value).catch((error: unknown) => {
+        if (!isOptional) throw error;
+      });
+    }
+  }
+}
+
+/** The groups that a sandbox of this id is to have. */
+export function groupsOf(parents: readonly GroupParent[], sandboxId: string): Group[] {
+  const name = PREFIX + sandboxId.replace('/', '-');
+  return parents.map((parent) => ({ ...parent, path: join(parent.folder, name) }));
+}
+
+/** The words before a command that start it in the groups, as the user of sandboxes. It sees nothing of the shell that does it. */
+export function joinCommand(groups: readonly Group[], { uid, gid }: Identity): string[] {
+  if (groups.length === 0) return [];
+  const files = groups.map(({ path }) => join(path, 'cgroup.procs'));
+  const script = `for file in ${files.map((_, index) => `"$${index + 1}"`).join(' ')}; do echo 0 > "$file" || exit 1; done; shift ${files.length}; exec env -u PWD -u OLDPWD -u SHLVL -u _ "$@"`;
+  const become = uid === undefined || gid === undefined ? [] : [SETPRIV, `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'];
+  return ['/bin/sh', '-c', script, 'sh', ...files, ...become];
+}
+
+/** Mounts by which a sandbox sees its own groups and no others. */
+export function groupMounts(groups: readonly Group[]): string[] {
+  return groups.flatMap(({ path, seenAt }) => ['--ro-bind', path, seenAt]);
+}
+
+/** How often a limit was reached since the start: processes killed for memory, processes that could not be started. */
+export async function limitHits(groups: readonly Group[]): Promise<{ memory: number; processes: number }> {
+  const count = async (controller: Controller, files: readonly string[], name: string): Promise<number> => {
+    const group = groups.find(({ controllers }) => controllers.includes(controller));
+    if (group === undefined) return 0;
+    const texts = await Promise.all(files.map((file) => readFile(join(group.path, file), 'utf8').catch(() => '')));
+    return Math.max(0, ...texts.map((text) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)));
+  };
+  return {
+    memory: await count('memory', ['memory.events', 'memory.oom_control'], 'oom_kill'),
+    processes: await count('pids', ['pids.events'], 'max'),
+  };
+}
+
+/** Removes groups whose processes have ended. One that is not ours by its name is left. */
+export async function removeGroups(groups: readonly Pick<Group, 'path'>[]): Promise<void> {
+  for (const { path } of groups) if (basename(path).startsWith(PREFIX)) await removeGroup(path);
+}
+
+async function removeGroup(path: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await rmdir(path);
+    } catch (error) {
+      if (isCode(error, 'ENOENT')) return;
+      // What was killed is there until somebody has collected it.
+      if (!isCode(error, 'EBUSY') || tries === REMOVE_TRIES) throw error;
+      await delay(20);
+    }
+  }
+}
+
+async function parentIn({ version, mountPoint, own, controllers }: Hierarchy): Promise<GroupParent | undefined> {
+  if (version === 1) {
+    const ours = CONTROLLERS.filter((name) => controllers.includes(name));
+    return ours.length === 0 ? undefined : { version, folder: own, controllers: ours, seenAt: mountPoint };
+  }
+  let best: GroupParent | undefined;
+  for (const folder of new Set([own, own === mountPoint ? own : dirname(own), mountPoint])) {
+    const enabled = await enableControllers(folder);
+    if (enabled.length > (best?.controllers.length ?? 0)) best = { version, folder, controllers: enabled, seenAt: mountPoint };
+  }
+  return best;
+}
+
+/** Those that groups below a folder can have. A group that holds processes gives none to those below, except the top one. */
+async function enableControllers(folder: string): Promise<Controller[]> {
+  const file = join(folder, 'cgroup.subtree_control');
+  for (const name of CONTROLLERS) await writeFile(file, `+${name}`).catch(() => {});
+  const enabled = (await readFile(file, 'utf8').catch(() => '')).trim().split(' ');
+  return CONTROLLERS.filter((name) => enabled.includes(name));
+}
+
+/** Whether a process can be started there: tried, since who may is not to be read from modes. */
+async function canJoin(parent: GroupParent, identity: Identity): Promise<boolean> {
+  const group: Group = { ...parent, path: join(parent.folder, `${PREFIX}probe-${randomUUID()}`) };
+  try {
+    await createGroups([group], { cpus: null, memoryMiB: 256, processes: 64, diskMiB: 64 });
+    const { failed } = await execa('/usr/bin/env', [...joinCommand([group], identity), '/bin/true'], {
+      cwd: '/',
+      env: {},
+      extendEnv: false,
+      stdio: 'ignore',
+      reject: false,
+      timeout: 10_000,
+    });
+    return !failed;
+  } catch {
+    return false;
+  } finally {
+    await removeGroups([group]).catch(() => {});
+  }
+}
+
+function settings({ version, controllers }: GroupParent, { cpus, memoryMiB, processes }: SandboxLimits): [string, string][] {
+  const bytes = String(memoryMiB * MIB);
+  const quotaUs = cpus === null ? null : Math.round(cpus * CPU_PERIOD_US);
+  const of = (controller: Controller, files: [string, string][]): [string, string][] => (controllers.includes(controller) ? files : []);
+  if (version === 2) {
+    return [
+      ...of('memory', [
+        ['memory.max', bytes],
+        ['memory.swap.max', '0'],
+      ]),
+      ...of('pids', [['pids.max', String(processes)]]),
+      ...of('cpu', quotaUs === null ? [] : [['cpu.max', `${quotaUs} ${CPU_PERIOD_US}`]]),
+    ];
+  }
+  return [
+    ...of('memory', [
+      ['memory.limit_in_bytes', bytes],
+      ['memory.memsw.limit_in_bytes', bytes],
+    ]),
+    ...of('pids', [['pids.max', String(processes)]]),
+    ...of(
+      'cpu',
+      quotaUs === null
+        ? []
+        : [
+            ['cpu.cfs_period_us', String(CPU_PERIOD_US)],
+            ['cpu.cfs_quota_us', String(quotaUs)],
+          ],
+    ),
+  ];
+}
+
+async function isExecutable(file: string): Promise<boolean> {
+  return await access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
