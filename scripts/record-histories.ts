@@ -16,10 +16,12 @@ import { loadConfig } from '../src/config.ts';
 import { startStack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import { ValetkeyError } from '../src/job/errors.ts';
+import { parseKeyRef } from '../src/job/ref.ts';
 import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/job/requests.ts';
 import type { JobResult } from '../src/job/result.ts';
 import type { JobSpecInput } from '../src/job/spec.ts';
 import type { Question } from '../src/job/status.ts';
+import { askedEvent } from '../src/session/permissions.ts';
 import type { Adapters } from '../src/worker.ts';
 
 const HOST = 'host';
@@ -37,6 +39,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   interrupted: { prompts: ['one', 'two'] },
   stuck: {},
   'sandbox-lost': {},
+  continued: { prompts: Array.from({ length: 8 }, (_, index) => `prompt ${index}`) },
 };
 
 /** Attempts at the end of the key of `stuck`. */
@@ -47,22 +50,31 @@ const QUESTION: Question = { id: 'question', turn: 1, title: 'run it', kind: 'ex
 const historySchema = z.object({ events: z.array(z.json()) });
 
 const report = (line: string): void => void process.stderr.write(`${line}\n`);
-const temporal = await startTemporal({ report });
+/** Events, so that `continued` goes over runs of its workflow and the others do not. */
+const LONG = 65;
+const temporal = await startTemporal({ report, dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': LONG } });
 const config = loadConfig({ PATH: process.env.PATH, VALETKEY_HOST: HOST, VALETKEY_LOG_LEVEL: 'error' });
 const stack = await startStack({ report, temporal, config, adapt: endAsNamed });
 const connection = await Connection.connect({ address: temporal.address });
 const { workflow } = new Client({ connection, namespace: temporal.namespace });
 try {
   for (const [jobId, change] of Object.entries(JOBS)) {
-    const { outcome, failure } = await run(jobId, { ...SPEC, ...change });
-    const file = new URL(`../test/workflows/histories/${jobId}.history.json`, import.meta.url);
-    await writeFile(file, await recorded(workflow.getHandle(jobId)));
+    const { outcome, failure, keys } = await run(jobId, { ...SPEC, ...change });
+    await record(jobId, workflow.getHandle(jobId));
+    const [{ ref } = { ref: undefined }] = keys;
+    if (jobId === 'continued' && ref !== undefined)
+      await record('continued-first-run', workflow.getHandle(jobId, parseKeyRef(ref).leaseId));
     report(`${jobId}: ${failure?.code ?? outcome}`);
   }
 } finally {
   await connection.close();
   await stack.stop();
   await temporal.stop();
+}
+
+async function record(name: string, handle: WorkflowHandle): Promise<void> {
+  const file = new URL(`../test/workflows/histories/${name}.history.json`, import.meta.url);
+  await writeFile(file, await recorded(handle));
 }
 
 /** Who has to be cancelled, interrupted or answered is as soon as its turn has begun. */
@@ -115,7 +127,10 @@ function endAsNamed(adapters: Adapters): Adapters {
       runTurn: async (request) => {
         const { jobId, turn, cancel } = request;
         const ended = await session.runTurn(request);
-        if (jobId === 'asked' && request.decide(QUESTION) === 'ask') return { kind: 'asks', question: QUESTION, state: ended.state };
+        if (jobId === 'asked' && request.decide(QUESTION) === 'ask') {
+          await request.onEvent([askedEvent(QUESTION)]);
+          return { kind: 'asks', question: QUESTION, state: ended.state };
+        }
         if (jobId === 'interrupted' && turn === 1) {
           await aborted(cancel).catch(() => undefined);
           if (ended.kind === 'ended') request.onCancelled?.({ ...ended, stopReason: 'cancelled' });

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
 
-import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import { TypedSearchAttributes, type Workflow } from '@temporalio/common';
+import type { WorkflowHandle } from '@temporalio/client';
 import type { z } from 'zod';
 
-import { checkModel } from './client/check-model.ts';
 import type { ClientContext } from './client/context.ts';
-import { digestSpec, sealedFor, summariseSpec } from './client/digest-spec.ts';
 import { stateOf, type JobState, type JobStatus, type JobSummary } from './client/job-state.ts';
 import { readKeyringUse } from './client/keyring-use.ts';
 import { listJobs, readStatus, type ListOptions } from './client/read-jobs.ts';
+import { waitForResult } from './client/read-result.ts';
 import { revoke } from './client/revoke.ts';
 import { Schedules } from './client/schedules.ts';
+import { submitJob } from './client/submit.ts';
 import { sweepOnce } from './client/sweep.ts';
 import { temporalConfig } from './config.ts';
 import { ValetkeyError } from './job/errors.ts';
@@ -22,15 +21,12 @@ import {
   PROMPT_UPDATE,
   ROTATE_UPDATE,
   type AnswerRequest,
-  type PromptRequest,
   type Rotated,
   type Taken,
 } from './job/requests.ts';
 import type { ArtifactInfo, JobResult } from './job/result.ts';
 import type { RevokeReport } from './job/revocation.ts';
-import { searchAttributes } from './job/search-attributes.ts';
 import { jobIdSchema, keyRefSchema, parseJobSpec, parsePrompt, promptIdSchema, tenantSchema, type JobSpecInput } from './job/spec.ts';
-import { JOB_WORKFLOW } from './job/status.ts';
 import type { SweepReport } from './job/sweep.ts';
 import { ownerOf } from './keys/context.ts';
 import type { KeyringUse } from './keys/decide-prune.ts';
@@ -39,8 +35,9 @@ import { openDatabase, type Database } from './store/database.ts';
 import { followEvents, replayEvents } from './store/follow-events.ts';
 import { listKeys, type KeyFilter, type KeyInfo } from './store/key-list.ts';
 import { keyLives } from './store/keys.ts';
+import { storePrompts } from './store/prompts.ts';
+import { readOpenQuestion } from './store/questions.ts';
 import { liftTenant } from './store/revocations.ts';
-import { readResult } from './store/settlements.ts';
 import { connectWhenNeeded } from './temporal/connect-when-needed.ts';
 import { asTemporalError, asUpdateError } from './temporal/errors.ts';
 
@@ -83,58 +80,20 @@ export class ValetkeyClient {
 
   /**
    * Starts a job. Idempotent on `id`: the same id with the same spec is the same job, running or ended (`created` is false).
-   * Without an id a new one is drawn. Throws `invalid_spec`, `model_unpriced`, `job_conflict`, `temporal_unreachable`, and
-   * `database_unreachable` where the model’s price is not a bundled one.
+   * Without an id a new one is drawn. An id is for one job for ever: once Temporal has forgotten it, it is refused. The texts of the prompts
+   * go to Postgres, not to Temporal. Throws `invalid_spec`, `model_unpriced`, `job_conflict`, `temporal_unreachable`, `database_unreachable`.
    */
   async submit(input: JobSpecInput, { id = `job-${randomUUID()}` }: { id?: string } = {}): Promise<{ jobId: string; created: boolean }> {
     const jobId = checkJobId(id);
-    const spec = parseJobSpec(input, Date.now());
-    await checkModel(this.#database, spec);
-    const specSha256 = digestSpec(spec);
-    const { workflow } = await this.#context.temporal.connected();
-    try {
-      await asTemporalError(
-        workflow.start(JOB_WORKFLOW, {
-          workflowId: jobId,
-          taskQueue: this.#context.taskQueue,
-          args: [spec],
-          workflowIdReusePolicy: 'REJECT_DUPLICATE',
-          priority: { fairnessKey: spec.tenant },
-          memo: { specSha256, ...sealedFor(spec) },
-          staticSummary: summariseSpec(spec),
-          typedSearchAttributes: new TypedSearchAttributes([
-            { key: searchAttributes.tenant, value: spec.tenant },
-            { key: searchAttributes.agent, value: spec.agent },
-            { key: searchAttributes.gateway, value: spec.credential.gateway },
-            { key: searchAttributes.keyState, value: 'live' },
-            { key: searchAttributes.spendUsd, value: 0 },
-          ]),
-        }),
-      );
-      return { jobId, created: true };
-    } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      const { memo } = await asTemporalError(workflow.getHandle(jobId).describe());
-      if (memo?.specSha256 !== specSha256) throw new ValetkeyError('job_conflict', `the job ${jobId} is there with another spec`);
-      return { jobId, created: false };
-    }
+    return { jobId, created: await submitJob(this.#context, jobId, parseJobSpec(input, Date.now())) };
   }
 
   /**
-   * Waits for the end of a job, whatever its outcome. Throws `job_not_found`, and `terminated` where Temporal ended the
-   * workflow without its cleanup.
+   * Waits for the end of a job, whatever its outcome: until it is settled. Throws `job_not_found`, `terminated` where Temporal ended the
+   * workflow without its cleanup, `temporal_unreachable`, `database_unreachable`.
    */
   async result(jobId: string): Promise<JobResult> {
-    const handle = await this.#handle<() => Promise<JobResult>>(jobId);
-    try {
-      return await asTemporalError(handle.result());
-    } catch (error) {
-      // How the workflow failed says less than what it stored.
-      if (!(error instanceof WorkflowFailedError)) throw error;
-    }
-    const result = await readResult(this.#database.db, jobId);
-    if (result === null) throw new ValetkeyError('terminated', `the job ${jobId} ended without a settlement`);
-    return result;
+    return waitForResult(this.#context, await this.#handle(jobId));
   }
 
   /** How the job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
@@ -164,10 +123,14 @@ export class ValetkeyClient {
   /**
    * Gives a running job one more prompt, a turn of the same session after those that are there. Idempotent on `id`: the same id
    * with the same text is the same turn. Resolves to its number when the job has taken it. Throws `invalid_spec`, `job_not_found`,
-   * `job_closed` for a job that is ending or has ended, `prompt_conflict`, and `no_worker` where none takes it within 15 s.
+   * `job_closed` for a job that is ending, has ended or has had 1,000 prompts, `prompt_conflict`, `database_unreachable`, and `no_worker`
+   * where none takes it within 15 s.
    */
   async prompt(jobId: string, text: string, { id = randomUUID() }: { id?: string } = {}): Promise<Taken> {
-    return this.#update(jobId, PROMPT_UPDATE, { id: check('id', promptIdSchema, id), text: parsePrompt(text) } satisfies PromptRequest);
+    const job = checkJobId(jobId);
+    const promptId = check('id', promptIdSchema, id);
+    const [prompt] = await storePrompts(this.#database.db, job, [parsePrompt(text)]);
+    return this.#update(job, PROMPT_UPDATE, { id: promptId, ...prompt });
   }
 
   /**
@@ -179,11 +142,18 @@ export class ValetkeyClient {
   }
 
   /**
-   * Answers the open question of a job: `status` and the events tell its id. Throws `nothing_to_do` where it is not open,
-   * `job_closed`, `job_not_found`.
+   * Answers a question of a job's agent: `status` and the events tell its id, and it can be answered from its event on. Throws
+   * `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`.
    */
   async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<Taken> {
-    return this.#update(jobId, ANSWER_UPDATE, { question, answer } satisfies AnswerRequest);
+    const job = checkJobId(jobId);
+    // Its event comes before the workflow has the question, and keeps the answer: so its event decides whether there is one.
+    const turn = await readOpenQuestion(this.#database.db, job, question);
+    if (turn === null) {
+      if ((await this.#state(job)) !== 'running') throw new ValetkeyError('job_closed', `the job ${job} has ended`);
+      throw new ValetkeyError('nothing_to_do', `The job ${job} has no open question ${question}.`);
+    }
+    return this.#update(jobId, ANSWER_UPDATE, { question, turn, answer } satisfies AnswerRequest);
   }
 
   /** The newest jobs first, by Temporal's visibility, which lags by some milliseconds. Throws `temporal_unreachable`. */
@@ -256,10 +226,10 @@ export class ValetkeyClient {
     await Promise.all([this.#context.temporal.close(), this.#database.close()]);
   }
 
-  async #handle<T extends Workflow>(jobId: string): Promise<WorkflowHandle<T>> {
+  async #handle(jobId: string): Promise<WorkflowHandle> {
     const id = checkJobId(jobId);
     const { workflow } = await this.#context.temporal.connected();
-    return workflow.getHandle<T>(id);
+    return workflow.getHandle(id);
   }
 
   async #state(jobId: string): Promise<JobState> {

@@ -1,5 +1,6 @@
 import type { KeyRef } from '../job/ref.ts';
-import type { JobFailure, JobResult, Outcome, ArtifactInfo, TurnResult } from '../job/result.ts';
+import type { PromptRef } from '../job/requests.ts';
+import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../job/result.ts';
 import type { EndedKeys, RevokeTarget } from '../job/revocation.ts';
 import type { RotationReport } from '../job/rotation.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
@@ -48,7 +49,7 @@ export interface RunSessionInput extends KeyInput {
   handle: SandboxHandle;
   /** From 1. */
   turn: number;
-  prompt: string;
+  prompt: PromptRef;
   /** Of the turn before; null in the first. */
   session: SessionState | null;
   permissions: JobSpec['permissions'];
@@ -57,20 +58,23 @@ export interface RunSessionInput extends KeyInput {
   onInterrupted: JobSpec['onInterrupted'];
   /** ms without any event of the agent. */
   stallMs: number;
-  /** The questions of the turn that were answered, by id. */
-  answers: Record<string, PermissionDecision>;
+  /** To the question that the agent waits at; null: it waits at none. Earlier ones are in the store. */
+  answer: Answer | null;
   /** The turn is to be interrupted as soon as it is there. */
   interrupt: boolean;
 }
 
+/** What was decided of a question. */
+export interface Answer extends PermissionDecision {
+  question: string;
+}
+
 export interface RunSessionResult {
-  /** Null where the turn waits for the answer to `question`. */
-  turn: TurnResult | null;
+  /** Null where the turn waits for the answer to `question`. What the agent said is in the store. */
+  stopReason: string | null;
   question: Question | null;
   /** Null where none was opened yet. */
   session: SessionState | null;
-  /** The agent's text of the turn, at most its last 16 KiB. */
-  message: string;
   /** USD, of the key up to now. */
   spentUsd: number;
 }
@@ -94,22 +98,24 @@ export interface StopSandboxInput extends JobIdentity {
   started: StartedSandbox | null;
   /** Files of the workspace to take out. */
   artifacts: readonly string[];
-  /** The agent's last message; null where there is none. */
-  message: string | null;
+  /** The last turn that ended with a stop reason: its message comes out; 0: none did. */
+  lastTurn: number;
 }
 
 export interface AbandonSandboxInput extends JobIdentity {
   /** Its id. */
   sandbox: string;
-  /** The agent's last message; null where there is none. */
-  message: string | null;
+  /** As in StopSandboxInput. */
+  lastTurn: number;
 }
 
 export interface SettleUsageInput extends JobIdentity {
+  leaseId: string;
   agent: AgentName;
   outcome: Outcome;
   failure: JobFailure | null;
-  turns: TurnResult[];
+  /** How many ended with a stop reason: their results are in the store. */
+  turns: number;
   artifacts: ArtifactInfo[];
   sandboxLost: boolean;
   /** ISO 8601. */
@@ -142,7 +148,7 @@ export interface Activities {
   announceStop(input: { jobId: string }): Promise<void>;
   /** Ends the key; with the cause `job` every other one that the job has left, too. */
   revokeKey(input: RevokeKeyInput): Promise<void>;
-  settleUsage(input: SettleUsageInput): Promise<JobResult>;
+  settleUsage(input: SettleUsageInput): Promise<SettledJob>;
   /** Ends the keys whose end a revocation has begun. Reports what fails. */
   endKeys(input: RevokeTarget): Promise<EndedKeys>;
   /** Closed jobs that still have keys. Like the other sweeps it reports what fails and throws nothing. */

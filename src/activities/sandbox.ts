@@ -5,6 +5,7 @@ import type { Session } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import { appendEvents } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
+import { readTurnMessage } from '../store/turns.ts';
 import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
@@ -89,10 +90,11 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
       }
     },
 
-    abandonSandbox: async ({ jobId, sandbox: id, message }) => {
+    abandonSandbox: async ({ jobId, sandbox: id, lastTurn }) => {
       try {
         await giveUpSandboxes(db, { jobId, id });
-        if (message !== null && message !== '') await storeArtifact(db, jobId, 'message', Buffer.from(message));
+        const message = await readTurnMessage(db, jobId, lastTurn);
+        if (message !== '') await storeArtifact(db, jobId, 'message', Buffer.from(message));
         const { hint } = FAILURES.sandbox_lost;
         const body = {
           type: 'warning',

@@ -4,7 +4,6 @@ import { CancelledFailure } from '@temporalio/common';
 import type { Agents } from '../agents/index.ts';
 import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../job/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../job/ref.ts';
-import { storable } from '../job/text.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
@@ -13,10 +12,12 @@ import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/state.ts';
-import type { EndedTurn, Turn } from '../session/turn-options.ts';
+import type { EndedTurn, Turn, TurnOptions } from '../session/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
-import { endTurn, markBound } from '../store/keys.ts';
+import { endTurn, markBound, spentUsd } from '../store/keys.ts';
+import { readPrompt } from '../store/prompts.ts';
+import { readDecisions } from '../store/questions.ts';
 import { lastFailure, lastModelStop } from '../store/request-records.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
@@ -29,8 +30,8 @@ import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals
 const RETRIED: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
 /** What the agent says of a failure of the model, in words or by saying nothing. */
 const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
-/** A result goes into the history, once a turn. */
-const MAX_MESSAGE_CHARS = 4096;
+/** Of a prompt, in the event of its start. */
+const MAX_PROMPT_CHARS = 4096;
 /** Of one turn. */
 const FORESEEN_ROTATIONS = 3;
 
@@ -87,7 +88,7 @@ async function drive(
   cancelled: Cancelled,
 ): Promise<Turn> {
   const { db } = deps.database;
-  const { jobId, agent, handle, turn, prompt, permissions, answers } = input;
+  const { jobId, agent, handle, turn, permissions } = input;
   const watch = startLimitWatch(db, deps.sandboxes, jobId, handle);
   const detach = AbortSignal.any([signals.detach, watch.exceeded]);
   const interrupt = new AbortController();
@@ -101,11 +102,12 @@ async function drive(
       () => state,
       async () => {
         const { ref, secret } = key;
+        const [prompt, decide] = await Promise.all([readPrompt(db, jobId, input.prompt), decideFor(db, input)]);
         const toolSecrets = await openToolSecrets(deps.keyRing, input.secrets, input.tenant);
         await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
-          { source: startedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_MESSAGE_CHARS) } },
+          { source: startedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_PROMPT_CHARS) } },
         ]);
         // One that waits for an answer is not asked about again.
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
@@ -118,7 +120,7 @@ async function drive(
           modelStop: () => lastModelStop(db, jobId, startedSource(input)),
           resume: state,
           secrets: [secret, ...toolSecrets.values(), ...nextKeys(deps.keys, input)],
-          decide: ({ id }) => (permissions === 'ask' ? (answers[id] ?? 'ask') : { answer: permissions, by: 'policy' }),
+          decide,
           onInterrupted: input.onInterrupted,
           stallMs: input.stallMs,
           onEvent: (events) => appendEvents(db, jobId, events),
@@ -178,15 +180,23 @@ function onceAborted(signal: AbortSignal, work: () => Promise<void>): () => Prom
   return () => running;
 }
 
+/** What becomes of a question of the turn. Questions that earlier attempts answered are read again with the agent's messages. */
+async function decideFor(db: Db, { jobId, turn, permissions, answer }: RunSessionInput): Promise<TurnOptions['decide']> {
+  if (permissions !== 'ask') return () => ({ answer: permissions, by: 'policy' });
+  const decisions = await readDecisions(db, jobId, turn);
+  if (answer !== null) decisions.set(answer.question, { answer: answer.answer, by: answer.by });
+  return ({ id }) => decisions.get(id) ?? 'ask';
+}
+
 /** What the workflow gets of a turn, whose end is recorded. */
 async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<RunSessionResult> {
   if (turn.kind === 'asks') {
-    const spentUsd = await endTurn(db, input.jobId, []);
-    return { turn: null, question: turn.question, message: '', session: turn.state, spentUsd };
+    return { stopReason: null, question: turn.question, session: turn.state, spentUsd: await spentUsd(db, input.jobId) };
   }
   const { stopReason, message, state } = turn;
-  const spentUsd = await endTurn(db, input.jobId, [turnEnded(input, stopReason, null)]);
-  return { turn: { stopReason, message: storable(message.slice(-MAX_MESSAGE_CHARS)) }, question: null, message, session: state, spentUsd };
+  const ended = { turn: input.turn, stopReason, message };
+  const spent = await endTurn(db, input.jobId, ended, [turnEnded(input, stopReason, null)]);
+  return { stopReason, question: null, session: state, spentUsd: spent };
 }
 
 function startedSource({ ref, turn }: RunSessionInput): string {

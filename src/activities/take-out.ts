@@ -7,6 +7,7 @@ import type { Session } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
+import { readTurnMessage } from '../store/turns.ts';
 import type { StartedSandbox, StopSandboxInput } from './contracts.ts';
 
 const MIB = 1024 * 1024;
@@ -35,12 +36,12 @@ type Take = (maxBytes: number) => Promise<Buffer | null>;
 export async function takeOut(
   { database: { db }, sandboxes, session }: TakeOutDeps,
   { handle, startCommit }: StartedSandbox,
-  { jobId, artifacts, message }: StopSandboxInput,
+  { jobId, artifacts, lastTurn }: StopSandboxInput,
 ): Promise<ArtifactInfo[]> {
   const sandbox = sandboxes[handle.provider].connect(handle);
   const signal = AbortSignal.timeout(TAKE_OUT_MS);
   const outputs = new Map<string, Take>([
-    ['message', () => Promise.resolve(Buffer.from(message ?? ''))],
+    ['message', async () => Buffer.from(await readTurnMessage(db, jobId, lastTurn))],
     ['patch', (maxBytes) => session.takePatch(sandbox, startCommit, maxBytes, signal)],
     ...artifacts.map((file): [string, Take] => [`files/${file}`, (maxBytes) => session.takeFile(sandbox, file, maxBytes, signal)]),
   ]);

@@ -1,3 +1,5 @@
+import { activityInfo } from '@temporalio/activity';
+
 import type { Database } from '../store/database.ts';
 import { settleJob } from '../usage/settle-job.ts';
 import type { Activities } from './contracts.ts';
@@ -9,9 +11,10 @@ export interface UsageDeps {
 
 export function usageActivities({ database: { db } }: UsageDeps): Pick<Activities, 'settleUsage'> {
   return {
-    settleUsage: async (job) => {
+    settleUsage: async ({ leaseId, ...job }) => {
+      const { runId = '' } = activityInfo().workflowExecution ?? {};
       try {
-        return await settleJob(db, job);
+        return await settleJob(db, job, { leaseId, runId });
       } catch (error) {
         throw toFailure(error, 'all');
       }

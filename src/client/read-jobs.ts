@@ -43,7 +43,8 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
 
 /** The newest jobs first, by Temporal's visibility. Throws `temporal_unreachable`, `database_unreachable`. */
 export async function listJobs(context: ClientContext, { tenant, running = false, limit = 100 }: ListOptions): Promise<JobSummary[]> {
-  const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`];
+  // A job whose history got long is a chain of runs, of which the newest counts.
+  const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`, `ExecutionStatus != 'ContinuedAsNew'`];
   if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
   if (running) clauses.push(`ExecutionStatus = 'Running'`);
   return withLedger(context, await asTemporalError(collect(context, clauses.join(' AND '), limit)));
@@ -66,8 +67,11 @@ async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[
   return jobs.map((job) => {
     const key = keys.get(job.jobId);
     const ended = job.state === 'running' ? undefined : outcomes.get(job.jobId);
+    // The newest run of a job may have begun after its first key.
+    const startedAt = key !== undefined && key.since < job.startedAt ? key.since : job.startedAt;
     return {
       ...job,
+      startedAt,
       state: ended?.outcome ?? job.state,
       failureCode: ended?.code ?? null,
       keyState: key?.state ?? job.keyState,

@@ -28,6 +28,8 @@ export interface DevTemporalOptions {
   dbFilename?: string;
   /** A file that it writes to. */
   log?: string;
+  /** More of Temporal's dynamic configuration, by name. */
+  dynamicConfig?: Record<string, number | boolean>;
 }
 
 const NAMESPACE = 'default';
@@ -74,13 +76,13 @@ interface Launch extends DevTemporalOptions {
 }
 
 /** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */
-async function serve({ program, port, uiPort, marker, dbFilename, log }: Launch): Promise<ServerProcess | undefined> {
+async function serve({ program, port, uiPort, marker, dbFilename, log, dynamicConfig }: Launch): Promise<ServerProcess | undefined> {
   const listen = ['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--namespace', marker];
   const quiet = ['--ui-disable-news-fetch', '--log-level', 'error', '--disable-config-file', '--disable-config-env'];
   const file = dbFilename === undefined ? [] : ['--db-filename', dbFilename];
   const server = await startServer({
     command: program,
-    args: ['server', 'start-dev', ...listen, ...quiet, ...file, ...attributeFlags(), ...dynamicFlags()],
+    args: ['server', 'start-dev', ...listen, ...quiet, ...file, ...attributeFlags(), ...dynamicFlags(dynamicConfig)],
     log,
   });
   const giveUpAt = Date.now() + START_MS;
@@ -106,8 +108,8 @@ const DYNAMIC_CONFIG = {
   'matching.numTaskqueueWritePartitions': 1,
 };
 
-function dynamicFlags(): string[] {
-  return Object.entries(DYNAMIC_CONFIG).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]);
+function dynamicFlags(more: DevTemporalOptions['dynamicConfig'] = {}): string[] {
+  return Object.entries({ ...DYNAMIC_CONFIG, ...more }).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]);
 }
 
 function attributeFlags(): string[] {

@@ -8,6 +8,7 @@ export const FAILURES = {
   job_conflict: { retryable: false, hint: 'Use another job id, or submit the same spec again.' },
   job_closed: { retryable: false, hint: 'The job takes no more prompts: submit a new one, with keepOpen for follow-ups.' },
   prompt_conflict: { retryable: false, hint: 'Use another id, or send the same text again.' },
+  prompt_missing: { retryable: false, hint: 'Give client and workers the same DATABASE_URL, then submit the job again.' },
   nothing_to_do: {
     retryable: false,
     hint: 'No turn runs, no such question is open, or there is no such key: look at the status of the job.',

@@ -6,15 +6,25 @@ export const INTERRUPT_UPDATE = 'interrupt';
 export const ANSWER_UPDATE = 'answer';
 export const ROTATE_UPDATE = 'rotateKey';
 
-export interface PromptRequest {
+/** Stands for a prompt in Temporal: its text is in the store. */
+export interface PromptRef {
+  /** Hex, of the text in UTF-8. */
+  sha256: string;
+  bytes: number;
+  /** Its first words, for whoever reads the history. */
+  words: string;
+}
+
+export interface PromptRequest extends PromptRef {
   /** The caller's own: the same id with the same text is the same prompt. */
   id: string;
-  text: string;
 }
 
 export interface AnswerRequest {
   /** Id of the question. */
   question: string;
+  /** In which it was asked. */
+  turn: number;
   answer: 'allow' | 'deny';
 }
 

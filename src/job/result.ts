@@ -46,6 +46,15 @@ export interface ArtifactInfo {
   sha256: string;
 }
 
+/** The same as far as Temporal holds it: the whole is in the store. */
+export interface SettledJob {
+  outcome: Outcome;
+  /** How many ended with a stop reason. */
+  turns: number;
+  usage: Usage;
+  endedAt: string;
+}
+
 /** How a job ended and what it cost. */
 export interface JobResult {
   jobId: string;

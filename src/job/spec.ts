@@ -4,6 +4,7 @@ import { durationMs, msUntilDeadline } from './deadline.ts';
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
 import type { KeyRef } from './ref.ts';
+import type { PromptRef } from './requests.ts';
 import { egressSchema, sealedSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
 import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
 
@@ -151,7 +152,7 @@ export const jobSpecSchema = z
 
 export const jobIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
 
-export const promptIdSchema = z.string().min(1).max(256).refine(isStorable, WELL_FORMED);
+export const promptIdSchema = z.string().min(1).max(128).refine(isStorable, WELL_FORMED);
 
 export const keyRefSchema = z.custom<KeyRef>(
   (ref) => typeof ref === 'string' && /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\/[\w-]{1,64}\/[1-9]\d{0,5}$/.test(ref),
@@ -162,6 +163,8 @@ export const keyRefSchema = z.custom<KeyRef>(
 export type JobSpecInput = z.input<typeof jobSpecSchema>;
 /** A job with every default filled in. */
 export type JobSpec = z.output<typeof jobSpecSchema>;
+/** The same as Temporal holds it: the texts of its prompts are in the store. */
+export type JobInput = Omit<JobSpec, 'prompts'> & { prompts: PromptRef[] };
 export type AgentName = JobSpec['agent'];
 export type SandboxProviderName = JobSpec['sandbox']['provider'];
 export type GatewayName = JobSpec['credential']['gateway'];

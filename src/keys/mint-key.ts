@@ -19,7 +19,7 @@ export interface WantedKey extends LedgerKey {
  * Mints a key: the intent goes into the ledger before anything is asked of the gateway, so that one whose answer is lost is known
  * and ended. Idempotent on ref; the caller retries. `events` are stored once it is live. Throws `key_ended` for a ref whose end has
  * begun: what a mint that came too late made is ended again first. Throws `tenant_blocked`, `key_refused` for a job that had a key
- * revoked, `gateway_unreachable`, `gateway_refused`, `root_key_missing`, `database_unreachable`.
+ * revoked, `job_conflict` under the id of an earlier job, `gateway_unreachable`, `gateway_refused`, `root_key_missing`, `database_unreachable`.
  */
 export async function mintKey(context: KeyContext, wanted: WantedKey, events: readonly SourcedEvent[]): Promise<void> {
   const { db, gateways, rootKeys, owner } = context;
@@ -28,6 +28,7 @@ export async function mintKey(context: KeyContext, wanted: WantedKey, events: re
   const expiresAt = leaseEnd(context, gateway, wanted.diesAt);
   const { refused, state, rootKeyId } = await recordIntent(db, { ...wanted, owner, rootKeyId: rootKeys.currentId, expiresAt });
   if (refused === 'tenant_blocked') throw new ValetkeyError(refused, `the tenant ${wanted.tenant} gets no keys`);
+  if (refused === 'job_conflict') throw new ValetkeyError(refused, `The id ${wanted.jobId} belongs to an earlier job.`);
   if (refused === 'key_refused') throw new ValetkeyError(refused, `a key of the job ${wanted.jobId} was revoked`);
   if (state !== 'minting' && state !== 'live') throw keyEnded(ref);
   const secret = rootKeys.derive(rootKeyId, ref);

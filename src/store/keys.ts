@@ -1,12 +1,13 @@
 import { sql, type RawBuilder, type Selectable } from 'kysely';
 
 import type { EndCause, KeyState } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
+import { parseKeyRef, type KeyRef } from '../job/ref.ts';
 import type { KeyLife, Usage } from '../job/result.ts';
 import type { GatewayName } from '../job/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import type { KeysTable } from './schema.ts';
+import { storingTurn, type EndedTurnRow } from './turns.ts';
 
 export type KeyOfJob = { ref: KeyRef; jobId: string };
 
@@ -31,8 +32,8 @@ export interface KeyIntent extends LedgerKey {
 
 /** What the ledger says to an intent to mint. */
 export interface RecordedIntent {
-  /** Why the job gets no key; null: it may have one. */
-  refused: 'tenant_blocked' | 'key_refused' | null;
+  /** Why the job gets no key; null: it may have one. `job_conflict`: another job had the same id. */
+  refused: 'tenant_blocked' | 'key_refused' | 'job_conflict' | null;
   /** Of the ref; null where it is refused and was not there before. */
   state: KeyState | null;
   /** Names the root key of the secret. */
@@ -40,14 +41,15 @@ export interface RecordedIntent {
 }
 
 /**
- * Puts the intent to mint on record, once a ref; not for a tenant that is blocked, nor for a job that had a key revoked. Throws
- * `database_unreachable`.
+ * Puts the intent to mint on record, once a ref; not for a tenant that is blocked, nor for a job that had a key revoked, nor under
+ * the id of an earlier job. Throws `database_unreachable`.
  */
 export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedIntent> {
   const { rows } = await asDatabaseError(
     sql<{ refused: RecordedIntent['refused']; state: KeyState | null; root_key_id: string | null }>`
       with barred as (
-        select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${isRevoked(sql`${intent.jobId}`)} then 'key_refused' end as why
+        select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${isRevoked(sql`${intent.jobId}`)} then 'key_refused'
+                    when ${isUsed(intent)} then 'job_conflict' end as why
       ), fresh as (
         insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, dies_at)
         select ${intent.ref}, ${intent.jobId}, ${intent.tenant}, ${intent.generation}, ${intent.gateway}, ${intent.owner}, 'minting',
@@ -85,6 +87,12 @@ export async function activateKey(
       select ref, ${appended(jobId, events)} from live`.execute(db),
   );
   return rows.length > 0;
+}
+
+/** Another job had its id: budget, usage and events go by that. The jobs of one id differ in their lease. */
+function isUsed({ jobId, ref }: KeyOfJob): RawBuilder<boolean> {
+  return sql`exists (select from keys as other where other.job_id = ${jobId} and other.minted_at is not null
+             and split_part(other.ref, '/', 2) <> ${parseKeyRef(ref).leaseId})`;
 }
 
 function isBlocked(tenant: RawBuilder<unknown>): RawBuilder<boolean> {
@@ -165,14 +173,22 @@ export async function markBound(db: Db, { ref, jobId }: KeyOfJob, leaseMs: numbe
   );
 }
 
+/** What a job has spent up to now, in USD. Throws `database_unreachable`. */
+export async function spentUsd(db: Db, jobId: string): Promise<number> {
+  const spent = sql<{ spent: string | null }>`select sum(spent_usd) as spent from keys where job_id = ${jobId}`;
+  return Number((await asDatabaseError(spent.execute(db))).rows[0]?.spent ?? 0);
+}
+
 /**
- * Stores the events of the end of a turn, and resolves to what the job has spent by then (USD), in one round trip. Throws
+ * Stores how a turn ended with the event that tells it, and resolves to what the job has spent by then (USD), in one round trip. Throws
  * `database_unreachable`.
  */
-export async function endTurn(db: Db, jobId: string, events: readonly SourcedEvent[]): Promise<number> {
+export async function endTurn(db: Db, jobId: string, turn: EndedTurnRow, events: readonly SourcedEvent[]): Promise<number> {
   const spent = sql`select sum(spent_usd) from keys where job_id = ${jobId}`;
-  const append = events.length === 0 ? sql`null` : appended(jobId, events);
-  const { rows } = await asDatabaseError(sql<{ spent: string | null }>`select (${spent}) as spent, ${append}`.execute(db));
+  const { rows } = await asDatabaseError(
+    sql<{ spent: string | null }>`
+      with storing as (${storingTurn(db, jobId, turn)}) select (${spent}) as spent, ${appended(jobId, events)}`.execute(db),
+  );
   return Number(rows[0]?.spent ?? 0);
 }
 
@@ -231,16 +247,27 @@ export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
   return (await keyAccounts(db, jobId)).map(({ life }) => life);
 }
 
-/** The state of each job's newest key and what all of its keys have spent (USD), by job id; a job without a key is not there. */
-export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<string, { state: KeyState; usd: number }>> {
+/** The keys of a job. */
+export interface KeysSummary {
+  /** Of the newest. */
+  state: KeyState;
+  /** What all of them have spent. */
+  usd: number;
+  /** The intent to mint the first: ISO 8601. */
+  since: string;
+}
+
+/** What each job's keys come to, by job id; a job without a key is not there. */
+export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<string, KeysSummary>> {
   if (jobIds.length === 0) return new Map();
   const rows = await asDatabaseError(
     db
       .selectFrom('keys')
       .select(['job_id', sql<KeyState>`(array_agg(state order by intended_at desc))[1]`.as('state'), sql<string>`sum(spent_usd)`.as('usd')])
+      .select(({ fn }) => fn.min('intended_at').as('since'))
       .where('job_id', 'in', jobIds)
       .groupBy('job_id')
       .execute(),
   );
-  return new Map(rows.map(({ job_id, state, usd }) => [job_id, { state, usd: Number(usd) }]));
+  return new Map(rows.map(({ job_id, state, usd, since }) => [job_id, { state, usd: Number(usd), since: since.toISOString() }]));
 }

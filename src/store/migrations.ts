@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
+import { byReference } from './by-reference-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
@@ -170,6 +171,7 @@ export const migrations: Record<string, Migration> = {
   '0003_end_of_keys': endOfKeys,
   '0004_upstream_credentials': upstreamCredentials,
   '0005_reservations': reservations,
+  '0006_by_reference': byReference,
   '0007_workers_and_sandboxes': workersAndSandboxes,
   '0008_request_tries': requestTries,
   '0010_model_stops': modelStops,

@@ -6,6 +6,7 @@ import { asDatabaseError, type Db } from './database.ts';
 const JOBS = 100;
 const EVENTS = 5_000;
 const REQUESTS = 5_000;
+const PROMPTS = 500;
 const IDLE_ROWS = 5_000;
 /** A job lasts 7 days at most (job/spec.ts): one without a new event for longer that was never settled was terminated. */
 const LONGEST_JOB_DAYS = 8;
@@ -26,7 +27,7 @@ export interface Deleted {
 type DeleteBatch = (db: Db) => Promise<{ deleted?: Partial<Deleted>; more: boolean }>;
 
 /**
- * Deletes, in small transactions, the events and the artifacts of the jobs that ended before `cutoff`, and the requests that ended
+ * Deletes, in small transactions, the events, turns and artifacts of the jobs that ended before `cutoff`, and the requests that ended
  * before it with a key that has ended, too: until none is left, `stop` is aborted or another process is at it. A job ended with its
  * last event; one that was never settled, a week later. Rates and proxies that were not used for a day go as well. Idempotent; the
  * caller retries.
@@ -34,7 +35,7 @@ type DeleteBatch = (db: Db) => Promise<{ deleted?: Partial<Deleted>; more: boole
  */
 export async function deleteExpired(db: Db, cutoff: Date, stop: AbortSignal): Promise<Deleted> {
   const total: Deleted = { jobs: 0, events: 0, artifacts: 0, requests: 0 };
-  for (const deleteBatch of [jobRecords(cutoff), requests(cutoff), rateBuckets, proxies]) {
+  for (const deleteBatch of [jobRecords(cutoff), prompts(cutoff), requests(cutoff), rateBuckets, proxies]) {
     for (let more = true; more && !stop.aborted;) {
       const batch = await asDatabaseError(
         db.transaction().execute(async (transaction) => ((await takesLock(transaction)) ? deleteBatch(transaction) : null)),
@@ -71,6 +72,7 @@ function jobRecords(cutoff: Date): DeleteBatch {
     const ids = rows.map(({ job_id }) => job_id);
     if (ids.length === 0) return { more: false };
     const artifacts = await db.deleteFrom('artifacts').where('job_id', 'in', ids).executeTakeFirst();
+    await db.deleteFrom('turns').where('job_id', 'in', ids).execute();
     // The first event of a job goes last: it is what the rest is found by.
     const events = await sql<{ seq: number }>`
       delete from events where (job_id, seq) in (
@@ -78,6 +80,18 @@ function jobRecords(cutoff: Date): DeleteBatch {
       ) returning seq`.execute(db);
     const jobs = events.rows.filter(({ seq }) => seq === 1).length;
     return { deleted: { jobs, events: events.rows.length, artifacts: Number(artifacts.numDeletedRows) }, more: true };
+  };
+}
+
+/** A job reads its prompts while it runs. Those of a job that never started go as well. */
+function prompts(cutoff: Date): DeleteBatch {
+  return async (db) => {
+    const { numAffectedRows } = await sql`
+      delete from prompts where (job_id, sha256) in (
+        select job_id, sha256 from prompts
+        where stored_at < least(${cutoff}, now() - make_interval(days => ${LONGEST_JOB_DAYS})) limit ${PROMPTS}
+      )`.execute(db);
+    return { more: Number(numAffectedRows ?? 0) === PROMPTS };
   };
 }
 

@@ -169,6 +169,10 @@ export interface SettlementsTable {
   output_tokens: Count;
   requests: Count;
   result: ColumnType<JobResult, string, string>;
+  /** The job's lease: a job of another lease under the same id does not touch it. */
+  lease_id: string;
+  /** The run that settled last: after a reset another one goes on. */
+  run_id: string;
   settled_at: DefaultTimestamp;
 }
 
@@ -178,6 +182,26 @@ export interface ArtifactsTable {
   bytes: number;
   sha256: string;
   content: Buffer;
+}
+
+/** The texts of prompts, which Temporal gets by their hash only. */
+export interface PromptsTable {
+  job_id: string;
+  /** Hex, of `text`. */
+  sha256: string;
+  /** UTF-8: a column of text could not hold a NUL. */
+  text: Buffer;
+  stored_at: DefaultTimestamp;
+}
+
+/** One row per turn that ended with a stop reason. */
+export interface TurnsTable {
+  job_id: string;
+  turn: number;
+  stop_reason: string;
+  /** The agent's text, in UTF-8: its last 16 KiB. */
+  message: Buffer;
+  ended_at: DefaultTimestamp;
 }
 
 /** Replicas of the proxy that run. */
@@ -206,6 +230,8 @@ export interface Schema {
   events: EventsTable;
   settlements: SettlementsTable;
   artifacts: ArtifactsTable;
+  prompts: PromptsTable;
+  turns: TurnsTable;
   sightings: SightingsTable;
   blocked_tenants: BlockedTenantsTable;
   workers: WorkersTable;

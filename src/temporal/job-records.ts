@@ -37,6 +37,8 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
         `WorkflowType = '${JOB_WORKFLOW}'`,
         `TaskQueue = '${taskQueue}'`,
         `ExecutionStatus != 'Running'`,
+        // Its job goes on in a newer run.
+        `ExecutionStatus != 'ContinuedAsNew'`,
         `${searchAttributes.keyState.name} != 'dead'`,
         `CloseTime > '${since}'`,
       ].join(' AND ');

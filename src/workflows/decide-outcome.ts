@@ -3,6 +3,9 @@ import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } f
 import { FAILURES, isFailureCode } from '../job/errors.ts';
 import type { JobFailure, Outcome } from '../job/result.ts';
 
+/** Of a failure: it goes from step to step, into the history each time. */
+const MAX_MESSAGE_CHARS = 2000;
+
 export interface Ending {
   outcome: Outcome;
   failure: JobFailure | null;
@@ -27,7 +30,8 @@ function isTimeout(error: unknown): boolean {
 
 /** The innermost failure that bears a code of ours: a time-out carries the last attempt's failure as its cause. */
 function failureOf(error: unknown): JobFailure {
-  if (error instanceof ApplicationFailure && isFailureCode(error.type)) return { code: error.type, message: error.message };
+  if (error instanceof ApplicationFailure && isFailureCode(error.type))
+    return { code: error.type, message: error.message.slice(0, MAX_MESSAGE_CHARS) };
   if ((error instanceof ActivityFailure || error instanceof TimeoutFailure) && error.cause !== undefined) return failureOf(error.cause);
   if (error instanceof TimeoutFailure) return { code: 'internal', message: 'a step did not end in time, or no worker took it' };
   return { code: 'internal', message: FAILURES.internal.hint };

@@ -35,6 +35,11 @@ export class Rotation {
     return minting;
   }
 
+  /** No rotation runs. */
+  get isIdle(): boolean {
+    return this.#running === null;
+  }
+
   get isStopped(): boolean {
     return this.#stopped;
   }

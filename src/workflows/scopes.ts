@@ -1,7 +1,7 @@
 import { CancellationScope, sleep } from '@temporalio/workflow';
 
 /** Runs the work and cancels it at the deadline: a timer of the workflow, since Temporal's own time-out would skip the cleanup. */
-export function untilDeadline(deadlineMs: number, work: () => Promise<void>, onDeadline: () => void): Promise<void> {
+export function untilDeadline<T>(deadlineMs: number, work: () => Promise<T>, onDeadline: () => void): Promise<T> {
   const scope = new CancellationScope();
   sleep(Math.max(1, deadlineMs), { summary: 'deadline of the job' }).then(
     () => {

@@ -1,7 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
@@ -199,12 +202,48 @@ test('a reader who stops early gets no trace, and an exit code that claims no ou
   );
 });
 
-test('a Postgres that is lost to a caller leaves its job running, and the caller is told how to follow it', async () => {
+test('without a Postgres a caller starts no job', async () => {
   const id = newId();
   const env = { ...environment(), DATABASE_URL: 'postgres://valetkey:made-up-password@127.0.0.1:1/none' };
   const { stderr, exitCode } = await valetkey(['run', '--spec', '-', '--id', id], { env, input: spec([{ say: 'one' }]) });
   expect(exitCode).toBe(7);
+  expect(stderr).toContain('Postgres does not answer');
+  expect((await cli(['status', id])).exitCode).toBe(6);
+});
+
+test('a Postgres that is lost to a caller leaves its job running, and the caller is told how to follow it', async ({ onTestFinished }) => {
+  const id = newId();
+  const postgres = new URL(environment()['DATABASE_URL'] ?? '');
+  const target = { host: postgres.hostname, port: Number(postgres.port) };
+  const open = new Set<Socket>();
+  const relay = createServer((near) => {
+    open.add(near);
+    void pipeline(near, connect(target), near, () => {});
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  onTestFinished(() => void relay.close());
+  const address = relay.address();
+  postgres.port = String(typeof address === 'object' && address !== null ? address.port : 0);
+  const env = { ...environment(), DATABASE_URL: postgres.href };
+  const input = spec([{ slow: { chunks: 30, everyMs: 100, text: 'w' } }, { say: 'one' }]);
+  const running = valetkey(['run', '--spec', '-', '--id', id, '--json'], { env, input });
+  const { client } = stack();
+  await expect
+    .poll(
+      () =>
+        client.status(id).then(
+          ({ phase }) => phase,
+          () => null,
+        ),
+      { timeout: 60_000 },
+    )
+    .toBe('running');
+  relay.close();
+  for (const socket of open) socket.destroy();
+  const { stderr, exitCode } = await running;
+  expect(exitCode).toBe(7);
   expect(stderr).toContain(`valetkey events ${id}`);
   expect(stderr).toContain('Postgres does not answer');
-  expect((await cli(['run', '--spec', '-', '--id', id, '--json'], spec([{ say: 'one' }]))).exitCode).toBe(0);
+  expect((await cli(['run', '--spec', '-', '--id', id, '--json'], input)).exitCode).toBe(0);
 });

@@ -5,8 +5,10 @@ import type { KeyRef } from '../../src/job/ref.ts';
 import { storeArtifact } from '../../src/store/artifacts.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { appendEvents } from '../../src/store/events.ts';
+import { readPrompt, storePrompts } from '../../src/store/prompts.ts';
 import { deleteExpired } from '../../src/store/retention.ts';
 import { readResult, settle } from '../../src/store/settlements.ts';
+import { readTurns, storingTurn } from '../../src/store/turns.ts';
 import { newDatabase } from '../database.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -32,7 +34,8 @@ async function storeJob(jobId: string, days: number, { settled = true, events = 
     const usage = { inputTokens: 1, outputTokens: 1, requests: 1, usd: 1 };
     const times = { startedAt: new Date(0).toISOString(), endedAt: new Date(0).toISOString() };
     const parts = { failure: null, turns: [], keys: [], artifacts: [], sandboxLost: false };
-    await settle(db, { jobId, tenant: 'acme', agent: 'codex', outcome: 'completed', usage, ...parts, ...times }, [
+    const settler = { leaseId: 'lease', runId: 'run' };
+    await settle(db, { jobId, tenant: 'acme', agent: 'codex', outcome: 'completed', usage, ...parts, ...times }, settler, [
       { source: 'job.ended', body: { type: 'job.ended', outcome: 'completed', code: null, message: null } },
     ]);
   }
@@ -96,6 +99,34 @@ describe('what is kept no longer', () => {
     expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 1, events: 4, artifacts: 1, requests: 0 });
     expect(await left()).toEqual({ events: { young: 4 }, artifacts: ['young'] });
     expect(await readResult(database.db, 'old')).toMatchObject({ outcome: 'completed' });
+  });
+
+  test('the turns of such a job go with its events, and prompts once no job can be at them any more', async () => {
+    const { db } = database;
+    const turn = { turn: 1, stopReason: 'end_turn', message: 'a \0 b' };
+    for (const jobId of ['old', 'young']) {
+      await storeJob(jobId, jobId === 'old' ? 31 : 29);
+      await storingTurn(db, jobId, turn).execute();
+    }
+    await storePrompts(db, 'old', ['one']);
+    const [ref] = await storePrompts(db, 'week', ['one', 'one', 'two \0 \u{1F600}']);
+    await db
+      .updateTable('prompts')
+      .set({ stored_at: daysAgo(7) })
+      .where('job_id', '=', 'week')
+      .execute();
+    await db
+      .updateTable('prompts')
+      .set({ stored_at: daysAgo(31) })
+      .where('job_id', '=', 'old')
+      .execute();
+    await deleteExpired(db, daysAgo(30), never);
+    await deleteExpired(db, daysAgo(1), never);
+    const kept = await db.selectFrom('prompts').select('job_id').execute();
+    expect(kept.map(({ job_id }) => job_id)).toEqual(['week', 'week']);
+    expect(await readPrompt(db, 'week', ref ?? { sha256: '', bytes: 0, words: '' })).toBe('one');
+    await expect(readPrompt(db, 'old', ref ?? { sha256: '', bytes: 0, words: '' })).rejects.toMatchObject({ code: 'prompt_missing' });
+    expect(await readTurns(db, 'old', 1)).toEqual([]);
   });
 
   test('a job that was never settled may run still for a week after its last event', async () => {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { sumUsd } from '../../../src/job/money.ts';
+import { parseKeyRef } from '../../../src/job/ref.ts';
 import type { Usage } from '../../../src/job/result.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { settleJob } from '../../../src/usage/settle-job.ts';
@@ -53,9 +54,11 @@ test('a settlement that is tried again, also at once, is one with the same figur
   const { client } = stack();
   const served = requestsFromNow();
   const { jobId } = await client.submit(jobSpec({ prompts: twoTurns }));
-  const { usage, keys, endedAt: _, ...job } = await client.result(jobId);
-  const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, job)));
-  for (const result of again) expect(result).toMatchObject({ ...job, usage, keys });
+  const { usage, keys, turns, endedAt: _, ...job } = await client.result(jobId);
+  const settler = { leaseId: parseKeyRef(keys[0]?.ref ?? 'a/b/1').leaseId, runId: 'again' };
+  const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, { ...job, turns: turns.length }, settler)));
+  for (const settled of again) expect(settled).toMatchObject({ turns: 2, usage });
+  expect(await client.result(jobId)).toMatchObject({ ...job, turns, usage, keys });
   expect(await settlements(jobId)).toEqual([served()]);
   const types: string[] = [];
   for await (const { type } of client.events(jobId)) types.push(type);
@@ -65,8 +68,8 @@ test('a settlement that is tried again, also at once, is one with the same figur
 test('a settlement that fails in the workflow’s own task waits as a step, and is one', async () => {
   const served = requestsFromNow();
   const table = database.db.schema;
-  await table.alterTable('settlements').renameTo('settlements_away').execute();
   const { jobId } = await stack().client.submit(jobSpec({ prompts: twoTurns }));
+  await table.alterTable('settlements').renameTo('settlements_away').execute();
   try {
     await expect.poll(() => waitingSteps(jobId)).toEqual(['settleUsage']);
   } finally {

@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { JobResult } from '../job/result.ts';
+import { readResult, readSettlingRun } from '../store/settlements.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import type { ClientContext } from './context.ts';
+
+/** A workflow closes within moments of its settlement. */
+const FIRST_LOOK_MS = 2_000;
+const LOOK_EVERY_MS = 5_000;
+
+/**
+ * Waits for the end of a job: for its workflow to close, or for its settlement where the workflow cannot close. The result is the stored
+ * one.
+ * @throws `job_not_found`, `terminated`, `temporal_unreachable`, `database_unreachable`
+ */
+export async function waitForResult(context: ClientContext, handle: WorkflowHandle): Promise<JobResult> {
+  const { workflowId: jobId } = handle;
+  const over = new AbortController();
+  try {
+    await Promise.race([isClosed(context, handle, over.signal), isSettled(context, handle, over.signal)]);
+  } finally {
+    over.abort();
+  }
+  const result = await readResult(context.database.db, jobId);
+  if (result === null) throw new ValetkeyError('terminated', `The job ${jobId} ended without a settlement.`);
+  return result;
+}
+
+/** How it closed says less than what it stored. */
+async function isClosed({ temporal }: ClientContext, handle: WorkflowHandle, over: AbortSignal): Promise<void> {
+  const { connection } = await temporal.connected();
+  try {
+    await asTemporalError(connection.withAbortSignal(over, () => handle.result()));
+  } catch (error) {
+    if (!over.aborted && !(error instanceof WorkflowFailedError)) throw error;
+  }
+}
+
+/** A settlement of another run is older than a reset: the job goes on. */
+async function isSettled({ database: { db } }: ClientContext, handle: WorkflowHandle, over: AbortSignal): Promise<void> {
+  for (let waitMs = FIRST_LOOK_MS; ; waitMs = LOOK_EVERY_MS) {
+    await sleep(waitMs, undefined, { signal: over }).catch(() => undefined);
+    if (over.aborted) return;
+    // What is away now is asked again; where it stays away the wait for the close says so.
+    const run = await readSettlingRun(db, handle.workflowId).catch(() => null);
+    if (run === null || run === '') continue;
+    const job = await handle.describe().catch(() => null);
+    if (job?.runId === run) return;
+  }
+}

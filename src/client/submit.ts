@@ -1,0 +1,67 @@
+import { WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
+import { TypedSearchAttributes } from '@temporalio/common';
+
+import { ValetkeyError } from '../job/errors.ts';
+import { searchAttributes } from '../job/search-attributes.ts';
+import type { JobInput, JobSpec } from '../job/spec.ts';
+import { JOB_WORKFLOW } from '../job/status.ts';
+import { storePrompts } from '../store/prompts.ts';
+import { isIdUsed } from '../store/used-ids.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import { checkModel } from './check-model.ts';
+import type { ClientContext } from './context.ts';
+import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
+
+/**
+ * Starts a job under an id, and resolves to whether it is new. Idempotent on the id for as long as Temporal knows its job. An id of which
+ * the store has anything and Temporal nothing is never taken again: its events, usage and budget are those of the earlier job.
+ * @throws `job_conflict`, `model_unpriced`, `temporal_unreachable`, `database_unreachable`
+ */
+export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
+  const { database, temporal, taskQueue } = context;
+  await checkModel(database, spec);
+  const specSha256 = digestSpec(spec);
+  const { workflow } = await temporal.connected();
+  const handle = workflow.getHandle(jobId);
+  if (await isIdUsed(database.db, jobId)) {
+    await requireSameJob(handle, specSha256);
+    return false;
+  }
+  const input: JobInput = { ...spec, prompts: await storePrompts(database.db, jobId, spec.prompts) };
+  try {
+    await asTemporalError(
+      workflow.start(JOB_WORKFLOW, {
+        workflowId: jobId,
+        taskQueue,
+        args: [input],
+        workflowIdReusePolicy: 'REJECT_DUPLICATE',
+        priority: { fairnessKey: spec.tenant },
+        memo: { specSha256, ...sealedFor(spec) },
+        staticSummary: summariseSpec(spec),
+        typedSearchAttributes: new TypedSearchAttributes([
+          { key: searchAttributes.tenant, value: spec.tenant },
+          { key: searchAttributes.agent, value: spec.agent },
+          { key: searchAttributes.gateway, value: spec.credential.gateway },
+          { key: searchAttributes.keyState, value: 'live' },
+          { key: searchAttributes.spendUsd, value: 0 },
+        ]),
+      }),
+    );
+    return true;
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    await requireSameJob(handle, specSha256);
+    return false;
+  }
+}
+
+async function requireSameJob(handle: WorkflowHandle, specSha256: string): Promise<void> {
+  const { workflowId } = handle;
+  const job = await asTemporalError(handle.describe()).catch((error: unknown) => {
+    if (ValetkeyError.is(error) && error.code === 'job_not_found') return null;
+    throw error;
+  });
+  if (job === null)
+    throw new ValetkeyError('job_conflict', `The id ${workflowId} belongs to an earlier job, which Temporal no longer knows.`);
+  if (job.memo?.['specSha256'] !== specSha256) throw new ValetkeyError('job_conflict', `The job ${workflowId} is there with another spec.`);
+}

@@ -1,0 +1,38 @@
+import { sql } from 'kysely';
+
+import type { PermissionDecision } from '../job/status.ts';
+import { asDatabaseError, type Db } from './database.ts';
+
+/**
+ * The questions of a turn that were answered, by id.
+ * @throws `database_unreachable`
+ */
+export async function readDecisions(db: Db, jobId: string, turn: number): Promise<Map<string, PermissionDecision>> {
+  const { rows } = await asDatabaseError(
+    sql<PermissionDecision & { id: string }>`
+      select body ->> 'id' as id, body ->> 'answer' as answer, body ->> 'by' as by from events
+      where job_id = ${jobId} and type = 'permission.answered' and body -> 'turn' = to_jsonb(${turn}::int)`.execute(db),
+  );
+  return new Map(rows.map(({ id, answer, by }) => [id, { answer, by }]));
+}
+
+/**
+ * The turn of a question that the agent of a job waits at, as the job's events have it: they come before its workflow has it. Null where
+ * nobody asked it, or it is answered.
+ * @throws `database_unreachable`
+ */
+export async function readOpenQuestion(db: Db, jobId: string, question: string): Promise<number | null> {
+  // Postgres takes no NUL.
+  if (question.includes('\0')) return null;
+  const sources = [`question:${question}:asked`, `question:${question}:answered`];
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('events')
+      .select(['type', sql<number>`(body ->> 'turn')::int`.as('turn')])
+      .where('job_id', '=', jobId)
+      .where('source', 'in', sources)
+      .execute(),
+  );
+  const [asked] = rows;
+  return rows.length === 1 && asked?.type === 'permission.asked' ? asked.turn : null;
+}

@@ -1,0 +1,59 @@
+import type { InsertQueryBuilder, InsertResult } from 'kysely';
+
+import type { TurnResult } from '../job/result.ts';
+import { storable } from '../job/text.ts';
+import { asDatabaseError, type Db } from './database.ts';
+import type { Schema } from './schema.ts';
+
+/** Of a turn in the result of its job: the whole is in the events. */
+const MAX_RESULT_CHARS = 4096;
+
+/** A turn that ended with a stop reason. */
+export interface EndedTurnRow extends TurnResult {
+  /** From 1. */
+  turn: number;
+}
+
+/** The statement that stores how a turn ended; a repeat replaces it. For those who have something to write with it. */
+export function storingTurn(
+  db: Db,
+  jobId: string,
+  { turn, stopReason, message }: EndedTurnRow,
+): InsertQueryBuilder<Schema, 'turns', InsertResult> {
+  const row = { stop_reason: stopReason, message: Buffer.from(message), ended_at: new Date() };
+  return db
+    .insertInto('turns')
+    .values({ job_id: jobId, turn, ...row })
+    .onConflict((conflict) => conflict.columns(['job_id', 'turn']).doUpdateSet(row));
+}
+
+/**
+ * The results of a job's first `count` turns, in order: what a reset left of later ones is not of its result.
+ * @throws `database_unreachable`
+ */
+export async function readTurns(db: Db, jobId: string, count: number): Promise<TurnResult[]> {
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('turns')
+      .select(['stop_reason', 'message'])
+      .where('job_id', '=', jobId)
+      .where('turn', '<=', count)
+      .orderBy('turn')
+      .execute(),
+  );
+  return rows.map(({ stop_reason: stopReason, message }) => ({
+    stopReason,
+    message: storable(message.toString().slice(-MAX_RESULT_CHARS)),
+  }));
+}
+
+/**
+ * The agent's last 16 KiB of text in a turn; empty where the turn did not end with a stop reason.
+ * @throws `database_unreachable`
+ */
+export async function readTurnMessage(db: Db, jobId: string, turn: number): Promise<string> {
+  const row = await asDatabaseError(
+    db.selectFrom('turns').select('message').where('job_id', '=', jobId).where('turn', '=', turn).executeTakeFirst(),
+  );
+  return row?.message.toString() ?? '';
+}
