@@ -29,7 +29,7 @@ import { createSession } from './session/index.ts';
 import { migrate, openDatabase, type Database } from './store/database.ts';
 import { appendEvents, type SourcedEvent } from './store/events.ts';
 import type { Logger } from './telemetry/log.ts';
-import { createKeyMetrics } from './telemetry/metrics.ts';
+import { createKeyMetrics, createStuckJobsGauge } from './telemetry/metrics.ts';
 import { createJobRecords } from './temporal/job-records.ts';
 import { createJobSteps } from './temporal/job-steps.ts';
 import { workerThroughProxy } from './temporal/outbound.ts';
@@ -37,6 +37,7 @@ import { startKeyCounts } from './worker/key-counts.ts';
 import { startRetention } from './worker/retention.ts';
 import { startSchedules } from './worker/schedules.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
+import { watchStuckJobs } from './worker/stuck-jobs.ts';
 import { startWatching } from './worker/watching.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
@@ -91,9 +92,10 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   let stopCounts: (() => Promise<void>) | undefined;
   const serving: { close(): Promise<void> }[] = [];
   let stopWatching: (() => Promise<void>) | undefined;
+  let stopStuckJobs: (() => Promise<void>) | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
-    await stopWatching?.();
+    await Promise.all([stopWatching?.(), stopStuckJobs?.()]);
     await connection?.close();
     for (const one of serving) await one.close();
     await stopRetention?.();
@@ -142,6 +144,12 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     const stop = (): void => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     };
+    const { logger: workerLog, metricMeter } = Runtime.instance();
+    stopStuckJobs = watchStuckJobs(client.workflow, {
+      taskQueue: config.taskQueue,
+      onCount: createStuckJobsGauge(metricMeter),
+      logger: workerLog,
+    });
     stopRetention = startRetention(database, config.eventRetentionMs);
     const done = runAll(workers, stop, close);
     return {

@@ -34,10 +34,19 @@ export function addList(program: Command): void {
 
 function jobTable(jobs: readonly JobSummary[]): string {
   const now = new Date().toISOString();
-  const rows = jobs.map(({ jobId, tenant, agent, state, failureCode, keyState, spentUsd, startedAt, endedAt }) => {
+  const rows = jobs.map(({ jobId, tenant, agent, state, problems, failureCode, keyState, spentUsd, startedAt, endedAt }) => {
     const started = startedAt.replace(/\.\d+Z$/, 'Z');
     const took = elapsed(startedAt, endedAt ?? now);
-    return [harmless(jobId), harmless(tenant), agent, stateText(state, failureCode), keyState, formatUsd(spentUsd), started, took];
+    return [
+      harmless(jobId),
+      harmless(tenant),
+      agent,
+      problems.length === 0 ? stateText(state, failureCode) : 'stuck',
+      keyState,
+      formatUsd(spentUsd),
+      started,
+      took,
+    ];
   });
   return table(['job', 'tenant', 'agent', 'state', 'key', 'spent', 'started', 'took'], rows, ['spent', 'took']);
 }

@@ -2,7 +2,7 @@ import type { WorkflowExecutionInfo } from '@temporalio/client';
 
 import type { FailureCode } from '../job/errors.ts';
 import type { JobFailure, KeyLife, Outcome } from '../job/result.ts';
-import { searchAttributes } from '../job/search-attributes.ts';
+import { readProblems, searchAttributes } from '../job/search-attributes.ts';
 import type { JobProgress, Phase } from '../job/status.ts';
 
 /** `terminated`: Temporal ended the job's workflow without its cleanup. */
@@ -22,6 +22,8 @@ export interface JobSummary {
   /** ISO 8601. */
   startedAt: string;
   endedAt: string | null;
+  /** Why the job is stuck: its workflow task fails again and again, in Temporal's words. Empty: it is not. */
+  problems: string[];
 }
 
 export interface JobStatus extends JobSummary {
@@ -52,6 +54,7 @@ export function summarise(execution: Execution): JobSummary {
     spentUsd: attributes.get(searchAttributes.spendUsd) ?? 0,
     startedAt: startTime.toISOString(),
     endedAt: closeTime?.toISOString() ?? null,
+    problems: closeTime == null ? readProblems(attributes) : [],
   };
 }
 

@@ -1,4 +1,4 @@
-import { defineSearchAttributeKey } from '@temporalio/common';
+import { defineSearchAttributeKey, type TypedSearchAttributes } from '@temporalio/common';
 
 /** The namespace has to know these; the names are what a person types into the search field of Temporal's UI. */
 export const searchAttributes = {
@@ -12,3 +12,11 @@ export const searchAttributes = {
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
 } as const;
+
+/** Temporal's own, from server 1.30: it sets it on a workflow whose task failed five times in a row, and takes it away with the next success. */
+export const reportedProblems = defineSearchAttributeKey('TemporalReportedProblems', 'KEYWORD_LIST');
+
+/** Why the workflow task of a job fails, such as `cause=WorkflowTaskFailedCauseNonDeterministicError`; empty: it does not. */
+export function readProblems(attributes: TypedSearchAttributes): string[] {
+  return attributes.get(reportedProblems) ?? [];
+}

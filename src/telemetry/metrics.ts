@@ -19,6 +19,12 @@ export interface KeyMetrics {
   swept(report: SweepReport): void;
 }
 
+/** Sets the number of jobs whose workflow task fails again and again. */
+export function createStuckJobsGauge(meter: MetricMeter): (jobs: number) => void {
+  const gauge = meter.createGauge('valetkey_stuck_jobs', 'int', undefined, 'Jobs whose workflow task fails again and again');
+  return (jobs) => gauge.set(jobs);
+}
+
 /** Over the meter of Temporal's SDK, so that they stand beside its own at one address. */
 export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
   const live = meter.createGauge('valetkey_live_keys', 'int', undefined, 'Keys that the gateway accepts');
