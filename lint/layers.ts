@@ -14,6 +14,7 @@ const LAYERS = [
   'workflows',
   'activities',
   'session',
+  'workspace',
   'keys',
   'usage',
   'gateways',
@@ -29,7 +30,7 @@ const LAYERS = [
 
 /** The adapters' interfaces: anyone may name their types, only the layers above may use what implements them. */
 const CONTRACTS = new Set(['gateways/gateway.ts', 'sandboxes/sandbox.ts', 'agents/agent.ts']);
-const TEMPORAL_FREE = new Set(['session', 'usage', 'gateways', 'proxy', 'keys', 'sandboxes', 'agents', 'store', 'secrets']);
+const TEMPORAL_FREE = new Set(['session', 'workspace', 'usage', 'gateways', 'proxy', 'keys', 'sandboxes', 'agents', 'store', 'secrets']);
 const WORKFLOW_PACKAGES = new Set(['@temporalio/workflow', '@temporalio/common']);
 const SRC = join(import.meta.dirname, '..', 'src');
 

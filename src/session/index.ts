@@ -1,11 +1,11 @@
 import type { Workspace } from '../job/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import { takeFile } from '../workspace/files.ts';
+import { takePatch } from '../workspace/patch.ts';
+import { putWorkspace, type PutWorkspaceOptions } from '../workspace/put.ts';
 import { bindKey } from './bind-key.ts';
 import { warmUp } from './instance.ts';
 import { putSecrets } from './put-secrets.ts';
-import { putWorkspace, type PutWorkspaceOptions } from './put-workspace.ts';
-import { takeFile } from './take-file.ts';
-import { takePatch } from './take-patch.ts';
 import { runTurn } from './turn.ts';
 
 /** What can be done with a sandbox that was started, in this order; each function's own comment says the rest. */

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { readJson } from '../sandboxes/api.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../sandboxes/sandbox.ts';
 import { PING } from './acp.ts';
 import { acpPath, post } from './post.ts';
-import { readJson } from './sandbox-api.ts';
 
 const LIST_TIMEOUT_MS = 15_000;
 const WARM_UP_TIMEOUT_MS = 5_000;

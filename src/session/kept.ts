@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { z } from 'zod';
 
+import { readFile } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { readFile } from './sandbox-api.ts';
 
 /** Where the shim keeps what it passes on to the server, in the home of the sandbox. */
 const KEPT = '.valetkey/said.jsonl';

@@ -8,11 +8,11 @@ import { expect, onTestFinished, test } from 'vitest';
 
 import { Secret } from '../../src/secrets/secret.ts';
 import { createSession } from '../../src/session/index.ts';
-import { makeStartBundle } from '../../src/session/start-bundle.ts';
+import { makeStartBundle } from '../../src/workspace/bundle.ts';
 import { base64Of } from '../secret-scan/needles.ts';
+import { startServer } from '../session/server.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 import { startGitServer, type GitServer, type GitServerOptions } from './git-server.ts';
-import { startServer } from './server.ts';
 
 const TOKEN = 'made-up-token-for-tests';
 const path = process.env['PATH'] ?? '';

@@ -1,6 +1,6 @@
 import { ValetkeyError } from '../job/errors.ts';
+import { readFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { readFile, runScript } from './sandbox-api.ts';
 
 /** Of the script below. */
 const EXIT = { missing: 97, outside: 98, tooLarge: 99 } as const;

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Workspace } from '../job/spec.ts';
+import { PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
+import { makeStartBundle } from './bundle.ts';
 import { GIT_ENV } from './git.ts';
-import { PART_BYTES, putFile, runScript } from './sandbox-api.ts';
-import { makeStartBundle } from './start-bundle.ts';
 
 /** The workspace is a mount, so it is emptied and not removed. The clone remembers no place that it came from. */
 const UNPACK = `set -eu

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
-import type { SandboxConnection, SandboxFetchInit } from '../sandboxes/sandbox.ts';
+import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
 /** The server takes 2 MiB a file at most (sandbox-agent 0.4.2). */
 export const PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 
 import type { Workspace } from '../../src/job/spec.ts';
 import { createSession } from '../../src/session/index.ts';
-import { startServer, type Server } from './server.ts';
+import { startServer, type Server } from '../session/server.ts';
 
 const session = createSession({ path: process.env['PATH'] ?? '' });
 const bytes = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) % 256));

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { readFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { GIT_ENV } from './git.ts';
-import { readFile, runScript } from './sandbox-api.ts';
 
 /** Of the script below. */
 const TOO_LARGE = 99;
