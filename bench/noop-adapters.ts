@@ -20,6 +20,8 @@ export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Ada
       fetch: () => Promise.resolve(new Response()),
       close: () => Promise.resolve(),
     }),
+    halt: () => Promise.resolve({ workspace: '/workspace', kept: '/kept' }),
+    hostFolders: () => Promise.resolve({ workspace: '/workspace', kept: '/kept' }),
     isAlive: () => Promise.resolve(true),
     stop: () => Promise.resolve(),
     list: () => Promise.resolve([]),
@@ -42,13 +44,21 @@ export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Ada
     jobs,
     gateways: { builtin: gateway },
     sandboxes: { local },
+    workspaces: {
+      put: () => Promise.resolve({ startCommit: '0'.repeat(40), warnings: [] }),
+      runSetup: () => Promise.resolve(),
+      beginWork: () => Promise.resolve(),
+      openWork: () =>
+        Promise.resolve({
+          takePatch: () => Promise.resolve({ content: Buffer.alloc(0), omitted: [] }),
+          takeFile: () => Promise.resolve({ content: Buffer.alloc(0) }),
+          close: () => Promise.resolve(),
+        }),
+    },
     session: {
-      putWorkspace: () => Promise.resolve('0'.repeat(40)),
-      takePatch: () => Promise.resolve(Buffer.alloc(0)),
       putSecrets: () => Promise.resolve(),
       warmUp: () => Promise.resolve(),
       bindKey: () => Promise.resolve(),
-      takeFile: () => Promise.resolve(Buffer.alloc(0)),
       runTurn: () => Promise.resolve({ kind: 'ended', stopReason: 'end_turn', message: '', state }),
     },
   };

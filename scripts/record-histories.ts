@@ -40,6 +40,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   stuck: {},
   'sandbox-lost': {},
   continued: { prompts: Array.from({ length: 8 }, (_, index) => `prompt ${index}`) },
+  'set-up': { workspace: { setup: ['true'] } },
 };
 
 /** Attempts at the end of the key of `stuck`. */

@@ -39,6 +39,7 @@ import { startSchedules } from './worker/schedules.ts';
 import { ensureSearchAttributes } from './worker/search-attributes.ts';
 import { watchStuckJobs } from './worker/stuck-jobs.ts';
 import { startWatching } from './worker/watching.ts';
+import { createWorkspaces } from './workspace/index.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
 const SHUTDOWN_GRACE = '2s';
@@ -64,7 +65,7 @@ export { loadConfig, type Config } from './config.ts';
 export { createLogger, type Logger } from './telemetry/log.ts';
 
 /** What the steps of a job work on. */
-export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 'agents' | 'session' | 'keyRing' | 'jobs'> {
+export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 'agents' | 'session' | 'workspaces' | 'keyRing' | 'jobs'> {
   gateways: Gateways;
 }
 
@@ -210,7 +211,8 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: R
       local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
     }),
     agents,
-    session: createSession({ path }),
+    session: createSession(),
+    workspaces: createWorkspaces({ path }),
     keyRing: createKeyRing(ring),
   };
 }

@@ -54,7 +54,7 @@ test('message, patch and files are stored with size and SHA-256; what is missing
   const { names, events, warnings } = await runJob(id, make, ['out/report.bin', 'none.txt', 'large.bin', 'escape', 'note.txt', 'note.txt']);
   expect(names).toEqual(['message', 'patch', 'files/out/report.bin', 'files/note.txt']);
   expect(warnings).toEqual([
-    expect.stringMatching(/^workspace_failed files\/none\.txt: .*no file/),
+    expect.stringMatching(/^workspace_failed files\/none\.txt: .*no such file/),
     expect.stringMatching(/^artifact_too_large files\/large\.bin: .*10 MiB/),
     expect.stringMatching(/^workspace_failed files\/escape: .*out of the workspace/),
   ]);

@@ -79,7 +79,11 @@ async function ownStart({ client }: Stack, clock: Clock, agent: BenchedAgent): P
   return clock.took(jobId);
 }
 
-async function directStart({ database, sandboxes, session, agents }: Adapters, agent: BenchedAgent, round: number): Promise<number> {
+async function directStart(
+  { database, sandboxes, session, workspaces, agents }: Adapters,
+  agent: BenchedAgent,
+  round: number,
+): Promise<number> {
   const jobId = `direct-${agent}-${round}`;
   const model = MODELS[agent];
   const ref = formatKeyRef({ jobId, leaseId: 'bench', generation: 1 });
@@ -91,7 +95,8 @@ async function directStart({ database, sandboxes, session, agents }: Adapters, a
   const handle = await sandboxes.local.start({ jobId, agent, isolation: 'bubblewrap' });
   const sandbox = sandboxes.local.connect(handle);
   try {
-    await session.putWorkspace(sandbox, {});
+    const folders = await sandboxes.local.hostFolders(handle);
+    await workspaces.put(sandbox, {}, folders?.kept ?? '');
     await session.bindKey(sandbox, agents[agent], secret, { model, permissions: 'allow' });
     return await runDriver(sandbox);
   } finally {
@@ -134,7 +139,7 @@ class Clock {
     return (this.#spoken.get(jobId) ?? Number.NaN) - (this.#ready.get(jobId) ?? Number.NaN);
   }
 
-  watch({ gateways, sandboxes, session, ...others }: Adapters): Adapters {
+  watch({ gateways, sandboxes, session, workspaces, ...others }: Adapters): Adapters {
     const { builtin } = gateways;
     const ready = (jobId: string): void => void this.#ready.set(jobId, performance.now());
     return {
@@ -153,13 +158,16 @@ class Clock {
         },
       },
       sandboxes,
+      workspaces: {
+        ...workspaces,
+        put: async (...parameters) => {
+          const put = await workspaces.put(...parameters);
+          ready(activityInfo().workflowExecution?.workflowId ?? '');
+          return put;
+        },
+      },
       session: {
         ...session,
-        putWorkspace: async (...parameters) => {
-          const commit = await session.putWorkspace(...parameters);
-          ready(activityInfo().workflowExecution?.workflowId ?? '');
-          return commit;
-        },
         runTurn: async ({ onEvent, ...options }) =>
           session.runTurn({
             ...options,

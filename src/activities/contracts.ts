@@ -6,6 +6,7 @@ import type { RotationReport } from '../job/rotation.ts';
 import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
 import type { PermissionDecision, Question } from '../job/status.ts';
 import type { SweepReport } from '../job/sweep.ts';
+import type { WorkspaceReport } from '../job/workspace-report.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/state.ts';
 
@@ -41,6 +42,16 @@ export interface StartedSandbox {
   handle: SandboxHandle;
   /** The commit that the workspace started from: what the patch is taken against. */
   startCommit: string;
+}
+
+export interface PrepareWorkspaceInput extends JobIdentity {
+  started: StartedSandbox;
+  /** Commands, in their order. */
+  setup: readonly string[];
+  /** Sealed secrets for tools, which their output may hold. */
+  secrets: JobSpec['sandbox']['secrets'];
+  /** ms for all of them together, from when the step was scheduled. */
+  timeoutMs: number;
 }
 
 export interface RunSessionInput extends KeyInput {
@@ -109,6 +120,11 @@ export interface AbandonSandboxInput extends JobIdentity {
   lastTurn: number;
 }
 
+export interface StoppedSandbox {
+  artifacts: ArtifactInfo[];
+  workspace: WorkspaceReport;
+}
+
 export interface SettleUsageInput extends JobIdentity {
   leaseId: string;
   agent: AgentName;
@@ -118,6 +134,7 @@ export interface SettleUsageInput extends JobIdentity {
   turns: number;
   artifacts: ArtifactInfo[];
   sandboxLost: boolean;
+  workspace: WorkspaceReport;
   /** ISO 8601. */
   startedAt: string;
 }
@@ -127,6 +144,8 @@ export interface Activities {
   mintKey(input: MintKeyInput): Promise<void>;
   /** Starts the sandbox and puts the workspace into it. */
   startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
+  /** Runs the commands of the job's setup, and takes what they made for what the agent begins with. */
+  prepareWorkspace(input: PrepareWorkspaceInput): Promise<void>;
   /**
    * Runs one turn, or goes on with it where another worker left it. Resolves also where the turn waits for an answer: it is run
    * again with it. A cancel ends the turn, and the failure's details hold the result.
@@ -137,8 +156,8 @@ export interface Activities {
    * false, with nothing written, for an agent that takes up a key with a new process only.
    */
   rebindKey(input: RebindKeyInput): Promise<boolean>;
-  /** Takes out what the agent made, as far as that is possible, and ends the sandbox. */
-  stopSandbox(input: StopSandboxInput): Promise<ArtifactInfo[]>;
+  /** Ends the agent, collects what it made as far as that is possible, and ends the sandbox. */
+  stopSandbox(input: StopSandboxInput): Promise<StoppedSandbox>;
   /**
    * Gives up a sandbox whose host is gone: on record, so that the host ends it when it returns. Resolves to the artifacts that were taken
    * out before. Idempotent.

@@ -3,24 +3,29 @@ import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
-import { appendEvents } from '../store/events.ts';
+import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
 import { readTurnMessage } from '../store/turns.ts';
+import type { Workspaces } from '../workspace/index.ts';
 import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { beating } from './heartbeat.ts';
 import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { startLimitWatch } from './limit-watch.ts';
+import { foldersOf, prepare } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 import { takeOut, type TakeOutDeps } from './take-out.ts';
 
 export interface SandboxDeps extends TakeOutDeps, LastGaspDeps, StopDeps {
-  session: Pick<Session, 'putWorkspace' | 'putSecrets' | 'warmUp' | 'takePatch' | 'takeFile'>;
+  session: Pick<Session, 'putSecrets' | 'warmUp'>;
+  workspaces: Workspaces;
   keyRing: KeyRing;
 }
 
-export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSandbox' | 'stopSandbox' | 'abandonSandbox'> {
-  const { sandboxes, session, keyRing, keys } = deps;
+export function sandboxActivities(
+  deps: SandboxDeps,
+): Pick<Activities, 'startSandbox' | 'prepareWorkspace' | 'stopSandbox' | 'abandonSandbox'> {
+  const { sandboxes, session, workspaces, keyRing, keys } = deps;
   const { db } = deps.database;
   const startSandbox = async (input: StartSandboxInput, { any: stopped, gone }: StopSignals): Promise<StartedSandbox> => {
     const {
@@ -40,18 +45,23 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
         const handle = await sandboxes[provider].start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
+        const { kept } = await foldersOf(sandboxes, handle);
         const sandbox = sandboxes[provider].connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
         const signal = AbortSignal.any([stopped, watch.exceeded]);
         try {
           await session.putSecrets(sandbox, secrets, signal);
-          const [startCommit] = await Promise.all([
-            session.putWorkspace(sandbox, workspace, { gitToken, signal }),
+          const [{ startCommit, warnings }] = await Promise.all([
+            workspaces.put(sandbox, workspace, kept, { gitToken, signal }),
             session.warmUp(sandbox, jobId, signal),
           ]);
           await appendEvents(db, jobId, [
             { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
             { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
+            ...warnings.map((message): SourcedEvent => ({
+              source: `workspace:${message}`,
+              body: { type: 'warning', code: 'workspace_incomplete', message },
+            })),
           ]);
           return { handle, startCommit };
         } catch (error) {
@@ -71,11 +81,22 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
   return {
     startSandbox: async (input) => withStopSignals(deps, input.jobId, (signals) => startSandbox(input, signals)),
 
+    prepareWorkspace: async (input) =>
+      withStopSignals(deps, input.jobId, async ({ any: signal, gone }) => {
+        try {
+          await beating(() => prepare(deps, input, signal));
+        } catch (error) {
+          if (gone.aborted) await lastGasp(deps, sandboxes[input.started.handle.provider], input.jobId);
+          if (signal.aborted) throw signal.reason;
+          throw toFailure(error, ['database_unreachable']);
+        }
+      }),
+
     stopSandbox: async (input) => {
       const { jobId, provider, started } = input;
       try {
         return await beating(async () => {
-          const artifacts = started === null ? [] : await takeOut(deps, started, input);
+          const stopped = await takeOut(deps, started, input);
           await sandboxes[provider].stop(jobId);
           // An attempt to start it may have left one on another host, too.
           await giveUpSandboxes(db, { jobId });
@@ -83,7 +104,7 @@ export function sandboxActivities(deps: SandboxDeps): Pick<Activities, 'startSan
             const sandbox = started.handle.id;
             await appendEvents(db, jobId, [{ source: `sandbox.stopped:${sandbox}`, body: { type: 'sandbox.stopped', sandbox } }]);
           }
-          return artifacts;
+          return stopped;
         });
       } catch (error) {
         throw toFailure(error, 'all');

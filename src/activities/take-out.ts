@@ -2,85 +2,147 @@ import { activityInfo } from '@temporalio/activity';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { ArtifactInfo } from '../job/result.ts';
+import {
+  lostWorkspace,
+  OMIT_TEXTS,
+  workspaceReport,
+  type Omission,
+  type OmitReason,
+  type WorkspaceReport,
+} from '../job/workspace-report.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import type { Session } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
-import { appendEvents, type SourcedEvent } from '../store/events.ts';
+import { appendEvents, eventOf, type SourcedEvent } from '../store/events.ts';
 import { readTurnMessage } from '../store/turns.ts';
-import type { StartedSandbox, StopSandboxInput } from './contracts.ts';
+import type { Work } from '../workspace/collect.ts';
+import type { Workspaces } from '../workspace/index.ts';
+import type { StartedSandbox, StoppedSandbox, StopSandboxInput } from './contracts.ts';
 
 const MIB = 1024 * 1024;
 /** Bytes: the patch, and each file. */
 const MAX_ARTIFACT_BYTES = 10 * MIB;
 /** Bytes of all artifacts of a job together. */
 const MAX_JOB_BYTES = 50 * MIB;
-/** A sandbox that does not give its work out in this time is ended without the rest. */
-const TAKE_OUT_MS = 60_000;
+/** Work that does not come out in this time stays behind, and is told to be missing. */
+const TAKE_OUT_MS = 4 * 60_000;
 
 export interface TakeOutDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
-  session: Pick<Session, 'takePatch' | 'takeFile'>;
+  workspaces: Pick<Workspaces, 'openWork'>;
 }
-
-/** Its content, and null where it is longer than `maxBytes`. */
-type Take = (maxBytes: number) => Promise<Buffer | null>;
 
 /**
- * Stores what a job made: its last message, the patch, the files that it names. Repeatable: what an earlier attempt stored
- * stays, since the sandbox may be gone by now. Patch and files are stored as they are: they are the tenant's own work.
- * What cannot be had is told by a warning among the events, and the rest is kept: nothing of it keeps the sandbox from its end.
- * Throws `database_unreachable`.
+ * Ends what runs in a sandbox, and stores what the job made: its last message, the patch, the files that it names. Repeatable:
+ * what an earlier attempt stored stays, since the files may be gone by now. Patch and files are stored as they are: they are the
+ * tenant's own work. What does not come out is named by warnings and in what this resolves to, and the rest is kept: nothing of
+ * it keeps the sandbox from its end. Throws `database_unreachable`.
  */
-export async function takeOut(
-  { database: { db }, sandboxes, session }: TakeOutDeps,
-  { handle, startCommit }: StartedSandbox,
-  { jobId, artifacts, lastTurn }: StopSandboxInput,
-): Promise<ArtifactInfo[]> {
-  const sandbox = sandboxes[handle.provider].connect(handle);
-  const signal = AbortSignal.timeout(TAKE_OUT_MS);
-  const outputs = new Map<string, Take>([
-    ['message', async () => Buffer.from(await readTurnMessage(db, jobId, lastTurn))],
-    ['patch', (maxBytes) => session.takePatch(sandbox, startCommit, maxBytes, signal)],
-    ...artifacts.map((file): [string, Take] => [`files/${file}`, (maxBytes) => session.takeFile(sandbox, file, maxBytes, signal)]),
-  ]);
-  const stored = activityInfo().attempt === 1 ? [] : await listArtifacts(db, jobId);
-  const warnings: SourcedEvent[] = [];
-  try {
-    for (const [name, take] of outputs) {
-      if (stored.some((artifact) => artifact.name === name)) continue;
-      try {
-        const content = await takeCapped(take, MAX_JOB_BYTES - totalBytes(stored));
-        // That nothing was said or changed is no artifact; a file may be empty.
-        if (content.length > 0 || name.startsWith('files/')) stored.push(await storeArtifact(db, jobId, name, content));
-      } catch (error) {
-        if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
-        const { code, message: why } = ValetkeyError.is(error) ? error : new ValetkeyError('workspace_failed', 'it could not be taken out');
-        warnings.push({ source: `artifact:${name}:${code}`, body: { type: 'warning', code, message: `${name}: ${why}` } });
-      }
+export async function takeOut(deps: TakeOutDeps, started: StartedSandbox | null, input: StopSandboxInput): Promise<StoppedSandbox> {
+  const { db } = deps.database;
+  const { jobId, lastTurn } = input;
+  const source = `workspace:${jobId}`;
+  if (activityInfo().attempt > 1) {
+    const earlier = await eventOf(db, jobId, source);
+    if (earlier?.type === 'workspace.collected') {
+      const { complete, omitted, more } = earlier;
+      return { artifacts: await listArtifacts(db, jobId), workspace: { complete, omitted, more } };
     }
-  } finally {
-    await sandbox.close();
   }
-  const events = stored.map((artifact): SourcedEvent => ({
-    source: `artifact:${artifact.name}:${artifact.sha256}`,
-    body: { type: 'artifact', ...artifact },
-  }));
-  await appendEvents(db, jobId, [...events, ...warnings]);
-  return stored;
+  const artifacts = new Map<string, ArtifactInfo>();
+  const store: Store = {
+    free: () => Math.min(MAX_ARTIFACT_BYTES, MAX_JOB_BYTES - [...artifacts.values()].reduce((sum, { bytes }) => sum + bytes, 0)),
+    add: async (name, content) => void artifacts.set(name, await storeArtifact(db, jobId, name, content)),
+  };
+  const message = await readTurnMessage(db, jobId, lastTurn);
+  if (message !== '') await store.add('message', Buffer.from(message));
+  const { workspace, warnings } = started === null ? NOTHING : await collect(deps, started, input, store);
+  const stored = activityInfo().attempt === 1 ? [...artifacts.values()] : await listArtifacts(db, jobId);
+  await appendEvents(db, jobId, [
+    ...stored.map((artifact): SourcedEvent => ({
+      source: `artifact:${artifact.name}:${artifact.sha256}`,
+      body: { type: 'artifact', ...artifact },
+    })),
+    ...warnings.map((body): SourcedEvent => ({ source: `artifact:${body.message}`, body })),
+    { source, body: { type: 'workspace.collected', ...workspace } },
+  ]);
+  return { artifacts: stored, workspace };
 }
 
-async function takeCapped(take: Take, leftBytes: number): Promise<Buffer> {
-  const content = await take(Math.min(MAX_ARTIFACT_BYTES, leftBytes));
-  if (content !== null) return content;
-  const why =
-    leftBytes < MAX_ARTIFACT_BYTES
-      ? `the artifacts of a job may have ${MAX_JOB_BYTES / MIB} MiB`
-      : `it is larger than ${MAX_ARTIFACT_BYTES / MIB} MiB`;
-  throw new ValetkeyError('artifact_too_large', why);
+interface Store {
+  /** Bytes that the next artifact may have. */
+  free(): number;
+  add(name: string, content: Buffer): Promise<void>;
 }
 
-function totalBytes(artifacts: readonly ArtifactInfo[]): number {
-  return artifacts.reduce((sum, { bytes }) => sum + bytes, 0);
+interface Collected {
+  workspace: WorkspaceReport;
+  warnings: Warning[];
 }
+
+interface Warning {
+  type: 'warning';
+  code: string;
+  message: string;
+}
+
+/** No agent ever ran. */
+const NOTHING: Collected = { workspace: workspaceReport([]), warnings: [] };
+
+async function collect(
+  { sandboxes, workspaces }: TakeOutDeps,
+  { handle, startCommit }: StartedSandbox,
+  { artifacts }: StopSandboxInput,
+  store: Store,
+): Promise<Collected> {
+  const provider = sandboxes[handle.provider];
+  const signal = AbortSignal.timeout(TAKE_OUT_MS);
+  let work: Work | null = null;
+  try {
+    const folders = await provider.halt(handle);
+    if (folders === null) return lost('sandbox_lost');
+    work = await workspaces.openWork(folders, startCommit, signal);
+    const patch = await work.takePatch(store.free());
+    // Another attempt may be removing the files: what was seen then is not what the agent left.
+    if ((await provider.hostFolders(handle)) === null) return lost('sandbox_lost');
+    if (patch.content.length > 0) await store.add('patch', patch.content);
+    const files: Omission[] = [];
+    const connection = provider.connect(handle);
+    const inside = connection.paths.workspace;
+    await connection.close();
+    for (const file of new Set(artifacts)) {
+      const taken = await work.takeFile(file, inside, store.free());
+      if ('content' in taken) await store.add(`files/${file}`, taken.content);
+      else files.push({ path: `files/${file}`, reason: taken.reason, files: 1 });
+    }
+    const omitted = [...files, ...patch.omitted];
+    return { workspace: workspaceReport(omitted), warnings: warningsOf(omitted) };
+  } catch (error) {
+    if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
+    if (signal.aborted) return lost('timeout');
+    return lost('failed', ValetkeyError.is(error) ? error.message : undefined);
+  } finally {
+    await work?.close();
+  }
+}
+
+function lost(reason: OmitReason, message = OMIT_TEXTS[reason]): Collected {
+  return { workspace: lostWorkspace(reason), warnings: [{ type: 'warning', code: 'workspace_failed', message: `patch: ${message}` }] };
+}
+
+function warningsOf(omitted: readonly Omission[]): Warning[] {
+  const { omitted: named, more } = workspaceReport(omitted);
+  const warnings = named.map(({ path, reason, files }): Warning => {
+    const many = files > 1 ? ` (${files} files)` : '';
+    return {
+      type: 'warning',
+      code: reason === 'too_large' ? 'artifact_too_large' : 'workspace_failed',
+      message: `${path}${many}: ${path.startsWith('files/') && reason === 'too_large' ? TOO_LARGE : OMIT_TEXTS[reason]}`,
+    };
+  });
+  if (more === 0) return warnings;
+  return [...warnings, { type: 'warning', code: 'workspace_failed', message: `${more} more of the workspace did not come out.` }];
+}
+
+const TOO_LARGE = `it is larger than ${MAX_ARTIFACT_BYTES / MIB} MiB, or the artifacts of the job than ${MAX_JOB_BYTES / MIB} MiB together`;

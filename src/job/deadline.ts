@@ -1,3 +1,6 @@
+/** Of a job's setup commands together, unless the job says otherwise. */
+export const SETUP_TIMEOUT = '10m';
+
 /** Milliseconds from `startMs` (epoch ms) to the deadline of a job; not positive when it has passed. */
 export function msUntilDeadline(deadline: string, startMs: number): number {
   const isInstant = /^\d{4}-/.test(deadline);

@@ -29,6 +29,7 @@ export const FAILURES = {
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
   disk_full: { retryable: false, hint: 'The job wrote more than its disk holds: raise sandbox.limits.diskMiB, or let it write less.' },
   workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
+  setup_failed: { retryable: false, hint: 'Read the output of the command among the events of the job: setup.output.' },
   artifact_not_found: { retryable: false, hint: 'List what there is: valetkey artifacts <job>.' },
   artifact_too_large: { retryable: false, hint: 'Take out less: the message names the artifact and the cap.' },
   sealed_unreadable: { retryable: false, hint: 'Seal the secret anew for this job’s tenant, with the public key of these workers.' },

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { workspaceReportSchema } from './workspace-report.ts';
+
 /** What happens in a job, in the order in which it is stored. Never holds a secret. */
 export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('job.started'), tenant: z.string(), agent: z.string(), model: z.string() }),
@@ -13,6 +15,13 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.deleted'), ref: z.string() }),
   z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.string() }),
   z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
+  /** A command of `workspace.setup`; `command` counts from 1. */
+  z.object({ type: z.literal('setup.started'), command: z.number(), text: z.string() }),
+  /** At most 8 KiB of its output; of one that is longer than 64 KiB the middle is left out. */
+  z.object({ type: z.literal('setup.output'), command: z.number(), output: z.string() }),
+  z.object({ type: z.literal('setup.ended'), command: z.number(), exitCode: z.number() }),
+  /** All that comes out of the workspace has come out. */
+  workspaceReportSchema.extend({ type: z.literal('workspace.collected') }),
   z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),
   z.object({ type: z.literal('turn.ended'), turn: z.number(), stopReason: z.string().nullable(), code: z.string().nullable() }),
   z.object({ type: z.literal('message'), turn: z.number(), text: z.string() }),

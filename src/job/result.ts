@@ -1,5 +1,6 @@
 import type { FailureCode } from './errors.ts';
 import type { KeyRef } from './ref.ts';
+import type { WorkspaceReport } from './workspace-report.ts';
 
 /** How a job can end. */
 export type Outcome = 'completed' | 'failed' | 'cancelled' | 'deadline_exceeded';
@@ -69,6 +70,8 @@ export interface JobResult {
   artifacts: ArtifactInfo[];
   /** The host of its sandbox was gone before the work was taken out: what is not among the artifacts is lost. */
   sandboxLost: boolean;
+  /** Whether all that the agent left in its workspace came out. */
+  workspace: WorkspaceReport;
   startedAt: string;
   endedAt: string;
 }

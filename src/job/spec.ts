@@ -5,8 +5,9 @@ import { ValetkeyError, type FieldIssue } from './errors.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
 import type { KeyRef } from './ref.ts';
 import type { PromptRef } from './requests.ts';
-import { egressSchema, sealedSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
+import { egressSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
 import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
+import { relativePathSchema, workspaceSchema } from './workspace-spec.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
@@ -23,50 +24,6 @@ const promptSchema = z
   .overwrite(storable)
   .refine((text) => text.trim() !== '', 'must not be empty')
   .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
-
-const toWellFormed = (text: string): string => text.toWellFormed();
-
-const relativePathSchema = z
-  .string()
-  .min(1)
-  .max(512)
-  .refine(
-    (path) => !path.startsWith('/') && !path.includes('\0') && !path.split('/').some((part) => part === '..' || part === ''),
-    'must be a relative path inside the workspace',
-  )
-  .refine((path) => path.split('/')[0] !== '.git', 'must not lie in .git')
-  .refine(isStorable, WELL_FORMED);
-
-const workspaceSchema = z
-  .strictObject({
-    files: z.record(relativePathSchema, z.string().overwrite(toWellFormed)).optional().describe('Text files by relative path.'),
-    git: z
-      .string()
-      .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL; a folder on the host of the worker goes into path')
-      .refine((url) => !/^\w+:\/\/[^/]*@/.test(url), 'must not hold a user, a password or a token')
-      .optional()
-      .describe('URL of a repository that the worker clones.'),
-    path: z.string().startsWith('/', 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
-    ref: z
-      .string()
-      .regex(/^(?!-)[\w./-]{1,200}$/, 'must be a branch, a tag or a commit')
-      .optional()
-      .describe('What of `git` or `path` to check out.'),
-    gitToken: sealedSchema.optional().describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
-  })
-  .refine(
-    ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,
-    'must have at most one of files, git and path',
-  )
-  .refine(({ files, git, path, ref }) => ref === undefined || files !== undefined || git !== undefined || path !== undefined, {
-    path: ['ref'],
-    message: 'needs git or path',
-  })
-  .refine(({ files, ref }) => files === undefined || ref === undefined, { path: ['ref'], message: 'does not go with files' })
-  .refine(({ git, gitToken }) => gitToken === undefined || git?.startsWith('https://') === true, {
-    path: ['gitToken'],
-    message: 'goes with an https URL in git only',
-  });
 
 const durationSchema = z
   .string()

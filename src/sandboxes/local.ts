@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -33,7 +33,7 @@ import { endProcesses, isRunning, processesIn, recordedProcess } from './local/p
 import { pathsOf } from './local/tools.ts';
 import { watchLimits } from './local/watch-limits.ts';
 import { PLAIN_MACHINE } from './machine-settings.ts';
-import type { SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from './sandbox.ts';
+import type { HostFolders, SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from './sandbox.ts';
 
 export type { LocalProviderOptions };
 
@@ -70,6 +70,19 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     async watchLimits({ id }, onSighting, signal) {
       const folder = sandboxFolder(stateDir, id);
       if (folder !== undefined) await watchLimits(folder, onSighting, signal);
+    },
+
+    async halt(handle) {
+      const folder = sandboxFolder(stateDir, handle.id);
+      if (folder === undefined) return null;
+      const job = dirname(folder.path);
+      await endProcesses(job, [job]);
+      return hostFoldersOf(folder);
+    },
+
+    async hostFolders({ id }) {
+      const folder = sandboxFolder(stateDir, id);
+      return folder === undefined ? null : hostFoldersOf(folder);
     },
 
     async isAlive({ id, isolation }) {
@@ -173,6 +186,11 @@ function connect(folder: SandboxFolder | undefined, isolation: Isolation): Sandb
     folder?.socket ?? '',
     pathsOf(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort }),
   );
+}
+
+async function hostFoldersOf({ workspace, kept }: SandboxFolder): Promise<HostFolders | null> {
+  const isThere = await lstat(workspace).catch(() => undefined);
+  return isThere === undefined ? null : { workspace, kept };
 }
 
 async function answers(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {

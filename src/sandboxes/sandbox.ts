@@ -51,6 +51,14 @@ export interface SandboxPaths {
   gatewayUrl: string;
 }
 
+/** Folders of this host that belong to a sandbox and last as long as it. */
+export interface HostFolders {
+  /** The agent's: nothing in it can be believed. */
+  workspace: string;
+  /** The worker's own, out of the sandbox's reach; its user makes it. */
+  kept: string;
+}
+
 /** A way to talk to the sandbox-agent server in one sandbox. Construction does no I/O. */
 export interface SandboxConnection {
   readonly paths: SandboxPaths;
@@ -86,6 +94,13 @@ export interface SandboxProvider {
     onSighting: (sighting: LimitSighting, limits: SandboxLimits) => void,
     signal: AbortSignal,
   ): Promise<void>;
+  /**
+   * Ends every process of the sandbox and keeps its files until `stop`, so that what it left can be collected. Idempotent.
+   * Resolves to where they lie; null where they are gone.
+   */
+  halt(handle: SandboxHandle): Promise<HostFolders | null>;
+  /** Where its files lie on this host, while it runs; null where they are gone. */
+  hostFolders(handle: SandboxHandle): Promise<HostFolders | null>;
   /** Whether its process is there. */
   isAlive(handle: SandboxHandle): Promise<boolean>;
   /**

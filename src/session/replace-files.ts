@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
 import { ValetkeyError } from '../job/errors.ts';
-import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { putFile, runScript } from '../sandboxes/api.ts';
+import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 
 /** A file that goes into a sandbox: mode 0600, or 0700 where it is executable. */
 export interface PrivateFile {

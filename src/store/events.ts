@@ -45,3 +45,11 @@ export async function readEvents(db: Db, jobId: string, after: number): Promise<
   );
   return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
 }
+
+/** The event that was stored with that source; null where none was. Throws `database_unreachable`. */
+export async function eventOf(db: Db, jobId: string, source: string): Promise<JobEventBody | null> {
+  const row = await asDatabaseError(
+    db.selectFrom('events').select('body').where('job_id', '=', jobId).where('source', '=', source).executeTakeFirst(),
+  );
+  return row === undefined ? null : jobEventSchema.parse(row.body);
+}

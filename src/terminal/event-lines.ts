@@ -1,6 +1,7 @@
 import type { JobEvent } from '../job/events.ts';
 import { formatUsd } from '../job/money.ts';
 import { createColumns, type Columns } from './columns.ts';
+import { incompleteText } from './incomplete-text.ts';
 import { messageLines } from './message-lines.ts';
 import { harmless, oneLine, type Paint } from './text.ts';
 import { toolLines } from './tool-lines.ts';
@@ -57,6 +58,17 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return [labelled(at, 'sandbox', `started, isolation ${event.isolation}`)];
     case 'sandbox.stopped':
       return [labelled(at, 'sandbox', 'stopped')];
+    case 'setup.started':
+      return [labelled(at, 'setup', oneLine(event.text, PROMPT_COLUMNS))];
+    case 'setup.output':
+      return harmless(event.output)
+        .trimEnd()
+        .split('\n')
+        .map((line) => labelled(at, 'setup', paint('dim', oneLine(line, PROMPT_COLUMNS))));
+    case 'setup.ended':
+      return [labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`)];
+    case 'workspace.collected':
+      return event.complete ? [] : [labelled(at, 'workspace', paint('yellow', incompleteText(event)))];
     case 'turn.started':
       return [labelled(at, `turn ${event.turn}`, oneLine(event.prompt, PROMPT_COLUMNS))];
     case 'turn.ended':

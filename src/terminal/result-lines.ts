@@ -2,6 +2,7 @@ import { FAILURES } from '../job/errors.ts';
 import { formatUsd } from '../job/money.ts';
 import type { JobFailure, JobResult, KeyLife, Outcome } from '../job/result.ts';
 import { formatTokens } from './event-lines.ts';
+import { incompleteText } from './incomplete-text.ts';
 import { elapsed, harmless, type Paint } from './text.ts';
 
 const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow' }> = {
@@ -13,7 +14,7 @@ const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow
 
 /** How a job ended, what it cost, and the life of its keys. */
 export function resultLines(result: JobResult, paint: Paint): string[] {
-  const { outcome, failure, turns, usage, keys, artifacts, startedAt, endedAt } = result;
+  const { outcome, failure, turns, usage, keys, artifacts, workspace, startedAt, endedAt } = result;
   const { text, color } = OUTCOMES[outcome];
   const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
   return [
@@ -22,6 +23,7 @@ export function resultLines(result: JobResult, paint: Paint): string[] {
     field('turns', String(turns.length)),
     field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`),
     ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),
+    ...(workspace.complete ? [] : [field('workspace', paint('yellow', incompleteText(workspace)))]),
     ...artifacts.map(({ name, bytes }) => field(name, plural(bytes, 'byte'))),
   ];
 }

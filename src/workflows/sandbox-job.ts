@@ -11,7 +11,7 @@ import {
 } from '@temporalio/workflow';
 
 import type { RunSessionResult, StartedSandbox } from '../activities/contracts.ts';
-import { durationMs, msUntilDeadline } from '../job/deadline.ts';
+import { durationMs, msUntilDeadline, SETUP_TIMEOUT } from '../job/deadline.ts';
 import type { JobResult, SettledJob } from '../job/result.ts';
 import { searchAttributes } from '../job/search-attributes.ts';
 import type { JobInput } from '../job/spec.ts';
@@ -25,7 +25,7 @@ import { handleMessages } from './message-handlers.ts';
 import { Rotation } from './rotation.ts';
 import { RunningTurn, type CarriedTurn } from './run-turn.ts';
 import { together, untilDeadline } from './scopes.ts';
-import { cleanup, sessionSteps, settleInPlace, steps } from './steps.ts';
+import { cleanup, sessionSteps, settleInPlace, setupSteps, steps } from './steps.ts';
 
 /** A job as one run of the workflow hands it to the next: below 512 KB, since what grows is in the store. */
 export interface CarriedJob {
@@ -95,9 +95,16 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
 
   async function startSandbox(): Promise<StartedSandbox> {
     const { sandbox, workspace } = spec;
-    started = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, sandbox, workspace });
-    report({ sandbox: started.handle.id });
-    return started;
+    const start = await steps(`start ${sandbox.provider} sandbox`).startSandbox({ ...job, agent, model, sandbox, workspace });
+    started = start;
+    report({ sandbox: start.handle.id });
+    const { setup } = workspace;
+    if (setup !== undefined && setup.length > 0) {
+      const timeoutMs = durationMs(workspace.setupTimeout ?? SETUP_TIMEOUT);
+      const { prepareWorkspace } = setupSteps(start.handle.hostTaskQueue, 'set up the workspace', timeoutMs);
+      await lost.orLost(start.handle.id, () => prepareWorkspace({ ...job, started: start, setup, secrets: sandbox.secrets, timeoutMs }));
+    }
+    return start;
   }
 
   /** The history is long, and nothing runs that the next run could not go on with. Temporal suggests it long before it would end the history. */
@@ -184,18 +191,19 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
   }
 
   /** Takes the work out and ends the sandbox; one whose host is gone is given up. */
-  async function stopSandbox(): Promise<Pick<JobResult, 'artifacts' | 'sandboxLost'>> {
+  async function stopSandbox(): Promise<Pick<JobResult, 'artifacts' | 'workspace' | 'sandboxLost'>> {
     const { provider } = spec.sandbox;
     const host = started?.handle.hostTaskQueue ?? null;
     const sandbox = started?.handle.id ?? '';
     const stop = { ...job, provider, started, artifacts: spec.artifacts, lastTurn: endedTurns };
     try {
       const ended = async () => cleanup('take out the work, stop the sandbox', { host }).stopSandbox(stop);
-      return { artifacts: await lost.orLost(sandbox, ended), sandboxLost: false };
+      return { ...(await lost.orLost(sandbox, ended)), sandboxLost: false };
     } catch (error) {
       if (!lost.has(sandbox)) throw error;
       const artifacts = await cleanup('give up the sandbox').abandonSandbox({ ...job, sandbox, lastTurn: endedTurns });
-      return { artifacts, sandboxLost: true };
+      const omitted = [{ path: '.', reason: 'sandbox_lost', files: 1 }] as const;
+      return { artifacts, workspace: { complete: false, omitted: [...omitted], more: 0 }, sandboxLost: true };
     }
   }
 
@@ -205,10 +213,10 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     const rotating = rotation.stop();
     if (rotating !== null) await rotating;
     report({ phase: 'ending', outcome: ending.outcome, question: null });
-    const [{ artifacts, sandboxLost }] = await Promise.all([stopSandbox(), keys.revoke()]);
+    const [stopped] = await Promise.all([stopSandbox(), keys.revoke()]);
     report({ phase: 'settling' });
     const startedAt = new Date(startedAtMs).toISOString();
-    const ended = { ...job, leaseId, agent, ...ending, turns: endedTurns, artifacts, sandboxLost, startedAt };
+    const ended = { ...job, leaseId, agent, ...ending, turns: endedTurns, ...stopped, startedAt };
     const summary = 'settle the usage';
     const result = await settleInPlace(summary)
       .settleUsage(ended)

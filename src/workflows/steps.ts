@@ -12,6 +12,8 @@ const SELDOM = '90s';
 const ANNOUNCED_WITHIN = '2s';
 /** A connection to Postgres that does not come is given up before. */
 const SETTLED_WITHIN = '20s';
+/** For what is read after the commands, and for a worker that is started anew. */
+const SETUP_SLACK_MS = 5 * 60_000;
 const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
 export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
@@ -26,6 +28,18 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
   const { startSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '5m', heartbeatTimeout: '20s' });
   const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s', heartbeatTimeout: SOON });
   return { mintKey, startSandbox: announced(startSandbox) };
+}
+
+/** The commands have a limit of their own, from when they were first asked for; a deploy does not end them. */
+export function setupSteps(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'prepareWorkspace'> {
+  return proxyActivities<Activities>({
+    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
+    ...AWAITED,
+    summary,
+    scheduleToCloseTimeout: timeoutMs + SETUP_SLACK_MS,
+    heartbeatTimeout: '20s',
+    retry: { initialInterval: '1s', maximumInterval: '10s' },
+  });
 }
 
 /** Waits for the agent as long as it takes: the end of the job cancels it. */
@@ -61,7 +75,7 @@ export function cleanup(
 ): Pick<Activities, 'stopSandbox' | 'abandonSandbox' | 'revokeKey' | 'settleUsage'> {
   const retry = attempts === undefined ? UNTIL_DONE : { ...UNTIL_DONE, maximumAttempts: attempts };
   const options = { ...(host === null ? {} : { taskQueue: host }), summary, retry };
-  const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '2m', heartbeatTimeout: '20s' });
+  const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '6m', heartbeatTimeout: '20s' });
   const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
   const { settleUsage, abandonSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
   return { stopSandbox, abandonSandbox, revokeKey, settleUsage };

@@ -1,14 +1,23 @@
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Workspace } from '../job/spec.ts';
-import { gitNetwork } from '../outbound/git.ts';
-import type { Secret } from '../secrets/secret.ts';
-import { git, type GitOptions } from './git.ts';
+import { OMIT_TEXTS } from '../job/workspace-report.ts';
+import { openHostFolder } from './host-folder.ts';
+import { lackingOf } from './lacking.ts';
+import { blobId } from './object-id.ts';
+import { displayPath, rawPath, type RawPath } from './raw-path.ts';
+import { createRepository, type IndexChange } from './repository.ts';
+import { readEntry, takeSnapshot } from './snapshot.ts';
+import { fetchSource, repositoryAt, type Source, type SourceOptions } from './source.ts';
 
+const MIB = 1024 * 1024;
 /** Bytes: what a workspace may bring along, history included. */
-const MAX_BUNDLE_BYTES = 256 * 1024 * 1024;
+const MAX_PACK_BYTES = 256 * MIB;
+/** Of a plain folder's files together, before they are packed. */
+const MAX_FOLDER_BYTES = 1024 * MIB;
+const MAX_NAMED = 10;
 
 /** Fixed, so that the same files are the same commit when this is done again. */
 const IDENTITY = {
@@ -20,80 +29,88 @@ const IDENTITY = {
   GIT_COMMITTER_DATE: '2000-01-01T00:00:00Z',
 };
 
-export interface StartBundleOptions extends Omit<GitOptions, 'env' | 'credential'> {
-  /** For the server of the workspace's `git`. */
-  gitToken?: Secret | undefined;
-}
-
-export interface StartBundle {
-  /** A git bundle whose branch `main` is the start. */
-  file: string;
-  /** The id of the commit that the job starts from. */
-  startCommit: string;
+/** What a workspace starts from, as it goes into a sandbox. */
+export interface Start extends Source {
+  /** A pack of all that `main` reaches. */
+  pack: string;
+  /** Where its history is cut; null where it is whole. */
+  shallow: Buffer | null;
 }
 
 /**
- * Makes a workspace's start in the empty folder `cwd` of the host: a git bundle.
- * `git`, and `path` where it is a repository: the commit that `ref` names, else HEAD, with its history; changes that are not
- * committed stay behind. `path` without a repository: its files, without what its .gitignore names. `files`, nothing: one commit.
- * Nothing of it holds `gitToken`. Throws `workspace_failed`.
+ * Makes a workspace's start in the empty folder `cwd` of the host.
+ * `git`, and `path` where it is a repository: the commit that `ref` names, else HEAD, with its last commits; changes that are not
+ * committed stay behind. `path` without a repository: its files, without what its .gitignore names; repositories in it are
+ * folders. `files`, nothing: one commit. Nothing of it holds `gitToken`. Throws `workspace_failed`, which says what the source is.
  */
-export async function makeStartBundle(workspace: Workspace, { path, cwd, signal, gitToken }: StartBundleOptions): Promise<StartBundle> {
-  // No ssh: it would take the worker's own keys.
-  const protocols = workspace.git === undefined ? 'file' : 'https:http:git';
-  const options = { path, cwd, signal, env: { ...IDENTITY, ...(await gitNetwork(cwd)), GIT_ALLOW_PROTOCOL: protocols } };
-  const repository = join(cwd, 'start.git');
-  const inRepository = (doing: string, ...args: string[]): Promise<string> => git(doing, ['--git-dir', repository, ...args], options);
-
-  const source = workspace.git ?? (await repositoryAt(workspace.path));
-  if (source === null) {
-    const folder = workspace.path ?? (await writeFiles(workspace.files ?? {}, join(cwd, 'files')));
-    if (workspace.ref !== undefined) throw new ValetkeyError('workspace_failed', 'The folder is no git repository, so it has no ref.');
-    await git('Preparing the workspace', ['init', '--quiet', '--bare', '--initial-branch=main', repository], options);
-    await inRepository('Reading the folder', '--work-tree', folder, '-C', folder, 'add', '--all', '.');
-    await inRepository('Preparing the workspace', '--work-tree', folder, 'commit', '--quiet', '--allow-empty', '--message', 'Start');
-  } else {
-    const credential = gitToken && workspace.git !== undefined ? { origin: new URL(workspace.git).origin, token: gitToken } : undefined;
-    await git('Cloning the repository', ['clone', '--quiet', '--bare', '--no-local', '--', source, repository], { ...options, credential });
-    const ref = workspace.ref ?? 'HEAD';
-    const commit = await inRepository(
-      `Finding the commit of ${ref}`,
-      'rev-parse',
-      '--quiet',
-      '--verify',
-      '--end-of-options',
-      `${ref}^{commit}`,
-    );
-    await inRepository('Preparing the workspace', 'update-ref', 'refs/heads/main', commit);
+export async function makeStart(workspace: Workspace, options: SourceOptions): Promise<Start> {
+  const repositorySource = workspace.git ?? (workspace.path === undefined ? null : await repositoryAt(workspace.path));
+  if (repositorySource === null && workspace.ref !== undefined)
+    throw new ValetkeyError('workspace_failed', 'The folder is no git repository, so it has no ref.');
+  const source =
+    repositorySource === null ? await commitFiles(workspace, options) : await fetchSource(repositorySource, workspace, options);
+  const { repository, commit } = source;
+  // Git refuses here what it would refuse to write in the sandbox.
+  await repository.run('Reading the commit', ['read-tree', commit], { env: { GIT_INDEX_FILE: join(options.cwd, 'checked') } });
+  const pack = join(options.cwd, 'start.pack');
+  await repository.runBytes('Packing the repository', ['pack-objects', '--revs', '--stdout', '-q'], {
+    input: Buffer.from(`${commit}\n`),
+    outputFile: pack,
+  });
+  if ((await stat(pack)).size > MAX_PACK_BYTES) {
+    const less = repositorySource === null ? 'leave out files by a .gitignore' : 'set workspace.depth to 1';
+    throw new ValetkeyError('workspace_failed', `The workspace is larger than ${MAX_PACK_BYTES / MIB} MiB: ${less}.`);
   }
-
-  const file = join(cwd, 'start.bundle');
-  await inRepository('Packing the repository', 'bundle', 'create', '--quiet', file, 'refs/heads/main');
-  if ((await stat(file)).size > MAX_BUNDLE_BYTES) {
-    throw new ValetkeyError('workspace_failed', `The workspace is larger than ${MAX_BUNDLE_BYTES / 1024 / 1024} MiB.`);
-  }
-  return { file, startCommit: await inRepository('Preparing the workspace', 'rev-parse', '--verify', 'refs/heads/main') };
+  const shallow = await readFile(join(repository.folder, 'shallow')).catch(() => null);
+  return { ...source, warnings: [...source.warnings, ...(await lackingOf(repository, commit))], pack, shallow };
 }
 
-/** The path where it is a repository with a work tree or a bare one; null for a plain folder and for no path. */
-async function repositoryAt(path: string | undefined): Promise<string | null> {
-  if (path === undefined) return null;
-  const names = await readdir(path).catch(() => null);
-  if (names === null) throw new ValetkeyError('workspace_failed', `${path} is no folder that the worker can read.`);
-  const hasWorkTree = names.includes('.git');
-  if (!hasWorkTree && !(names.includes('HEAD') && names.includes('objects'))) return null;
-  // Git refuses it, and its words for that are not ours to repeat.
-  const { uid } = await stat(hasWorkTree ? join(path, '.git') : path);
-  if (uid !== process.getuid?.())
-    throw new ValetkeyError('workspace_failed', `The repository ${path} belongs to another user than the worker's.`);
-  return path;
+/** A commit of the files of the job or of a folder, byte by byte. */
+async function commitFiles({ files = {}, path }: Workspace, { path: PATH, cwd, signal }: SourceOptions): Promise<Source> {
+  const options = { path: PATH, cwd, signal, env: IDENTITY };
+  const repository = await createRepository(join(cwd, 'start.git'), 'sha1', options);
+  const index = join(cwd, 'index');
+  const changes: IndexChange[] = [];
+  const dropped: { path: RawPath; why: string }[] = [];
+  const keep = (name: RawPath, mode: string, content: Buffer): Buffer => {
+    changes.push({ path: name, entry: { mode, id: blobId(content, repository.format) } });
+    return content;
+  };
+  async function* ofJob(): AsyncGenerator<Buffer> {
+    for (const [name, text] of Object.entries(files)) yield keep(rawPath(name), '100644', Buffer.from(text));
+  }
+  async function* ofFolder(root: string): AsyncGenerator<Buffer> {
+    const folder = openHostFolder(root);
+    try {
+      const { entries, left } = await takeSnapshot(folder, options);
+      const bytes = [...entries.values()].reduce((sum, entry) => sum + entry.bytes, 0);
+      if (bytes > MAX_FOLDER_BYTES)
+        throw new ValetkeyError(
+          'workspace_failed',
+          `The folder ${root} has more than ${MAX_FOLDER_BYTES / MIB} MiB: leave out files by a .gitignore.`,
+        );
+      for (const { path: name, reason } of left) dropped.push({ path: name, why: OMIT_TEXTS[reason] });
+      for (const [name, entry] of entries) {
+        signal?.throwIfAborted();
+        const content = await readEntry(folder, name, entry).catch(() => null);
+        if (content === null) dropped.push({ path: name, why: OMIT_TEXTS.unreadable });
+        else yield keep(name, entry.mode, content);
+      }
+    } finally {
+      folder.close();
+    }
+  }
+  await repository.writeBlobs(path === undefined ? ofJob() : ofFolder(path));
+  for (const name of await repository.changeIndex(index, changes)) dropped.push({ path: name, why: OMIT_TEXTS.refused_name });
+  const env = { ...IDENTITY, GIT_INDEX_FILE: index };
+  if (changes.length === 0) await repository.run('Preparing the workspace', ['read-tree', '--empty'], { env });
+  const tree = await repository.run('Preparing the workspace', ['write-tree'], { env });
+  const commit = await repository.run('Preparing the workspace', ['commit-tree', tree, '-m', 'Start'], { env });
+  await repository.run('Preparing the workspace', ['update-ref', 'refs/heads/main', commit]);
+  return { repository, commit, warnings: warningsOf(dropped) };
 }
 
-async function writeFiles(files: Record<string, string>, folder: string): Promise<string> {
-  await mkdir(folder);
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, name)), { recursive: true });
-    await writeFile(join(folder, name), content);
-  }
-  return folder;
+function warningsOf(dropped: readonly { path: RawPath; why: string }[]): string[] {
+  const named = dropped.slice(0, MAX_NAMED).map(({ path, why }) => `${displayPath(path) || '.'} stays behind: ${why}.`);
+  return dropped.length > MAX_NAMED ? [...named, `${dropped.length - MAX_NAMED} more files stay behind.`] : named;
 }

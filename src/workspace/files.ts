@@ -1,37 +1,62 @@
 import { ValetkeyError } from '../job/errors.ts';
-import { readFile, runScript } from '../sandboxes/api.ts';
-import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import type { OmitReason } from '../job/workspace-report.ts';
+import type { HostFolder } from './host-folder.ts';
+import { rawPath, type RawPath } from './raw-path.ts';
+import { readEntry } from './snapshot.ts';
 
-/** Of the script below. */
-const EXIT = { missing: 97, outside: 98, tooLarge: 99 } as const;
+/** As Linux does. */
+const MAX_LINKS = 40;
 
-/** The size is looked at first: the server takes a file into its memory whole, and would end with one that is too large. */
-const CHECK = `set -eu
-cd "$WORKSPACE"
-target=$(readlink -f -- "$FILE") || exit ${EXIT.missing}
-test -e "$target" || exit ${EXIT.missing}
-case "$target" in "$(pwd -P)"/*) ;; *) exit ${EXIT.outside} ;; esac
-test -f "$target" || exit ${EXIT.missing}
-test "$(wc -c < "$target")" -le "$MAX_BYTES" || exit ${EXIT.tooLarge}`;
+/** A file that the job named, or why it does not come out. */
+export type TakenFile = { content: Buffer } | { reason: Extract<OmitReason, 'missing' | 'outside' | 'too_large' | 'unreadable'> };
 
 /**
- * The bytes of a file of the workspace, by its path there; null where it is longer than `maxBytes`. A link that leads out of the
- * workspace is refused, so that what is taken for work is from there; who changes it between the look and the read gets only
- * what the sandbox may read anyway. Throws `workspace_failed`, which names a file that is not there; `sandbox_lost`.
+ * The bytes of a file of the workspace, by its path there. Links within the workspace are followed as they lead inside the
+ * sandbox, where the workspace is at `inside`; one that leads out is refused, so that what is taken for work is from there.
  */
-export async function takeFile(sandbox: SandboxConnection, file: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer | null> {
-  const { workspace } = sandbox.paths;
-  const exitCode = await runScript(sandbox, CHECK, { WORKSPACE: workspace, FILE: file, MAX_BYTES: String(maxBytes) }, signal);
-  switch (exitCode) {
-    case 0:
-      return readFile(sandbox, `${workspace}/${file}`, maxBytes, signal);
-    case EXIT.tooLarge:
-      return null;
-    case EXIT.missing:
-      throw new ValetkeyError('workspace_failed', `There is no file ${file} in the workspace.`);
-    case EXIT.outside:
-      throw new ValetkeyError('workspace_failed', `The file ${file} is a link that leads out of the workspace.`);
-    default:
-      throw new ValetkeyError('workspace_failed', `The file ${file} could not be read in the sandbox (exit code ${exitCode ?? 'none'}).`);
+export async function takeFile(folder: HostFolder, file: string, inside: string, maxBytes: number): Promise<TakenFile> {
+  try {
+    const path = resolve(folder, rawPath(file), rawPath(inside));
+    if (path === 'missing' || path === 'outside') return { reason: path };
+    const item = folder.look(path.at);
+    if (item?.kind !== 'file') return { reason: 'missing' };
+    if (item.bytes > maxBytes) return { reason: 'too_large' };
+    return { content: await readEntry(folder, path.at, { mode: '100644', bytes: item.bytes }) };
+  } catch (error) {
+    if (ValetkeyError.is(error)) throw error;
+    return { reason: 'unreadable' };
   }
+}
+
+/** Where a path leads, without a link in it. */
+function resolve(folder: HostFolder, path: RawPath, inside: RawPath): { at: RawPath } | 'missing' | 'outside' {
+  let todo = path.split('/');
+  let done: RawPath[] = [];
+  let links = 0;
+  while (todo.length > 0) {
+    const [name = '', ...rest] = todo;
+    todo = rest;
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      if (done.length === 0) return 'outside';
+      done = done.slice(0, -1);
+      continue;
+    }
+    const at = [...done, name].join('/');
+    const item = folder.look(at);
+    if (item === null) return 'missing';
+    if (item.kind !== 'link') {
+      done = [...done, name];
+      continue;
+    }
+    links += 1;
+    if (links > MAX_LINKS) return 'missing';
+    const target = folder.readLink(at).toString('latin1');
+    if (!target.startsWith('/')) todo = [...target.split('/'), ...todo];
+    else if (target === inside || target.startsWith(`${inside}/`)) {
+      done = [];
+      todo = [...target.slice(inside.length).split('/'), ...todo];
+    } else return 'outside';
+  }
+  return { at: done.join('/') };
 }

@@ -2,14 +2,18 @@ import { execa } from 'execa';
 
 import { ValetkeyError } from '../job/errors.ts';
 import type { Secret } from '../secrets/secret.ts';
+import { decideGitReason } from './decide-git-reason.ts';
 
 const GIT_TIMEOUT_MS = 300_000;
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
 /** Keeps git from configuration that is not the repository's own, on the host and in the sandbox. */
 export const GIT_ENV = {
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_TERMINAL_PROMPT: '0',
+  // What a source lacks is not fetched from where that came from: it would run what the source's configuration names.
+  GIT_NO_LAZY_FETCH: '1',
   LC_ALL: 'C',
 };
 
@@ -20,6 +24,12 @@ export interface GitOptions {
   env?: Record<string, string>;
   signal?: AbortSignal | undefined;
   credential?: GitCredential | undefined;
+  /** Standard input. */
+  input?: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Where standard output goes; default: to the caller. */
+  outputFile?: string;
+  /** Exit codes that are no failure, beside 0. */
+  accept?: readonly number[];
 }
 
 /** For one server and no other: git asks for it by scheme, host and port, and with a credential it follows no redirect. */
@@ -36,34 +46,46 @@ const FROM_DESCRIPTOR = '!f() { test "$1" = get && cat <&3; }; f';
 
 /**
  * Runs git on the host with nothing of the worker's: no configuration, no credential but the given one, no prompt. Resolves to
- * its output. Throws `workspace_failed` that names `doing` and the exit code; never git's own words, which may hold what stands
- * in a URL.
+ * its output without the white space around it. Throws as `gitBytes`.
+ */
+export async function git(doing: string, args: string[], options: GitOptions): Promise<string> {
+  return (await gitBytes(doing, args, options)).toString().trim();
+}
+
+/**
+ * Runs git and resolves to the bytes of its output. Throws `workspace_failed` that names `doing` and the reason in words of ours;
+ * never git's own, which may hold what stands in a URL.
  *
  * The credential comes on a descriptor, a socket that only a server's question makes git read: an argument shows to every user
  * of the host, a variable in the environment of each process that git starts and in what a crash leaves, a file lasts, and a
  * header in the configuration would go to whatever server git talks to.
  */
-export async function git(doing: string, args: string[], { path, cwd, env, signal, credential }: GitOptions): Promise<string> {
-  const { exitCode, failed, timedOut, stdout } = await execa('git', [...credentialOptions(credential), ...args], {
+export async function gitBytes(doing: string, args: string[], options: GitOptions): Promise<Buffer> {
+  const { path, cwd, env, signal, credential, input, outputFile, accept = [] } = options;
+  const stdin = input === undefined ? 'ignore' : input instanceof Uint8Array ? 'pipe' : input;
+  const { exitCode, failed, timedOut, stdout, stderr } = await execa('git', [...credentialOptions(credential), ...args], {
     cwd,
     // HOME without a .netrc.
     env: { PATH: path, HOME: cwd, ...GIT_ENV, ...env },
     extendEnv: false,
-    stdio: ['ignore', 'pipe', 'pipe', ...(credential === undefined ? [] : [credentialLines(credential)])],
+    stdio: [
+      stdin,
+      outputFile === undefined ? 'pipe' : { file: outputFile },
+      'pipe',
+      ...(credential === undefined ? [] : [credentialLines(credential)]),
+    ],
+    ...(input instanceof Uint8Array ? { input } : {}),
     reject: false,
     timeout: GIT_TIMEOUT_MS,
     forceKillAfterDelay: 1000,
-    maxBuffer: 1024 * 1024,
+    encoding: 'buffer',
+    maxBuffer: MAX_OUTPUT_BYTES,
     ...(signal && { cancelSignal: signal }),
   });
   signal?.throwIfAborted();
-  if (!failed) return stdout.trim();
-  const why = timedOut
-    ? `took longer than ${GIT_TIMEOUT_MS / 1000} s`
-    : exitCode === undefined
-      ? 'could not be run'
-      : `ended with exit code ${exitCode}`;
-  throw new ValetkeyError('workspace_failed', `${doing} failed: git ${why}.`);
+  if (!failed || (exitCode !== undefined && accept.includes(exitCode))) return Buffer.from(stdout ?? []);
+  const reason = decideGitReason({ exitCode, timedOut, stderr: Buffer.from(stderr ?? []).toString() });
+  throw new ValetkeyError('workspace_failed', `${doing} failed: ${reason}.`);
 }
 
 function credentialOptions(credential: GitCredential | undefined): string[] {

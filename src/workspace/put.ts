@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ValetkeyError } from '../job/errors.ts';
@@ -8,17 +7,26 @@ import type { Workspace } from '../job/spec.ts';
 import { PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { makeStartBundle } from './bundle.ts';
+import { makeStart } from './bundle.ts';
 import { GIT_ENV } from './git.ts';
 
-/** The workspace is a mount, so it is emptied and not removed. The clone remembers no place that it came from. */
+/**
+ * The workspace is a mount, so it is emptied and not removed. Files are the bytes that the repository holds: neither its
+ * attributes nor the agent's git convert them, and what the worker compares later is the same.
+ */
 const UNPACK = `set -eu
-cat "$PARTS"/* > "$PARTS.bundle"
 find "$WORKSPACE" -mindepth 1 -delete
-git clone --quiet --branch main -c user.name=agent -c user.email=agent@localhost "$PARTS.bundle" "$WORKSPACE"
-git -C "$WORKSPACE" remote remove origin
-test "$(git -C "$WORKSPACE" rev-parse HEAD)" = "$START"
-rm -rf "$PARTS" "$PARTS.bundle"`;
+git init --quiet --template= --initial-branch=main --object-format="$FORMAT" "$WORKSPACE"
+cd "$WORKSPACE"
+git config user.name agent
+git config user.email agent@localhost
+mkdir -p .git/info
+echo '* -text -filter -ident -working-tree-encoding' > .git/info/attributes
+cat "$PARTS"/pack-* | git index-pack --stdin > "$PARTS/log"
+if test -f "$PARTS/shallow"; then cp "$PARTS/shallow" .git/shallow; fi
+git update-ref refs/heads/main "$START"
+git reset --quiet --hard
+rm -rf "$PARTS"`;
 
 export interface PutWorkspaceOptions {
   /** For the server of `git`; it stays on the host. */
@@ -26,38 +34,67 @@ export interface PutWorkspaceOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface PutWorkspace {
+  /** The id of the commit that the workspace starts from. */
+  startCommit: string;
+  /** What did not come along, as sentences. */
+  warnings: string[];
+}
+
+/** Where the worker keeps the repository of a start, out of the agent's reach. */
+export function keptRepository(kept: string, startCommit: string): string {
+  return join(kept, `${startCommit}.git`);
+}
+
 /**
- * Fills a sandbox's workspace and resolves to the id of the commit that it starts from: it names its content, so a caller who
- * keeps it can tell what the agent changed, whatever the agent does to the repository. Idempotent as long as no session was
- * opened: what is in the workspace is replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`, `sandbox_lost`.
+ * Fills a sandbox's workspace, and keeps the start in the folder `kept` of the host. Idempotent as long as no session was opened:
+ * what is in the workspace is replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`, `sandbox_lost`.
  */
 export async function putWorkspace(
   sandbox: SandboxConnection,
   workspace: Workspace,
+  kept: string,
   path: string,
   { gitToken, signal }: PutWorkspaceOptions = {},
-): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'valetkey-workspace-'));
+): Promise<PutWorkspace> {
+  await makeKept(kept);
+  const folder = await mkdtemp(join(kept, 'making-'));
   try {
-    const { file, startCommit } = await makeStartBundle(workspace, { path, cwd: folder, signal, gitToken });
+    const { repository, commit, warnings, pack, shallow } = await makeStart(workspace, { path, cwd: folder, signal, gitToken });
     const parts = `${sandbox.paths.home}/.valetkey/start-${randomUUID()}`;
-    await putParts(sandbox, file, parts, signal);
-    const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: startCommit };
+    await putParts(sandbox, pack, `${parts}/pack-`, signal);
+    if (shallow !== null) await putFile(sandbox, `${parts}/shallow`, shallow, signal);
+    const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: commit, FORMAT: repository.format };
     const exitCode = await runScript(sandbox, UNPACK, env, signal);
     if (exitCode !== 0)
       throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);
-    return startCommit;
+    // One that an earlier attempt kept is the same.
+    await rename(repository.folder, keptRepository(kept, commit)).catch((error: unknown) => {
+      if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST'))) throw error;
+    });
+    return { startCommit: commit, warnings };
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-async function putParts(sandbox: SandboxConnection, file: string, folder: string, signal?: AbortSignal): Promise<void> {
+/** Not what is above it: that is there as long as the sandbox is. */
+async function makeKept(kept: string): Promise<void> {
+  try {
+    await mkdir(kept, { mode: 0o700 });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT') throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
+    if (code !== 'EEXIST') throw error;
+  }
+}
+
+async function putParts(sandbox: SandboxConnection, file: string, prefix: string, signal?: AbortSignal): Promise<void> {
   await using handle = await open(file);
   const buffer = Buffer.alloc(PART_BYTES);
   for (let part = 0; ; part += 1) {
     const { bytesRead } = await handle.read(buffer, 0, PART_BYTES, part * PART_BYTES);
     if (bytesRead === 0) return;
-    await putFile(sandbox, `${folder}/${String(part).padStart(6, '0')}`, buffer.subarray(0, bytesRead), signal);
+    await putFile(sandbox, `${prefix}${String(part).padStart(6, '0')}`, buffer.subarray(0, bytesRead), signal);
   }
 }

@@ -33,7 +33,14 @@ async function storeJob(jobId: string, days: number, { settled = true, events = 
   if (settled) {
     const usage = { inputTokens: 1, outputTokens: 1, requests: 1, usd: 1 };
     const times = { startedAt: new Date(0).toISOString(), endedAt: new Date(0).toISOString() };
-    const parts = { failure: null, turns: [], keys: [], artifacts: [], sandboxLost: false };
+    const parts = {
+      failure: null,
+      turns: [],
+      keys: [],
+      artifacts: [],
+      sandboxLost: false,
+      workspace: { complete: true, omitted: [], more: 0 },
+    };
     const settler = { leaseId: 'lease', runId: 'run' };
     await settle(db, { jobId, tenant: 'acme', agent: 'codex', outcome: 'completed', usage, ...parts, ...times }, settler, [
       { source: 'job.ended', body: { type: 'job.ended', outcome: 'completed', code: null, message: null } },
@@ -148,7 +155,7 @@ describe('what is kept no longer', () => {
     await storeJob('long', 31, { events: 12_000 });
     for (let index = 0; index < 110; index += 1) await storeJob(`short-${index}`, 40, { settled: false, events: 1 });
     expect(await deleteExpired(database.db, daysAgo(30), never)).toEqual({ jobs: 111, events: 12_111, artifacts: 111, requests: 0 });
-    expect(await left()).toEqual({ events: {}, artifacts: [] });
+    expect(await left()).toEqual({ events: {}, artifacts: [], workspace: { complete: true, omitted: [], more: 0 } });
   });
 
   test('what was broken off in the middle of a job is finished by the next', async () => {

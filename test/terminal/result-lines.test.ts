@@ -9,7 +9,17 @@ function told(code: FailureCode, message: string): string[] {
   const job = { jobId: 'job-1', tenant: 'acme', agent: 'codex', turns: [], keys: [], startedAt: at, endedAt: at } as const;
   const artifacts = [{ name: 'patch', bytes: 0, sha256: '' }];
   return resultLines(
-    { ...job, turns: [], keys: [], artifacts, sandboxLost: false, outcome: 'failed', failure: { code, message }, usage },
+    {
+      ...job,
+      workspace: { complete: true, omitted: [], more: 0 },
+      turns: [],
+      keys: [],
+      artifacts,
+      sandboxLost: false,
+      outcome: 'failed',
+      failure: { code, message },
+      usage,
+    },
     (_format, text) => text,
   );
 }

@@ -74,7 +74,8 @@ test('a job whose workflow task fails again and again is counted and logged once
   expect((await client.status('broken')).problems).toEqual(listed?.problems);
 
   const { runId } = await workflow.getHandle('broken').describe();
-  const result = { ...SETTLED, endedAt: new Date().toISOString(), startedAt: new Date().toISOString() };
+  const workspace = { complete: true, omitted: [], more: 0 };
+  const result = { ...SETTLED, workspace, endedAt: new Date().toISOString(), startedAt: new Date().toISOString() };
   await settle(database.db, result, { leaseId: runId, runId: 'a run before a reset' }, []);
   const resulted = client.result('broken');
   const state = await Promise.race([resulted.then(() => 'resolved'), sleep(9_000, 'waits')]);

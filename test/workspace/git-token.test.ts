@@ -3,12 +3,11 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { Secret } from '../../src/secrets/secret.ts';
-import { createSession } from '../../src/session/index.ts';
-import { makeStartBundle } from '../../src/workspace/bundle.ts';
+import { makeStart } from '../../src/workspace/bundle.ts';
+import { createWorkspaces } from '../../src/workspace/index.ts';
 import { base64Of } from '../secret-scan/needles.ts';
 import { startServer } from '../session/server.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
@@ -25,8 +24,8 @@ test('the token opens a repository, and stands in no argument, no environment an
     authorization: basic('x-access-token'),
     onPack: async () => void seen.push(...(await processes()), ...(await files(cwd))),
   });
-  const { file } = await makeStartBundle({ git: server.url }, { path, cwd, gitToken: new Secret(TOKEN) });
-  expect((await execa('git', ['bundle', 'list-heads', file])).stdout).toContain('refs/heads/main');
+  const { repository, commit } = await makeStart({ git: server.url }, { path, cwd, gitToken: new Secret(TOKEN) });
+  expect(await repository.run('Reading', ['rev-parse', 'main'])).toBe(commit);
   // Where processes can be seen at all, git is among them.
   expect(seen.some((text) => text.includes(server.url))).toBe(existsSync('/proc/self/environ'));
   expect(seen.filter(holdsToken)).toEqual([]);
@@ -39,8 +38,8 @@ test('the sandbox gets the repository, and neither its token nor its address', a
   const git = await gitServer({ authorization: basic('x-access-token') });
   const sandbox = await startServer();
   onTestFinished(() => sandbox.stop());
-  const session = createSession({ path });
-  await session.putWorkspace(sandbox.sandbox, { git: git.url }, { gitToken: new Secret(TOKEN) });
+  const kept = await temporaryFolder();
+  await createWorkspaces({ path }).put(sandbox.sandbox, { git: git.url }, kept, { gitToken: new Secret(TOKEN) });
   expect(await readFile(join(sandbox.paths.workspace, 'a.txt'), 'utf8')).toBe('text\n');
   const inside = await files(dirname(sandbox.paths.workspace));
   expect(inside.some((content) => content.includes('[core]'))).toBe(true);
@@ -49,16 +48,16 @@ test('the sandbox gets the repository, and neither its token nor its address', a
 
 test('a token can name its user', async () => {
   const server = await gitServer({ authorization: basic('deploy') });
-  await makeStartBundle({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(`deploy:${TOKEN}`) });
+  await makeStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(`deploy:${TOKEN}`) });
   expect(server.authorizations.at(-1)).toBe(basic('deploy'));
 });
 
 test('no redirect is followed with a token: the server that it leads to hears nothing', async () => {
   const other = await gitServer();
   const server = await gitServer({ authorization: basic('x-access-token'), redirectTo: other.url });
-  await expect(
-    makeStartBundle({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) }),
-  ).rejects.toMatchObject({ code: 'workspace_failed' });
+  await expect(makeStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) })).rejects.toMatchObject({
+    code: 'workspace_failed',
+  });
   expect({ asked: server.authorizations.length > 0, other: other.authorizations }).toEqual({ asked: true, other: [] });
 });
 
@@ -69,7 +68,7 @@ test.each([
 ])('%s a private repository fails the workspace, and no token is said', async (_what, token) => {
   const server = await gitServer({ authorization: basic('x-access-token') });
   const options = { path, cwd: await temporaryFolder(), gitToken: token === undefined ? undefined : new Secret(token) };
-  const error: unknown = await makeStartBundle({ git: server.url }, options).catch((caught: unknown) => caught);
+  const error: unknown = await makeStart({ git: server.url }, options).catch((caught: unknown) => caught);
   expect(error).toMatchObject({ code: 'workspace_failed' });
   expect(String(error)).not.toMatch(/made-up|127\.0\.0/);
 });

@@ -1,42 +1,26 @@
 /** What goes into a sandbox comes out again as a patch against the start, whatever the agent did to the repository. */
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 
 import type { Workspace } from '../../src/job/spec.ts';
-import { createSession } from '../../src/session/index.ts';
-import { startServer, type Server } from '../session/server.ts';
+import { git, useWorkspace } from './rig.ts';
 
-const session = createSession({ path: process.env['PATH'] ?? '' });
 const bytes = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) % 256));
-
-let server: Server;
-let folder: string;
-beforeAll(async () => {
-  server = await startServer();
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
-});
-afterEach(() => rm(folder, { recursive: true, force: true }));
-
 const MIB = 1024 * 1024;
-const put = (workspace: Workspace): Promise<string> => session.putWorkspace(server.sandbox, workspace);
-const takePatch = async (start: string): Promise<Buffer> => {
-  const patch = await session.takePatch(server.sandbox, start, 10 * MIB);
-  if (patch === null) throw new Error('the patch is too large');
-  return patch;
-};
-const takeFile = (name: string, maxBytes = MIB): Promise<Buffer | null> => session.takeFile(server.sandbox, name, maxBytes);
-const inWorkspace = (...names: string[]): string => join(server.paths.workspace, ...names);
-const git = async (cwd: string, ...args: string[]): Promise<string> => {
-  const identity = ['-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'init.defaultBranch=trunk'];
-  return (await execa('git', [...identity, ...args], { cwd })).stdout;
-};
+
+const rig = useWorkspace();
+const inWorkspace = (...names: string[]): string => rig.inWorkspace(...names);
+let folder: string;
+beforeEach(() => {
+  folder = rig.folder();
+});
+const put = async (workspace: Workspace): Promise<string> => (await rig.put(workspace)).startCommit;
+const takePatch = async (start: string): Promise<Buffer> => (await rig.patch(start)).content;
+const workspacePath = (): string => rig.server().paths.workspace;
 
 test('new, changed, deleted, binary and committed files come out as a patch that makes the same files of the start', async () => {
   await repository({
@@ -54,17 +38,17 @@ test('new, changed, deleted, binary and committed files come out as a patch that
   await unlink(inWorkspace('delete.txt'));
   await mkdir(inWorkspace('deep/er'), { recursive: true });
   await writeFile(inWorkspace('deep/er/new.bin'), bytes);
-  await git(server.paths.workspace, 'add', '--all');
-  await git(server.paths.workspace, 'commit', '--quiet', '--message', 'work of the agent');
+  await git(workspacePath(), 'add', '--all');
+  await git(workspacePath(), 'commit', '--quiet', '--message', 'work of the agent');
   await writeFile(inWorkspace('script.sh'), '#!/bin/sh\n');
   await chmod(inWorkspace('script.sh'), 0o755);
   await symlink('keep.txt', inWorkspace('link'));
   await writeFile(inWorkspace('ä ö.txt'), 'changed\n');
   await writeFile(inWorkspace('ignored'), 'not for you');
-  const status = await git(server.paths.workspace, 'status', '--porcelain');
+  const status = await git(workspacePath(), 'status', '--porcelain');
 
   const patch = await takePatch(start);
-  expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe(status);
+  expect(await git(workspacePath(), 'status', '--porcelain')).toBe(status);
   expect((await takePatch(start)).equals(patch)).toBe(true);
   await execa('git', ['apply', '--binary', '--index'], { cwd: folder, input: patch });
   expect(await git(folder, 'ls-files')).toBe(
@@ -89,8 +73,8 @@ test('inline files become the start, the same commit each time, and what was the
   const workspace = { files: { 'a.txt': 'text', 'src/b.ts': 'export {};\n' } };
   const start = await put(workspace);
   expect(await put(workspace)).toBe(start);
-  expect(await git(server.paths.workspace, 'ls-files')).toBe('a.txt\nsrc/b.ts');
-  expect(await git(server.paths.workspace, 'status', '--porcelain')).toBe('');
+  expect(await git(workspacePath(), 'ls-files')).toBe('a.txt\nsrc/b.ts');
+  expect(await git(workspacePath(), 'status', '--porcelain')).toBe('');
   expect((await takePatch(start)).length).toBe(0);
 });
 
@@ -116,7 +100,7 @@ test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without 
   expect(await put({ path: folder, ref: second.slice(0, 12) })).toBe(second);
   expect(await put({ path: folder })).toBe(first);
   expect(await readFile(inWorkspace('a.txt'), 'utf8')).toBe('first\n');
-  expect(await git(server.paths.workspace, 'remote')).toBe('');
+  expect(await git(workspacePath(), 'remote')).toBe('');
 });
 
 test('a folder that is no repository comes without what it ignores', async () => {
@@ -124,7 +108,7 @@ test('a folder that is no repository comes without what it ignores', async () =>
   await writeFile(join(folder, '.env'), 'not for the agent');
   await writeFile(join(folder, '.gitignore'), '.env\n');
   await put({ path: folder });
-  expect(await git(server.paths.workspace, 'ls-files')).toBe('.gitignore\na.txt');
+  expect(await git(workspacePath(), 'ls-files')).toBe('.gitignore\na.txt');
 });
 
 test('more than 2 MiB goes in parts and arrives whole: a folder, and a repository with its history', async () => {
@@ -154,73 +138,51 @@ test.each([
   expect(String(error)).not.toMatch(/credential|127\.0\.0\.1/);
 });
 
-test('a patch over its cap is not taken', async () => {
-  const start = await put({});
-  await writeFile(inWorkspace('large.txt'), `${'x'.repeat(1000)}\n`.repeat(100));
-  const { length } = await takePatch(start);
-  expect((await session.takePatch(server.sandbox, start, length))?.length).toBe(length);
-  expect((await session.takePatch(server.sandbox, start, length - 1))?.length).toBe(undefined);
-});
-
 test('a file comes out as it is: binary, empty, ignored by git, under a strange name, by a link within the workspace', async () => {
   await put({ files: { '.gitignore': 'out\n' } });
   await mkdir(inWorkspace('out'));
   await writeFile(inWorkspace('out/-r ä$(x).bin'), bytes);
   await writeFile(inWorkspace('empty'), '');
   await symlink('out/-r ä$(x).bin', inWorkspace('link'));
-  expect((await takeFile('out/-r ä$(x).bin'))?.equals(bytes)).toBe(true);
-  expect((await takeFile('link'))?.equals(bytes)).toBe(true);
-  expect((await takeFile('empty'))?.length).toBe(0);
+  await symlink(inWorkspace('out'), inWorkspace('absolute'));
+  expect(await rig.file('out/-r ä$(x).bin')).toEqual({ content: bytes });
+  expect(await rig.file('link')).toEqual({ content: bytes });
+  expect(await rig.file('absolute/-r ä$(x).bin')).toEqual({ content: bytes });
+  expect(await rig.file('empty')).toEqual({ content: Buffer.alloc(0) });
 });
 
 test('a file has to fit: one byte more than its cap and it is not taken', async () => {
   await put({});
   await writeFile(inWorkspace('a.bin'), bytes);
-  expect((await takeFile('a.bin', bytes.length))?.length).toBe(bytes.length);
-  expect(await takeFile('a.bin', bytes.length - 1)).toBe(null);
+  expect(await rig.file('a.bin', bytes.length)).toEqual({ content: bytes });
+  expect(await rig.file('a.bin', bytes.length - 1)).toEqual({ reason: 'too_large' });
 });
 
 test('a file larger than any memory is not taken, and the one after it is', async () => {
   await put({ files: { 'a.txt': 'text' } });
   await execa('truncate', ['--size=1T', inWorkspace('vast')]);
-  expect(await takeFile('vast')).toBe(null);
-  expect(String(await takeFile('a.txt'))).toBe('text');
+  expect(await rig.file('vast')).toEqual({ reason: 'too_large' });
+  expect(await rig.file('a.txt')).toEqual({ content: Buffer.from('text') });
 });
 
 test.each([
-  ['that is not there', 'none', () => undefined],
-  ['that is a folder', 'folder', () => mkdir(inWorkspace('folder'))],
-  ['that is a link to nothing', 'link', () => symlink('nowhere', inWorkspace('link'))],
-  ['that is a link out of the workspace', 'link', async () => symlink(await outside(), inWorkspace('link'))],
-  ['in a folder that is a link out of the workspace', 'link/out.txt', async () => symlink(dirname(await outside()), inWorkspace('link'))],
-  ['that is a pipe', 'pipe', () => execa('mkfifo', [inWorkspace('pipe')])],
-])('a file %s is told as workspace_failed with its name', async (_what, name, make) => {
+  ['that is not there', 'none', 'missing', () => undefined],
+  ['that is a folder', 'folder', 'missing', () => mkdir(inWorkspace('folder'))],
+  ['that is a link to nothing', 'link', 'missing', () => symlink('nowhere', inWorkspace('link'))],
+  ['that is a link to itself', 'link', 'missing', () => symlink('link', inWorkspace('link'))],
+  ['that is a link out of the workspace', 'link', 'outside', async () => symlink(await outside(), inWorkspace('link'))],
+  ['that is a relative link out of the workspace', 'link', 'outside', () => symlink('../home/out.txt', inWorkspace('link'))],
+  ['in a folder that is a link out of it', 'link/out.txt', 'outside', async () => symlink(dirname(await outside()), inWorkspace('link'))],
+  ['that is a pipe', 'pipe', 'missing', () => execa('mkfifo', [inWorkspace('pipe')])],
+])('a file %s is not taken', async (_what, name, reason, make) => {
   await put({});
   await make();
-  await expect(takeFile(name)).rejects.toMatchObject({ code: 'workspace_failed', message: expect.stringContaining(name) as unknown });
-});
-
-test('an agent that removes the repository or the start gets no patch, and one that sets its form does not change it', async () => {
-  const start = await put({ files: { 'a.txt': 'a\n' } });
-  await writeFile(inWorkspace('a.txt'), 'b\n');
-  const plain = await takePatch(start);
-  for (const [key, value] of [
-    ['diff.noprefix', 'true'],
-    ['color.ui', 'always'],
-    ['diff.external', 'echo'],
-    ['diff.context', '0'],
-    ['core.fsmonitor', 'false'],
-  ] as const) {
-    await git(server.paths.workspace, 'config', key, value);
-  }
-  expect(String(await takePatch(start))).toBe(String(plain));
-  await rm(inWorkspace('.git'), { recursive: true });
-  await expect(session.takePatch(server.sandbox, start, MIB)).rejects.toMatchObject({ code: 'workspace_failed' });
+  expect(await rig.file(name)).toEqual({ reason });
 });
 
 /** A file beside the workspace. */
 async function outside(): Promise<string> {
-  const file = join(server.paths.home, 'out.txt');
+  const file = join(rig.server().paths.home, 'out.txt');
   await writeFile(file, 'not work');
   return file;
 }

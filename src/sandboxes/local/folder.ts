@@ -29,6 +29,8 @@ export interface SandboxFolder {
   egress: string;
   /** What the egress proxy is and has passed; the sandbox does not see it. */
   egressRecord: string;
+  /** What the worker keeps of the job; no sandbox sees it. */
+  kept: string;
   log: string;
   /** What bubblewrap says about its child. */
   record: string;
@@ -66,6 +68,7 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     tools: join(path, 'tools'),
     egress: join(path, 'egress'),
     egressRecord: join(path, 'egress.json'),
+    kept: join(path, 'kept'),
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
     limits: join(path, 'limits.json'),

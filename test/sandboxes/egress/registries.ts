@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 
 import { execa } from 'execa';
 
-import { runBackend } from '../../session/git-server.ts';
+import { runBackend } from '../../workspace/git-server.ts';
 import { certificateFor } from './certificate.ts';
 import { listening } from './rig.ts';
 

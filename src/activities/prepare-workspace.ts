@@ -1,0 +1,72 @@
+import { activityInfo } from '@temporalio/activity';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { JobEventBody } from '../job/events.ts';
+import type { Sandboxes } from '../sandboxes/index.ts';
+import type { HostFolders, SandboxHandle } from '../sandboxes/sandbox.ts';
+import type { KeyRing } from '../secrets/key-ring.ts';
+import { openToolSecrets } from '../secrets/tool-secrets.ts';
+import { createMask } from '../session/mask.ts';
+import type { Database } from '../store/database.ts';
+import { appendEvents } from '../store/events.ts';
+import type { Workspaces } from '../workspace/index.ts';
+import type { SetupProgress } from '../workspace/setup.ts';
+import type { PrepareWorkspaceInput } from './contracts.ts';
+
+export interface PrepareDeps {
+  database: Pick<Database, 'db'>;
+  sandboxes: Sandboxes;
+  workspaces: Workspaces;
+  keyRing: KeyRing;
+}
+
+/**
+ * Runs the commands of a job's setup and tells them as events, then takes the workspace for what the agent begins with. Repeatable
+ * as long as no turn has begun. Throws `setup_failed`, `sandbox_lost`, `database_unreachable`.
+ */
+export async function prepare(
+  { database: { db }, sandboxes, workspaces, keyRing }: PrepareDeps,
+  { jobId, tenant, started: { handle, startCommit }, setup, secrets, timeoutMs }: PrepareWorkspaceInput,
+  signal: AbortSignal,
+): Promise<void> {
+  const { attempt, scheduledTimestampMs } = activityInfo();
+  const folders = await foldersOf(sandboxes, handle);
+  const sandbox = sandboxes[handle.provider].connect(handle);
+  // The job's key is not in the sandbox yet, and what looks like one is masked all the same.
+  const mask = createMask([...(await openToolSecrets(keyRing, secrets, tenant)).values()]);
+  try {
+    await workspaces.runSetup(sandbox, {
+      commands: setup,
+      untilMs: scheduledTimestampMs + timeoutMs,
+      signal,
+      onProgress: (progress) => appendEvents(db, jobId, [{ source: sourceOf(progress, attempt), body: mask.event(bodyOf(progress)) }]),
+    });
+  } finally {
+    await sandbox.close();
+  }
+  await workspaces.beginWork(folders, startCommit, signal);
+}
+
+/** Throws `sandbox_lost` where a sandbox has no files any more. */
+export async function foldersOf(sandboxes: Sandboxes, handle: SandboxHandle): Promise<HostFolders> {
+  const folders = await sandboxes[handle.provider].hostFolders(handle);
+  if (folders === null) throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
+  return folders;
+}
+
+/** A command that runs on over attempts tells each piece of its output with each of them: once is enough. */
+function sourceOf({ type, command, ...progress }: SetupProgress, attempt: number): string {
+  return 'offset' in progress ? `setup:${command}:${type}:${attempt}:${progress.offset}` : `setup:${command}:${type}`;
+}
+
+function bodyOf(progress: SetupProgress): JobEventBody {
+  const { command } = progress;
+  switch (progress.type) {
+    case 'started':
+      return { type: 'setup.started', command, text: progress.text };
+    case 'output':
+      return { type: 'setup.output', command, output: progress.text };
+    case 'ended':
+      return { type: 'setup.ended', command, exitCode: progress.exitCode };
+  }
+}

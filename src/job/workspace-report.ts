@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+const OMIT_REASONS = [
+  'too_large',
+  'unreadable',
+  'not_a_file',
+  'refused_name',
+  'in_submodule',
+  'missing',
+  'outside',
+  'failed',
+  'timeout',
+  'sandbox_lost',
+] as const;
+
+/** Why something of a workspace did not come out. */
+export type OmitReason = (typeof OMIT_REASONS)[number];
+
+/** In the result and the events of a job. */
+const MAX_OMISSIONS = 20;
+
+export const workspaceReportSchema = z.object({
+  /** False: the agent may have left work that no artifact holds. */
+  complete: z.boolean(),
+  /** What is missing, at most 20 of it. A path that ends with a slash is a folder, `.` the whole workspace. */
+  omitted: z.array(z.object({ path: z.string(), reason: z.enum(OMIT_REASONS), files: z.number() })),
+  /** How many more. */
+  more: z.number(),
+});
+
+/** What came out of a workspace, as far as it is not whole. */
+export type WorkspaceReport = z.infer<typeof workspaceReportSchema>;
+export type Omission = WorkspaceReport['omitted'][number];
+
+/** In words, for a warning. */
+export const OMIT_TEXTS: Record<OmitReason, string> = {
+  too_large: 'it does not fit into the patch: name it in artifacts, or ignore it',
+  unreadable: 'it cannot be read',
+  not_a_file: 'it is a socket, a pipe or a device',
+  refused_name: 'git takes no such name',
+  in_submodule: 'it lies in a submodule',
+  missing: 'there is no such file in the workspace',
+  outside: 'it is a link that leads out of the workspace',
+  failed: 'it could not be collected',
+  timeout: 'it could not be collected in time',
+  sandbox_lost: 'the sandbox is gone',
+};
+
+export function workspaceReport(omitted: readonly Omission[]): WorkspaceReport {
+  return {
+    complete: omitted.length === 0,
+    omitted: omitted.slice(0, MAX_OMISSIONS),
+    more: Math.max(0, omitted.length - MAX_OMISSIONS),
+  };
+}
+
+/** Where nothing can be known of a workspace. */
+export function lostWorkspace(reason: OmitReason): WorkspaceReport {
+  return workspaceReport([{ path: '.', reason, files: 1 }]);
+}

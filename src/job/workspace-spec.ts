@@ -1,0 +1,107 @@
+import { z } from 'zod';
+
+import { durationMs } from './deadline.ts';
+import { sealedSchema } from './sandbox-spec.ts';
+import { isStorable } from './text.ts';
+
+const MAX_SETUP_MS = 2 * 60 * 60 * 1000;
+const MAX_NAME_BYTES = 255;
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length;
+
+/** A path below the workspace that Linux and git take. */
+export const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine(
+    (path) =>
+      !path.startsWith('/') && !path.includes('\0') && !path.split('/').some((part) => part === '..' || part === '.' || part === ''),
+    'must be a relative path inside the workspace',
+  )
+  .refine((path) => path.split('/').every((part) => bytes(part) <= MAX_NAME_BYTES), 'must have names of at most 255 bytes of UTF-8')
+  .refine((path) => !path.split('/').some((part) => part.toLowerCase() === '.git'), 'must not lie in .git')
+  .refine(isStorable, 'must be well-formed text without NUL');
+
+const filesSchema = z
+  .record(
+    relativePathSchema,
+    z.string().overwrite((text) => text.toWellFormed()),
+  )
+  .superRefine((files, context) => {
+    for (const path of Object.keys(files)) {
+      const folder = foldersOf(path).find((name) => Object.hasOwn(files, name));
+      if (folder !== undefined) context.addIssue({ code: 'custom', path: [path], message: `must not lie in ${folder}, which is a file` });
+    }
+  });
+
+export const workspaceSchema = z
+  .strictObject({
+    files: filesSchema.optional().describe('Text files by relative path.'),
+    git: z
+      .string()
+      .regex(/^(https?|git):\/\/\S+$/, 'must be an https, http or git URL; a folder on the host of the worker goes into path')
+      .refine((url) => !/^\w+:\/\/[^/]*@/.test(url), 'must not hold a user, a password or a token')
+      .optional()
+      .describe('URL of a repository that the worker clones.'),
+    path: z.string().startsWith('/', 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
+    ref: z
+      .string()
+      .refine(isRef, 'must be a branch, a tag, a ref such as refs/pull/1/head, or a commit, as git names them')
+      .optional()
+      .describe('What of `git` or `path` to check out: a branch, a tag, a ref such as refs/pull/1/head, or a commit.'),
+    depth: z
+      .union([z.int().min(1).max(1_000_000), z.literal('full')])
+      .optional()
+      .describe('Commits of history that come along from `git` or `path`; 50 when left out.'),
+    gitToken: sealedSchema.optional().describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
+    setup: z
+      .array(
+        z
+          .string()
+          .max(4096)
+          .refine((text) => text.trim() !== '', 'must not be empty')
+          .refine((text) => text.isWellFormed() && !text.includes('\0'), 'must be text without NUL'),
+      )
+      .max(20)
+      .optional()
+      .describe('Shell commands that run in the workspace before the first turn, in order. Readable in Temporal.'),
+    setupTimeout: z
+      .string()
+      .regex(/^\d+(\.\d+)?\s?(s|m|h)$/, 'must be a duration like "10m"')
+      .refine((text) => durationMs(text) > 0 && durationMs(text) <= MAX_SETUP_MS, 'must be more than nothing and at most 2 hours')
+      .optional()
+      .describe('How long all setup commands together may take; 10m when left out.'),
+  })
+  .refine(
+    ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,
+    'must have at most one of files, git and path',
+  )
+  .superRefine(({ files, git, path, ref, depth }, context) => {
+    for (const [name, value] of Object.entries({ ref, depth })) {
+      if (value === undefined || git !== undefined || path !== undefined) continue;
+      context.addIssue({ code: 'custom', path: [name], message: files === undefined ? 'needs git or path' : 'does not go with files' });
+    }
+  })
+  .refine(({ git, gitToken }) => gitToken === undefined || git?.startsWith('https://') === true, {
+    path: ['gitToken'],
+    message: 'goes with an https URL in git only',
+  })
+  .refine(({ setup, setupTimeout }) => setupTimeout === undefined || setup !== undefined, {
+    path: ['setupTimeout'],
+    message: 'needs setup',
+  });
+
+/** Git's own rule (git-check-ref-format), for a name with or without `refs/heads/` before it. */
+export function isRef(name: string): boolean {
+  if (name === '' || name === '@' || bytes(name) > 1024 || !name.isWellFormed()) return false;
+  // eslint-disable-next-line no-control-regex
+  if (/[\u0000-\u0020\u007F~^:?*[\\]|\.\.|@\{|^-|\.$/.test(name)) return false;
+  return name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
+}
+
+/** The folders above a path. */
+function foldersOf(path: string): string[] {
+  const names = path.split('/');
+  return names.slice(1).map((_, index) => names.slice(0, index + 1).join('/'));
+}

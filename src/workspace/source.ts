@@ -1,0 +1,198 @@
+import { readFile, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { ValetkeyError } from '../job/errors.ts';
+import type { Workspace } from '../job/spec.ts';
+import { gitNetwork } from '../outbound/git.ts';
+import type { Secret } from '../secrets/secret.ts';
+import { git, type GitCredential, type GitOptions } from './git.ts';
+import { createRepository, type Repository } from './repository.ts';
+
+/** Commits of history that come along, unless the job says otherwise. */
+const DEFAULT_DEPTH = 50;
+
+export interface SourceOptions extends Pick<GitOptions, 'path' | 'cwd' | 'signal'> {
+  /** For the server of `workspace.git`. */
+  gitToken?: Secret | undefined;
+}
+
+/** A repository of ours on the host that holds the start, `main`, and what it means for its user. */
+export interface Source {
+  repository: Repository;
+  commit: string;
+  /** What did not come along, as sentences. */
+  warnings: string[];
+}
+
+/**
+ * Fetches the commit that `ref` names, else HEAD, of a repository into one of ours in `cwd`. Nothing of the source is run and
+ * nothing of it holds `gitToken`. Throws `workspace_failed`, which tells what the source is.
+ */
+export async function fetchSource(source: string, workspace: Workspace, options: SourceOptions): Promise<Source> {
+  const { path, cwd, signal, gitToken } = options;
+  const { ref, depth = DEFAULT_DEPTH } = workspace;
+  const isUrl = workspace.git !== undefined;
+  const credential = gitToken && isUrl ? { origin: new URL(source).origin, token: gitToken } : undefined;
+  // No ssh: it would take the worker's own keys.
+  const base = { path, cwd, signal, env: { ...(await gitNetwork(cwd)), GIT_ALLOW_PROTOCOL: isUrl ? 'https:http:git' : 'file' } };
+  const remote: Remote = { source, isUrl, options: { ...base, credential } };
+
+  const wanted = await findRef(remote, ref);
+  const format = wanted.id.length === 64 ? 'sha256' : 'sha1';
+  const repository = await createRepository(join(cwd, 'start.git'), format, base);
+  const warnings = await fetchHistory(remote, repository, wanted.name, depth);
+  const name = ref ?? 'HEAD';
+  const commit = await repository
+    .run(`Finding the commit of ${name}`, ['rev-parse', '--quiet', '--verify', '--end-of-options', 'refs/valetkey/start^{commit}'])
+    .catch(() => {
+      throw new ValetkeyError('workspace_failed', `${name} of the repository names no commit.`);
+    });
+  await repository.run('Preparing the workspace', ['update-ref', 'refs/heads/main', commit]);
+  await repository.run('Preparing the workspace', ['update-ref', '-d', 'refs/valetkey/start']);
+  return { repository, commit, warnings };
+}
+
+interface Remote {
+  source: string;
+  isUrl: boolean;
+  options: GitOptions & { credential: GitCredential | undefined };
+}
+
+interface Wanted {
+  /** A full name of a ref, or an id. */
+  name: string;
+  id: string;
+}
+
+/** As git reads a name: itself, then as a tag, a branch, a branch of another; then as a commit's id, whole or its beginning. */
+async function findRef(remote: Remote, ref: string | undefined): Promise<Wanted> {
+  const names =
+    ref === undefined
+      ? ['HEAD']
+      : [
+          ...(ref === 'HEAD' || ref.startsWith('refs/') ? [ref] : []),
+          ...['', 'tags/', 'heads/', 'remotes/'].map((kind) => `refs/${kind}${ref}`),
+        ];
+  const known = await listRefs(remote, names);
+  for (const name of names) {
+    const id = known.get(name);
+    if (id !== undefined) return { name, id };
+  }
+  if (ref !== undefined && /^[\da-f]{4,64}$/i.test(ref)) return findCommit(remote, ref.toLowerCase());
+  if (ref !== undefined && ref !== 'HEAD')
+    throw new ValetkeyError('workspace_failed', `The repository has no branch, tag, ref or commit ${ref}.`);
+  const branches = (await listRefs(remote, ['refs/heads/*'])).size;
+  throw new ValetkeyError(
+    'workspace_failed',
+    branches === 0
+      ? 'The repository has no commit: commit what the job shall start from, or give its files in workspace.files.'
+      : `HEAD of the repository names a branch that has no commit, and there are others (${branches}): name one in workspace.ref.`,
+  );
+}
+
+async function listRefs({ source, isUrl, options }: Remote, patterns: string[]): Promise<Map<string, string>> {
+  const output = await git(
+    isUrl ? 'Reading the repository' : `Reading the repository ${source}`,
+    ['ls-remote', '--quiet', '--', source, ...patterns],
+    options,
+  );
+  return new Map(
+    output.split('\n').flatMap((line): [string, string][] => {
+      const [id = '', name] = line.split('\t');
+      return name === undefined ? [] : [[name, id]];
+    }),
+  );
+}
+
+/** The beginning of an id is looked up among all commits, which come without their files where the server can do that. */
+async function findCommit({ source, isUrl, options }: Remote, id: string): Promise<Wanted> {
+  if (id.length === 40 || id.length === 64) return { name: id, id };
+  const folder = join(options.cwd, 'ids.git');
+  try {
+    await git('Preparing the workspace', ['init', '--quiet', '--bare', '--template=', folder], options);
+    // As a remote that is partial, or git would miss the files.
+    const settings = { url: source, promisor: 'true', partialclonefilter: 'tree:0' };
+    const flags = ['--git-dir', folder, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `remote.source.${name}=${value}`])];
+    const filter = ['--filter=tree:0', ...(isUrl ? [] : ['--upload-pack=git -c uploadpack.allowFilter=true upload-pack'])];
+    const fetch = [...flags, 'fetch', '--quiet', '--no-tags', '--update-shallow', ...filter, 'source', '+refs/*:refs/all/*'];
+    await git('Looking for the commit', fetch, options);
+    const found = await git(
+      `Finding the commit ${id}`,
+      ['--git-dir', folder, 'rev-parse', '--quiet', '--verify', `${id}^{commit}`],
+      options,
+    ).catch(() => null);
+    if (found === null) throw new ValetkeyError('workspace_failed', `The repository has no branch, tag, ref or commit ${id}.`);
+    return { name: found, id: found };
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** With so much history as there may be and the source can give. Resolves to what was left out. */
+async function fetchHistory(remote: Remote, repository: Repository, name: string, depth: number | 'full'): Promise<string[]> {
+  const { source, isUrl, options } = remote;
+  const fetch = (flags: string[]): Promise<string> =>
+    git(
+      isUrl ? 'Fetching the repository' : `Fetching the repository ${source}`,
+      [
+        ...[
+          '--git-dir',
+          repository.folder,
+          '-c',
+          'gc.auto=0',
+          '-c',
+          'maintenance.auto=false',
+          'fetch',
+          '--quiet',
+          '--no-tags',
+          '--update-shallow',
+        ],
+        ...['--no-recurse-submodules', '--no-write-fetch-head', ...flags, '--', source, `+${name}:refs/valetkey/start`],
+      ],
+      options,
+    );
+  const wanted = depth === 'full' ? [] : [`--depth=${depth}`];
+  try {
+    await fetch(wanted);
+    return [];
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    // A partial clone has the files of its last commit alone; an old server cannot cut a history.
+    const others = isUrl ? [[]] : [['--depth=1']];
+    for (const flags of others) {
+      const isDone = await fetch(flags).then(
+        () => true,
+        () => false,
+      );
+      if (isDone) return isUrl ? [] : [`The repository ${source} is a partial clone: the last commit came without its history.`];
+    }
+    if (!isUrl && (await isPartial(source))) {
+      throw new ValetkeyError(
+        'workspace_failed',
+        `The repository ${source} is a partial clone and lacks files of ${name}: check that commit out there first, or fetch it whole (git fetch --refetch).`,
+      );
+    }
+    throw error;
+  }
+}
+
+async function isPartial(source: string): Promise<boolean> {
+  for (const folder of ['.git', '.']) {
+    const config = await readFile(join(source, folder, 'config'), 'utf8').catch(() => '');
+    if (/promisor|partialclone/i.test(config)) return true;
+  }
+  return false;
+}
+
+/** The path where it is a repository with a work tree, one of several work trees, or a bare one; null for a plain folder. */
+export async function repositoryAt(path: string): Promise<string | null> {
+  const names = await readdir(path).catch(() => null);
+  if (names === null) throw new ValetkeyError('workspace_failed', `${path} is no folder that the worker can read.`);
+  const hasWorkTree = names.includes('.git');
+  if (!hasWorkTree && !(names.includes('HEAD') && names.includes('objects') && names.includes('refs'))) return null;
+  // Git refuses it, and its words for that are not ours to repeat.
+  const { uid } = await stat(hasWorkTree ? join(path, '.git') : path);
+  if (uid !== process.getuid?.())
+    throw new ValetkeyError('workspace_failed', `The repository ${path} belongs to another user than the worker's.`);
+  return path;
+}
