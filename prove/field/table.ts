@@ -11,4 +11,14 @@ import { SESSION } from './session.ts';
 import { WORKSPACE } from './workspace.ts';
 
 /** What people report from the field, as cases by theme. */
-export const FIELD_CASES: readonly Case<FieldRig>[] = [...PLAIN, ...SESSION, ...AGENT_CASES, ...EGRESS, ...HOSTS, ...PROVIDER, ...MACHINE, ...JOBS, ...WORKSPACE];
+export const FIELD_CASES: readonly Case<FieldRig>[] = [
+  ...PLAIN,
+  ...SESSION,
+  ...AGENT_CASES,
+  ...EGRESS,
+  ...HOSTS,
+  ...PROVIDER,
+  ...MACHINE,
+  ...JOBS,
+  ...WORKSPACE,
+];
