@@ -2,11 +2,13 @@ import { Command, Option } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../config.ts';
 import { ValetkeyError } from '../job/errors.ts';
+import { parseAllowedHost } from '../job/host-rule.ts';
 import { onClosedPipe } from '../terminal/closed-pipe.ts';
 import { errorLines, errorReport } from '../terminal/error-report.ts';
 import { liveLines, type LiveLines } from '../terminal/live-lines.ts';
 import { stopSignal } from '../terminal/stop-signal.ts';
 import { paintFor, type Paint } from '../terminal/text.ts';
+import { sandboxesHaveNpm, startDemoRegistry, type DemoRegistry } from './demo/registry.ts';
 import { createDemoRepository } from './demo/repository.ts';
 import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
 import { SCRIPT } from './demo/script.ts';
@@ -41,7 +43,19 @@ try {
 
 /** The exit code: 0 where every job completed and mended the test. */
 async function demo(lines: LiveLines, colors: Paint): Promise<number> {
-  const config = loadConfig();
+  const { path } = loadConfig();
+  const registry = (await sandboxesHaveNpm(path)) ? await startDemoRegistry(path) : null;
+  if (registry === null) lines.line('npm is not in /usr, where sandboxes see it: the project brings its dependency along');
+  try {
+    return await runDemo(registry, lines, colors);
+  } finally {
+    await registry?.close();
+  }
+}
+
+async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: Paint): Promise<number> {
+  const own = loadConfig();
+  const config = registry === null ? own : { ...own, egress: { ...own.egress, ...egressTo(registry) } };
   const tasks = choose(config, lines);
   const interrupt = new AbortController();
   const unread = Promise.withResolvers<void>();
@@ -52,7 +66,7 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   });
   const stack = await startStack({ report: (line) => lines.line(line), config, script: SCRIPT, live: live === true });
   try {
-    const jobs = await runAll(stack, tasks, config, interrupt.signal, lines, colors);
+    const jobs = await runAll(stack, tasks, registry, config, interrupt.signal, lines, colors);
     if (interrupt.signal.aborted) return INTERRUPTED;
     const { address, uiUrl } = stack.temporal;
     if (json === true) process.stdout.write(`${JSON.stringify({ jobs, temporalAddress: address, uiUrl })}\n`);
@@ -65,6 +79,12 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   } finally {
     await stack.stop();
   }
+}
+
+/** What the worker of the demo allows, in place of what the environment says. */
+function egressTo({ target }: DemoRegistry): Pick<Config['egress'], 'allowed' | 'privateHosts'> {
+  const rule = parseAllowedHost(target);
+  return { allowed: rule === null ? [] : [rule], privateHosts: new Map([[target, '127.0.0.1']]) };
 }
 
 /** Throws `invalid_config` where the real providers are wanted and there is no key of theirs. */
@@ -83,16 +103,17 @@ function choose(config: Config, lines: LiveLines): typeof TASKS {
 async function runAll(
   { client, model }: Stack,
   tasks: DemoTask[],
+  registry: DemoRegistry | null,
   { path }: Config,
   signal: AbortSignal,
   lines: LiveLines,
   colors: Paint,
 ): Promise<DemoJob[]> {
-  const repository = await createDemoRepository({ path });
+  const repository = await createDemoRepository({ path, registry: registry?.url ?? null });
   try {
     const jobs: DemoJob[] = [];
     for (const task of tasks) {
-      if (!signal.aborted) jobs.push(await runDemoJob({ client, model, repository, signal, out: lines, paint: colors }, task));
+      if (!signal.aborted) jobs.push(await runDemoJob({ client, model, repository, registry, signal, out: lines, paint: colors }, task));
     }
     return jobs;
   } finally {

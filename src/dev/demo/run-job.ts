@@ -1,12 +1,13 @@
 import type { ValetkeyClient } from '../../client.ts';
 import { roundUsd } from '../../job/money.ts';
 import type { JobResult, KeyLife, Outcome } from '../../job/result.ts';
-import type { AgentName, Isolation } from '../../job/spec.ts';
+import type { AgentName, Isolation, JobSpecInput } from '../../job/spec.ts';
 import { followJob } from '../../terminal/follow-job.ts';
 import type { LiveLines } from '../../terminal/live-lines.ts';
 import { resultLines } from '../../terminal/result-lines.ts';
 import { harmless, type Paint } from '../../terminal/text.ts';
 import type { ScriptedModel } from '../scripted-model/index.ts';
+import type { DemoRegistry } from './registry.ts';
 import type { DemoRepository } from './repository.ts';
 import { PROMPT } from './script.ts';
 
@@ -33,6 +34,8 @@ export interface DemoSettings {
   client: ValetkeyClient;
   model: ScriptedModel | null;
   repository: DemoRepository;
+  /** The registry that its dependency is installed from; null: nothing is to be installed. */
+  registry: DemoRegistry | null;
   /** Cancels the job; its end is waited for all the same. */
   signal: AbortSignal;
   out: LiveLines;
@@ -97,7 +100,7 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
 }
 
 async function follow(
-  { client, repository, signal, out, paint }: DemoSettings,
+  { client, repository, registry, signal, out, paint }: DemoSettings,
   { agent, llm }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
@@ -107,9 +110,8 @@ async function follow(
     model: llm,
     prompts: [PROMPT],
     budgetUsd: BUDGET_USD,
-    sandbox: { isolation },
-    workspace: { path: repository.path },
     deadline: '10m',
+    ...placeOf(repository, registry, isolation),
   });
   let cancelling = Promise.resolve();
   // Where it fails the job goes on to its end.
@@ -123,6 +125,18 @@ async function follow(
     signal.removeEventListener('abort', cancel);
     await cancelling;
   }
+}
+
+/** Without isolation there is no egress to go through: the job has the network of the host. */
+function placeOf(
+  { path }: DemoRepository,
+  registry: DemoRegistry | null,
+  isolation: Isolation,
+): Pick<JobSpecInput, 'sandbox' | 'workspace'> {
+  if (registry === null) return { sandbox: { isolation }, workspace: { path } };
+  if (isolation === 'none')
+    return { sandbox: { isolation }, workspace: { path, setup: [`npm install --registry=${registry.loopbackUrl}`] } };
+  return { sandbox: { isolation, egress: { hosts: [registry.target] } }, workspace: { path, setup: ['npm install'] } };
 }
 
 function colored(line: string, paint: Paint): string {
