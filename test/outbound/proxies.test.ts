@@ -36,9 +36,9 @@ describe('NO_PROXY', () => {
     ['API.test, other.test', 'https://api.test', true],
     ['api.test:443', 'https://api.test', true],
     ['api.test:8443', 'https://api.test', false],
-    ['10.0.0.0/8', 'https://10.2.3.4', true],
-    ['10.0.0.0/8', 'https://11.2.3.4', false],
-    ['10.0.0.0/99', 'https://10.2.3.4', false],
+    ['198.51.0.0/16', 'https://198.51.3.4', true],
+    ['198.51.0.0/16', 'https://203.0.113.4', false],
+    ['198.51.0.0/99', 'https://198.51.3.4', false],
     ['fd00::/8', 'https://[fd00::1]', true],
     ['fd00::1', 'https://[fd00::1]', true],
   ])('%s: %s is reached directly: %s', (noProxy, url, isDirect) => {

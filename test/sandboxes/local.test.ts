@@ -8,9 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
+import { claude } from '../../src/agents/claude.ts';
+import { codex } from '../../src/agents/codex.ts';
 import { ValetkeyError } from '../../src/job/errors.ts';
 import { createLocalProvider } from '../../src/sandboxes/local.ts';
 import { SERVER_AGENT, type SandboxHandle } from '../../src/sandboxes/sandbox.ts';
+import { Secret } from '../../src/secrets/secret.ts';
+import { bindKey } from '../../src/session/bind-key.ts';
 import { createRig, namespaceOf, processesOfNamespace, run, type Rig } from './rig.ts';
 
 const starterFile = fileURLToPath(new URL('./starter.ts', import.meta.url));
@@ -63,6 +67,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
   test.each(['codex', 'claude'] as const)('%s answers initialize in the sandbox', { timeout: 60_000 }, async (agent) => {
     const { provider } = rig;
     const connection = provider.connect(await provider.start({ jobId: `${agent}-${isolation}`, agent, isolation }));
+    await bindKey(connection, { codex, claude }[agent], new Secret('no key'), { model: 'none', permissions: 'allow' });
     const response = await connection.fetch(`/v1/acp/main?agent=${SERVER_AGENT}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
