@@ -7,9 +7,10 @@ import { expect, test } from 'vitest';
 import { freePort } from '../src/dev/process.ts';
 import { withScript } from '../src/dev/scripted-model/script.ts';
 import { createClient } from '../src/index.ts';
+import { sandboxRemains } from './sandbox-remains.ts';
 import { jobSpec, useStack } from './stack.ts';
 
-const stack = useStack();
+const stack = useStack({ environment: { VALETKEY_HEARTBEAT_INTERVAL: '2' } });
 
 test('a job that is submitted twice under one id is one job', async () => {
   const { client } = stack();
@@ -50,6 +51,7 @@ test('a job that was terminated in Temporal is told as terminated, and its event
   await expect(client.result(jobId)).rejects.toMatchObject({ code: 'terminated' });
   expect(await client.status(jobId)).toMatchObject({ state: 'terminated' });
   for await (const { type } of client.events(jobId)) expect(type).not.toBe('job.ended');
+  await expect.poll(() => sandboxRemains(stack(), jobId)).toEqual([]);
 });
 
 test('a Temporal that is not there is told within seconds', async () => {

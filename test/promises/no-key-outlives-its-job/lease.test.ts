@@ -21,6 +21,9 @@ test(
     // Longer than the lease, so that it was renewed.
     await expect.poll(() => Date.now() - Date.parse(key.mintedAt ?? '')).toBeGreaterThan(LEASE * 1000);
     expect(await statusWith(stack, secretOf(stack, key.ref))).toBe(200);
+    // And so late in the turn that it ends before the lease does, whatever the start of the sandbox took.
+    const usedAt = async () => Date.parse((await stack.client.status(jobId)).keys[0]?.firstUsedAt ?? '');
+    await expect.poll(async () => Date.now() - (await usedAt())).toBeGreaterThan((LEASE - 2) * 1000);
 
     await stack.worker.kill('SIGKILL');
     const killedMs = Date.now();
