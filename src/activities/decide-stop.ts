@@ -18,7 +18,7 @@ export type StopDecision =
 
 /**
  * Why a step is to stop, by Temporal's record of its job (null: it knows none) and not by the signal: one that is pushed looks the same
- * for a cancel, a terminate and a reset (server 1.32). `signalled`: Temporal has told the step to stop, so it does not go on.
+ * for a cancel, a terminate and a reset (server 1.32). `signalled`: Temporal has asked the step to stop, so it does not go on.
  */
 export function decideStop(record: StepRecord | null, step: { runId: string; activityId: string }, signalled: boolean): StopDecision {
   if (record === null || record.state === 'closed') return 'gone';

@@ -28,7 +28,7 @@ export interface StopSignals {
 
 /** ms between the looks that follow a notice: it can be sooner than the record that it is about. */
 const LOOKS_MS = [0, ...Array<number>(20).fill(40), ...Array<number>(8).fill(250), 1000, 2000, 4000];
-/** ms between the looks of a step that Temporal has told to stop, where Temporal does not answer. */
+/** ms between the looks of a step that Temporal has asked to stop, where Temporal does not answer. */
 const RETRIES_MS = [0, 500, 2000];
 
 /**

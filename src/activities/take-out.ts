@@ -24,7 +24,7 @@ const MIB = 1024 * 1024;
 const MAX_ARTIFACT_BYTES = 10 * MIB;
 /** Bytes of all artifacts of a job together. */
 const MAX_JOB_BYTES = 50 * MIB;
-/** Work that does not come out in this time stays behind, and is told to be missing. */
+/** Work that does not come out in this time stays behind, and is reported as missing. */
 const TAKE_OUT_MS = 4 * 60_000;
 
 export interface TakeOutDeps {

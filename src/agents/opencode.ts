@@ -94,7 +94,7 @@ function permissionsOf(permissions: AgentBinding['permissions']): Record<string,
 
 /**
  * OpenCode takes each failure of the provider that looks like a passing one up again, five times in a minute. The gateway has tried
- * again what failed before its first byte, so what OpenCode is told of that looks like none. What the workspace's own configuration permits does not count. The key is read for each request, and a
+ * again what failed before its first byte, so OpenCode gets an error that it does not retry. What the workspace's own configuration permits does not count. The key is read for each request, and a
  * request that was refused is sent again if the key has changed.
  */
 function pluginSource(keyFile: string, permission: Record<string, string>): string {

@@ -87,7 +87,7 @@ export interface SandboxProvider {
   /**
    * Looks at what a sandbox uses until the signal aborts, and resolves after a last look. Each call reports what was there
    * before it, too; a report of the disk has a higher tenth of the limit than the one before, from 80 % on. Absent: the provider's
-   * own limits fail the programs, and nobody hears of it. Throws nothing: a sandbox that has ended is looked at no more.
+   * own limits fail the programs, and no warning is reported. Throws nothing: a sandbox that has ended is looked at no more.
    */
   watchLimits?(
     handle: SandboxHandle,

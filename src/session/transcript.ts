@@ -14,7 +14,7 @@ export interface Transcript {
   begin(): void;
   /** What a message of the agent tells, null when nothing, `unreadable` where it should tell something. Messages are read in order. */
   read(message: AcpMessage): JobEventBody | 'unreadable' | null;
-  /** What was read of tool calls and is told nowhere, because the turn ends in the midst of them. Told once. */
+  /** What was read of tool calls and is reported nowhere, because the turn ends before they do. Reported once. */
   rest(): JobEventBody[];
   /** Of a tool call that was read. */
   titleOf: (toolCallId: string) => string | undefined;

@@ -56,16 +56,16 @@ type ToolUpdate = Extract<z.infer<typeof updateSchema>, { sessionUpdate: 'tool_c
 
 /** What is known of a tool call. */
 interface Tool extends ToolEvent {
-  /** A change that it shows: told with each event, since somebody may be asked about it. */
+  /** A change that it shows: part of each event, since somebody may be asked about it. */
   diff: string | null;
-  /** The output that an event told last. */
-  toldOutput: string | null;
+  /** The output of the last event. */
+  reportedOutput: string | null;
 }
 
 export interface UpdateReader {
   /** Null where there is nothing to tell; `unreadable` where there would be. */
   read(params: unknown, turn: number): JobEventBody | 'unreadable' | null;
-  /** Of tool calls that have not ended, with output that no event told. */
+  /** Of tool calls that have not ended, with output that is in no event. */
   rest(turn: number): JobEventBody[];
   /** Of a tool call that was read, as far as it has one. */
   titleOf: (toolCallId: string) => string | undefined;
@@ -73,7 +73,7 @@ export interface UpdateReader {
 
 /**
  * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the event says the
- * whole. Output is told once, with the tool call's end: agents send it in pieces, again and again as a whole, or at the end only.
+ * whole. Output is reported once, with the tool call's end: agents send it in pieces, again and again as a whole, or at the end only.
  */
 export function createUpdateReader(): UpdateReader {
   const tools = new Map<string, Tool>();
@@ -96,18 +96,18 @@ export function createUpdateReader(): UpdateReader {
       status,
       output: output === null ? null : cut(output, MAX_OUTPUT_CHARS),
       diff: diff === null ? (before?.diff ?? null) : cut(diff, MAX_OUTPUT_CHARS),
-      toldOutput: before?.toldOutput ?? null,
+      reportedOutput: before?.reportedOutput ?? null,
     };
-    const told = ended ? tool.output : tool.diff;
-    // What comes in pieces after the end is told with the rest.
-    const saysMore = told !== null && told !== tool.toldOutput && (text ?? diff) !== null;
+    const reported = ended ? tool.output : tool.diff;
+    // What comes in pieces after the end is reported with the rest.
+    const saysMore = reported !== null && reported !== tool.reportedOutput && (text ?? diff) !== null;
     const changed = tool.title !== before?.title || tool.status !== before.status || saysMore;
-    if (changed) tool.toldOutput = told;
+    if (changed) tool.reportedOutput = reported;
     tools.delete(id);
     const [oldest] = tools.keys();
     if (tools.size >= MAX_TOOLS && oldest !== undefined) tools.delete(oldest);
     tools.set(id, tool);
-    return changed ? eventOf(tool, told) : null;
+    return changed ? eventOf(tool, reported) : null;
   };
 
   return {
@@ -129,9 +129,9 @@ export function createUpdateReader(): UpdateReader {
     },
     rest: (turn) =>
       [...tools.values()]
-        .filter(({ output, toldOutput }) => output !== null && output !== '' && output !== toldOutput)
+        .filter(({ output, reportedOutput }) => output !== null && output !== '' && output !== reportedOutput)
         .map((tool) => {
-          tool.toldOutput = tool.output;
+          tool.reportedOutput = tool.output;
           return { ...eventOf(tool, tool.output), turn };
         }),
     titleOf: (toolCallId) => tools.get(toolCallId)?.title,

@@ -22,7 +22,7 @@ export interface WatchingOptions {
 }
 
 /**
- * Starts what a worker does beside Temporal's tasks, through Postgres: it reports that it is alive, hears of steps that are to stop, and watches
+ * Starts what a worker does beside Temporal's tasks, through Postgres: it reports that it is alive, receives notices of steps that are to stop, and watches
  * over the installation when it is its turn. What it returns stops all that. Throws `database_unreachable`.
  */
 export async function startWatching(options: WatchingOptions): Promise<() => Promise<void>> {

@@ -24,7 +24,7 @@ export class LostSandboxes {
 
   /**
    * The work's outcome, unless the sandbox is lost before: then the work is cancelled, not awaited. Throws `sandbox_lost`, and
-   * a CancelledFailure where the job was told to end before.
+   * a CancelledFailure where the job was asked to end before.
    */
   async orLost<T>(sandbox: string, work: () => Promise<T>): Promise<T> {
     const outer = CancellationScope.current();
@@ -33,7 +33,7 @@ export class LostSandboxes {
     const wake = (): void => {
       if (!this.#lost.has(sandbox)) return;
       const message = FAILURES.sandbox_lost.hint;
-      // A job that was told to end has ended by that.
+      // A job that was asked to end has ended by that.
       lost.reject(
         outer.consideredCancelled
           ? new CancelledFailure(message)

@@ -197,7 +197,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     const sandbox = started?.handle.id ?? '';
     const stop = { ...job, provider, started, artifacts: spec.artifacts, lastTurn: endedTurns };
     try {
-      const ended = async () => cleanup('take out the work, stop the sandbox', { host }).stopSandbox(stop);
+      const ended = async () => cleanup('collect artifacts, stop the sandbox', { host }).stopSandbox(stop);
       return { ...(await lost.orLost(sandbox, ended)), sandboxLost: false };
     } catch (error) {
       if (!lost.has(sandbox)) throw error;

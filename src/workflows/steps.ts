@@ -82,7 +82,7 @@ export function cleanup(
 }
 
 /**
- * A step whose cancel its worker hears at once, whoever asked for it: by a notice through Postgres. Temporal's own word comes with the
+ * A step whose cancel reaches its worker at once, whoever asked for it: by a notice through Postgres. Temporal's own word comes with the
  * step's next heartbeat. Costs one action where it is cancelled.
  */
 function announced<Input, Result>(step: (input: Input) => Promise<Result>): (input: Input) => Promise<Result> {

@@ -46,7 +46,7 @@ interface Change {
  * The difference between what the agent began with and a folder that nobody uses any more, computed from bytes: no attribute, no
  * filter, no configuration and no repository in the folder has a say. A file that the agent left as it was is not in it, one that
  * it changed is compared with the start. No path keeps another out. `cwd`: an empty folder of ours. Throws `workspace_failed`
- * where nothing can be told.
+ * where nothing can be reported.
  */
 export async function takePatch(folder: HostFolder, repository: Repository, options: PatchOptions): Promise<Patch> {
   const { start, base, maxBytes, signal } = options;

@@ -2,12 +2,12 @@ import { ValetkeyError } from '../job/errors.ts';
 import { readFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 
-/** Bytes of a command's output that are told while it runs; after that only its end is. */
-const MAX_TOLD_BYTES = 64 * 1024;
+/** Bytes of a command's output that are reported while it runs; after that only its end is. */
+const MAX_REPORTED_BYTES = 64 * 1024;
 const PIECE_BYTES = 8 * 1024;
 const LAST_BYTES = 4 * 1024;
 
-/** What is told of the commands, in their order. `command` counts from 1. */
+/** What is reported of the commands, in their order. `command` counts from 1. */
 export type SetupProgress =
   | { type: 'started'; command: number; text: string }
   | { type: 'output'; command: number; offset: number; text: string }
@@ -89,9 +89,9 @@ async function follow(sandbox: SandboxConnection, { command, env, untilMs, onPro
     (await readFile(sandbox, `${folder}/${name}`, PIECE_BYTES, signal)) ?? Buffer.alloc(0);
   let offset = 0;
   for (;;) {
-    const most = Math.min(PIECE_BYTES, MAX_TOLD_BYTES - offset);
+    const most = Math.min(PIECE_BYTES, MAX_REPORTED_BYTES - offset);
     const turns = Math.max(1, Math.min(100, Math.ceil((untilMs - Date.now()) / 200)));
-    // Nothing is left to be told: wait for the end alone.
+    // Nothing is left to be reported: wait for the end alone.
     const from = most > 0 ? offset : Number.MAX_SAFE_INTEGER - 1;
     await mustRun(sandbox, WAIT, { ...env, OFFSET: String(from), MOST: String(most), TURNS: String(turns) }, signal);
     const piece = await read('piece');
@@ -101,9 +101,9 @@ async function follow(sandbox: SandboxConnection, { command, env, untilMs, onPro
       offset += piece.length;
     }
     const [code, length] = (await read('code')).toString().trim().split(/\s+/);
-    if (code !== 'running' && (piece.length === 0 || offset >= Number(length) || offset >= MAX_TOLD_BYTES)) {
+    if (code !== 'running' && (piece.length === 0 || offset >= Number(length) || offset >= MAX_REPORTED_BYTES)) {
       if (Number(length) > offset)
-        await tellEnd(sandbox, { command, env, onProgress, signal, offset, skipped: Number(length) - offset, read });
+        await reportEnd(sandbox, { command, env, onProgress, signal, offset, skipped: Number(length) - offset, read });
       return Number(code);
     }
     if (code === 'running' && Date.now() >= untilMs) return null;
@@ -116,8 +116,8 @@ interface Ending extends Pick<Following, 'command' | 'env' | 'onProgress' | 'sig
   read: (name: string) => Promise<Buffer>;
 }
 
-/** The last lines of an output that is longer than what was told. */
-async function tellEnd(sandbox: SandboxConnection, { command, env, onProgress, signal, offset, skipped, read }: Ending): Promise<void> {
+/** The last lines of an output that is longer than what was reported. */
+async function reportEnd(sandbox: SandboxConnection, { command, env, onProgress, signal, offset, skipped, read }: Ending): Promise<void> {
   await mustRun(sandbox, LAST, { ...env, MOST: String(Math.min(LAST_BYTES, skipped)) }, signal);
   const text = (await read('piece')).toString();
   const left = Math.max(0, skipped - LAST_BYTES);

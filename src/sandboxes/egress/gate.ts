@@ -94,7 +94,7 @@ async function connectTo(host: string, port: number, addresses: readonly string[
     socket.once('connect', () => {
       clearTimeout(timer);
       socket.off('error', reject);
-      // Whoever uses it hears of its end by `close`.
+      // Its end is reported by `close`.
       socket.on('error', () => {});
       socket.setNoDelay(true);
       socket.setTimeout(IDLE_TIMEOUT_MS, () => socket.destroy());

@@ -44,7 +44,7 @@ export interface Tally {
   total(): number;
   connect(host: string, port: number): Flow;
   refuse(host: string, port: number, reason: Refusal): void;
-  /** The entries that changed since they were last told, and whose time has come; all that changed where `all` is set. */
+  /** The entries that changed since they were last reported, and whose time has come; all that changed where `all` is set. */
   due(nowMs: number, all?: boolean): EgressEvent[];
   totals(): Totals;
 }
@@ -88,8 +88,8 @@ export function createTally({ bytes, entries: known }: Totals): Tally {
       entry.changed = true;
     },
     due(nowMs, all = false) {
-      const told = [...entries.values()].filter(({ changed, nextAtMs }) => changed && (all || nextAtMs <= nowMs));
-      return told.map((entry) => {
+      const due = [...entries.values()].filter(({ changed, nextAtMs }) => changed && (all || nextAtMs <= nowMs));
+      return due.map((entry) => {
         entry.changed = false;
         entry.nextAtMs = nowMs + entry.intervalMs;
         entry.intervalMs = Math.min(entry.intervalMs * 2, LAST_INTERVAL_MS);

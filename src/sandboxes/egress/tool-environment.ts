@@ -25,7 +25,7 @@ export function toolEnvironment(port: number, certificates: Certificates | null)
     NODE_USE_ENV_PROXY: '1',
     YARN_HTTP_PROXY: proxy,
     YARN_HTTPS_PROXY: proxy,
-    // An agent without a network has npm told that there is none.
+    // An agent without a network has npm report that there is none.
     npm_config_offline: 'false',
     ...(certificates === null ? {} : trust(certificates)),
   };

@@ -26,7 +26,7 @@ export async function tunnel(gate: Gate, request: IncomingMessage, client: Duple
   }
 }
 
-/** What the proxy answers: what may work later is told apart from what is not allowed. */
+/** What the proxy answers: what may work later is distinguished from what is not allowed. */
 export function statusOf({ reason }: Refused): number {
   if (reason === 'unresolved' || reason === 'unreachable') return 502;
   if (reason === 'too_many_connections') return 503;

@@ -85,7 +85,7 @@ async function freeBytes(path: string): Promise<number> {
   );
 }
 
-/** Blocks on disk, what has several names counted once. Undefined where it cannot be told. */
+/** Blocks on disk, what has several names counted once. Undefined where it is unknown. */
 async function usedBytes({ home, workspace, tmp, varTmp }: SandboxFolder, signal: AbortSignal): Promise<number | undefined> {
   const args = ['-s', '-c', '-x', '--block-size=1', '--', home, workspace, tmp, varTmp];
   // A file that vanishes meanwhile makes it fail, and what it counted is right all the same.

@@ -16,7 +16,7 @@
  * - Chunks of text that come fast are joined here.
  * - What was passed on is in a file, too, line by line: the server forgets it earlier.
  * - Whatever the agent writes, the server and the worker can read what is passed on: what is too long, too deep or not well-formed is made
- *   to fit, what is no JSON at all is passed over, and told by `_valetkey/unreadable {bytes}` where it begins like a message.
+ *   to fit, what is no JSON at all is passed over, and reported by `_valetkey/unreadable {bytes}` where it begins like a message.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { constants, homedir } from 'node:os';
