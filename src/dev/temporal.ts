@@ -118,7 +118,8 @@ function attributeFlags(): string[] {
 }
 
 async function answersFor(address: string, namespace: string): Promise<true | undefined> {
-  const connection = Connection.lazy({ ...clientThroughProxy({ address }), connectTimeout: 1_000 });
+  // The SDK's own retry ends the process where the connection is closed before its timer fires; the poll retries anyway.
+  const connection = Connection.lazy({ ...clientThroughProxy({ address }), connectTimeout: 1_000, interceptors: [] });
   try {
     await connection.withDeadline(Date.now() + 1_000, () => connection.workflowService.describeNamespace({ namespace }));
     return true;
