@@ -100,12 +100,21 @@ export async function unknownRequests(db: Db, proxy: string, known: readonly str
 
 /**
  * Why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that the
- * caller gave up say nothing either way. Throws `database_unreachable`.
+ * caller gave up say nothing either way. Where the estimate of an answer that the provider broke off took the rest of the budget, the
+ * provider's failure is why, and not the budget. Throws `database_unreachable`.
  */
 export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | null> {
   const { rows } = await asDatabaseError(
     sql<{ code: string | null }>`
-      (select code, ended_at from requests
+      (select case when code <> 'budget_exhausted' then code else coalesce(
+                (select before.code from (
+                   select earlier.code, earlier.estimated from requests as earlier
+                   where earlier.ref = requests.ref and earlier.id < requests.id and earlier.ended_at is not null
+                     and earlier.code is distinct from 'budget_exhausted'
+                   order by earlier.id desc limit 1
+                 ) as before where before.estimated and before.code in ('llm_failed', 'llm_timeout')), code) end as code,
+              ended_at
+       from requests
        where ref in (select ref from keys where job_id = ${jobId}) and ended_at is not null and code is distinct from 'cancelled'
        order by ended_at desc, id desc limit 1)
       union all
