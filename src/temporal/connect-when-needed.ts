@@ -2,6 +2,7 @@ import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 
 import { asTemporalError } from './errors.ts';
 import { clientThroughProxy } from './outbound.ts';
+import { retryUntilClosed } from './retry.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -16,7 +17,11 @@ export interface TemporalClient {
 export function connectWhenNeeded(options: ConnectionOptions, namespace: string): TemporalClient {
   let client: Promise<Client> | null = null;
   const connect = async (): Promise<Client> => {
-    const connection = Connection.lazy({ ...clientThroughProxy(options), connectTimeout: CONNECT_TIMEOUT_MS });
+    const connection = Connection.lazy({
+      ...clientThroughProxy(options),
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      interceptors: [retryUntilClosed],
+    });
     try {
       await asTemporalError(connection.ensureConnected());
     } catch (error) {
