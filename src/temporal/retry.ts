@@ -1,9 +1,7 @@
+import { status } from '@grpc/grpc-js';
 import { defaultGrpcRetryOptions, makeGrpcRetryInterceptor, type ConnectionOptions } from '@temporalio/client';
 
 type Interceptor = NonNullable<ConnectionOptions['interceptors']>[number];
-
-/** gRPC's code of a call that was given up. */
-const CANCELLED = 1;
 
 const retry = makeGrpcRetryInterceptor(defaultGrpcRetryOptions());
 
@@ -20,7 +18,7 @@ export const retryUntilClosed: Interceptor = (options, nextCall) => {
       if (isFirst) throw error;
       return {
         start(metadata, listener) {
-          queueMicrotask(() => listener?.onReceiveStatus?.({ code: CANCELLED, details: 'The connection was closed.', metadata }));
+          queueMicrotask(() => listener?.onReceiveStatus?.({ code: status.CANCELLED, details: 'The connection was closed.', metadata }));
         },
         sendMessage: () => {},
         sendMessageWithContext: () => {},
