@@ -20,7 +20,7 @@ interface Mutation extends Change {
 
 const PROMISE = 'promises/no-key-outlives-its-job';
 
-const MUTATIONS: readonly Mutation[] = [
+export const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'write-ahead: the intent before the request, which finds an end that has begun',
     file: 'keys/mint-key.ts',
@@ -40,16 +40,16 @@ const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'last gasp: a step that learns that its job is gone ends its key',
     file: 'activities/last-gasp.ts',
-    text: `await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), provider.stop(jobId)]);`,
-    replacement: `await Promise.allSettled([keys.owner, provider.name, endKeysOfJob.length].map(async () => jobId));`,
+    text: `await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), stopSandbox()]);`,
+    replacement: `await Promise.allSettled([endKeysOfJob.length, stopSandbox.length].map(async (size) => size));`,
     tests: `${PROMISE}/terminated.test.ts`,
     only: 'in mid-turn leaves no key',
   },
   {
     removed: 'newer-run check: a run that was reset is not a job that is gone',
-    file: 'activities/last-gasp.ts',
-    text: `    return record === null || record.state === 'closed';`,
-    replacement: `    return record === null || record.state !== null;`,
+    file: 'activities/decide-stop.ts',
+    text: `  if (record.runId !== step.runId) return 'detach';`,
+    replacement: `  if (record.runId !== step.runId) return 'gone';`,
     tests: `${PROMISE}/terminated.test.ts`,
     only: 'reset in mid-turn',
   },

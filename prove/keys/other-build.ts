@@ -12,12 +12,12 @@ import { JOB, speaks, type Scenario } from './scenarios.ts';
 
 const PROGRAM = 'prove/worker.ts';
 /** Another text in what the jobs do next, which Temporal does not compare. */
-const NEWER: Change = { file: 'workflows/sandbox-job.ts', text: `cleanup('revoke the key',`, replacement: `cleanup('revoke its key',` };
+export const NEWER: Change = { file: 'workflows/job-keys.ts', text: `cleanup('revoke the key',`, replacement: `cleanup('revoke its key',` };
 /** Other steps than those in the histories of jobs that run: their workflows cannot go on with it. */
-const INCOMPATIBLE: Change = {
+export const INCOMPATIBLE: Change = {
   file: 'workflows/sandbox-job.ts',
-  text: 'await together([startSandbox(), mint(key)]);',
-  replacement: 'await together([startSandbox(), mint(key), startSandbox()]);',
+  text: 'await together([startSandbox(), keys.mint()])',
+  replacement: 'await together([startSandbox(), keys.mint(), startSandbox()])',
 };
 /** ms: a turn ends, its last lease is over, and somebody looks. */
 const STUCK_MS = 60_000;
