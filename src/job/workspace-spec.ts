@@ -95,8 +95,8 @@ export const workspaceSchema = z
 /** Git's own rule (git-check-ref-format), for a name with or without `refs/heads/` before it. */
 export function isRef(name: string): boolean {
   if (name === '' || name === '@' || bytes(name) > 1024 || !name.isWellFormed()) return false;
-  // eslint-disable-next-line no-control-regex
-  if (/[\u0000-\u0020\u007F~^:?*[\\]|\.\.|@\{|^-|\.$/.test(name)) return false;
+  if ([...name].some((char) => char <= ' ' || char === '\u007F')) return false;
+  if (/[~^:?*[\\]|\.\.|@\{|^-|\.$/.test(name)) return false;
   return name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
 }
 

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync, type Stats } fr
 import { z } from 'zod';
 
 import { ValetkeyError } from '../job/errors.ts';
+import { parseJson } from '../job/json.ts';
 import { readRootKeys } from './root-key.ts';
 import { privateKeySchema } from './sealing-key.ts';
 
@@ -29,7 +30,7 @@ export interface RingRead {
 /** Reads the file of a key ring. Throws `invalid_config` that says what is wrong with it, and nothing of what it holds. */
 export function readRingFile(path: string): RingRead {
   const { text, stats } = readPrivately(path);
-  const parsed = ringSchema.safeParse(parse(text));
+  const parsed = ringSchema.safeParse(parseJson(text));
   if (parsed.success) return { content: parsed.data, stamp: stamp(stats), stats };
   const place = parsed.error.issues[0]?.path.join('.');
   throw wrongRing(`${path} is no key ring${place ? `: ${place} is wrong` : ''}`);
@@ -66,14 +67,6 @@ function readPrivately(path: string): { text: string; stats: Stats } {
 /** Where the file is somebody else’s, as a secret is that Kubernetes mounts, its group is the way to it. */
 function isExposed({ mode, uid }: Stats): boolean {
   return (mode & (uid === process.getuid?.() ? 0o077 : 0o007)) !== 0;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The error of a key ring; of its cause no more than Node’s code. */

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { z } from 'zod';
 
+import { parseJson } from '../job/json.ts';
 import { readFile } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 
@@ -37,7 +38,7 @@ export async function readKept(sandbox: SandboxConnection, after: number, next: 
 /** The lines between, where the file has `next` in its place: then the two count alike. */
 export function keptBetween(kept: string, after: number, next: Said): Said[] {
   const head = kept.slice(0, endOfLine(kept, 0));
-  const { first = Infinity } = headSchema.safeParse(parse(head)).data ?? {};
+  const { first = Infinity } = headSchema.safeParse(parseJson(head)).data ?? {};
   const from = Math.max(after + 1, first, next.eventId - MAX_LINES);
   const between: Said[] = [];
   // Not all at once: a file of nothing but line ends would fill the memory.
@@ -48,18 +49,12 @@ export function keptBetween(kept: string, after: number, next: Said): Said[] {
     at = end + 1;
   }
   const nextLine = kept.slice(at, endOfLine(kept, at));
-  return first <= next.eventId && isDeepStrictEqual(parse(nextLine), parse(next.data)) && parse(nextLine) !== undefined ? between : [];
+  return first <= next.eventId && isDeepStrictEqual(parseJson(nextLine), parseJson(next.data)) && parseJson(nextLine) !== undefined
+    ? between
+    : [];
 }
 
 function endOfLine(text: string, from: number): number {
   const end = text.indexOf('\n', from);
   return end === -1 ? text.length : end;
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }

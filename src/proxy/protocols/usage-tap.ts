@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
+import { parseJson } from '../../job/json.ts';
 import { EVENT_READERS, isPreamble, isWorthParsing, readAnswer } from './answer-readers.ts';
 import type { Protocol } from './routes.ts';
 import { NOTHING_TAPPED, type Tapped } from './tapped.ts';
@@ -36,7 +37,7 @@ function tapEvents(protocol: Protocol): UsageTap {
         seen.done = true;
         seen.usageFinal = seen.usage !== null;
       } else if (data.length <= MAX_EVENT_CHARS && isWorthParsing(protocol, event, data)) {
-        read(seen, parse(data));
+        read(seen, parseJson(data));
       }
     },
     // An event that is too large ends the parser; what is left of that event is no event then.
@@ -71,16 +72,8 @@ function tapJson(): UsageTap {
       else chunks = [];
     },
     end: () => {
-      if (length <= MAX_JSON_BYTES) readAnswer(seen, parse(Buffer.concat(chunks).toString()));
+      if (length <= MAX_JSON_BYTES) readAnswer(seen, parseJson(Buffer.concat(chunks).toString()));
       chunks = [];
     },
   };
-}
-
-function parse(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
 }

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
+import { parseJson } from '../../job/json.ts';
 import { egressSchema, type EgressSpec } from '../../job/sandbox-spec.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import { createGate, type GateOptions } from './gate.ts';
@@ -175,12 +176,4 @@ async function save(file: string, record: { jobId: string; job: EgressSpec; tota
   const draft = join(dirname(file), `.egress-${randomBytes(4).toString('hex')}`);
   await writeFile(draft, JSON.stringify(record), { mode: 0o600 });
   await rename(draft, file);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

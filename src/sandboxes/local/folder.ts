@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../job/errors.ts';
+import { parseJson } from '../../job/json.ts';
 
 /**
  * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both
@@ -155,12 +156,4 @@ export async function freeFolder(stateDir: string, jobId: string): Promise<strin
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

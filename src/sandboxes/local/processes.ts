@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../job/errors.ts';
+import { parseJson } from '../../job/json.ts';
 import { isCode } from './folder.ts';
 
 const END_TIMEOUT_MS = 15_000;
@@ -120,13 +121,5 @@ function kill(pid: number): void {
     process.kill(pid, 'SIGKILL');
   } catch {
     // It has ended meanwhile; if it has not, the next look finds it again.
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
