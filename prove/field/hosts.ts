@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Config } from '../../src/config.ts';
 import type { TemporalAddress } from '../../src/dev/stack.ts';
+import type { JobEvent } from '../../src/job/events.ts';
 import type { JobResult } from '../../src/job/result.ts';
 import type { JobSpecInput } from '../../src/job/spec.ts';
 import { startHosts, type Host, type Hosts } from '../../test/hosts.ts';
@@ -21,6 +22,7 @@ const JOB: JobSpecInput = {
 const STANDING: Record<string, Partial<JobSpecInput>> = {
   'in mid-turn': {},
   'cancelled later': {},
+  'setting up': { workspace: { setup: ['sleep 600'], setupTimeout: '9m' } },
   'waiting for a prompt': { prompts: ['!say one'], keepOpen: '9m' },
   'waiting for an answer': { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: '9m' },
 };
@@ -83,7 +85,7 @@ export const HOSTS: readonly Case<HostsRig>[] = [
       onHosts(rig, async (hosts) => {
         const [host, other] = [await started(hosts, 'restarted'), await hosts.host('other')];
         const { jobId } = await hosts.client.submit({ ...JOB, prompts: [slowly(45)] });
-        await speaks(hosts, jobId);
+        await emits(hosts, jobId, 'message');
         const waiting = await hosts.client.submit({ ...JOB, prompts: ['!say one'], keepOpen: '9m' });
         await phase(hosts, waiting.jobId, 'waiting');
         await host.worker.kill('SIGKILL');
@@ -138,14 +140,14 @@ async function standing(hosts: Hosts): Promise<Record<string, string>> {
   for (const [name, change] of Object.entries(STANDING)) {
     const { jobId } = await hosts.client.submit({ ...JOB, ...change });
     if (name.startsWith('waiting')) await phase(hosts, jobId, 'waiting');
-    else await speaks(hosts, jobId);
+    else await emits(hosts, jobId, name === 'setting up' ? 'setup.started' : 'message');
     jobIds[name] = jobId;
   }
   return jobIds;
 }
 
-async function speaks({ client }: Hosts, jobId: string): Promise<void> {
-  for await (const { type } of client.events(jobId)) if (type === 'message') return;
+async function emits({ client }: Hosts, jobId: string, wanted: JobEvent['type']): Promise<void> {
+  for await (const { type } of client.events(jobId)) if (type === wanted) return;
 }
 
 async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<void> {
