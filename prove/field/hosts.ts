@@ -26,9 +26,8 @@ const STANDING: Record<string, Partial<JobSpecInput>> = {
   'waiting for a prompt': { prompts: ['!say one'], keepOpen: '9m' },
   'waiting for an answer': { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: '9m' },
 };
-/** ms from the last sign of life of a host to the end of its jobs, and for what the end of a job takes on a busy machine. */
+/** ms from the last sign of life of a host to the end of its jobs. */
 const LOST_MS = 60_000;
-const SLACK_MS = 15_000;
 /** ms: longer than a process takes that is there to be seen dead, shorter than a host to be gone. */
 const AWAY_MS = 25_000;
 
@@ -155,20 +154,18 @@ async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<
 }
 
 async function within({ client }: Hosts, jobId: string, fromMs: number): Promise<JobResult | null> {
-  const late = sleep(fromMs + LOST_MS + SLACK_MS - Date.now(), null, { ref: false });
+  const late = sleep(fromMs + LOST_MS - Date.now(), null, { ref: false });
   return Promise.race([client.result(jobId), late]);
 }
 
 function allEnded(jobIds: Record<string, string>, results: readonly (JobResult | null)[], lostAtMs: number): string | null {
   const seen = Object.keys(jobIds).map((name, index) => {
     const result = results[index];
-    if (result == null) return `${name}: it runs after ${(LOST_MS + SLACK_MS) / 1000} s`;
+    if (result == null) return `${name}: it runs after ${LOST_MS / 1000} s`;
     const seconds = (Date.parse(result.endedAt) - lostAtMs) / 1000;
     const code = result.failure?.code;
     const isRight = result.sandboxLost && code === (name === 'cancelled later' ? 'cancelled' : 'sandbox_lost');
-    return isRight && seconds * 1000 < LOST_MS + SLACK_MS
-      ? null
-      : `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`;
+    return isRight && seconds * 1000 < LOST_MS ? null : `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`;
   });
   return seen.find((one) => one !== null) ?? null;
 }
