@@ -5,6 +5,8 @@ import type { HeldBytes } from './memory.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 const FIRST_BYTES = 64 * 1024;
+/** A body that has grown to this gets the room for all of it: the copy of what came before takes a millisecond or two. */
+const WHOLE_FROM_BYTES = 4 * 1024 * 1024;
 
 /**
  * Collects a request's body, within what its key may hold. A refusal where it is too large, compressed, finds no memory, or where its
@@ -78,7 +80,8 @@ class GrowingBuffer {
   }
 
   #grow(): void {
-    const larger = Buffer.allocUnsafeSlow(this.#room);
+    // Pages that nothing was written to take no memory, and the last copies would be the long ones.
+    const larger = Buffer.allocUnsafeSlow(this.#room >= WHOLE_FROM_BYTES ? this.#most : this.#room);
     larger.set(this.bytes());
     this.#buffer = larger;
   }
