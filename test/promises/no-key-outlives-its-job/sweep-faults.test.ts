@@ -143,6 +143,12 @@ test('keys of another installation are left alone', async () => {
 
 test('a key that was just made is left alone for the grace, though nobody knows its job', async () => {
   const { ref, jobId } = await mintedKey(context);
+  // It was seen before, so that nothing but the grace keeps it.
+  await database.db
+    .updateTable('keys')
+    .set({ orphan_since: new Date(0) })
+    .where('ref', '=', ref)
+    .execute();
   await expectSwept(jobId);
   const life = database.db.selectFrom('keys').select(['intended_at', 'ending_at']).where('ref', '=', ref);
   const { intended_at, ending_at } = await life.executeTakeFirstOrThrow();
