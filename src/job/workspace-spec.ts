@@ -95,7 +95,7 @@ export const workspaceSchema = z
 /** Git's own rule (git-check-ref-format), for a name with or without `refs/heads/` before it. */
 export function isRef(name: string): boolean {
   if (name === '' || name === '@' || bytes(name) > 1024 || !name.isWellFormed()) return false;
-  if ([...name].some((char) => char <= ' ' || char === '\u007F')) return false;
+  if (Array.from(name).some((char) => char <= ' ' || char === '\u007F')) return false;
   if (/[~^:?*[\\]|\.\.|@\{|^-|\.$/.test(name)) return false;
   return name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
 }
