@@ -46,6 +46,11 @@ export interface AcpConnection {
   respond(id: string | number, outcome: { result: unknown } | { error: { code: number; message: string } }): Promise<void>;
   /** Never resolves; rejects within 5 s of the end of the server (`sandbox_lost`) or of the agent's process (`ProcessGone`). */
   readonly lost: Promise<never>;
+  /**
+   * Closes it after the message that is being read. Resolves to the event id of that one once the agent has what it was answered; to null
+   * where an answer did not arrive.
+   */
+  stop(): Promise<number | null>;
   /** The agent goes on. */
   close(): void;
 }
@@ -54,10 +59,13 @@ export interface AcpConnection {
 export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptions): AcpConnection {
   const path = acpPath(serverId);
   const closing = new AbortController();
+  const stopping = new AbortController();
+  const readingOver = AbortSignal.any([closing.signal, stopping.signal]);
   const answers = new Map<string, PromiseWithResolvers<AcpAnswer>>();
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => {});
   const responding = new Set<Promise<void>>();
+  let isUndelivered = false;
   let earlyChars = 0;
   let last = after;
   /** Since when the stream is open and nothing was said; null: it is not open, or something is being read. */
@@ -65,7 +73,7 @@ export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptio
   const rest = (): void => {
     quietSinceMs = performance.now();
   };
-  const stream = openMessageStream({ sandbox, path, after, signal: closing.signal, onOpen: rest });
+  const stream = openMessageStream({ sandbox, path, after, signal: readingOver, onOpen: rest });
 
   const answerTo = (id: string): PromiseWithResolvers<AcpAnswer> => {
     const known = answers.get(id) ?? Promise.withResolvers<AcpAnswer>();
@@ -79,12 +87,13 @@ export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptio
       let forgotten: Said[] = [];
       if (said.eventId !== last + 1) {
         // The file may be long, and the agent's own server may skip numbers without end: other sessions are read, too.
-        await sleep(mayReadKeptAtMs - performance.now(), undefined, { signal: closing.signal });
+        await sleep(mayReadKeptAtMs - performance.now(), undefined, { signal: readingOver });
         const beganMs = performance.now();
-        forgotten = await readKept(sandbox, last, said, closing.signal);
+        forgotten = await readKept(sandbox, last, said, readingOver);
         mayReadKeptAtMs = performance.now() + KEPT_PAUSE * (performance.now() - beganMs);
       }
       for (const { eventId, data } of [...forgotten, said]) {
+        if (readingOver.aborted) return;
         const missed = eventId - last - 1;
         if (missed > 0) await onGap(missed, eventId);
         last = eventId;
@@ -133,16 +142,28 @@ export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptio
       await sleep(PROBE_EVERY_MS, undefined, { signal: closing.signal });
     }
   };
-  for (const task of [read, probe]) task().catch(fail);
+  const reading = read().catch((error: unknown) => {
+    if (!stopping.signal.aborted) fail(error);
+  });
+  probe().catch(fail);
 
   return {
     lost: lost.promise,
     close: () => closing.abort(),
+    async stop() {
+      stopping.abort();
+      await reading;
+      await Promise.all(responding);
+      closing.abort();
+      return isUndelivered ? null : last;
+    },
     notify: (method, params) => write({ method, params }),
     newest: () => last,
     async respond(id, outcome) {
       const writing = write({ id, ...outcome });
-      const settled = writing.catch(() => {});
+      const settled = writing.catch(() => {
+        isUndelivered = true;
+      });
       responding.add(settled);
       await settled;
       responding.delete(settled);

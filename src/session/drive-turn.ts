@@ -4,6 +4,7 @@ import { endPrompt } from './end-prompt.ts';
 import type { AgentProcess } from './instance.ts';
 import { listen } from './listen.ts';
 import { enterSession } from './open-session.ts';
+import type { PausedTurn } from './paused-turns.ts';
 import { answeredEvent, questionOf } from './permissions.ts';
 import { ProcessGone } from './post.ts';
 import { trackProgress } from './progress.ts';
@@ -16,6 +17,8 @@ export interface DriveOptions extends TurnOptions {
   process: AgentProcess;
   /** Of the turn, whatever processes it takes. */
   transcript: Transcript;
+  /** What an earlier step has read of it. */
+  paused: PausedTurn | null;
   startTimeoutMs: number;
   /** Ends the call at once. */
   stop: AbortSignal;
@@ -34,10 +37,12 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     await options.onEvent([answeredEvent(question, decision)]);
   }
 
-  transcript.restart();
-  const here = listen({ ...options, progress });
+  const paused = progress.earlier === null ? null : options.paused;
+  if (paused === null) transcript.restart();
+  const here = listen({ ...options, progress, paused });
   const { acp, queue, questions, stall, receipt } = here;
   if (left !== null) questions.settle(left);
+  for (const request of paused?.waiting ?? []) if (request.rpcId !== left?.rpcId) await here.ask(request, progress.storedUpTo);
   const over = Promise.race([acp.lost, queue.failed, rejection(stop)]);
   const endedTurn = async (sessionId: string, stopReason: string, answer: AcpAnswer | null): Promise<EndedTurn> => {
     await here.rest(answer?.eventId);
@@ -53,15 +58,18 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     const answered = answering.then((answer) => ({ answer }));
     const asked = questions.open.then((request) => ({ question: questionOf(request, instanceMs, turn) }));
     stall.start();
-    receipt.start();
+    if (paused?.state.running == null) receipt.start();
     try {
       const next = await Promise.race([answered, over, rejection(cancel), asked, stall.exceeded, receipt.exceeded]);
       if ('answer' in next) {
         const modelStop = (await options.modelStop?.()) ?? null;
         return await endedTurn(sessionId, modelStop ?? stopReasonOf(next.answer, { denied: questions.denied }), next.answer);
       }
+      const read = await Promise.race([here.pause(), over]);
       await queue.drain();
-      return { kind: 'asks', question: next.question, state: progress.state(sessionId) };
+      const state = progress.state(sessionId);
+      if (read !== null) options.pausedTurns?.keep(options.jobId, { ...read, state });
+      return { kind: 'asks', question: next.question, state };
     } catch (error) {
       const stalled = ValetkeyError.is(error) && error.code === 'stalled';
       if (detach.aborted || !(cancel.aborted || stalled)) throw error;

@@ -1,5 +1,6 @@
 import { bindKey } from './bind-key.ts';
 import { warmUp } from './instance.ts';
+import { createPausedTurns } from './paused-turns.ts';
 import { putSecrets } from './put-secrets.ts';
 import { runTurn } from './turn.ts';
 
@@ -12,5 +13,6 @@ export interface Session {
 }
 
 export function createSession(): Session {
-  return { putSecrets, warmUp, bindKey, runTurn };
+  const pausedTurns = createPausedTurns();
+  return { putSecrets, warmUp, bindKey, runTurn: (options) => runTurn({ ...options, pausedTurns }) };
 }

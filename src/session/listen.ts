@@ -5,6 +5,7 @@ import { openAcp, type AcpConnection } from './connection.ts';
 import { createEventQueue, type EventQueue } from './event-queue.ts';
 import { unresponsive, type AgentProcess } from './instance.ts';
 import { createMask } from './mask.ts';
+import type { PausedTurn } from './paused-turns.ts';
 import { readPermissionRequest, type PermissionRequest } from './permissions.ts';
 import type { Progress } from './progress.ts';
 import { createQuestions, type Questions } from './questions.ts';
@@ -13,13 +14,12 @@ import { createTimeLimit, type TimeLimit } from './time-limit.ts';
 import type { Transcript } from './transcript.ts';
 import type { TurnOptions } from './turn-options.ts';
 
-/** Messages of a turn that cannot be read: what a program prints without end fills no table. */
-const MAX_UNREADABLE_EVENTS = 20;
-
 export interface ListenOptions extends TurnOptions {
   process: AgentProcess;
   progress: Progress;
   transcript: Transcript;
+  /** What an earlier step has read of the turn: what the agent said after it is read. */
+  paused: PausedTurn | null;
   startTimeoutMs: number;
 }
 
@@ -30,29 +30,34 @@ export interface Listening {
   questions: Questions;
   /** For the next message of the agent. */
   stall: TimeLimit;
-  /** For the receipt of the prompt: the shim gives it at once. */
+  /** For the receipt of the prompt, where it is to come: the shim gives it at once. */
   receipt: TimeLimit;
   /** Resolves with the receipt. */
   received: Promise<void>;
+  /** Decides a question of the agent, or leaves it open. */
+  ask(request: PermissionRequest, eventId: number): Promise<void>;
   /** Tells what the turn's end leaves untold. `eventId` is that of the end; undefined: of the newest message. */
   rest(eventId?: number): Promise<void>;
   /** The agent's text of the turn, masked. */
   message(): string;
+  /** Reads no more. Resolves to what was read, but for the state; to null where the agent does not have what it was answered. */
+  pause(): Promise<Omit<PausedTurn, 'state'> | null>;
   close(): void;
 }
 
 /** Attaches to a process of the agent: what it says becomes events, what it asks is answered. */
 export function listen(options: ListenOptions): Listening {
-  const { sandbox, turn, process, progress, transcript, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
+  const { sandbox, turn, process, progress, transcript, paused, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
   const { instanceMs, serverId } = process;
-  const mask = createMask(secrets);
+  const mask = paused?.mask ?? createMask(secrets);
   const queue = createEventQueue(onEvent, (lastEventId) => progress.change({ lastEventId }), mask, progress.storedUpTo);
   const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent did nothing for ${stallMs / 1000} s.`));
   const receipt = createTimeLimit(startTimeoutMs, () => unresponsive('session/prompt', startTimeoutMs));
-  const questions = createQuestions({ acp: () => acp, instanceMs, turn, decide, cancel });
+  const questions = createQuestions({ acp: () => acp, instanceMs, turn, decide, cancel, denied: paused?.denied });
   const received = Promise.withResolvers<void>();
-  const push = (eventId: number, body: JobEventBody): Promise<void> =>
-    queue.push(eventId, { source: `acp:${instanceMs}:${eventId}`, body });
+  const tell = async (eventId: number, body: JobEventBody | null): Promise<void> => {
+    if (body !== null) await queue.push(eventId, { source: `acp:${instanceMs}:${eventId}`, body });
+  };
 
   /** An agent may ask more than one thing at once: the others are read again. */
   let hasOpen = false;
@@ -63,16 +68,8 @@ export function listen(options: ListenOptions): Listening {
     hasOpen = true;
     return queue.push(eventId, asked);
   };
-  let unreadableTold = 0;
-  const unreadable = async (eventId: number): Promise<void> => {
-    unreadableTold += 1;
-    if (unreadableTold > MAX_UNREADABLE_EVENTS) return;
-    const more = unreadableTold === MAX_UNREADABLE_EVENTS ? ' More of them are not reported.' : '';
-    const message = `A message of the agent could not be read and was passed over.${more}`;
-    await push(eventId, { type: 'warning', code: 'message_unreadable', message });
-  };
   const onMessage = async (message: AcpMessage | null, eventId: number): Promise<void> => {
-    if (message === null || isUnreadable(message)) return unreadable(eventId);
+    if (message === null || isUnreadable(message)) return tell(eventId, transcript.unreadable());
     const promptId = receiptOf(message);
     if (!isOfShim(message)) stall.restart();
     else if (promptId === null) return;
@@ -87,9 +84,7 @@ export function listen(options: ListenOptions): Listening {
     if (message.id !== undefined) {
       acp.respond(message.id, { error: { code: -32601, message: 'Method not found' } }).catch(() => {});
     }
-    const body = transcript.read(message);
-    if (body === 'unreadable') await unreadable(eventId);
-    else if (body !== null) await push(eventId, body);
+    await tell(eventId, transcript.read(message));
   };
   /** What was stored is not lost. */
   const onGap = async (missed: number, eventId: number): Promise<void> => {
@@ -101,7 +96,9 @@ export function listen(options: ListenOptions): Listening {
     await queue.push(eventId - 1, { source: `acp:${instanceMs}:${from}:gap`, body });
   };
 
-  const acp = openAcp({ sandbox, serverId, after: progress.since, onMessage, onGap });
+  if (paused?.state.running != null) received.resolve();
+
+  const acp = openAcp({ sandbox, serverId, after: paused?.newest ?? progress.since, onMessage, onGap });
   return {
     acp,
     queue,
@@ -109,12 +106,17 @@ export function listen(options: ListenOptions): Listening {
     stall,
     receipt,
     received: received.promise,
+    ask,
     async rest(eventId = acp.newest()) {
       for (const body of transcript.rest()) {
         if (body.type === 'tool') await queue.push(eventId, { source: `acp:${instanceMs}:rest:${turn}:${body.id}`, body });
       }
     },
     message: () => mask.text(transcript.text()),
+    async pause() {
+      const newest = await acp.stop();
+      return newest === null ? null : { newest, secrets, mask, transcript, waiting: questions.waiting(), denied: questions.denied };
+    },
     close() {
       stall.stop();
       receipt.stop();

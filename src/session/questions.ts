@@ -13,6 +13,8 @@ export interface QuestionsOptions {
   decide: (question: Question) => PermissionDecision | 'ask';
   /** The turn is to end: nothing is decided any more. */
   cancel: AbortSignal;
+  /** Something was denied earlier in this turn. */
+  denied?: boolean | undefined;
 }
 
 export interface Questions {
@@ -20,6 +22,8 @@ export interface Questions {
   settle(request: PermissionRequest): { asked: SourcedEvent; answered: SourcedEvent | null };
   /** Something was denied in this turn: some agents then end it. */
   readonly denied: boolean;
+  /** Those that are open. */
+  waiting(): readonly PermissionRequest[];
   /** Resolves to the first question that somebody has to be asked. */
   readonly open: Promise<PermissionRequest>;
   /** Tells the agent that its open questions are void, as ACP wants it with a cancel. */
@@ -27,10 +31,10 @@ export interface Questions {
 }
 
 /** What becomes of the questions of an agent. */
-export function createQuestions({ acp, instanceMs, turn, decide, cancel }: QuestionsOptions): Questions {
+export function createQuestions({ acp, instanceMs, turn, decide, cancel, denied = false }: QuestionsOptions): Questions {
+  let hasDenied = denied;
   const waiting = new Map<PermissionRequest['rpcId'], PermissionRequest>();
   const open = Promise.withResolvers<PermissionRequest>();
-  let denied = false;
   // Where it does not arrive the connection is lost, which is told elsewhere.
   const answer = (request: PermissionRequest, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
     acp()
@@ -52,14 +56,15 @@ export function createQuestions({ acp, instanceMs, turn, decide, cancel }: Quest
         return { asked, answered: null };
       }
       waiting.delete(request.rpcId);
-      denied ||= decision.answer === 'deny';
+      hasDenied ||= decision.answer === 'deny';
       void answer(request, decision.answer);
       return { asked, answered: answeredEvent(question, decision) };
     },
     open: open.promise,
     get denied() {
-      return denied;
+      return hasDenied;
     },
+    waiting: () => [...waiting.values()],
     async cancelOpen() {
       for (const request of waiting.values()) await answer(request, 'cancelled');
     },

@@ -4,6 +4,7 @@ import type { PermissionDecision, Question } from '../job/status.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
 import type { SourcedEvent } from '../store/events.ts';
+import type { PausedTurns } from './paused-turns.ts';
 import type { SessionState } from './state.ts';
 
 export interface TurnOptions {
@@ -38,6 +39,8 @@ export interface TurnOptions {
   detach: AbortSignal;
   /** For the agent's start and each answer up to the receipt of the prompt; 60,000 ms when left out. */
   startTimeoutMs?: number;
+  /** Where a step that ends with a question leaves what it has read; left out: the next one reads the whole turn again. */
+  pausedTurns?: PausedTurns | undefined;
 }
 
 export interface EndedTurn {

@@ -24,7 +24,8 @@ const MAX_PROCESSES = 3;
 export async function runTurn(options: TurnOptions): Promise<Turn> {
   const { turn, cancel, detach, startTimeoutMs = START_TIMEOUT_MS } = options;
   const ended = new AbortController();
-  const transcript = createTranscript(turn);
+  const paused = options.pausedTurns?.take(options) ?? null;
+  const transcript = paused?.transcript ?? createTranscript(turn);
   let resume = options.resume;
   const onState = (state: SessionState): void => options.onState((resume = state));
   let dead: AgentProcess | null = null;
@@ -36,7 +37,7 @@ export async function runTurn(options: TurnOptions): Promise<Turn> {
       stop.throwIfAborted();
       const process = await attach({ ...options, startTimeoutMs, resume }, dead, stop);
       try {
-        return await driveTurn({ ...options, startTimeoutMs, onState, resume, process, transcript, stop });
+        return await driveTurn({ ...options, startTimeoutMs, onState, resume, process, transcript, paused, stop });
       } catch (error) {
         if (!(error instanceof ProcessGone) || resume === null || processes === MAX_PROCESSES) throw error;
         dead = process;

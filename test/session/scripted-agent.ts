@@ -189,6 +189,18 @@ const commands: Record<string, Command> = {
     piece('b.txt\n');
     update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' });
   },
+  /** The same, beside a question that comes in its middle. */
+  'run-and-ask': async () => {
+    const toolCallId = 'run-and-ask';
+    const piece = (data: string): void => update({ sessionUpdate: 'tool_call_update', toolCallId, _meta: { terminal_output: { data } } });
+    update({ sessionUpdate: 'tool_call', toolCallId, title: 'ls', kind: 'execute', status: 'in_progress' });
+    piece('before\n');
+    const asking = commands['ask']?.([], '');
+    for (let n = 1; n <= 50; n += 1) piece(`${n}\n`);
+    await asking;
+    piece('after\n');
+    update({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' });
+  },
   plan: () => update({ sessionUpdate: 'plan', entries: [{ content: 'Look', status: 'pending', priority: 'high' }] }),
   /** `ask`: leave for something; `ask reject_once`: with options of those kinds only. */
   ask: async (kinds) => {
