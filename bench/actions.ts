@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 
-import { withLanes, type Lane } from '../prove/lane.ts';
-import type { JobSpecInput } from '../src/job/spec.ts';
-import { secretOf, statusWith } from '../test/ended.ts';
-import { slowly } from '../test/slow-turn.ts';
+import type { JobSpecInput } from '../src/contract/spec.ts';
+import { secretOf, statusWith } from '../test/helpers/ended.ts';
+import { slowly } from '../test/helpers/slow-turn.ts';
+import { withLanes, type Lane } from '../test/proofs/lane.ts';
 import { actionsOf, actionsOfScheduled } from './actions/billed.ts';
 import { percentile } from './percentile.ts';
 import { say, type BenchReport } from './report.ts';

@@ -1,4 +1,4 @@
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/config.ts';
 import { runGateway } from '../src/gateway.ts';
 
 /** The gateway as a process of its own, which tells its URL to the one that started it. */

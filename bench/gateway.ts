@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 
+import type { KeyRef } from '../src/contract/ref.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
-import type { KeyRef } from '../src/job/ref.ts';
 import { hashSecret, Secret } from '../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../src/store/database.ts';
 import { activateKey, recordIntent } from '../src/store/keys.ts';

@@ -1,6 +1,6 @@
 import type { Gateway } from '../src/gateways/gateway.ts';
 import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
-import type { Adapters } from '../src/worker.ts';
+import type { Adapters } from '../src/worker/start.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
 export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Adapters {

@@ -1,10 +1,10 @@
 import { dirname, join, relative, sep } from 'node:path';
 
-/** From top to bottom: a file imports from its own layer and from those below. A layer is a folder of src/, or a file right in it. */
+/** From top to bottom: a file imports from its own layer and from those below. A layer is a folder of src/, one in it that is named here, or a file right in src/. */
 const LAYERS = [
   'cli',
   'dev',
-  'terminal',
+  'cli/output',
   'index',
   'client',
   'worker',
@@ -16,21 +16,23 @@ const LAYERS = [
   'session',
   'workspace',
   'keys',
-  'usage',
+  'billing',
   'gateways',
   'proxy',
   'sandboxes',
   'agents',
+  'in-sandbox',
   'store',
   'telemetry',
   'outbound',
+  'system',
   'secrets',
-  'job',
+  'contract',
 ];
 
 /** The adapters' interfaces: anyone may name their types, only the layers above may use what implements them. */
 const CONTRACTS = new Set(['gateways/gateway.ts', 'sandboxes/sandbox.ts', 'agents/agent.ts']);
-const TEMPORAL_FREE = new Set(['session', 'workspace', 'usage', 'gateways', 'proxy', 'keys', 'sandboxes', 'agents', 'store', 'secrets']);
+const TEMPORAL_FREE = new Set(['session', 'workspace', 'billing', 'gateways', 'proxy', 'keys', 'sandboxes', 'agents', 'store', 'secrets']);
 const WORKFLOW_PACKAGES = new Set(['@temporalio/workflow', '@temporalio/common']);
 const SRC = join(import.meta.dirname, '..', 'src');
 
@@ -58,12 +60,12 @@ function objection(file: string, specifier: string, typeOnly: boolean): string |
 function objectionToFile(file: string, target: string, typeOnly: boolean): string | undefined {
   const [from, to] = [layerOf(file), layerOf(target)];
   if (target.startsWith('../')) return 'src/ imports nothing from outside itself';
-  if (isDecision(file) && !typeOnly && to !== 'job' && !isDecision(target)) {
-    return 'a decision is pure: it imports job/, other decisions and types';
+  if (isDecision(file) && !typeOnly && to !== 'contract' && !isDecision(target)) {
+    return 'a decision is pure: it imports contract/, other decisions and types';
   }
   if (from === 'workflows' && to === 'activities') return typeOnly ? undefined : 'workflows import activities as types only';
-  if (from === 'workflows' && to !== 'workflows' && to !== 'job' && !isDecision(target)) {
-    return 'workflows import job/, decisions and the types of activities, nothing else';
+  if (from === 'workflows' && to !== 'workflows' && to !== 'contract' && !isDecision(target)) {
+    return 'workflows import contract/, decisions and the types of activities, nothing else';
   }
   if (LAYERS.indexOf(to) >= LAYERS.indexOf(from) || (typeOnly && CONTRACTS.has(target))) return undefined;
   return `${from} may not import ${to}: imports go down the list in lint/layers.ts`;
@@ -74,14 +76,15 @@ function objectionToPackage(file: string, specifier: string): string | undefined
   if (layer === 'workflows' && !WORKFLOW_PACKAGES.has(specifier)) {
     return 'workflows import no package but @temporalio/workflow and @temporalio/common';
   }
-  if ((layer === 'job' || isDecision(file)) && specifier.startsWith('node:')) {
+  if ((layer === 'contract' || isDecision(file)) && specifier.startsWith('node:')) {
     return 'this file is bundled into workflows, where Node is not';
   }
   if (TEMPORAL_FREE.has(layer) && specifier.startsWith('@temporalio/')) return `${layer} knows nothing of Temporal`;
   return undefined;
 }
 
-const layerOf = (file: string): string => file.split('/')[0]?.replace(/\.ts$/, '') ?? '';
+const layerOf = (file: string): string =>
+  LAYERS.find((layer) => file.startsWith(`${layer}/`) && layer.includes('/')) ?? file.split('/')[0]?.replace(/\.ts$/, '') ?? '';
 const isDecision = (file: string): boolean => /(^|\/)decide-[^/]+$/.test(file);
 
 const order = {

@@ -3,8 +3,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { agents } from '../src/agents/index.ts';
-import { environmentSchema } from '../src/config.ts';
-import { FAILURES } from '../src/job/errors.ts';
+import { environmentSchema } from '../src/config/config.ts';
+import { FAILURES } from '../src/contract/errors.ts';
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
 const CONFORMANCE = join(import.meta.dirname, '..', 'test', 'conformance');

@@ -12,17 +12,17 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { z } from 'zod';
 
 import { noopAdapters } from '../bench/noop-adapters.ts';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/config.ts';
+import { ValetkeyError } from '../src/contract/errors.ts';
+import { parseKeyRef } from '../src/contract/ref.ts';
+import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/contract/requests.ts';
+import type { JobResult } from '../src/contract/result.ts';
+import type { JobSpecInput } from '../src/contract/spec.ts';
+import type { Question } from '../src/contract/status.ts';
 import { startStack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
-import { ValetkeyError } from '../src/job/errors.ts';
-import { parseKeyRef } from '../src/job/ref.ts';
-import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/job/requests.ts';
-import type { JobResult } from '../src/job/result.ts';
-import type { JobSpecInput } from '../src/job/spec.ts';
-import type { Question } from '../src/job/status.ts';
-import { askedEvent } from '../src/session/permissions.ts';
-import type { Adapters } from '../src/worker.ts';
+import { askedEvent } from '../src/session/turn/permissions.ts';
+import type { Adapters } from '../src/worker/start.ts';
 
 const HOST = 'host';
 const SPEC: JobSpecInput = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['one'], budgetUsd: 1 };

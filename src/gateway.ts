@@ -1,4 +1,4 @@
-import { required, type Config } from './config.ts';
+import { required, type Config } from './config/config.ts';
 import { readPriceFile } from './proxy/prices/price-file.ts';
 import { createPrices } from './proxy/prices/prices.ts';
 import { startProxy, type Proxy } from './proxy/server/server.ts';

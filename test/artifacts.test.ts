@@ -5,14 +5,14 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
+import { ValetkeyError } from '../src/contract/errors.ts';
+import type { JobEvent } from '../src/contract/events.ts';
 import { withScript } from '../src/dev/scripted-model/index.ts';
-import { ValetkeyError } from '../src/job/errors.ts';
-import type { JobEvent } from '../src/job/events.ts';
-import type { Adapters } from '../src/worker.ts';
+import type { Adapters } from '../src/worker/start.ts';
 import { document, valetkey } from './cli/valetkey.ts';
-import { expectEnded } from './ended.ts';
-import { jobSpec, useStack } from './stack.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { expectEnded } from './helpers/ended.ts';
+import { jobSpec, useStack } from './helpers/stack.ts';
+import { temporaryFolder } from './helpers/temporary-folder.ts';
 
 const stack = useStack({ adapt: withFailingStop });
 

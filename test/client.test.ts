@@ -7,8 +7,8 @@ import { expect, test } from 'vitest';
 import { freePort } from '../src/dev/process.ts';
 import { withScript } from '../src/dev/scripted-model/script.ts';
 import { createClient } from '../src/index.ts';
-import { sandboxRemains } from './sandbox-remains.ts';
-import { jobSpec, useStack } from './stack.ts';
+import { sandboxRemains } from './helpers/sandbox-remains.ts';
+import { jobSpec, useStack } from './helpers/stack.ts';
 
 const stack = useStack({ environment: { VALETKEY_HEARTBEAT_INTERVAL: '2' } });
 

@@ -6,7 +6,7 @@ import type { TestProject } from 'vitest/node';
 
 import { startPostgres } from '../src/dev/postgres.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
-import { overTcp } from './over-tcp.ts';
+import { overTcp } from './helpers/over-tcp.ts';
 import { findInNamespace, registeredSecrets } from './secret-scan/whole-run.ts';
 
 declare module 'vitest' {

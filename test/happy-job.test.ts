@@ -1,12 +1,12 @@
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
+import type { JobEvent } from '../src/contract/events.ts';
+import { roundUsd } from '../src/contract/money.ts';
 import { withScript } from '../src/dev/scripted-model/script.ts';
-import type { JobEvent } from '../src/job/events.ts';
-import { roundUsd } from '../src/job/money.ts';
-import { expectEnded } from './ended.ts';
-import { jobSpec, useStack } from './stack.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { expectEnded } from './helpers/ended.ts';
+import { jobSpec, useStack } from './helpers/stack.ts';
+import { temporaryFolder } from './helpers/temporary-folder.ts';
 
 const stack = useStack();
 

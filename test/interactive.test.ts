@@ -1,9 +1,9 @@
 import { test } from 'vitest';
 
-import type { JobEvent } from '../src/job/events.ts';
-import type { JobSpecInput } from '../src/job/spec.ts';
-import { expectEnded } from './ended.ts';
-import { jobSpec, useStack } from './stack.ts';
+import type { JobEvent } from '../src/contract/events.ts';
+import type { JobSpecInput } from '../src/contract/spec.ts';
+import { expectEnded } from './helpers/ended.ts';
+import { jobSpec, useStack } from './helpers/stack.ts';
 
 const stack = useStack();
 

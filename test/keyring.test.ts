@@ -7,9 +7,9 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 
-import { createClient } from '../src/client.ts';
+import { createClient } from '../src/client/client.ts';
+import type { KeyRef } from '../src/contract/ref.ts';
 import type { Stack } from '../src/dev/stack.ts';
-import type { KeyRef } from '../src/job/ref.ts';
 import { createRootKeys } from '../src/keys/derive.ts';
 import { createRing } from '../src/secrets/change-ring.ts';
 import { readRingFile, type RingContent } from '../src/secrets/ring-file.ts';
@@ -18,11 +18,11 @@ import { publicKeyWord } from '../src/secrets/sealing-key.ts';
 import { Secret } from '../src/secrets/secret.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { document, valetkey } from './cli/valetkey.ts';
-import { statusWith } from './ended.ts';
-import { killSandboxes } from './sandbox-remains.ts';
-import { findSecrets } from './secrets.ts';
-import { inMidTurn } from './slow-turn.ts';
-import { jobSpec, testStack } from './stack.ts';
+import { statusWith } from './helpers/ended.ts';
+import { killSandboxes } from './helpers/sandbox-remains.ts';
+import { findSecrets } from './helpers/secrets.ts';
+import { inMidTurn } from './helpers/slow-turn.ts';
+import { jobSpec, testStack } from './helpers/stack.ts';
 
 const MOCK = { agent: 'mock', model: 'gpt-5.1' } as const;
 

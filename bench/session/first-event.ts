@@ -7,16 +7,16 @@ import { AGENT_METHODS } from '@agentclientprotocol/sdk';
 import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 
+import { formatKeyRef } from '../../src/contract/ref.ts';
+import type { AgentName, JobSpecInput } from '../../src/contract/spec.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import { startStack, type Stack } from '../../src/dev/stack.ts';
-import { formatKeyRef } from '../../src/job/ref.ts';
-import type { AgentName, JobSpecInput } from '../../src/job/spec.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../../src/sandboxes/sandbox.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
-import { INITIALIZE } from '../../src/session/open-session.ts';
+import { INITIALIZE } from '../../src/session/turn/open-session.ts';
 import { beginEnd } from '../../src/store/key-ends.ts';
 import { activateKey, recordIntent } from '../../src/store/keys.ts';
-import type { Adapters } from '../../src/worker.ts';
+import type { Adapters } from '../../src/worker/start.ts';
 import { percentile } from '../percentile.ts';
 import { say } from '../report.ts';
 

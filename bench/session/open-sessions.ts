@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 
-import { withLanes, type Lane } from '../../prove/lane.ts';
+import { withLanes, type Lane } from '../../test/proofs/lane.ts';
 import { family } from '../memory.ts';
 import { say } from '../report.ts';
 

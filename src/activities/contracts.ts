@@ -1,14 +1,14 @@
-import type { KeyRef } from '../job/ref.ts';
-import type { PromptRef } from '../job/requests.ts';
-import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../job/result.ts';
-import type { EndedKeys, RevokeTarget } from '../job/revocation.ts';
-import type { RotationReport } from '../job/rotation.ts';
-import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../job/spec.ts';
-import type { PermissionDecision, Question } from '../job/status.ts';
-import type { SweepReport } from '../job/sweep.ts';
-import type { WorkspaceReport } from '../job/workspace-report.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { PromptRef } from '../contract/requests.ts';
+import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../contract/result.ts';
+import type { EndedKeys, RevokeTarget } from '../contract/revocation.ts';
+import type { RotationReport } from '../contract/rotation.ts';
+import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../contract/spec.ts';
+import type { PermissionDecision, Question } from '../contract/status.ts';
+import type { SweepReport } from '../contract/sweep.ts';
+import type { WorkspaceReport } from '../contract/workspace-report.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
-import type { SessionState } from '../session/state.ts';
+import type { SessionState } from '../session/turn/state.ts';
 
 /** Whose step it is. */
 export interface JobIdentity {

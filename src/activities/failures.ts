@@ -1,7 +1,7 @@
 import { activityInfo, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 
-import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../job/errors.ts';
+import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../contract/errors.ts';
 
 /** A mistake of ours does not mend itself, and until the job ends its key lives. */
 const MAX_UNKNOWN_ATTEMPTS = 10;

@@ -1,11 +1,11 @@
 import { Context } from '@temporalio/activity';
 
-import { codeOf } from '../job/errors.ts';
-import { MAX_FAILED, type EndedKeys } from '../job/revocation.ts';
+import { codeOf } from '../contract/errors.ts';
+import { MAX_FAILED, type EndedKeys } from '../contract/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKey, endLastKeys } from '../keys/end-key.ts';
-import { someAtOnce } from '../keys/findings.ts';
 import { mintKey } from '../keys/mint-key.ts';
+import { someAtOnce } from '../keys/sweep/findings.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { endingKeys } from '../store/revocations.ts';
 import type { Activities } from './contracts.ts';

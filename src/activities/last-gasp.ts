@@ -1,6 +1,6 @@
 import { log } from '@temporalio/activity';
 
-import { codeOf } from '../job/errors.ts';
+import { codeOf } from '../contract/errors.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKeysOfJob } from '../keys/end-key.ts';
 import type { SandboxProvider } from '../sandboxes/sandbox.ts';

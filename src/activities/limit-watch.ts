@@ -1,7 +1,7 @@
 import { log } from '@temporalio/activity';
 
-import { codeOf, ValetkeyError } from '../job/errors.ts';
-import type { SandboxLimits } from '../job/limits-spec.ts';
+import { codeOf, ValetkeyError } from '../contract/errors.ts';
+import type { SandboxLimits } from '../contract/limits-spec.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { LimitSighting, SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { Db } from '../store/database.ts';

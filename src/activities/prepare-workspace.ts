@@ -1,12 +1,12 @@
 import { activityInfo } from '@temporalio/activity';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { JobEventBody } from '../job/events.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { JobEventBody } from '../contract/events.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { HostFolders, SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
-import { createMask } from '../session/mask.ts';
+import { createMask } from '../session/events/mask.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
 import type { Workspaces } from '../workspace/index.ts';

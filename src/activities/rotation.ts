@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Agents } from '../agents/index.ts';
-import { codeOf } from '../job/errors.ts';
-import type { RotationReport } from '../job/rotation.ts';
+import { codeOf } from '../contract/errors.ts';
+import type { RotationReport } from '../contract/rotation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
 import { sessionKey } from '../keys/session-key.ts';

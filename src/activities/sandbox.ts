@@ -1,4 +1,4 @@
-import { FAILURES } from '../job/errors.ts';
+import { FAILURES } from '../contract/errors.ts';
 import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Session } from '../session/index.ts';

@@ -5,8 +5,8 @@ import { CompleteAsyncError, Context, log } from '@temporalio/activity';
 import { ActivityNotFoundError } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
 
-import { codeOf } from '../job/errors.ts';
-import type { JobRecords } from '../keys/job-records.ts';
+import { codeOf } from '../contract/errors.ts';
+import type { JobRecords } from '../keys/sweep/job-records.ts';
 import { decideStop, type StopDecision } from './decide-stop.ts';
 import type { StopNotices } from './stop-notices.ts';
 

@@ -1,8 +1,8 @@
-import type { SweepReport } from '../job/sweep.ts';
+import type { SweepReport } from '../contract/sweep.ts';
 import type { KeyContext } from '../keys/context.ts';
-import type { JobRecords } from '../keys/job-records.ts';
-import { sweepSandboxes } from '../keys/sweep-sandboxes.ts';
-import { sweepClosedJobs, sweepGateway, sweepLedger } from '../keys/sweep.ts';
+import type { JobRecords } from '../keys/sweep/job-records.ts';
+import { sweepSandboxes } from '../keys/sweep/sweep-sandboxes.ts';
+import { sweepClosedJobs, sweepGateway, sweepLedger } from '../keys/sweep/sweep.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import { presentHosts } from '../store/workers.ts';
 import type { Activities } from './contracts.ts';

@@ -1,7 +1,7 @@
 import { activityInfo } from '@temporalio/activity';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { ArtifactInfo } from '../job/result.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { ArtifactInfo } from '../contract/result.ts';
 import {
   lostWorkspace,
   OMIT_TEXTS,
@@ -9,7 +9,7 @@ import {
   type Omission,
   type OmitReason,
   type WorkspaceReport,
-} from '../job/workspace-report.ts';
+} from '../contract/workspace-report.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';

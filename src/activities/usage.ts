@@ -1,7 +1,7 @@
 import { activityInfo } from '@temporalio/activity';
 
+import { settleJob } from '../billing/settle-job.ts';
 import type { Database } from '../store/database.ts';
-import { settleJob } from '../usage/settle-job.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 

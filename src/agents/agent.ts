@@ -1,4 +1,4 @@
-import type { AgentName, JobSpec } from '../job/spec.ts';
+import type { AgentName, JobSpec } from '../contract/spec.ts';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 
 /** One agent behind its ACP adapter. Knows files and environment; knows nothing of keys' lives, sandboxes' starts or Temporal. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
+import { programFile } from '../in-sandbox/program-file.ts';
 import type { Agent } from './agent.ts';
-import { programFile } from './program-file.ts';
 
 /**
  * Amp by an ACP adapter of ours over its published command line (`amp/amp-acp.ts`). It works through Amp's own service and takes
@@ -17,7 +17,7 @@ import { programFile } from './program-file.ts';
 export const amp: Agent = {
   name: 'amp',
   package: { name: '@ampcode/cli', version: '0.0.1790142911-g7618fb' },
-  program: programFile('amp/amp-acp'),
+  program: programFile('amp-acp'),
   protocol: 'messages',
   abilities: { loadsSession: true, asksPermission: false, takesRotatedKey: false, takesGatewayKey: false },
 

@@ -1,4 +1,4 @@
-import type { AgentName } from '../job/spec.ts';
+import type { AgentName } from '../contract/spec.ts';
 import type { Agent } from './agent.ts';
 import { amp } from './amp.ts';
 import { claude } from './claude.ts';

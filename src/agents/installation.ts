@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { findPackage, findPackageOfExecutable, withDependencies, type InstalledPackage } from '../system/packages.ts';
 import type { Agent, AgentPackage } from './agent.ts';
-import { findPackage, findPackageOfExecutable, withDependencies, type InstalledPackage } from './packages.ts';
 
 export interface AgentPlaces {
   /** Folder whose `node_modules` holds the agents' packages. */

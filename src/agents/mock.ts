@@ -1,11 +1,11 @@
+import { programFile } from '../in-sandbox/program-file.ts';
 import type { Agent } from './agent.ts';
-import { programFile } from './program-file.ts';
 
 /** An agent of ours for tests and trials: deterministic, light, and it does what the lines of a prompt tell it. */
 export const mock: Agent = {
   name: 'mock',
   package: null,
-  program: programFile('mock/mock-agent'),
+  program: programFile('mock-agent'),
   protocol: 'chat',
   abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
 

@@ -1,5 +1,5 @@
-import type { FailureCode } from '../job/errors.ts';
-import type { Outcome } from '../job/result.ts';
+import type { FailureCode } from '../contract/errors.ts';
+import type { Outcome } from '../contract/result.ts';
 
 /** Scripts rely on these numbers. */
 const EXIT = {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { onClosedPipe } from '../terminal/closed-pipe.ts';
+import { onClosedPipe } from './output/closed-pipe.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { parseJobSpec, type JobSpec } from '../job/spec.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { parseJobSpec, type JobSpec } from '../contract/spec.ts';
 
 /** The flags of a job, as they were given. */
 export interface JobFlags {

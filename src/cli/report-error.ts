@@ -1,12 +1,12 @@
 import { CommanderError } from '@commander-js/extra-typings';
 
-import { loadConfig, type Config } from '../config.ts';
-import { ValetkeyError } from '../job/errors.ts';
+import { loadConfig, type Config } from '../config/config.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { createLiveRedactor } from '../secrets/redact.ts';
-import { errorLines, errorReport, type ErrorReport } from '../terminal/error-report.ts';
-import { paintFor } from '../terminal/text.ts';
+import { secretsOf } from './commands/secrets.ts';
 import { exitCodeOfFailure, UNEXPECTED_EXIT_CODE, USAGE_EXIT_CODE } from './exit-code.ts';
-import { secretsOf } from './secrets.ts';
+import { errorLines, errorReport, type ErrorReport } from './output/error-report.ts';
+import { paintFor } from './output/text.ts';
 
 /**
  * Says on standard error what went wrong, as JSON for a program, and returns the exit code. The stack shows only where

@@ -1,7 +1,7 @@
 import { agents } from '../agents/index.ts';
-import type { Dialect } from '../job/dialect.ts';
-import { ValetkeyError } from '../job/errors.ts';
-import type { JobSpec } from '../job/spec.ts';
+import type { Dialect } from '../contract/dialect.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { JobSpec } from '../contract/spec.ts';
 import { createPrices } from '../proxy/prices/prices.ts';
 import type { Protocol } from '../proxy/protocols/routes.ts';
 import type { Database } from '../store/database.ts';

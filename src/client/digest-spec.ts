@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { JobSpec } from '../job/spec.ts';
+import type { JobSpec } from '../contract/spec.ts';
 import { sealedWith } from '../secrets/seal.ts';
 
 /**

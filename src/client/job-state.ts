@@ -1,9 +1,9 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 
-import type { FailureCode } from '../job/errors.ts';
-import type { JobFailure, KeyLife, Outcome } from '../job/result.ts';
-import { readProblems, searchAttributes } from '../job/search-attributes.ts';
-import type { JobProgress, Phase } from '../job/status.ts';
+import type { FailureCode } from '../contract/errors.ts';
+import type { JobFailure, KeyLife, Outcome } from '../contract/result.ts';
+import { readProblems, searchAttributes } from '../contract/search-attributes.ts';
+import type { JobProgress, Phase } from '../contract/status.ts';
 
 /** `terminated`: Temporal ended the job's workflow without its cleanup. */
 export type JobState = 'running' | Outcome | 'terminated';

@@ -1,6 +1,6 @@
 import type { WorkflowClient } from '@temporalio/client';
 
-import { JOB_WORKFLOW } from '../job/status.ts';
+import { JOB_WORKFLOW } from '../contract/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { sealedWith } from '../secrets/seal.ts';
 import { liveKeysByRootKey } from '../store/key-list.ts';

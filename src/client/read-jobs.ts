@@ -1,6 +1,6 @@
 import type { WorkflowHandle } from '@temporalio/client';
 
-import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from '../job/status.ts';
+import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from '../contract/status.ts';
 import { jobKeys, keyLives } from '../store/keys.ts';
 import { readOutcomes, readResult } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { JobResult } from '../job/result.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { JobResult } from '../contract/result.ts';
 import { readResult, readSettlingRun } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 
 import { WorkflowFailedError } from '@temporalio/client';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { MAX_FAILED, REVOKE_WORKFLOW, type RevokeReport, type RevokeTarget } from '../job/revocation.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { MAX_FAILED, REVOKE_WORKFLOW, type RevokeReport, type RevokeTarget } from '../contract/revocation.ts';
 import { beginEnds, blockTenant, endingKeys, hasKeys } from '../store/revocations.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';

@@ -1,7 +1,7 @@
 import { ScheduleNotFoundError, type ScheduleDescription, type ScheduleHandle } from '@temporalio/client';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { SCHEDULED, scheduleId, type ScheduleName } from '../job/schedules.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { SCHEDULED, scheduleId, type ScheduleName } from '../contract/schedules.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import { applySchedules, type ScheduleSettings } from '../temporal/schedules.ts';
 import type { ClientContext } from './context.ts';

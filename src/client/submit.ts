@@ -1,10 +1,10 @@
 import { WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { searchAttributes } from '../job/search-attributes.ts';
-import type { JobInput, JobSpec } from '../job/spec.ts';
-import { JOB_WORKFLOW } from '../job/status.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { searchAttributes } from '../contract/search-attributes.ts';
+import type { JobInput, JobSpec } from '../contract/spec.ts';
+import { JOB_WORKFLOW } from '../contract/status.ts';
 import { storePrompts } from '../store/prompts.ts';
 import { isIdUsed } from '../store/used-ids.ts';
 import { asTemporalError } from '../temporal/errors.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { SCHEDULED } from '../job/schedules.ts';
-import type { SweepInput, SweepReport } from '../job/sweep.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { SCHEDULED } from '../contract/schedules.ts';
+import type { SweepInput, SweepReport } from '../contract/sweep.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 

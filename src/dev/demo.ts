@@ -1,13 +1,13 @@
 import { Command, Option } from '@commander-js/extra-typings';
 
-import { loadConfig, type Config } from '../config.ts';
-import { ValetkeyError } from '../job/errors.ts';
-import { parseAllowedHost } from '../job/host-rule.ts';
-import { onClosedPipe } from '../terminal/closed-pipe.ts';
-import { errorLines, errorReport } from '../terminal/error-report.ts';
-import { liveLines, type LiveLines } from '../terminal/live-lines.ts';
-import { stopSignal } from '../terminal/stop-signal.ts';
-import { paintFor, type Paint } from '../terminal/text.ts';
+import { onClosedPipe } from '../cli/output/closed-pipe.ts';
+import { errorLines, errorReport } from '../cli/output/error-report.ts';
+import { liveLines, type LiveLines } from '../cli/output/live-lines.ts';
+import { stopSignal } from '../cli/output/stop-signal.ts';
+import { paintFor, type Paint } from '../cli/output/text.ts';
+import { loadConfig, type Config } from '../config/config.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { parseAllowedHost } from '../contract/host-rule.ts';
 import { sandboxesHaveNpm, startDemoRegistry, type DemoRegistry } from './demo/registry.ts';
 import { createDemoRepository } from './demo/repository.ts';
 import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';

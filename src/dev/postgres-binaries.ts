@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 
 import { z } from 'zod';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 
 /** Postgres does not run as root, so root becomes this user: nobody. */
 const NOBODY = 65534;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import pg from 'pg';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { findPostgres, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
 import { onFreePort, poll, startServer, type ServerProcess } from './process.ts';
 

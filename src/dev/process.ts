@@ -1,8 +1,8 @@
 import { execa } from 'execa';
 import getPort from 'get-port';
 
-import { findExecutable } from '../agents/packages.ts';
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
+import { findExecutable } from '../system/packages.ts';
 
 export interface ServerProcess {
   readonly pid: number;

@@ -3,12 +3,12 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
-import { createClient, type ValetkeyClient } from '../client.ts';
-import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../config.ts';
+import { createClient, type ValetkeyClient } from '../client/client.ts';
+import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../config/config.ts';
 import { runGateway } from '../gateway.ts';
 import { Secret } from '../secrets/secret.ts';
 import { createLogger } from '../telemetry/log.ts';
-import { startWorker, type WorkerSettings } from '../worker.ts';
+import { startWorker, type WorkerSettings } from '../worker/start.ts';
 import { startPostgres, type DevPostgres } from './postgres.ts';
 import { poll } from './process.ts';
 import type { Step } from './scripted-model/script.ts';

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
 
-import { findExecutable } from '../agents/packages.ts';
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { findExecutable } from '../system/packages.ts';
 
 /** The release of Temporal's CLI, which holds the server, that is downloaded or built. */
 const VERSION = '1.8.2';

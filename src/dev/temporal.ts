@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 
 import { Connection } from '@temporalio/client';
 
-import { loadConfig } from '../config.ts';
-import { ValetkeyError } from '../job/errors.ts';
-import { searchAttributes } from '../job/search-attributes.ts';
+import { loadConfig } from '../config/config.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { searchAttributes } from '../contract/search-attributes.ts';
 import { clientThroughProxy } from '../temporal/outbound.ts';
 import { onFreePort, freePort, poll, startServer, type ServerProcess } from './process.ts';
 import { findTemporal } from './temporal-program.ts';

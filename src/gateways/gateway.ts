@@ -1,6 +1,6 @@
-import type { KeyRef } from '../job/ref.ts';
-import type { Usage } from '../job/result.ts';
-import type { GatewayName } from '../job/spec.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { Usage } from '../contract/result.ts';
+import type { GatewayName } from '../contract/spec.ts';
 import type { Secret } from '../secrets/secret.ts';
 
 /** Which key, and whose. */

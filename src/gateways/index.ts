@@ -1,5 +1,5 @@
-import type { GatewayName } from '../job/spec.ts';
-import { BuiltinGateway, type BuiltinGatewayOptions } from './builtin.ts';
+import type { GatewayName } from '../contract/spec.ts';
+import { BuiltinGateway, type BuiltinGatewayOptions } from './builtin/builtin.ts';
 import type { Gateway } from './gateway.ts';
 
 export type Gateways = Record<GatewayName, Gateway>;

@@ -1,4 +1,4 @@
-import type { Overlap } from '../job/key.ts';
+import type { Overlap } from '../contract/key.ts';
 
 export type RotationDecision = { do: 'wait' } | { do: 'end_old'; because: 'new_used' | 'old_unused' | 'overdue' };
 

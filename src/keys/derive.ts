@@ -1,7 +1,7 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import type { Ring } from '../secrets/ring.ts';
 import { readRootKeys, type RootKey } from '../secrets/root-key.ts';
 import { Secret } from '../secrets/secret.ts';

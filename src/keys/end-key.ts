@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { codeOf, ValetkeyError } from '../contract/errors.ts';
+import type { EndCause } from '../contract/key.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway, MintedKey } from '../gateways/gateway.ts';
-import { codeOf, ValetkeyError } from '../job/errors.ts';
-import type { EndCause } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { beginEnd, openKeys, recordEnd, type EndProgress } from '../store/key-ends.ts';
 import type { LedgerKey } from '../store/keys.ts';

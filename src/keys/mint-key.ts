@@ -1,6 +1,6 @@
+import { ValetkeyError } from '../contract/errors.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
-import { ValetkeyError } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
 import { hashSecret } from '../secrets/secret.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { activateKey, recordIntent, type LedgerKey } from '../store/keys.ts';

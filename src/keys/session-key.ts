@@ -1,5 +1,5 @@
-import { ValetkeyError } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { currentKey, extendLeases, liveKeys } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';

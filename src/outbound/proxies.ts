@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 
 /** The proxies that a process reaches others through, by the variables that other programs read, too. */
 export interface OutboundProxies {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
 /** The server takes 2 MiB a file at most (sandbox-agent 0.4.2). */

@@ -1,5 +1,5 @@
-import type { SandboxProviderName } from '../job/spec.ts';
-import { createLocalProvider, type LocalProviderOptions } from './local.ts';
+import type { SandboxProviderName } from '../contract/spec.ts';
+import { createLocalProvider, type LocalProviderOptions } from './local/local.ts';
 import type { SandboxProvider } from './sandbox.ts';
 
 export type Sandboxes = Record<SandboxProviderName, SandboxProvider>;

@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 
 import { z } from 'zod';
 
-import { parseLimits, type LimitSettings } from '../job/limits-spec.ts';
+import { parseLimits, type LimitSettings } from '../contract/limits-spec.ts';
 
 /** What operators set of the machine that a sandbox is. */
 export interface MachineSettings {

@@ -1,6 +1,6 @@
-import type { SandboxLimits, SandboxLimitsSpec } from '../job/limits-spec.ts';
-import type { EgressSpec } from '../job/sandbox-spec.ts';
-import type { AgentName, Isolation, SandboxProviderName } from '../job/spec.ts';
+import type { SandboxLimits, SandboxLimitsSpec } from '../contract/limits-spec.ts';
+import type { EgressSpec } from '../contract/sandbox-spec.ts';
+import type { AgentName, Isolation, SandboxProviderName } from '../contract/spec.ts';
 
 /**
  * What every agent is called at the sandbox-agent server: it takes a few names only, and starts what our launcher of that name

@@ -4,7 +4,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { readRingFile, wrongRing, type RingContent } from './ring-file.ts';
 import type { RingSource } from './ring.ts';
 import { readRootKeys } from './root-key.ts';

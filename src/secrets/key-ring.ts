@@ -1,6 +1,6 @@
 import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParameters } from 'jose';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import type { Ring } from './ring.ts';
 import { SEAL, SEALED_FOR, type SealedFor } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';

@@ -2,8 +2,8 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync, type Stats } fr
 
 import { z } from 'zod';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { parseJson } from '../job/json.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { parseJson } from '../contract/json.ts';
 import { readRootKeys } from './root-key.ts';
 import { privateKeySchema } from './sealing-key.ts';
 

@@ -1,6 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { learnSecret } from './redact.ts';
 import { readRingFile, stampOf, type RingContent } from './ring-file.ts';
 import { readRootKeys, type RootKey } from './root-key.ts';

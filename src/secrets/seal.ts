@@ -1,8 +1,8 @@
 import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 
-import type { Dialect } from '../job/dialect.ts';
-import { ValetkeyError } from '../job/errors.ts';
-import { jobSpecSchema } from '../job/spec.ts';
+import type { Dialect } from '../contract/dialect.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { jobSpecSchema } from '../contract/spec.ts';
 import { readPublicKey } from './sealing-key.ts';
 
 /** Bytes of UTF-8: sealed it fits where a job holds it. */

@@ -1,5 +1,5 @@
-import { ValetkeyError } from '../job/errors.ts';
-import type { ToolSecrets } from '../job/sandbox-spec.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { ToolSecrets } from '../contract/sandbox-spec.ts';
 import type { KeyRing } from './key-ring.ts';
 import { MIN_TOOL_SECRET_CHARS } from './seal.ts';
 import type { Secret } from './secret.ts';

@@ -1,5 +1,5 @@
 import type { Agent } from '../agents/agent.ts';
-import type { JobSpec } from '../job/spec.ts';
+import type { JobSpec } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { replaceFiles } from './replace-files.ts';

@@ -1,8 +1,8 @@
+import { warmUp } from './acp/instance.ts';
 import { bindKey } from './bind-key.ts';
-import { warmUp } from './instance.ts';
-import { createPausedTurns } from './paused-turns.ts';
 import { putSecrets } from './put-secrets.ts';
-import { runTurn } from './turn.ts';
+import { createPausedTurns } from './turn/paused-turns.ts';
+import { runTurn } from './turn/turn.ts';
 
 /** What can be done with a sandbox whose workspace is there, in this order; each function's own comment says the rest. */
 export interface Session {

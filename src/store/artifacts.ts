@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
-import type { ArtifactInfo } from '../job/result.ts';
-import { isStorable } from '../job/text.ts';
+import type { ArtifactInfo } from '../contract/result.ts';
+import { isStorable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** What came out of a job under a name. */

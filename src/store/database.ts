@@ -2,7 +2,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { limitStatements } from './limit-statements.ts';
 import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';

@@ -1,7 +1,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
-import { jobEventSchema, type JobEvent, type JobEventBody } from '../job/events.ts';
-import { storable } from '../job/text.ts';
+import { jobEventSchema, type JobEvent, type JobEventBody } from '../contract/events.ts';
+import { storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 const PAGE = 500;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { JobEvent } from '../job/events.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { JobEvent } from '../contract/events.ts';
 import { asDatabaseError, type Database, type Db } from './database.ts';
 import { readEvents } from './events.ts';
 

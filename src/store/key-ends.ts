@@ -1,9 +1,9 @@
 import { sql, type RawBuilder } from 'kysely';
 
-import { isFailureCode, type FailureCode } from '../job/errors.ts';
-import type { EndCause } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
-import type { Usage } from '../job/result.ts';
+import { isFailureCode, type FailureCode } from '../contract/errors.ts';
+import type { EndCause } from '../contract/key.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { Usage } from '../contract/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import { ledgerKey, type KeyOfJob, type KeysRow, type LedgerKey, type LedgerKeyRow } from './keys.ts';

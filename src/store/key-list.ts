@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
 
-import { isFailureCode, type FailureCode } from '../job/errors.ts';
-import type { EndCause, KeyState } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
-import type { GatewayName } from '../job/spec.ts';
+import { isFailureCode, type FailureCode } from '../contract/errors.ts';
+import type { EndCause, KeyState } from '../contract/key.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { GatewayName } from '../contract/spec.ts';
 import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { STUCK_AFTER } from './key-ends.ts';

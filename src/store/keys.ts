@@ -1,9 +1,9 @@
 import { sql, type RawBuilder, type Selectable } from 'kysely';
 
-import type { EndCause, KeyState } from '../job/key.ts';
-import { parseKeyRef, type KeyRef } from '../job/ref.ts';
-import type { KeyLife, Usage } from '../job/result.ts';
-import type { GatewayName } from '../job/spec.ts';
+import type { EndCause, KeyState } from '../contract/key.ts';
+import { parseKeyRef, type KeyRef } from '../contract/ref.ts';
+import type { KeyLife, Usage } from '../contract/result.ts';
+import type { GatewayName } from '../contract/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import type { KeysTable } from './schema.ts';

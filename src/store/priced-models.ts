@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
 
-import { DIALECTS, type Dialect } from '../job/dialect.ts';
+import { DIALECTS, type Dialect } from '../contract/dialect.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 const usdPerMillion = z.number().nonnegative().max(1e6);

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 
 import { sql } from 'kysely';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { PromptRef } from '../job/requests.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { PromptRef } from '../contract/requests.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** Of a prompt's text that whoever reads a history sees. */

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 
-import type { KeyRef } from '../job/ref.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Database } from './database.ts';
 
 type Connection = Database['pool'] | ClientBase;

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 
-import type { PermissionDecision } from '../job/status.ts';
+import type { PermissionDecision } from '../contract/status.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /**

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
-import { isFailureCode, type FailureCode } from '../job/errors.ts';
-import type { KeyRef } from '../job/ref.ts';
+import { isFailureCode, type FailureCode } from '../contract/errors.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { KEY_ENDED_CHANNEL } from './key-ends.ts';
 

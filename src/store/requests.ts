@@ -1,7 +1,7 @@
-import type { Dialect } from '../job/dialect.ts';
-import type { FailureCode } from '../job/errors.ts';
-import { roundUsd } from '../job/money.ts';
-import type { KeyRef } from '../job/ref.ts';
+import type { Dialect } from '../contract/dialect.ts';
+import type { FailureCode } from '../contract/errors.ts';
+import { roundUsd } from '../contract/money.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Database } from './database.ts';
 
 type Pool = Database['pool'];

@@ -1,7 +1,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
-import type { KeyRef } from '../job/ref.ts';
-import type { RevokeTarget } from '../job/revocation.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { RevokeTarget } from '../contract/revocation.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { KEY_ENDED_CHANNEL, toKeyEnd, type LedgerEnd } from './key-ends.ts';
 import type { KeysRow } from './keys.ts';

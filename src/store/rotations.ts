@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 
-import type { Overlap } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
+import type { Overlap } from '../contract/key.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** How far a job's agent has gone over from one key to the next. Throws `database_unreachable`. */

@@ -1,10 +1,10 @@
 import type { ColumnType, Generated } from 'kysely';
 
-import type { Dialect } from '../job/dialect.ts';
-import type { EndCause, KeyState } from '../job/key.ts';
-import type { KeyRef } from '../job/ref.ts';
-import type { JobResult, Outcome } from '../job/result.ts';
-import type { GatewayName } from '../job/spec.ts';
+import type { Dialect } from '../contract/dialect.ts';
+import type { EndCause, KeyState } from '../contract/key.ts';
+import type { KeyRef } from '../contract/ref.ts';
+import type { JobResult, Outcome } from '../contract/result.ts';
+import type { GatewayName } from '../contract/spec.ts';
 
 /** `numeric` comes back as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 
-import type { FailureCode } from '../job/errors.ts';
-import type { JobResult, Outcome } from '../job/result.ts';
+import type { FailureCode } from '../contract/errors.ts';
+import type { JobResult, Outcome } from '../contract/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 

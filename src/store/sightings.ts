@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 
-import type { KeyRef } from '../job/ref.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { toKeyEnd, type LedgerEnd } from './key-ends.ts';
 import type { KeysRow } from './keys.ts';

@@ -1,7 +1,7 @@
 import type { InsertQueryBuilder, InsertResult } from 'kysely';
 
-import type { TurnResult } from '../job/result.ts';
-import { storable } from '../job/text.ts';
+import type { TurnResult } from '../contract/result.ts';
+import { storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import type { Schema } from './schema.ts';
 

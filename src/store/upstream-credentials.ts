@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { ClientBase } from 'pg';
 
-import type { Dialect } from '../job/dialect.ts';
+import type { Dialect } from '../contract/dialect.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** Gateways listen here for a change of the credentials. */

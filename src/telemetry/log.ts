@@ -1,6 +1,6 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { createLiveRedactor } from '../secrets/redact.ts';
 import type { Secret } from '../secrets/secret.ts';
 

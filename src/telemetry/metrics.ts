@@ -1,7 +1,7 @@
 import type { MetricMeter } from '@temporalio/common';
 
-import type { EndCause } from '../job/key.ts';
-import type { SweepReport } from '../job/sweep.ts';
+import type { EndCause } from '../contract/key.ts';
+import type { SweepReport } from '../contract/sweep.ts';
 
 /** What the ledger says of an installation's keys at a moment. */
 export interface KeyCounts {

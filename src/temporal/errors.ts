@@ -7,8 +7,8 @@ import {
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 
-import { isFailureCode, ValetkeyError } from '../job/errors.ts';
-import { searchAttributes } from '../job/search-attributes.ts';
+import { isFailureCode, ValetkeyError } from '../contract/errors.ts';
+import { searchAttributes } from '../contract/search-attributes.ts';
 
 /** gRPC status codes of a server that is not there or does not answer. */
 const UNREACHABLE = new Set([4, 14]);

@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { ROTATE_UPDATE } from '../job/requests.ts';
-import { searchAttributes } from '../job/search-attributes.ts';
-import { JOB_WORKFLOW } from '../job/status.ts';
-import type { JobRecords } from '../keys/job-records.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { ROTATE_UPDATE } from '../contract/requests.ts';
+import { searchAttributes } from '../contract/search-attributes.ts';
+import { JOB_WORKFLOW } from '../contract/status.ts';
+import type { JobRecords } from '../keys/sweep/job-records.ts';
 import { asTemporalError, asUpdateError } from './errors.ts';
 import { isCancelRequested } from './pending-steps.ts';
 

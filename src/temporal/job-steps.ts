@@ -1,8 +1,8 @@
 import { ActivityNotFoundError, WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 
-import { ValetkeyError } from '../job/errors.ts';
-import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../job/requests.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../contract/requests.ts';
 import { asTemporalError } from './errors.ts';
 import { isCancelRequested, isStarted } from './pending-steps.ts';
 

@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from '@temporalio/client';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { trustedCertificates } from '../outbound/certificates.ts';
 import { ownProxies, proxyFor } from '../outbound/proxies.ts';
 

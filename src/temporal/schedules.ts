@@ -1,7 +1,7 @@
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy, type ScheduleClient, type ScheduleOptions } from '@temporalio/client';
 
-import { SCHEDULED, scheduleId, type ScheduleName } from '../job/schedules.ts';
-import type { SweepInput } from '../job/sweep.ts';
+import { SCHEDULED, scheduleId, type ScheduleName } from '../contract/schedules.ts';
+import type { SweepInput } from '../contract/sweep.ts';
 
 const MAX_ROTATE_EVERY_MS = 10 * 60_000;
 

@@ -1,6 +1,6 @@
 import { Runtime } from '@temporalio/worker';
 
-import { codeOf } from '../job/errors.ts';
+import { codeOf } from '../contract/errors.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Db } from '../store/database.ts';
 import { forgetSandbox, sandboxesOn, type BoundSandbox } from '../store/sandboxes.ts';

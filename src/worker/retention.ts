@@ -1,6 +1,6 @@
 import { Runtime } from '@temporalio/worker';
 
-import { codeOf } from '../job/errors.ts';
+import { codeOf } from '../contract/errors.ts';
 import type { Database } from '../store/database.ts';
 import { deleteExpired } from '../store/retention.ts';
 

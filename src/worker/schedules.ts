@@ -1,7 +1,7 @@
 import type { ScheduleClient } from '@temporalio/client';
 import { Runtime } from '@temporalio/worker';
 
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { applySchedules } from '../temporal/schedules.ts';
 
 /** Applies the schedules of the installation where this worker may. Where it may not somebody has to do it: it says so. Throws nothing. */

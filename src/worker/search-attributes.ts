@@ -1,7 +1,7 @@
 import { encodeSearchAttributeIndexedValueType } from '@temporalio/common/lib/search-attributes.js';
 import type { NativeConnection } from '@temporalio/worker';
 
-import { searchAttributes } from '../job/search-attributes.ts';
+import { searchAttributes } from '../contract/search-attributes.ts';
 
 /**
  * Makes the search attributes that jobs set, where the namespace lacks them and this worker may. Where it may not (Temporal

@@ -1,8 +1,8 @@
 import type { WorkflowClient } from '@temporalio/client';
 import type { Logger } from '@temporalio/worker';
 
-import { readProblems, reportedProblems } from '../job/search-attributes.ts';
-import { JOB_WORKFLOW } from '../job/status.ts';
+import { readProblems, reportedProblems } from '../contract/search-attributes.ts';
+import { JOB_WORKFLOW } from '../contract/status.ts';
 
 const EVERY_MS = 60_000;
 const LOOK_TIMEOUT_MS = 5_000;

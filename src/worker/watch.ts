@@ -1,9 +1,9 @@
 import { Runtime } from '@temporalio/worker';
 
-import { codeOf } from '../job/errors.ts';
-import { decideGone, look, NOBODY_SEEN } from '../keys/decide-gone.ts';
-import { someAtOnce } from '../keys/findings.ts';
-import { sweepClosedJobs, type SweepContext } from '../keys/sweep.ts';
+import { codeOf } from '../contract/errors.ts';
+import { decideGone, look, NOBODY_SEEN } from '../keys/sweep/decide-gone.ts';
+import { someAtOnce } from '../keys/sweep/findings.ts';
+import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
 import { forgetLongGone, listWorkers } from '../store/workers.ts';
 import type { JobSteps } from '../temporal/job-steps.ts';

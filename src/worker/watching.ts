@@ -1,5 +1,5 @@
 import type { StopNotices } from '../activities/stop-notices.ts';
-import type { SweepContext } from '../keys/sweep.ts';
+import type { SweepContext } from '../keys/sweep/sweep.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Database } from '../store/database.ts';
 import { STOP_CHANNEL } from '../store/stop-notices.ts';

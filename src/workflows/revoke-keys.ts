@@ -1,7 +1,7 @@
 import { proxyActivities, sleep } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
-import type { EndedKeys, RevokeTarget } from '../job/revocation.ts';
+import type { EndedKeys, RevokeTarget } from '../contract/revocation.ts';
 
 /** Pauses before what failed is tried again, in ms; what is left then the sweep goes on with. */
 const PAUSES_MS = [1000, 2000, 4000];

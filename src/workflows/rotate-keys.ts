@@ -1,7 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
-import type { RotationReport } from '../job/rotation.ts';
+import type { RotationReport } from '../contract/rotation.ts';
 
 /** Has the keys rotated that are older than `olderThanMs`, in jobs that still run. What fails is done by the next. */
 export async function rotateKeys({ olderThanMs }: { olderThanMs: number }): Promise<RotationReport> {

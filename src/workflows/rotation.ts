@@ -1,6 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 
-import type { Rotated } from '../job/requests.ts';
+import type { Rotated } from '../contract/requests.ts';
 
 export interface RotationSteps {
   /** Mints the next key; the job goes on with it from then on. */

@@ -1,7 +1,7 @@
 import { proxyActivities } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
-import { joinReports, type SweepInput, type SweepReport } from '../job/sweep.ts';
+import { joinReports, type SweepInput, type SweepReport } from '../contract/sweep.ts';
 
 /** What fails is in the report, and what could not even report is done by the next sweep. */
 const ONCE = { startToCloseTimeout: '2m', retry: { maximumAttempts: 1 } } as const;

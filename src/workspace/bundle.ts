@@ -1,9 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { Workspace } from '../job/spec.ts';
-import { OMIT_TEXTS } from '../job/workspace-report.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { Workspace } from '../contract/spec.ts';
+import { OMIT_TEXTS } from '../contract/workspace-report.ts';
 import { openHostFolder } from './host-folder.ts';
 import { lackingOf } from './lacking.ts';
 import { blobId } from './object-id.ts';

@@ -1,5 +1,5 @@
-import { ValetkeyError } from '../job/errors.ts';
-import type { OmitReason } from '../job/workspace-report.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { OmitReason } from '../contract/workspace-report.ts';
 import type { HostFolder } from './host-folder.ts';
 import { rawPath, type RawPath } from './raw-path.ts';
 import { readEntry } from './snapshot.ts';

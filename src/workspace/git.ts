@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { decideGitReason } from './decide-git-reason.ts';
 

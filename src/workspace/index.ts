@@ -1,4 +1,4 @@
-import type { Workspace } from '../job/spec.ts';
+import type { Workspace } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { beginWork, openWork, type Work, type WorkspaceFolders } from './collect.ts';
 import { putWorkspace, type PutWorkspace, type PutWorkspaceOptions } from './put.ts';

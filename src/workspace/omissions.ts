@@ -1,4 +1,4 @@
-import type { Omission } from '../job/workspace-report.ts';
+import type { Omission } from '../contract/workspace-report.ts';
 import { displayPath, type RawPath } from './raw-path.ts';
 import type { Left } from './snapshot.ts';
 

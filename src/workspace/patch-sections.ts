@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import type { RawPath } from './raw-path.ts';
 
 /** The part of a patch that is about one path. */

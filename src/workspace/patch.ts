@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Omission } from '../job/workspace-report.ts';
+import type { Omission } from '../contract/workspace-report.ts';
 import { decideFit, type Candidate } from './decide-fit.ts';
 import type { GitOptions } from './git.ts';
 import type { HostFolder } from './host-folder.ts';

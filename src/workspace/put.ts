@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { Workspace } from '../job/spec.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { Workspace } from '../contract/spec.ts';
 import { PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';

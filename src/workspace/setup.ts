@@ -1,4 +1,4 @@
-import { ValetkeyError } from '../job/errors.ts';
+import { ValetkeyError } from '../contract/errors.ts';
 import { readFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 

@@ -1,6 +1,6 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 
-import type { OmitReason } from '../job/workspace-report.ts';
+import type { OmitReason } from '../contract/workspace-report.ts';
 import type { GitOptions } from './git.ts';
 import type { HostFolder, Item } from './host-folder.ts';
 import { createIgnoreRules } from './ignore-rules.ts';

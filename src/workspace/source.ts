@@ -1,8 +1,8 @@
 import { readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ValetkeyError } from '../job/errors.ts';
-import type { Workspace } from '../job/spec.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import type { Workspace } from '../contract/spec.ts';
 import { gitNetwork } from '../outbound/git.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { git, type GitCredential, type GitOptions } from './git.ts';

@@ -8,7 +8,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 
 import { amp } from '../../src/agents/amp.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const standIn = fileURLToPath(new URL('./fake-amp.ts', import.meta.url));
 const messageSchema = z.looseObject({

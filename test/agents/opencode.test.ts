@@ -8,8 +8,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { opencode } from '../../src/agents/opencode.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 import { startUpstream, type Upstream } from '../proxy/rig.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
 
 const paths = { home: '/home/agent', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:8787' };
 const binding = { paths, keyFile: '/home/agent/key', model: 'model-of-the-job', permissions: 'allow' } as const;

@@ -10,7 +10,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { withScript, type Step } from '../../src/dev/scripted-model/index.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 import { document, valetkey } from './valetkey.ts';
 
 const ESCAPE = '\u001B';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, inject, test } from 'vitest';
 
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 import { root } from '../repository/root.ts';
 import { valetkey } from './valetkey.ts';
 

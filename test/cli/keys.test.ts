@@ -1,11 +1,11 @@
 import { Client, Connection } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
-import type { KeyRef } from '../../src/job/ref.ts';
-import { expectEnded, secretOf, statusWith } from '../ended.ts';
-import { sandboxRemains } from '../sandbox-remains.ts';
-import { inMidTurn } from '../slow-turn.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import type { KeyRef } from '../../src/contract/ref.ts';
+import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
+import { sandboxRemains } from '../helpers/sandbox-remains.ts';
+import { inMidTurn } from '../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 import { document, valetkey } from './valetkey.ts';
 
 const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1' } });

@@ -7,8 +7,8 @@ import { editDistance } from '../../src/client/edit-distance.ts';
 import { createClient, type ValetkeyClient } from '../../src/index.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { listPricedModelNames, syncPricedModels } from '../../src/store/priced-models.ts';
-import { newDatabase } from '../database.ts';
-import { jobSpec } from '../stack.ts';
+import { newDatabase } from '../helpers/database.ts';
+import { jobSpec } from '../helpers/stack.ts';
 
 const NOWHERE = 'postgres://nobody@127.0.0.1:1/none';
 

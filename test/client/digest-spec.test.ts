@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 
 import { digestSpec, sealedFor } from '../../src/client/digest-spec.ts';
-import { parseJobSpec } from '../../src/job/spec.ts';
+import { parseJobSpec } from '../../src/contract/spec.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
-import { jobSpec } from '../stack.ts';
+import { jobSpec } from '../helpers/stack.ts';
 
 test('a job whose token was sealed anew is the same job, and one with another branch is not', async () => {
   const { publicKey } = await newSealingKey();

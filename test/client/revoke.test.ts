@@ -3,15 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { test, type TestContext } from 'vitest';
 
+import type { KeyRef } from '../../src/contract/ref.ts';
 import { createClient, type ValetkeyClient } from '../../src/index.ts';
-import type { KeyRef } from '../../src/job/ref.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { activateKey, recordIntent } from '../../src/store/keys.ts';
 import { beginEnds, blockTenant } from '../../src/store/revocations.ts';
-import { expectEnded, secretOf, statusWith } from '../ended.ts';
-import { processStack } from '../process-stack.ts';
-import { inMidTurn } from '../slow-turn.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
+import { processStack } from '../helpers/process-stack.ts';
+import { inMidTurn } from '../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 
 const stack = useStack();
 

@@ -1,12 +1,12 @@
 import { Client, Connection } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
-import { ValetkeyError } from '../../src/job/errors.ts';
-import { parseJobSpec } from '../../src/job/spec.ts';
-import { JOB_WORKFLOW } from '../../src/job/status.ts';
+import { ValetkeyError } from '../../src/contract/errors.ts';
+import { parseJobSpec } from '../../src/contract/spec.ts';
+import { JOB_WORKFLOW } from '../../src/contract/status.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { storePrompts } from '../../src/store/prompts.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 
 const stack = useStack();
 const SPEC = jobSpec({ agent: 'mock', prompts: ['!say first'] });

@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Agent } from '../../src/agents/agent.ts';
+import { ValetkeyError } from '../../src/contract/errors.ts';
 import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
-import { ValetkeyError } from '../../src/job/errors.ts';
-import { LLM_ERRORS } from '../llm-errors.ts';
+import { LLM_ERRORS } from '../helpers/llm-errors.ts';
 import { CREDENTIAL } from '../proxy/rig.ts';
 import { run } from '../sandboxes/rig.ts';
 import { EventStore } from '../session/collect.ts';

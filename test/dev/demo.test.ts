@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { expect, inject, test } from 'vitest';
 import { z } from 'zod';
 
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 import { root } from '../repository/root.ts';
 
 const instant = z.iso.datetime();

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { expect, it, vi } from 'vitest';
 
 import { startPostgres } from '../../src/dev/postgres.ts';
-import { overTcp } from '../over-tcp.ts';
+import { overTcp } from '../helpers/over-tcp.ts';
 import { isListening, killedAfter } from './launcher.ts';
 
 async function query(url: string, text: string): Promise<Record<string, unknown>[]> {

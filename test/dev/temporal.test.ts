@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
+import { searchAttributes } from '../../src/contract/search-attributes.ts';
 import { findTemporal, WAYS, type Way } from '../../src/dev/temporal-program.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
-import { searchAttributes } from '../../src/job/search-attributes.ts';
 import { isListening, killedAfter } from './launcher.ts';
 
 let folder: string;

@@ -1,9 +1,9 @@
 // What people report from the field, tried on real agents. The short form of `npm run prove -- field`: the cases that are not slow.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 
-import { startFieldRig, type FieldRig } from '../../prove/field/rig.ts';
-import { FIELD_CASES } from '../../prove/field/table.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
+import { startFieldRig, type FieldRig } from '../proofs/field/rig.ts';
+import { FIELD_CASES } from '../proofs/field/table.ts';
 
 let rig: FieldRig;
 beforeAll(async () => {

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
-import { BuiltinGateway } from '../../src/gateways/builtin.ts';
-import type { KeyRef } from '../../src/job/ref.ts';
+import type { KeyRef } from '../../src/contract/ref.ts';
+import { BuiltinGateway } from '../../src/gateways/builtin/builtin.ts';
 import { closeRequests } from '../../src/store/requests.ts';
 import { startRig, type Rig } from '../proxy/rig.ts';
 

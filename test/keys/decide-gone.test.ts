@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { DEAD_AFTER_MS, decideGone, GONE_AFTER_MS, look, NOBODY_SEEN, type Quiet } from '../../src/keys/decide-gone.ts';
+import { DEAD_AFTER_MS, decideGone, GONE_AFTER_MS, look, NOBODY_SEEN, type Quiet } from '../../src/keys/sweep/decide-gone.ts';
 
 /** Looks at the same workers every two seconds for so long, and says who is dead and which hosts are gone. */
 function watched(workers: readonly [id: string, host: string, seenAtMs: (nowMs: number) => number][], forMs: number, every = 2_000) {

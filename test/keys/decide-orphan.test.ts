@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { decideOrphan, type OrphanDecision, type Suspect } from '../../src/keys/decide-orphan.ts';
+import { decideOrphan, type OrphanDecision, type Suspect } from '../../src/keys/sweep/decide-orphan.ts';
 
 const NOW = 1_000_000;
 const GRACE = 60_000;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import type { Overlap } from '../../src/job/key.ts';
+import type { Overlap } from '../../src/contract/key.ts';
 import { decideRotation, type RotationDecision } from '../../src/keys/decide-rotation.ts';
 
 const GRACE = 10_000;

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
+import type { KeyRef } from '../../src/contract/ref.ts';
 import type { Gateway } from '../../src/gateways/gateway.ts';
-import type { KeyRef } from '../../src/job/ref.ts';
 import type { KeyContext } from '../../src/keys/context.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
 import { endKey, endLastKeys } from '../../src/keys/end-key.ts';
@@ -12,11 +12,11 @@ import { renewLeases } from '../../src/keys/session-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { keyUsage } from '../../src/store/keys.ts';
-import { newDatabase } from '../database.ts';
 import { COST } from '../fakes/gateway/ledger.ts';
 import { startFakeGateway } from '../fakes/gateway/server.ts';
-import { before } from '../gate.ts';
-import { keyContext, mintedKey, mintedNext, wantedKey } from '../minted-key.ts';
+import { newDatabase } from '../helpers/database.ts';
+import { before } from '../helpers/gate.ts';
+import { keyContext, mintedKey, mintedNext, wantedKey } from '../helpers/minted-key.ts';
 
 const fake = await startFakeGateway();
 const { faults, ledger } = fake;

@@ -14,7 +14,7 @@ import { afterAll, afterEach, beforeAll, expect, inject, it, vi } from 'vitest';
 
 import { connectWhenNeeded } from '../../src/temporal/connect-when-needed.ts';
 import { workerThroughProxy } from '../../src/temporal/outbound.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 import { GPT, startRig } from '../proxy/rig.ts';
 import { startConnectProxy, type ConnectProxy } from './connect-proxy.ts';
 

@@ -8,7 +8,7 @@ import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { addUpstreamCredential } from '../../src/store/upstream-credentials.ts';
-import { Gate } from '../gate.ts';
+import { Gate } from '../helpers/gate.ts';
 import { CREDENTIAL, generating, send, startRig, startUpstream, until, type Rig, type TestKey, type Upstream } from './rig.ts';
 
 const { privateKey, publicKey } = await newSealingKey();

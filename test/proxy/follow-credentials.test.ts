@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { Dialect } from '../../src/job/dialect.ts';
+import type { Dialect } from '../../src/contract/dialect.ts';
 import { followCredentials, type Credentials } from '../../src/proxy/upstream/credentials.ts';
 import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal } from '../../src/secrets/seal.ts';
@@ -14,7 +14,7 @@ import { Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { addUpstreamCredential, forgetUpstreamCredential, listUpstreamCredentials } from '../../src/store/upstream-credentials.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 const CONFIGURED = 'configured-credential';
 const { privateKey, publicKey } = await newSealingKey();

@@ -1,4 +1,4 @@
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { runGateway } from '../../src/gateway.ts';
 
 const gateway = await runGateway(loadConfig());

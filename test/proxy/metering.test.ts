@@ -2,8 +2,8 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
+import { sumUsd } from '../../src/contract/money.ts';
 import { startScriptedModel, withScript, type ScriptedModel } from '../../src/dev/scripted-model/index.ts';
-import { sumUsd } from '../../src/job/money.ts';
 import { readEvents } from '../../src/store/events.ts';
 import { keyLives } from '../../src/store/keys.ts';
 import { CLAUDE, CREDENTIAL, generating, GPT, send, startRig, until, type Rig, type TestKey } from './rig.ts';

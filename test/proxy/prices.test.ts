@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { expect, test } from 'vitest';
 
-import type { Dialect } from '../../src/job/dialect.ts';
+import type { Dialect } from '../../src/contract/dialect.ts';
 import { bundledNames } from '../../src/proxy/prices/bundled-prices.ts';
 import { readPriceFile } from '../../src/proxy/prices/price-file.ts';
 import { createPrices, type ModelPrice, type PricedUsage } from '../../src/proxy/prices/prices.ts';

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { roundUsd } from '../../src/job/money.ts';
+import { roundUsd } from '../../src/contract/money.ts';
 import type { ProxySettings } from '../../src/proxy/server/settings.ts';
 import { begin, CLAUDE, closed, generating, GPT, send, startRig, startUpstream, until, type Rig, type Upstream } from './rig.ts';
 

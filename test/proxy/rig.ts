@@ -5,9 +5,9 @@ import { createServer, request, type ClientRequest, type IncomingMessage, type R
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { loadConfig } from '../../src/config.ts';
-import { parseKeyRef, type KeyRef } from '../../src/job/ref.ts';
-import type { Usage } from '../../src/job/result.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
+import type { Usage } from '../../src/contract/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server/server.ts';
 import type { ProxySettings } from '../../src/proxy/server/settings.ts';
 import { createKeyRing, type KeyRing } from '../../src/secrets/key-ring.ts';
@@ -17,7 +17,7 @@ import { beginEnd } from '../../src/store/key-ends.ts';
 import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
 import { countOpenRequests } from '../../src/store/request-records.ts';
 import type { Logger } from '../../src/telemetry/log.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 export const CREDENTIAL = 'upstream-credential-for-tests';
 export const CLAUDE = 'claude-sonnet-4-6';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { roundUsd } from '../../src/job/money.ts';
+import { roundUsd } from '../../src/contract/money.ts';
 import { lastFailure, suspendKey } from '../../src/store/request-records.ts';
 import {
   begin,

@@ -10,7 +10,7 @@ import { Agent, request } from 'undici';
 import { expect, it } from 'vitest';
 
 import { startScriptedModel, withScript } from '../../src/dev/scripted-model/index.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 import { begin, closed, CREDENTIAL, generating, head, send, startRig } from './rig.ts';
 
 const body = generating('hello')['/v1/messages'];

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { MUTATIONS } from '../../prove/keys/mutations.ts';
-import { INCOMPATIBLE, NEWER } from '../../prove/keys/other-build.ts';
+import { MUTATIONS } from '../proofs/keys/mutations.ts';
+import { INCOMPATIBLE, NEWER } from '../proofs/keys/other-build.ts';
 import { root } from './root.ts';
 
 test.each([...MUTATIONS, NEWER, INCOMPATIBLE])('the proof of keys finds once what it changes in $file: $text', async ({ file, text }) => {

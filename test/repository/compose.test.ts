@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { searchAttributes } from '../../src/job/search-attributes.ts';
+import { searchAttributes } from '../../src/contract/search-attributes.ts';
 import { root } from './root.ts';
 
 const compose = await readFile(join(root, 'docker-compose.yml'), 'utf8');

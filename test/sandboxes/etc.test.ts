@@ -5,7 +5,7 @@ import { beforeEach, expect, test } from 'vitest';
 
 import { decideListed } from '../../src/sandboxes/local/etc-list.ts';
 import { makeEtc } from '../../src/sandboxes/local/etc.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const isRoot = process.getuid?.() === 0;
 const KEY = '-----BEGIN RSA PRIVATE KEY-----\n';

@@ -10,8 +10,8 @@ import { z } from 'zod';
 
 import { claude } from '../../src/agents/claude.ts';
 import { codex } from '../../src/agents/codex.ts';
-import { ValetkeyError } from '../../src/job/errors.ts';
-import { createLocalProvider } from '../../src/sandboxes/local.ts';
+import { ValetkeyError } from '../../src/contract/errors.ts';
+import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import { SERVER_AGENT, type SandboxHandle } from '../../src/sandboxes/sandbox.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { bindKey } from '../../src/session/bind-key.ts';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 
 const STATE = '/data/valetkey/state';
 

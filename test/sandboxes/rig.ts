@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
 import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
-import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local.ts';
+import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local/local.ts';
 import { PLAIN_MACHINE, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
 import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 

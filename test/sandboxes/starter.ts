@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
-import { createLocalProvider } from '../../src/sandboxes/local.ts';
+import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 
 const optionsSchema = z.object({ stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string(), path: z.string() });
 const [options = '', jobId = ''] = process.argv.slice(2);

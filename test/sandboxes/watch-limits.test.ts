@@ -7,7 +7,7 @@ import { sandboxFolder, type SandboxFolder } from '../../src/sandboxes/local/fol
 import { writeLimitsRecord } from '../../src/sandboxes/local/limits-record.ts';
 import { watchLimits } from '../../src/sandboxes/local/watch-limits.ts';
 import type { LimitSighting } from '../../src/sandboxes/sandbox.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 test('a disk that fills up is reported from 80 % on, wherever the sandbox writes, each tenth once', { timeout: 60_000 }, async () => {
   const { folder, sightings } = await watched(100);

@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
-import { expectEnded } from '../ended.ts';
-import { findSecrets } from '../secrets.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { findSecrets } from '../helpers/secrets.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 
 const TOKEN = 'made-up-token-for-tests';
 const { privateKey, publicKey } = await newSealingKey();

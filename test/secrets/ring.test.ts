@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
 import { createRing, dropFromRing, rotateRing } from '../../src/secrets/change-ring.ts';
 import { createKeyRing } from '../../src/secrets/key-ring.ts';

@@ -5,13 +5,13 @@ import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
-import { loadConfig } from '../../src/config.ts';
-import { parseJobSpec } from '../../src/job/spec.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { parseJobSpec } from '../../src/contract/spec.ts';
 import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal, type SealedFor } from '../../src/secrets/seal.ts';
 import { newSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
-import { jobSpec } from '../stack.ts';
+import { jobSpec } from '../helpers/stack.ts';
 
 const SECRET = 'made-up-token-for-tests';
 const OWNER: SealedFor = { tenant: 'acme', purpose: 'git-token' };

@@ -1,5 +1,5 @@
-import type { JobEventBody } from '../../src/job/events.ts';
-import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn.ts';
+import type { JobEventBody } from '../../src/contract/events.ts';
+import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn/turn.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 import type { Server } from './server.ts';
 

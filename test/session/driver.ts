@@ -1,7 +1,7 @@
 /** A process that drives one turn and writes a line for each thing that happens: it is there to be killed. */
 import { z } from 'zod';
 
-import { runTurn } from '../../src/session/turn.ts';
+import { runTurn } from '../../src/session/turn/turn.ts';
 import { connectTo } from './server.ts';
 
 const { port, paths, prompt } = z

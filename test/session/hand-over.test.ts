@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { TurnOptions } from '../../src/session/turn.ts';
+import type { TurnOptions } from '../../src/session/turn/turn.ts';
 import { EventStore, startTurn } from './collect.ts';
 import { startLossyRelay, type LossyRelay } from './lossy-relay.ts';
 import { reattachOften } from './reattach.ts';

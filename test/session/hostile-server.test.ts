@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, expect, test } from 'vitest';
 
-import { openAcp } from '../../src/session/connection.ts';
+import { openAcp } from '../../src/session/acp/connection.ts';
 import { connectTo } from './server.ts';
 
 const paths = { home: '/home', workspace: '/workspace', gatewayUrl: 'http://127.0.0.1:9' };

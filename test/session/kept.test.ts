@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { keptBetween } from '../../src/session/kept.ts';
+import { keptBetween } from '../../src/session/acp/kept.ts';
 
 const line = (n: number): string => `{"method":"m","params":{"n":${n}}}`;
 const file = (first: number, last: number): string =>

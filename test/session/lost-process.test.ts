@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
-import type { SessionState } from '../../src/session/state.ts';
+import type { SessionState } from '../../src/session/turn/state.ts';
 import { EventStore, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 

@@ -3,11 +3,11 @@ import { createSecretKey } from 'node:crypto';
 
 import { describe, expect, test } from 'vitest';
 
-import type { JobEventBody } from '../../src/job/events.ts';
+import type { JobEventBody } from '../../src/contract/events.ts';
 import { deriveSecret } from '../../src/keys/derive.ts';
 import { Secret } from '../../src/secrets/secret.ts';
-import { createEventQueue } from '../../src/session/event-queue.ts';
-import { createMask } from '../../src/session/mask.ts';
+import { createEventQueue } from '../../src/session/events/event-queue.ts';
+import { createMask } from '../../src/session/events/mask.ts';
 import type { SourcedEvent } from '../../src/store/events.ts';
 
 const key = deriveSecret(createSecretKey(Buffer.alloc(32, 7)), 'job/lease/1').reveal();

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { PermissionDecision } from '../../src/job/status.ts';
+import type { PermissionDecision } from '../../src/contract/status.ts';
 import { Secret } from '../../src/secrets/secret.ts';
-import { createPausedTurns, type PausedTurn, type PausedTurns } from '../../src/session/paused-turns.ts';
-import type { EndedTurn, TurnOptions } from '../../src/session/turn.ts';
+import { createPausedTurns, type PausedTurn, type PausedTurns } from '../../src/session/turn/paused-turns.ts';
+import type { EndedTurn, TurnOptions } from '../../src/session/turn/turn.ts';
 import { EventStore, startTurn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 
@@ -85,10 +85,11 @@ test('an answer that is still on its way when the next question is asked arrives
   expect(turn.message).toBe('allowed: 3');
 });
 
+const decideFirst: TurnOptions['decide'] = ({ title }) => (title === 'all-1' ? { answer: 'allow', by: 'user' } : 'ask');
+
 test('what was read beyond the question is not read again, and what was open stays so', async () => {
   const store = new EventStore();
   const paused: PausedTurn[] = [];
-  const decide: TurnOptions['decide'] = ({ title }) => (title === 'all-1' ? { answer: 'allow', by: 'user' } : 'ask');
   const keep = (_: string, turn: PausedTurn): void => void paused.push(turn);
   await startTurn(server, store, { prompt: 'ask-all 3\nask', decide: () => 'ask', pausedTurns: { keep, take: () => null } });
   const [first] = paused;
@@ -98,7 +99,7 @@ test('what was read beyond the question is not read again, and what was open sta
   const next = await startTurn(server, store, {
     prompt: 'ask-all 3\nask',
     resume: first.state,
-    decide,
+    decide: decideFirst,
     pausedTurns: { keep, take: () => ({ ...first, newest: first.newest + 2, waiting }) },
   });
   expect(next).toMatchObject({ kind: 'asks', question: { title: 'all-2' } });

@@ -1,9 +1,9 @@
 /** What the agent asks leave for is decided once, over any number of attempts, and each question and answer is told once. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { PermissionDecision, Question } from '../../src/job/status.ts';
-import type { SessionState } from '../../src/session/state.ts';
-import type { AskingTurn, EndedTurn } from '../../src/session/turn.ts';
+import type { PermissionDecision, Question } from '../../src/contract/status.ts';
+import type { SessionState } from '../../src/session/turn/state.ts';
+import type { AskingTurn, EndedTurn } from '../../src/session/turn/turn.ts';
 import { EventStore, startTurn, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 

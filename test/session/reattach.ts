@@ -1,4 +1,4 @@
-import { openAcp } from '../../src/session/connection.ts';
+import { openAcp } from '../../src/session/acp/connection.ts';
 import { EventStore, startTurn } from './collect.ts';
 import type { Server } from './server.ts';
 

@@ -10,8 +10,8 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
-import { jobEventSchema } from '../../src/job/events.ts';
-import { sessionStateSchema, type SessionState } from '../../src/session/state.ts';
+import { jobEventSchema } from '../../src/contract/events.ts';
+import { sessionStateSchema, type SessionState } from '../../src/session/turn/state.ts';
 import { EventStore, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 

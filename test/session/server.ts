@@ -10,11 +10,11 @@ import { execa } from 'execa';
 import getPort from 'get-port';
 import { z } from 'zod';
 
-import { ValetkeyError } from '../../src/job/errors.ts';
+import { ValetkeyError } from '../../src/contract/errors.ts';
 import { SERVER_AGENT, type SandboxConnection, type SandboxPaths } from '../../src/sandboxes/sandbox.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const shim = join(here, '../../src/session/shim/shim.ts');
+const shim = join(here, '../../src/in-sandbox/shim/shim.ts');
 const scriptedAgent = [process.execPath, join(here, 'scripted-agent.ts')];
 
 const serversSchema = z.object({ servers: z.array(z.object({ serverId: z.string() })) });

@@ -1,9 +1,9 @@
 /** What a command prints is told once, with its end, whatever way an agent sends it: these ways are those of the agents' adapters. */
 import { describe, expect, test } from 'vitest';
 
-import type { JobEventBody } from '../../src/job/events.ts';
-import { cut } from '../../src/session/shim/cut.ts';
-import { createUpdateReader } from '../../src/session/updates.ts';
+import type { JobEventBody } from '../../src/contract/events.ts';
+import { cut } from '../../src/in-sandbox/shim/cut.ts';
+import { createUpdateReader } from '../../src/session/events/updates.ts';
 
 type Told = readonly [status: string | null, output: string | null];
 

@@ -2,8 +2,8 @@
 import { afterEach, expect, test } from 'vitest';
 
 import { Secret } from '../../src/secrets/secret.ts';
-import type { SessionState } from '../../src/session/state.ts';
-import type { EndedTurn } from '../../src/session/turn.ts';
+import type { SessionState } from '../../src/session/turn/state.ts';
+import type { EndedTurn } from '../../src/session/turn/turn.ts';
 import { EventStore, startTurn, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 

@@ -1,13 +1,13 @@
 import pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
+import { ValetkeyError } from '../../src/contract/errors.ts';
+import type { JobEvent } from '../../src/contract/events.ts';
 import { startPostgres, type DevPostgres } from '../../src/dev/postgres.ts';
-import { ValetkeyError } from '../../src/job/errors.ts';
-import type { JobEvent } from '../../src/job/events.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { appendEvents, readEvents, type SourcedEvent } from '../../src/store/events.ts';
 import { followEvents, replayEvents } from '../../src/store/follow-events.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 let url: string;
 let database: Database;

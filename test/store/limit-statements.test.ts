@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 
 import { asDatabaseError, openDatabase } from '../../src/store/database.ts';
 import { limitStatements } from '../../src/store/limit-statements.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 it('a statement that Postgres does not answer in time fails, and its connection is given up', async () => {
   const database = openDatabase(await newDatabase(), { maxConnections: 1 });

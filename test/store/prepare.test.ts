@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { migrate, openDatabase } from '../../src/store/database.ts';
 import { appendEvents } from '../../src/store/events.ts';
 import { liveKeys } from '../../src/store/keys.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 test('a statement is planned once a connection, and one that selects * survives a migration', async () => {
   const database = openDatabase(await newDatabase(), { maxConnections: 1 });

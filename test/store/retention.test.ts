@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 
-import type { KeyRef } from '../../src/job/ref.ts';
+import type { KeyRef } from '../../src/contract/ref.ts';
 import { storeArtifact } from '../../src/store/artifacts.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { appendEvents } from '../../src/store/events.ts';
@@ -9,7 +9,7 @@ import { readPrompt, storePrompts } from '../../src/store/prompts.ts';
 import { deleteExpired } from '../../src/store/retention.ts';
 import { readResult, settle } from '../../src/store/settlements.ts';
 import { readTurns, storingTurn } from '../../src/store/turns.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const never = new AbortController().signal;

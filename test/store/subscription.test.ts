@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openDatabase, type Database } from '../../src/store/database.ts';
 import { createNotices } from '../../src/store/notices.ts';
 import { subscribe, type SubscriptionOptions } from '../../src/store/subscription.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 /** From a connection that goes silent to a new one that has caught up. */
 const NOTICED_WITHIN_MS = 5_500;

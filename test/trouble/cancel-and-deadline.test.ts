@@ -3,12 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import type { JobSpecInput } from '../../src/job/spec.ts';
-import type { Adapters } from '../../src/worker.ts';
-import { expectEnded } from '../ended.ts';
-import { before, Gate } from '../gate.ts';
-import { inMidTurn, slowly } from '../slow-turn.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import type { JobSpecInput } from '../../src/contract/spec.ts';
+import type { Adapters } from '../../src/worker/start.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { before, Gate } from '../helpers/gate.ts';
+import { inMidTurn, slowly } from '../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 
 type Step = 'mint' | 'sandbox' | 'bind' | 'end';
 /** Each holds one job before one step. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 
 import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
-import { expectEnded } from '../ended.ts';
-import { LLM_ERRORS } from '../llm-errors.ts';
-import { jobSpec, useStack } from '../stack.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { LLM_ERRORS } from '../helpers/llm-errors.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
 
 /** The provider is given up after 3 s of silence here; the default is minutes, since models think. */
 const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3' } });

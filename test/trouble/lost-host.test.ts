@@ -1,9 +1,9 @@
 // A host that is gone for good costs its jobs no more than a minute, and one that restarts costs none. The short form of the cases in
-// prove/field/hosts.ts.
+// test/proofs/field/hosts.ts.
 import { describe, expect, inject, test } from 'vitest';
 
-import { HOSTS } from '../../prove/field/hosts.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
+import { HOSTS } from '../proofs/field/hosts.ts';
 
 const SHORT = HOSTS.filter(({ name }) => /does not come back|returns under its name/.test(name));
 

@@ -4,13 +4,13 @@ import { describe, test } from 'vitest';
 
 import { startPostgres } from '../../src/dev/postgres.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
-import { expectEnded } from '../ended.ts';
-import { overTcp } from '../over-tcp.ts';
-import { processStack } from '../process-stack.ts';
-import { killSandboxes } from '../sandbox-remains.ts';
-import { inMidTurn } from '../slow-turn.ts';
-import { jobSpec } from '../stack.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { overTcp } from '../helpers/over-tcp.ts';
+import { processStack } from '../helpers/process-stack.ts';
+import { killSandboxes } from '../helpers/sandbox-remains.ts';
+import { inMidTurn } from '../helpers/slow-turn.ts';
+import { jobSpec } from '../helpers/stack.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const report = (): void => undefined;
 

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 
 import { document, valetkey } from '../cli/valetkey.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 const PASSWORD = 'password-made-up-for-tests';
 

@@ -5,15 +5,15 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
 import { agents } from '../../src/agents/index.ts';
+import type { JobSpecInput } from '../../src/contract/spec.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
-import type { JobSpecInput } from '../../src/job/spec.ts';
 import { createSandboxes } from '../../src/sandboxes/index.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
-import type { Adapters } from '../../src/worker.ts';
-import { expectEnded } from '../ended.ts';
-import { jobSpec, useStack } from '../stack.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
+import type { Adapters } from '../../src/worker/start.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { jobSpec, useStack } from '../helpers/stack.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const stack = useStack({ adapt: withPoorHost });
 

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import { migrate, openDatabase } from '../../src/store/database.ts';
 import { appendEvents, readEvents } from '../../src/store/events.ts';
 import { deleteExpired } from '../../src/store/retention.ts';
-import { newDatabase } from '../database.ts';
-import { jobSpec, testStack } from '../stack.ts';
+import { newDatabase } from '../helpers/database.ts';
+import { jobSpec, testStack } from '../helpers/stack.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 

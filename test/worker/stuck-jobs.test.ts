@@ -5,14 +5,14 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { expect, test } from 'vitest';
 
-import { createClient } from '../../src/client.ts';
+import { createClient } from '../../src/client/client.ts';
+import type { ArtifactInfo, KeyLife, TurnResult } from '../../src/contract/result.ts';
+import { JOB_WORKFLOW } from '../../src/contract/status.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
-import type { ArtifactInfo, KeyLife, TurnResult } from '../../src/job/result.ts';
-import { JOB_WORKFLOW } from '../../src/job/status.ts';
 import { migrate, openDatabase } from '../../src/store/database.ts';
 import { settle } from '../../src/store/settlements.ts';
 import { watchStuckJobs } from '../../src/worker/stuck-jobs.ts';
-import { newDatabase } from '../database.ts';
+import { newDatabase } from '../helpers/database.ts';
 
 const TASK_QUEUE = 'broken';
 

@@ -1,12 +1,12 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, test } from 'vitest';
 
-import type { ValetkeyClient } from '../../src/client.ts';
+import type { ValetkeyClient } from '../../src/client/client.ts';
+import type { JobEvent } from '../../src/contract/events.ts';
 import { startTemporal, type DevTemporal } from '../../src/dev/temporal.ts';
-import type { JobEvent } from '../../src/job/events.ts';
-import { expectEnded } from '../ended.ts';
-import { processStack } from '../process-stack.ts';
-import { jobSpec } from '../stack.ts';
+import { expectEnded } from '../helpers/ended.ts';
+import { processStack } from '../helpers/process-stack.ts';
+import { jobSpec } from '../helpers/stack.ts';
 
 /** Events of a history: Temporal suggests a new run after these, a hundredth of what it does by itself. */
 const LONG = 40;

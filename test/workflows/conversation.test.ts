@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 
 import { expect, test } from 'vitest';
 
-import type { PromptRef, PromptRequest } from '../../src/job/requests.ts';
-import { Conversation, MAX_TURNS } from '../../src/workflows/conversation.ts';
+import type { PromptRef, PromptRequest } from '../../src/contract/requests.ts';
+import { Conversation, MAX_TURNS } from '../../src/workflows/sandbox-job/conversation.ts';
 
 function stored(text: string): PromptRef {
   return { sha256: createHash('sha256').update(text).digest('hex'), bytes: text.length, words: text };

@@ -1,7 +1,7 @@
 import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
 
-import { decideOutcome } from '../../src/workflows/decide-outcome.ts';
+import { decideOutcome } from '../../src/workflows/sandbox-job/decide-outcome.ts';
 
 function activityFailure(cause: Error): ActivityFailure {
   return new ActivityFailure('activity failed', 'runSession', '1', 'MAXIMUM_ATTEMPTS_REACHED', 'worker', cause);

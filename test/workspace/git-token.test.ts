@@ -8,9 +8,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../src/secrets/secret.ts';
 import { makeStart } from '../../src/workspace/bundle.ts';
 import { createWorkspaces } from '../../src/workspace/index.ts';
+import { temporaryFolder } from '../helpers/temporary-folder.ts';
 import { base64Of } from '../secret-scan/needles.ts';
 import { startServer } from '../session/server.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
 import { startGitServer, type GitServer, type GitServerOptions } from './git-server.ts';
 
 const TOKEN = 'made-up-token-for-tests';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import { expect, onTestFinished, test } from 'vitest';
 
-import { parseJobSpec, type Workspace } from '../../src/job/spec.ts';
-import { isRef } from '../../src/job/workspace-spec.ts';
+import { parseJobSpec, type Workspace } from '../../src/contract/spec.ts';
+import { isRef } from '../../src/contract/workspace-spec.ts';
 import { startGitServer } from './git-server.ts';
 import { git, sh, useWorkspace } from './rig.ts';
 

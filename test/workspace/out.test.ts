@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
-import type { Workspace } from '../../src/job/spec.ts';
+import type { Workspace } from '../../src/contract/spec.ts';
 import { git, sh, useWorkspace } from './rig.ts';
 
 const rig = useWorkspace();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 
-import type { Workspace } from '../../src/job/spec.ts';
+import type { Workspace } from '../../src/contract/spec.ts';
 import type { TakenFile } from '../../src/workspace/files.ts';
 import { createWorkspaces, type Workspaces } from '../../src/workspace/index.ts';
 import type { Patch } from '../../src/workspace/patch.ts';

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, expect, test } from 'vitest';
 
-import type { Workspace } from '../../src/job/spec.ts';
+import type { Workspace } from '../../src/contract/spec.ts';
 import { git, useWorkspace } from './rig.ts';
 
 const bytes = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) % 256));

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { execa } from 'execa';
 
-import { findExecutable } from '../../agents/packages.ts';
+import { findExecutable } from '../../system/packages.ts';
 
 /** The package that the demo's project depends on. */
 export const PACKAGE = {

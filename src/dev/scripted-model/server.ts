@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 
-import { sumUsd } from '../../job/money.ts';
+import { sumUsd } from '../../contract/money.ts';
 import { chat } from './chat.ts';
 import { Exchange, type ServedRequest } from './exchange.ts';
 import { messages } from './messages.ts';

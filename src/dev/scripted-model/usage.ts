@@ -1,4 +1,4 @@
-import { roundUsd } from '../../job/money.ts';
+import { roundUsd } from '../../contract/money.ts';
 
 /** Tokens as the scripted model reports them. */
 export interface SentUsage {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
-import type { Dialect } from '../../job/dialect.ts';
-import type { FailureCode } from '../../job/errors.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { refusal, sendRefusal } from '../server/refusal.ts';
 import { callerHeaders } from '../upstream/headers.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import { codeOfStatus, isLastingError } from '../protocols/failures.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
 import type { Tapped } from '../protocols/tapped.ts';

@@ -2,8 +2,8 @@ import type { ServerResponse } from 'node:http';
 
 import type { Dispatcher } from 'undici';
 
-import type { Dialect } from '../../job/dialect.ts';
-import type { FailureCode } from '../../job/errors.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
 import type { Protocol } from '../protocols/routes.ts';

@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 
 /** Why a request ended that was on its way. */
 export const GIVEN_UP: Partial<Record<FailureCode, string>> = {

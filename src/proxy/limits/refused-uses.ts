@@ -1,4 +1,4 @@
-import type { KeyRef } from '../../job/ref.ts';
+import type { KeyRef } from '../../contract/ref.ts';
 import type { Database } from '../../store/database.ts';
 import { countRefusedUses } from '../../store/request-records.ts';
 import type { Logger } from '../../telemetry/log.ts';

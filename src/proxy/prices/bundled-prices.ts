@@ -1,6 +1,6 @@
 import { calcPrice, findProvider, type MatchLogic, type ModelInfo, type Provider } from '@pydantic/genai-prices';
 
-import { DIALECTS, type Dialect } from '../../job/dialect.ts';
+import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import type { PriceTable } from './rates.ts';
 
 /** A model as the bundled price data knows it. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import { z } from 'zod';
 
-import { ValetkeyError, type FieldIssue } from '../../job/errors.ts';
+import { ValetkeyError, type FieldIssue } from '../../contract/errors.ts';
 import { modelPricesSchema, type PricedModel } from '../../store/priced-models.ts';
 
 const MODEL_NAME = /^[\x21-\x7e]{1,200}$/;

@@ -1,6 +1,6 @@
 import type { Usage as PricedUsage } from '@pydantic/genai-prices';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 import type { PricedModel } from '../../store/priced-models.ts';
 import type { Protocol } from '../protocols/routes.ts';
 import { bundledNames, findBundled } from './bundled-prices.ts';

@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 
 /** What an upstream's status means for the job; null for a success. */
 export function codeOfStatus(status: number): FailureCode | null {

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 
 /** The generating APIs, as they stand in `requests.protocol`: these are metered. */
 export type Protocol = 'anthropic-messages' | 'openai-responses' | 'openai-chat';

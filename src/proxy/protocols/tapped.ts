@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import type { ModelStop } from './model-stop.ts';
 
 /** An item of an answer that costs something beside its tokens. */

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 
-import { parseJson } from '../../job/json.ts';
+import { parseJson } from '../../contract/json.ts';
 import { EVENT_READERS, isPreamble, isWorthParsing, readAnswer } from './answer-readers.ts';
 import type { Protocol } from './routes.ts';
 import { NOTHING_TAPPED, type Tapped } from './tapped.ts';

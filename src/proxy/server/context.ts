@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Database } from '../../store/database.ts';
 import type { SharedRates } from '../../store/requests.ts';

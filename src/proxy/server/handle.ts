@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
+import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
 import { hashSecret, Secret } from '../../secrets/secret.ts';
 import type { KeyAccess } from '../../store/requests.ts';
 import { lookUpKey, type Arrived } from '../limits/reservations.ts';

@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 
 /** What ends a request from outside: its caller leaves, its key ends, the gateway shuts down. More than one can come. */
 export class Interruption {

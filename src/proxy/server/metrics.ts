@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-import type { Dialect } from '../../job/dialect.ts';
-import type { FailureCode } from '../../job/errors.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import type { RetryEvent } from '../forward/retries.ts';
 import type { Charge } from '../prices/charge.ts';
 import type { Protocol } from '../protocols/routes.ts';

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 import { refusal, sendRefusal } from './refusal.ts';
 
 /** Answers `GET /v1/models` with the models of a key, or with one of them: what else the organization has is nobody's business. */

@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../job/errors.ts';
+import type { FailureCode } from '../../contract/errors.ts';
 import type { Interruption } from './interruption.ts';
 
 /** A key never becomes active again, so its end may be remembered; this many, the newest. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
-import type { KeyRef } from '../../job/ref.ts';
+import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
+import type { KeyRef } from '../../contract/ref.ts';
 import type { Database } from '../../store/database.ts';
 import { appendEvents } from '../../store/events.ts';
 import { markFirstUse, suspendKey, unknownRequests } from '../../store/request-records.ts';

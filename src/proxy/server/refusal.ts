@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
-import type { Dialect } from '../../job/dialect.ts';
-import { FAILURES, type FailureCode } from '../../job/errors.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import { FAILURES, type FailureCode } from '../../contract/errors.ts';
 
 /** An answer of the gateway's own. Its message never holds anything of the upstream's answer. */
 export interface Refusal {

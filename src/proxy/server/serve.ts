@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { ValetkeyError, type FailureCode } from '../../job/errors.ts';
+import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { raiseReservation, takeTokens, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { RequestBody } from '../body/request-body.ts';

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { DIALECTS } from '../../job/dialect.ts';
-import { ValetkeyError } from '../../job/errors.ts';
+import { DIALECTS } from '../../contract/dialect.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import type { KeyRing } from '../../secrets/key-ring.ts';
 import type { Database } from '../../store/database.ts';
 import type { SharedRates } from '../../store/requests.ts';

@@ -1,5 +1,5 @@
-import { DIALECTS, type Dialect } from '../../job/dialect.ts';
-import { ValetkeyError } from '../../job/errors.ts';
+import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import type { KeyRing } from '../../secrets/key-ring.ts';
 import { learnSecret } from '../../secrets/redact.ts';
 import type { Secret } from '../../secrets/secret.ts';

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { BETAS } from '../protocols/anthropic-body.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { Dialect } from '../../job/dialect.ts';
+import type { Dialect } from '../../contract/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { modelStopOfError, type ModelStop } from '../protocols/model-stop.ts';
 import { errorEnvelope } from '../server/refusal.ts';

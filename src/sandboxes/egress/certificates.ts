@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { ValetkeyError } from '../../job/errors.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import type { Certificates } from './tool-environment.ts';
 
 /** Where distributions keep what they trust, as one PEM file. */

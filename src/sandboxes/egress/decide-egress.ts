@@ -1,5 +1,5 @@
-import { DEFAULT_PORTS, formatHostRule, namesHost, parseHostRule, type HostRule } from '../../job/host-rule.ts';
-import type { EgressSpec } from '../../job/sandbox-spec.ts';
+import { DEFAULT_PORTS, formatHostRule, namesHost, parseHostRule, type HostRule } from '../../contract/host-rule.ts';
+import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 
 /** Why a connection was not made, or was ended. Stable: stands in events. */
 export type Refusal =

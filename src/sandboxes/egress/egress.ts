@@ -1,6 +1,6 @@
-import { ValetkeyError } from '../../job/errors.ts';
-import type { HostRule } from '../../job/host-rule.ts';
-import type { EgressSpec } from '../../job/sandbox-spec.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { HostRule } from '../../contract/host-rule.ts';
+import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import { findUncovered } from './decide-egress.ts';
 import type { Lookup, PrivateHosts } from './resolve.ts';

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 
-import { normalizeHost, type HostRule } from '../../job/host-rule.ts';
-import type { EgressSpec } from '../../job/sandbox-spec.ts';
+import { normalizeHost, type HostRule } from '../../contract/host-rule.ts';
+import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 import { decideEgress, type Refusal } from './decide-egress.ts';
 import { resolveHost, type Lookup, type PrivateHosts } from './resolve.ts';
 import type { Flow, Tally } from './tally.ts';

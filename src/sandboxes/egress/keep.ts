@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { parseJson } from '../../job/json.ts';
-import { egressSchema, type EgressSpec } from '../../job/sandbox-spec.ts';
+import { parseJson } from '../../contract/json.ts';
+import { egressSchema, type EgressSpec } from '../../contract/sandbox-spec.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import { createGate, type GateOptions } from './gate.ts';
 import { createEgressProxy } from './proxy.ts';

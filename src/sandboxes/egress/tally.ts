@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { JobEventBody } from '../../job/events.ts';
+import type { JobEventBody } from '../../contract/events.ts';
 import { maskJobKeys } from '../../secrets/redact.ts';
 import type { Refusal } from './decide-egress.ts';
 

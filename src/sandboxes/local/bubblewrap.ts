@@ -5,9 +5,9 @@ import { execa } from 'execa';
 
 import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/codex.ts';
 import { findAgentPackage } from '../../agents/installation.ts';
-import { findExecutable, findPackage } from '../../agents/packages.ts';
-import { ValetkeyError } from '../../job/errors.ts';
-import type { SandboxLimits } from '../../job/limits-spec.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { SandboxLimits } from '../../contract/limits-spec.ts';
+import { findExecutable, findPackage } from '../../system/packages.ts';
 import { SOCKET_NAME } from '../egress/keep.ts';
 import type { Certificates } from '../egress/tool-environment.ts';
 import { groupMounts, type Group } from './cgroup.ts';

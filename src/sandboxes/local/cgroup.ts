@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { execa } from 'execa';
 
-import type { SandboxLimits } from '../../job/limits-spec.ts';
+import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { parseHierarchies, type Hierarchy } from './cgroup-places.ts';
 import { isCode } from './folder.ts';
 import { type Identity } from './tools.ts';

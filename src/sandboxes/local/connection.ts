@@ -3,7 +3,7 @@ import { connect as connectSocket } from 'node:net';
 
 import { Agent, fetch, type buildConnector } from 'undici';
 
-import { ValetkeyError } from '../../job/errors.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxConnection, SandboxPaths } from '../sandbox.ts';
 
 /** Linux: a descriptor that names a file without opening it. Node has no constant for it. */

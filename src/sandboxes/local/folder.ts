@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { ValetkeyError } from '../../job/errors.ts';
-import { parseJson } from '../../job/json.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import { parseJson } from '../../contract/json.ts';
 
 /**
  * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Agent } from '../../agents/agent.ts';
-import { ValetkeyError } from '../../job/errors.ts';
-import type { SandboxLimits } from '../../job/limits-spec.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { writeCertificates } from '../egress/certificates.ts';
 import { toolFiles } from '../egress/tool-environment.ts';
 import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';

@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises';
 
-import type { SandboxLimits } from '../../job/limits-spec.ts';
+import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import type { Group } from './cgroup.ts';
 
 const PRLIMIT = '/usr/bin/prlimit';

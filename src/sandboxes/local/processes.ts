@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { ValetkeyError } from '../../job/errors.ts';
-import { parseJson } from '../../job/json.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import { parseJson } from '../../contract/json.ts';
 import { isCode } from './folder.ts';
 
 const END_TIMEOUT_MS = 15_000;

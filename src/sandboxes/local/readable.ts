@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { chmod, copyFile, link, lstat, mkdir, readdir, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { ValetkeyError } from '../../job/errors.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import { isCode } from './folder.ts';
 
 /** A file or a folder of the host that sandboxes use. */

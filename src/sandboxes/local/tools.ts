@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
-import { secretVariable } from '../../job/sandbox-spec.ts';
+import { secretVariable } from '../../contract/sandbox-spec.ts';
+import { programFile } from '../../in-sandbox/program-file.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
 import type { Part } from './readable.ts';
@@ -41,9 +41,9 @@ export interface Identity {
 }
 
 const DAY_MS = 86_400_000;
-const extension = extname(import.meta.url);
-const INIT = fileURLToPath(new URL(`./init${extension}`, import.meta.url));
-const SHIM = fileURLToPath(new URL('../../session/shim', import.meta.url));
+const INIT = programFile('init');
+const extension = extname(INIT);
+const SHIM = dirname(programFile('shim/shim'));
 
 export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };

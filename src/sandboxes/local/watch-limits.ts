@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import type { SandboxLimits } from '../../job/limits-spec.ts';
+import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import type { LimitSighting } from '../sandbox.ts';
 import { limitHits } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';

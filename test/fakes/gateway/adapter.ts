@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
+import { ValetkeyError } from '../../../src/contract/errors.ts';
+import type { KeyRef } from '../../../src/contract/ref.ts';
+import type { Usage } from '../../../src/contract/result.ts';
 import type { Gateway, ListedKey, MintedKey, MintRequest } from '../../../src/gateways/gateway.ts';
-import { ValetkeyError } from '../../../src/job/errors.ts';
-import type { KeyRef } from '../../../src/job/ref.ts';
-import type { Usage } from '../../../src/job/result.ts';
 
 /** Of every call. */
 export const TIMEOUT_MS = 2_000;

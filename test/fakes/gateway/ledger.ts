@@ -1,4 +1,4 @@
-import type { Usage } from '../../../src/job/result.ts';
+import type { Usage } from '../../../src/contract/result.ts';
 import type { Call, Fault } from './faults.ts';
 
 /** USD and tokens that each accepted request costs. */

@@ -7,7 +7,7 @@ import type { Gateway } from '../../../src/gateways/gateway.ts';
 import { listenOnPort, listenOnSocket } from '../../../src/proxy/server/listen.ts';
 import { keyOf } from '../../../src/proxy/upstream/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
-import type { Adapters } from '../../../src/worker.ts';
+import type { Adapters } from '../../../src/worker/start.ts';
 import { FakeGateway } from './adapter.ts';
 import { operate, ROUTES } from './admin.ts';
 import { answer, send, type Answer } from './answer.ts';

@@ -5,9 +5,9 @@ import { Client, Connection } from '@temporalio/client';
 import { describe, test, type TestContext } from 'vitest';
 
 import type { Stack } from '../../../src/dev/stack.ts';
-import { expectEnded } from '../../ended.ts';
-import { processStack, type ProcessStack } from '../../process-stack.ts';
-import { inMidTurn, slowly, words } from '../../slow-turn.ts';
+import { expectEnded } from '../../helpers/ended.ts';
+import { processStack, type ProcessStack } from '../../helpers/process-stack.ts';
+import { inMidTurn, slowly, words } from '../../helpers/slow-turn.ts';
 
 /** The others give a killed worker up after twelve seconds. */
 const SLOW_MS = 180_000;

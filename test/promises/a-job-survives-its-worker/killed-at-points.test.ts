@@ -3,12 +3,12 @@
 // each job ends as one that nobody disturbed. The provider says how often it was asked.
 import { expect, inject, test } from 'vitest';
 
-import { Batches } from '../../../prove/batches.ts';
-import { startLane } from '../../../prove/lane.ts';
-import type { Phase } from '../../../prove/plan.ts';
-import { pointsOf } from '../../../prove/points.ts';
-import { proofOf } from '../../../prove/report.ts';
-import { newDatabase } from '../../database.ts';
+import { newDatabase } from '../../helpers/database.ts';
+import { Batches } from '../../proofs/batches.ts';
+import { startLane } from '../../proofs/lane.ts';
+import type { Phase } from '../../proofs/plan.ts';
+import { pointsOf } from '../../proofs/points.ts';
+import { proofOf } from '../../proofs/report.ts';
 
 /** Before, during and after what a turn consists of, in both turns. */
 const POINTS: [Phase, string][] = [

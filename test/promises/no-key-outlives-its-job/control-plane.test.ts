@@ -2,12 +2,12 @@
 // The short form of what `npm run prove -- keys` does; the built-in gateway's own log and requests with the keys tell.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { audited, type Audited } from '../../../prove/keys/audit.ts';
-import type { CaseReport } from '../../../prove/keys/case.ts';
-import { control, resetEnded } from '../../../prove/keys/control.ts';
-import { Gates } from '../../../prove/keys/gates.ts';
-import { STEPS } from '../../../prove/keys/steps.ts';
-import { useStack } from '../../stack.ts';
+import { useStack } from '../../helpers/stack.ts';
+import { audited, type Audited } from '../../proofs/keys/audit.ts';
+import type { CaseReport } from '../../proofs/keys/case.ts';
+import { control, resetEnded } from '../../proofs/keys/control.ts';
+import { Gates } from '../../proofs/keys/gates.ts';
+import { STEPS } from '../../proofs/keys/steps.ts';
 
 const gates = new Gates();
 const stack = useStack({

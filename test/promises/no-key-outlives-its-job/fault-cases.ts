@@ -1,4 +1,4 @@
-import type { FailureCode } from '../../../src/job/errors.ts';
+import type { FailureCode } from '../../../src/contract/errors.ts';
 import { TIMEOUT_MS } from '../../fakes/gateway/adapter.ts';
 import type { Call, Fault } from '../../fakes/gateway/faults.ts';
 

@@ -3,15 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 
-import type { CaseReport } from '../../../prove/keys/case.ts';
+import type { JobResult } from '../../../src/contract/result.ts';
+import type { SweepInput, SweepReport } from '../../../src/contract/sweep.ts';
 import type { Stack } from '../../../src/dev/stack.ts';
-import type { JobResult } from '../../../src/job/result.ts';
-import type { SweepInput, SweepReport } from '../../../src/job/sweep.ts';
 import { openDatabase } from '../../../src/store/database.ts';
 import { auditKeys } from '../../fakes/gateway/audit.ts';
 import { jobIdOf } from '../../fakes/gateway/ledger.ts';
 import type { FakeGatewayServer } from '../../fakes/gateway/server.ts';
-import { jobSpec } from '../../stack.ts';
+import { jobSpec } from '../../helpers/stack.ts';
+import type { CaseReport } from '../../proofs/keys/case.ts';
 import { CASES, type FaultCase } from './fault-cases.ts';
 
 /** A stack whose jobs get their keys from a fake gateway, and whose sweep has a grace of a second. */

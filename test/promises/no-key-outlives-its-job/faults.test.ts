@@ -3,9 +3,9 @@
 // orphans all the time. The whole table is run by `npm run prove -- keys`; here a third of it.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import type { CaseReport } from '../../../prove/keys/case.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
-import { useStack } from '../../stack.ts';
+import { useStack } from '../../helpers/stack.ts';
+import type { CaseReport } from '../../proofs/keys/case.ts';
 import { CASES } from './fault-cases.ts';
 import { runFaultTable } from './fault-table.ts';
 

@@ -2,11 +2,11 @@
 // step does with a key and what it puts on record. The short form of what `npm run prove -- keys` does with all points.
 import { expect, inject, test } from 'vitest';
 
-import { audited } from '../../../prove/keys/audit.ts';
-import { crash, crashPoints } from '../../../prove/keys/crash.ts';
-import { SCENARIOS } from '../../../prove/keys/scenarios.ts';
-import { startLane } from '../../../prove/lane.ts';
-import { newDatabase } from '../../database.ts';
+import { newDatabase } from '../../helpers/database.ts';
+import { audited } from '../../proofs/keys/audit.ts';
+import { crash, crashPoints } from '../../proofs/keys/crash.ts';
+import { SCENARIOS } from '../../proofs/keys/scenarios.ts';
+import { startLane } from '../../proofs/lane.ts';
 
 /** As many as die at once. */
 const POINTS = 8;

@@ -2,9 +2,9 @@
 // goes on with the same key.
 import { test } from 'vitest';
 
-import { expectEnded, secretOf, statusWith } from '../../ended.ts';
-import { processStack } from '../../process-stack.ts';
-import { inMidTurn, slowly } from '../../slow-turn.ts';
+import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { processStack } from '../../helpers/process-stack.ts';
+import { inMidTurn, slowly } from '../../helpers/slow-turn.ts';
 
 /** Seconds. */
 const LEASE = 8;

@@ -8,11 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { noopMetricMeter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import type { FailureCode } from '../../../src/contract/errors.ts';
+import type { Outcome } from '../../../src/contract/result.ts';
+import type { JobSpecInput } from '../../../src/contract/spec.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { createGateways } from '../../../src/gateways/index.ts';
-import type { FailureCode } from '../../../src/job/errors.ts';
-import type { Outcome } from '../../../src/job/result.ts';
-import type { JobSpecInput } from '../../../src/job/spec.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
@@ -20,9 +20,9 @@ import { mintKey, type WantedKey } from '../../../src/keys/mint-key.ts';
 import { sessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
-import { expectEnded, secretOf, statusWith } from '../../ended.ts';
-import { slowly } from '../../slow-turn.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { slowly } from '../../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 const stack = useStack();
 const MODEL = 'gpt-5.1-codex';

@@ -3,9 +3,9 @@
 import { expect, test } from 'vitest';
 
 import { mock } from '../../../src/agents/mock.ts';
-import { expectEnded, secretOf, statusWith } from '../../ended.ts';
-import { inMidTurn, slowly } from '../../slow-turn.ts';
-import { useStack } from '../../stack.ts';
+import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { inMidTurn, slowly } from '../../helpers/slow-turn.ts';
+import { useStack } from '../../helpers/stack.ts';
 
 const slowAgent = { ...mock, abilities: { ...mock.abilities, takesRotatedKey: false } };
 const stack = useStack({ adapt: (adapters) => ({ ...adapters, agents: { ...adapters.agents, mock: slowAgent } }) });

@@ -2,13 +2,13 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 
-import type { JobEvent } from '../../../src/job/events.ts';
-import type { KeyRef } from '../../../src/job/ref.ts';
-import { ROTATE_UPDATE, type Rotated } from '../../../src/job/requests.ts';
-import type { AgentName } from '../../../src/job/spec.ts';
-import { expectEnded, secretOf, statusWith } from '../../ended.ts';
-import { inMidTurn, slowly, words } from '../../slow-turn.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import type { JobEvent } from '../../../src/contract/events.ts';
+import type { KeyRef } from '../../../src/contract/ref.ts';
+import { ROTATE_UPDATE, type Rotated } from '../../../src/contract/requests.ts';
+import type { AgentName } from '../../../src/contract/spec.ts';
+import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { inMidTurn, slowly, words } from '../../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 const stack = useStack();
 let temporal: Client;

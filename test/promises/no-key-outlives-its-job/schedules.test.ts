@@ -2,10 +2,10 @@
 import { Client, Connection } from '@temporalio/client';
 import { test } from 'vitest';
 
-import { secretOf, statusWith } from '../../ended.ts';
-import { processStack } from '../../process-stack.ts';
-import { sandboxRemains } from '../../sandbox-remains.ts';
-import { jobSpec } from '../../stack.ts';
+import { secretOf, statusWith } from '../../helpers/ended.ts';
+import { processStack } from '../../helpers/process-stack.ts';
+import { sandboxRemains } from '../../helpers/sandbox-remains.ts';
+import { jobSpec } from '../../helpers/stack.ts';
 
 /** ms. */
 const SOON = { timeout: 60_000 };

@@ -3,11 +3,11 @@ import { Client, Connection } from '@temporalio/client';
 import { searchAttributePayloadConverter } from '@temporalio/common/lib/converter/payload-search-attributes.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { ValetkeyError } from '../../../src/job/errors.ts';
-import { searchAttributes } from '../../../src/job/search-attributes.ts';
-import { expectEnded } from '../../ended.ts';
-import { before } from '../../gate.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { ValetkeyError } from '../../../src/contract/errors.ts';
+import { searchAttributes } from '../../../src/contract/search-attributes.ts';
+import { expectEnded } from '../../helpers/ended.ts';
+import { before } from '../../helpers/gate.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 /** How many attempts at the end of a job's key still fail. */
 const failures = new Map<string, number>();

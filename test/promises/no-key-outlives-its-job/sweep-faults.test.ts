@@ -6,16 +6,16 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import type { KeyRef } from '../../../src/job/ref.ts';
-import { ROTATE_UPDATE, type Rotated } from '../../../src/job/requests.ts';
+import type { KeyRef } from '../../../src/contract/ref.ts';
+import { ROTATE_UPDATE, type Rotated } from '../../../src/contract/requests.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
 import { mintKey } from '../../../src/keys/mint-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import type { Fault } from '../../fakes/gateway/faults.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
-import { keyContext, mintedKey } from '../../minted-key.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { keyContext, mintedKey } from '../../helpers/minted-key.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 import { sweepOnce } from './fault-table.ts';
 
 const GRACE_S = 1;

@@ -3,14 +3,14 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { SCHEDULED } from '../../../src/job/schedules.ts';
-import type { JobSpecInput } from '../../../src/job/spec.ts';
-import type { SweepInput, SweepReport } from '../../../src/job/sweep.ts';
-import type { Adapters } from '../../../src/worker.ts';
-import { expectEnded, secretOf, statusWith } from '../../ended.ts';
-import { sandboxRemains } from '../../sandbox-remains.ts';
-import { inMidTurn, slowly, words } from '../../slow-turn.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { SCHEDULED } from '../../../src/contract/schedules.ts';
+import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { SweepInput, SweepReport } from '../../../src/contract/sweep.ts';
+import type { Adapters } from '../../../src/worker/start.ts';
+import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { sandboxRemains } from '../../helpers/sandbox-remains.ts';
+import { inMidTurn, slowly, words } from '../../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 /** Jobs that Temporal does not know, as long as they are here. */
 const unknown = new Set<string>();

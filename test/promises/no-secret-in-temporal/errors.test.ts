@@ -7,10 +7,10 @@ import { inspect } from 'node:util';
 
 import { afterEach, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 
-import { createClient } from '../../../src/client.ts';
-import { loadConfig } from '../../../src/config.ts';
-import { BuiltinGateway } from '../../../src/gateways/builtin.ts';
-import { ValetkeyError, type FailureCode } from '../../../src/job/errors.ts';
+import { createClient } from '../../../src/client/client.ts';
+import { loadConfig } from '../../../src/config/config.ts';
+import { ValetkeyError, type FailureCode } from '../../../src/contract/errors.ts';
+import { BuiltinGateway } from '../../../src/gateways/builtin/builtin.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { putFile, readFile, runScript } from '../../../src/sandboxes/api.ts';
 import { connectTo } from '../../../src/sandboxes/local/connection.ts';
@@ -20,11 +20,11 @@ import { seal } from '../../../src/secrets/seal.ts';
 import { newSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { Secret } from '../../../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../../../src/store/database.ts';
-import { startWorker } from '../../../src/worker.ts';
-import { newDatabase } from '../../database.ts';
+import { startWorker } from '../../../src/worker/start.ts';
+import { newDatabase } from '../../helpers/database.ts';
+import { temporaryFolder } from '../../helpers/temporary-folder.ts';
 import { generating, send, startRig, startUpstream } from '../../proxy/rig.ts';
 import { searchFor } from '../../secret-scan/needles.ts';
-import { temporaryFolder } from '../../temporary-folder.ts';
 
 const canary = 'canary-of-this-test-0123456789';
 const owner = { tenant: 'acme', purpose: 'git-token' } as const;

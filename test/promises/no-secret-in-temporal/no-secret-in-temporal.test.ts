@@ -10,19 +10,19 @@ import { Client, Connection } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
 
+import { ValetkeyError } from '../../../src/contract/errors.ts';
+import { searchAttributes } from '../../../src/contract/search-attributes.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import { ValetkeyError } from '../../../src/job/errors.ts';
-import { searchAttributes } from '../../../src/job/search-attributes.ts';
 import { deriveSecret } from '../../../src/keys/derive.ts';
 import { createRedactor } from '../../../src/secrets/redact.ts';
 import { Secret } from '../../../src/secrets/secret.ts';
 import { storeArtifact } from '../../../src/store/artifacts.ts';
 import { openDatabase } from '../../../src/store/database.ts';
-import type { Adapters } from '../../../src/worker.ts';
-import { secretOf } from '../../ended.ts';
-import { findSecrets, mintedSecrets } from '../../secrets.ts';
-import { inMidTurn } from '../../slow-turn.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import type { Adapters } from '../../../src/worker/start.ts';
+import { secretOf } from '../../helpers/ended.ts';
+import { findSecrets, mintedSecrets } from '../../helpers/secrets.ts';
+import { inMidTurn } from '../../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 /** Stands for a secret; nothing that a job knows, so that the look at the end of the file stays clean. */
 const canary = 'canary-of-this-test-0123456789';

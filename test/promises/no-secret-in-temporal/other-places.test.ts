@@ -15,9 +15,9 @@ import { freePort } from '../../../src/dev/process.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { jobFolder } from '../../../src/sandboxes/local/folder.ts';
 import { valetkey } from '../../cli/valetkey.ts';
+import { findSecrets } from '../../helpers/secrets.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 import { findInNamespace } from '../../secret-scan/whole-run.ts';
-import { findSecrets } from '../../secrets.ts';
-import { jobSpec, useStack } from '../../stack.ts';
 
 const stack = useStack({ environment: { VALETKEY_METRICS_ADDRESS: `127.0.0.1:${await freePort()}` } });
 let temporal: Client;

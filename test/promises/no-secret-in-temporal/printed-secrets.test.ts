@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 const stack = useStack();
 

@@ -3,11 +3,11 @@
 // of its own with a hostile provider behind it.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { fuzz } from '../../../prove/proxy/fuzz.ts';
-import { startRig, type Rig } from '../../../prove/proxy/rig.ts';
-import { CASES } from '../../../prove/proxy/table.ts';
-import { seeded } from '../../../prove/random.ts';
-import { newDatabase } from '../../database.ts';
+import { newDatabase } from '../../helpers/database.ts';
+import { fuzz } from '../../proofs/proxy/fuzz.ts';
+import { startRig, type Rig } from '../../proofs/proxy/rig.ts';
+import { CASES } from '../../proofs/proxy/table.ts';
+import { seeded } from '../../proofs/random.ts';
 
 let rig: Rig;
 beforeAll(async () => {

@@ -14,8 +14,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
+import { temporaryFolder } from '../../helpers/temporary-folder.ts';
 import { createRig, run, runCommand, type Rig } from '../../sandboxes/rig.ts';
-import { temporaryFolder } from '../../temporary-folder.ts';
 
 const CANARY = 'canary-of-the-worker';
 let rig: Rig;

@@ -5,15 +5,15 @@ import { createServer } from 'node:http';
 
 import { expect, test } from 'vitest';
 
+import type { JobEvent } from '../../../src/contract/events.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import type { JobEvent } from '../../../src/job/events.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { newSealingKey } from '../../../src/secrets/sealing-key.ts';
-import { expectEnded } from '../../ended.ts';
-import { processStack } from '../../process-stack.ts';
+import { expectEnded } from '../../helpers/ended.ts';
+import { processStack } from '../../helpers/process-stack.ts';
+import { findSecrets } from '../../helpers/secrets.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 import { listening } from '../../sandboxes/egress/rig.ts';
-import { findSecrets } from '../../secrets.ts';
-import { jobSpec, useStack } from '../../stack.ts';
 
 const TOKEN = 'made-up-npm-token-for-tests';
 const { privateKey, publicKey } = await newSealingKey();

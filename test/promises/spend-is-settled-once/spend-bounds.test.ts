@@ -3,10 +3,10 @@
 // The short form of `npm run prove -- spend`: a provider that keeps its own ledger behind a gateway in a process of its own.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { startRig, type Rig } from '../../../prove/proxy/rig.ts';
-import { failuresOf, runRows } from '../../../prove/spend.ts';
-import { isQuick, WAYS } from '../../../prove/spend/ways.ts';
-import { newDatabase } from '../../database.ts';
+import { newDatabase } from '../../helpers/database.ts';
+import { startRig, type Rig } from '../../proofs/proxy/rig.ts';
+import { failuresOf, runRows } from '../../proofs/spend.ts';
+import { isQuick, WAYS } from '../../proofs/spend/ways.ts';
 
 let rig: Rig;
 beforeAll(async () => {

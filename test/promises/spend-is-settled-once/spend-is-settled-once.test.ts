@@ -4,15 +4,15 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { settleJob } from '../../../src/billing/settle-job.ts';
+import { sumUsd } from '../../../src/contract/money.ts';
+import { parseKeyRef } from '../../../src/contract/ref.ts';
+import type { Usage } from '../../../src/contract/result.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import { sumUsd } from '../../../src/job/money.ts';
-import { parseKeyRef } from '../../../src/job/ref.ts';
-import type { Usage } from '../../../src/job/result.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
-import { settleJob } from '../../../src/usage/settle-job.ts';
-import { expectEnded } from '../../ended.ts';
-import { inMidTurn } from '../../slow-turn.ts';
-import { jobSpec, useStack } from '../../stack.ts';
+import { expectEnded } from '../../helpers/ended.ts';
+import { inMidTurn } from '../../helpers/slow-turn.ts';
+import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 const stack = useStack();
 let database: Database;

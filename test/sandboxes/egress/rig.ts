@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { parseAllowedHost } from '../../../src/job/host-rule.ts';
-import { egressSchema } from '../../../src/job/sandbox-spec.ts';
+import { parseAllowedHost } from '../../../src/contract/host-rule.ts';
+import { egressSchema } from '../../../src/contract/sandbox-spec.ts';
 import { createKeeper, SOCKET_NAME, type EgressPlace, type Keeper, type KeeperOptions } from '../../../src/sandboxes/egress/keep.ts';
 import type { SourcedEvent } from '../../../src/store/events.ts';
 

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { ValetkeyError } from '../../../src/job/errors.ts';
-import { egressSchema } from '../../../src/job/sandbox-spec.ts';
+import { ValetkeyError } from '../../../src/contract/errors.ts';
+import { egressSchema } from '../../../src/contract/sandbox-spec.ts';
 import type { EgressOptions } from '../../../src/sandboxes/egress/egress.ts';
-import { createLocalProvider } from '../../../src/sandboxes/local.ts';
+import { createLocalProvider } from '../../../src/sandboxes/local/local.ts';
 import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
 import type { SourcedEvent } from '../../../src/store/events.ts';
 import { createRig, run, type Rig } from '../rig.ts';

@@ -1,7 +1,0 @@
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-/** The path of a program of ours, a TypeScript file or in a build a JavaScript file. `name`: relative to this folder, without extension. */
-export function programFile(name: string): string {
-  return fileURLToPath(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url));
-}

@@ -1,0 +1,72 @@
+import { writeFile } from 'node:fs/promises';
+
+import type { Command } from '@commander-js/extra-typings';
+
+import type { ValetkeyClient } from '../../client/client.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { ArtifactInfo } from '../../contract/result.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { harmless } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+Without a name it lists what there is: bytes, SHA-256, name.
+
+Examples:
+  $ valetkey artifacts job-42
+  $ valetkey artifacts job-42 patch | git apply --binary
+  $ valetkey artifacts job-42 files/report.pdf --output report.pdf
+  $ valetkey artifacts job-42 --json | jq -r '.[].name'
+`;
+
+export function addArtifacts(program: Command): void {
+  program
+    .command('artifacts')
+    .description('list what came out of a job, or write one of it')
+    .argument('<job>', 'its id')
+    .argument('[name]', 'of what to write: patch, message, files/<path>')
+    .option('--output <file>', 'write it there, not to standard output')
+    .option('--json', 'print one JSON document: an array, or the one with its content in base64 unless that goes to a file')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, name, { output, json }) => {
+      await withClient(async (client) => {
+        if (name === undefined) await list(client, jobId, json === true);
+        else await write(client, jobId, name, { output, json: json === true });
+      });
+    });
+}
+
+async function list(client: ValetkeyClient, jobId: string, json: boolean): Promise<void> {
+  const artifacts = await client.artifacts(jobId);
+  // They outlast what Temporal remembers of their job; of one without any it has to say whether it is there.
+  if (artifacts.length === 0) await client.status(jobId);
+  if (json) printJson(artifacts);
+  else printLines(artifacts.length === 0 ? ['no artifacts'] : lines(artifacts));
+}
+
+function lines(artifacts: readonly ArtifactInfo[]): string[] {
+  const width = Math.max(...artifacts.map(({ bytes }) => String(bytes).length));
+  return artifacts.map(({ name, bytes, sha256 }) => `${String(bytes).padStart(width)}  ${sha256}  ${harmless(name)}`);
+}
+
+async function write(
+  client: ValetkeyClient,
+  jobId: string,
+  name: string,
+  { output, json }: { output: string | undefined; json: boolean },
+): Promise<void> {
+  const artifact = await client.artifact(jobId, name);
+  if (artifact === null) {
+    throw new ValetkeyError('artifact_not_found', `the job has no artifact ${name}`);
+  }
+  const { content, ...info } = artifact;
+  if (output !== undefined) await writeTo(output, content);
+  if (json) printJson(output === undefined ? { ...info, base64: content.toString('base64') } : info);
+  else if (output === undefined) process.stdout.write(process.stdout.isTTY ? harmless(content.toString()) : content);
+}
+
+async function writeTo(file: string, content: Buffer): Promise<void> {
+  await writeFile(file, content).catch((error: NodeJS.ErrnoException) => {
+    throw new ValetkeyError('invalid_spec', `--output: cannot write ${file}: ${error.code ?? error.name}`);
+  });
+}

@@ -1,0 +1,29 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import { printJson, printLines } from '../output/print.ts';
+import { resultLines } from '../output/result-lines.ts';
+import { paintFor } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+Examples:
+  $ valetkey cancel job-42 --wait
+`;
+
+export function addCancel(program: Command): void {
+  program
+    .command('cancel')
+    .description('ask a job to end; its sandbox and its key are ended first')
+    .argument('<job>', 'its id')
+    .option('--wait', 'until it has ended, and print how')
+    .option('--json', 'print one JSON document: with --wait the result of the job')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, { wait, json }) => {
+      await withClient(async (client) => {
+        await client.cancel(jobId);
+        if (wait !== true) return json === true ? printJson({ jobId }) : printLines([`asked ${jobId} to end`]);
+        const result = await client.result(jobId);
+        return json === true ? printJson(result) : printLines(resultLines(result, paintFor(process.stdout)));
+      });
+    });
+}

@@ -1,0 +1,37 @@
+import { InvalidArgumentError, type Command } from '@commander-js/extra-typings';
+
+import { followJob } from '../output/follow-job.ts';
+import { liveLines } from '../output/live-lines.ts';
+import { printJson } from '../output/print.ts';
+import { paintFor } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+Examples:
+  $ valetkey events job-42
+  $ valetkey events job-42 --no-follow --json | jq -r 'select(.type == "message").text'
+  $ valetkey events job-42 --after 17
+`;
+
+export function addEvents(program: Command): void {
+  program
+    .command('events')
+    .description('print the events of a job in order, and follow it to its end')
+    .argument('<job>', 'its id')
+    .option('--after <number>', 'begin behind the event of this number', sequenceNumber, 0)
+    .option('--no-follow', 'end with the newest event')
+    .option('--json', 'print one JSON object a line')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, { after, follow, json }) => {
+      await withClient(async (client) => {
+        const events = client.events(jobId, { after, follow });
+        if (json === true) for await (const event of events) printJson(event);
+        else await followJob(events, liveLines(process.stdout), paintFor(process.stdout));
+      });
+    });
+}
+
+function sequenceNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is a number, 0 or more.');
+}

@@ -1,0 +1,130 @@
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Command } from '@commander-js/extra-typings';
+
+import { loadConfig, required } from '../../config/config.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import { decidePrune, type KeyringUse } from '../../keys/decide-prune.ts';
+import { createRing, dropFromRing, rotateRing } from '../../secrets/change-ring.ts';
+import { readRingFile, type RingContent } from '../../secrets/ring-file.ts';
+import { publicKeyWord } from '../../secrets/sealing-key.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { elapsed } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+/** A mint that began with the key that was the current one until now is in the ledger by then. */
+const SETTLE_MS = 5_000;
+
+const EXAMPLES = `
+The file of the key ring is what VALETKEY_KEYRING names. Workers and gateways notice that it has changed by themselves.
+Each of these commands takes --json.
+
+Examples:
+  $ valetkey keyring create /etc/valetkey/keyring.json
+  $ export VALETKEY_KEYRING=/etc/valetkey/keyring.json
+  $ valetkey keyring rotate
+  $ valetkey keyring prune
+`;
+
+export function addKeyring(program: Command): void {
+  const keyring = program
+    .command('keyring')
+    .description('the root keys and the sealing keys of workers, in a file: rotate them without a restart')
+    .addHelpText('after', EXAMPLES);
+  keyring
+    .command('create')
+    .description('make the file, with the keys of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY where they are set')
+    .argument('[path]', 'default: VALETKEY_KEYRING')
+    .option('--json', 'print one JSON document')
+    .action(async (path, { json }) => {
+      const config = loadConfig();
+      const file = path === undefined ? required(config.keyringPath, 'VALETKEY_KEYRING') : resolve(path);
+      printCurrent(file, await createRing(file, config), json);
+    });
+  keyring
+    .command('rotate')
+    .description('put a new root key and a new sealing key before those that are there')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }) => {
+      const file = ringPath();
+      printCurrent(file, await rotateRing(file), json);
+    });
+  keyring
+    .command('prune')
+    .description('take out all but the current keys; refused as long as one of them is needed')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }) => {
+      const removed = await prune(ringPath());
+      if (json === true) printJson({ removed });
+      else printLines(removed.length === 0 ? ['nothing to prune'] : removed.map((id) => `removed ${id}`));
+    });
+  keyring
+    .command('list')
+    .description('show the keys by their ids, and what hangs on each')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }) => {
+      const { content } = readRingFile(ringPath());
+      await withClient(async (client) => {
+        const keys = describe(content, await client.keyringUse());
+        if (json === true) printJson({ publicKey: publicKey(content), ...keys });
+        else printLines(linesOf(keys, content));
+      });
+    });
+}
+
+function ringPath(): string {
+  return required(loadConfig().keyringPath, 'VALETKEY_KEYRING');
+}
+
+/** Resolves to the ids of the keys that are gone. Throws `keyring_in_use`. */
+async function prune(path: string): Promise<readonly string[]> {
+  const { rootKeys, sealingKeys } = readRingFile(path).content;
+  const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');
+  let ids: readonly string[] = [];
+  await withClient(async (client) => {
+    await sleep(Math.min(SETTLE_MS, Math.max(0, newestMs + SETTLE_MS - Date.now())));
+    const ring = { rootKeys: rootKeys.map(({ id }) => id), sealingKeys: sealingKeys.map(({ kid }) => kid) };
+    const decision = decidePrune(ring, await client.keyringUse());
+    if (decision.do === 'refuse') throw new ValetkeyError('keyring_in_use', decision.because);
+    ({ ids } = decision);
+  });
+  if (ids.length > 0) await dropFromRing(path, new Set(ids));
+  return ids;
+}
+
+function publicKey({ sealingKeys: [current] }: RingContent): string {
+  return current === undefined ? '' : publicKeyWord(current);
+}
+
+function printCurrent(path: string, ring: RingContent, json: true | undefined): void {
+  const [rootKey, sealingKey] = [ring.rootKeys[0]?.id, ring.sealingKeys[0]?.kid];
+  if (json === true) printJson({ path, rootKey, sealingKey, publicKey: publicKey(ring) });
+  else printLines([`VALETKEY_KEYRING=${path}`, `VALETKEY_SEALING_PUBLIC_KEY=${publicKey(ring)}`]);
+}
+
+function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
+  return {
+    rootKeys: rootKeys.map(({ id, createdAt }, index) => ({ id, createdAt, current: index === 0, liveKeys: use.liveKeys.get(id) ?? 0 })),
+    sealingKeys: sealingKeys.map(({ kid, createdAt }, index) => ({
+      id: kid,
+      createdAt,
+      current: index === 0,
+      runningJobs: use.runningJobs.get(kid) ?? 0,
+      upstreamCredentials: use.upstreamCredentials.get(kid) ?? 0,
+    })),
+  };
+}
+
+function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: RingContent): string[] {
+  const now = new Date().toISOString();
+  const line = (what: string, { id, createdAt, current }: { id: string; createdAt: string; current: boolean }, uses: string): string =>
+    `${what.padEnd(12)} ${id.padEnd(44)} ${(current ? 'current' : 'old').padEnd(8)} ${elapsed(createdAt, now).padStart(6)}  ${uses}`;
+  return [
+    ...rootKeys.map((key) => line('root key', key, `live keys: ${key.liveKeys}`)),
+    ...sealingKeys.map((key) =>
+      line('sealing key', key, `running jobs: ${key.runningJobs}, stored credentials: ${key.upstreamCredentials}`),
+    ),
+    `VALETKEY_SEALING_PUBLIC_KEY=${publicKey(ring)}`,
+  ];
+}

@@ -1,0 +1,68 @@
+import { Option, type Command } from '@commander-js/extra-typings';
+
+import { formatUsd } from '../../contract/money.ts';
+import type { KeyInfo } from '../../store/key-list.ts';
+import { limit, MAX_LIMIT } from '../limit.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { table } from '../output/table.ts';
+import { elapsed, harmless } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+A key is minting, live, disabled (its end has begun), dead (a request with it was seen refused) or stuck: its end was tried several
+times in vain. Its end is tried on for ever; the error says what keeps it.
+
+Examples:
+  $ valetkey keys --live
+  $ valetkey keys --stuck
+  $ valetkey keys --tenant acme --limit 1000 --json | jq 'map(.spentUsd) | add'
+`;
+
+const TITLES = ['job', 'tenant', 'gen', 'state', 'age', 'expires', 'spent'];
+const STUCK_TITLES = ['tries', 'next try', 'error'];
+
+export function addKeys(program: Command): void {
+  program
+    .command('keys')
+    .description('list the newest keys: whose they are, what they have spent, how they stand')
+    .option('--tenant <id>', 'only of this tenant')
+    .option('--job <id>', 'only of this job')
+    .addOption(new Option('--live', 'only those that are live').conflicts('stuck'))
+    .option('--stuck', 'only those whose end does not succeed, with the error')
+    .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
+    .option('--json', 'print one JSON document: an array of keys')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ tenant, job, live, stuck, limit: max, json }) => {
+      await withClient(async (client) => {
+        const keys = await client.keys({
+          ...(tenant === undefined ? {} : { tenant }),
+          ...(job === undefined ? {} : { jobId: job }),
+          ...(live === true ? { state: 'live' } : stuck === true ? { state: 'stuck' } : {}),
+          limit: max,
+        });
+        if (json === true) printJson(keys);
+        else printLines(keyLines(keys, stuck === true, max));
+      });
+    });
+}
+
+function keyLines(keys: readonly KeyInfo[], stuck: boolean, max: number): string[] {
+  if (keys.length === 0) return ['no keys'];
+  const now = new Date().toISOString();
+  const rows = keys.map((key) => [...row(key, now), ...(stuck ? stuckCells(key, now) : [])]);
+  const lines = [table(stuck ? [...TITLES, ...STUCK_TITLES] : TITLES, rows, ['gen', 'age', 'expires', 'spent', 'tries', 'next try'])];
+  return keys.length < max ? lines : [...lines, `the newest ${max}: --limit shows more`];
+}
+
+function row({ jobId, tenant, generation, state, createdAt, expiresAt, spentUsd }: KeyInfo, now: string): string[] {
+  const expires = state === 'live' || state === 'minting' ? until(expiresAt, now) : '';
+  return [harmless(jobId), harmless(tenant), String(generation), state, elapsed(createdAt, now), expires, formatUsd(spentUsd)];
+}
+
+function stuckCells({ attempts, retryAt, lastError }: KeyInfo, now: string): string[] {
+  return [String(attempts), retryAt === null ? '' : until(retryAt, now), lastError ?? ''];
+}
+
+function until(iso: string, now: string): string {
+  return iso > now ? `in ${elapsed(now, iso)}` : `${elapsed(iso, now)} ago`;
+}

@@ -1,0 +1,31 @@
+import { text as readText } from 'node:stream/consumers';
+
+import type { Command } from '@commander-js/extra-typings';
+
+import { printJson, printLines } from '../output/print.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+Examples:
+  $ valetkey prompt job-42 'Now add a test.' --id review-7
+  $ valetkey prompt job-42 - < prompt.txt
+`;
+
+export function addPrompt(program: Command): void {
+  program
+    .command('prompt')
+    .description('give a running job one more prompt')
+    .argument('<job>', 'its id')
+    .argument('<text>', 'the prompt; - reads standard input')
+    .option('--id <id>', 'of your own: the same id with the same text is the same prompt')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, argument, { id, json }) => {
+      const text = argument === '-' ? await readText(process.stdin) : argument;
+      await withClient(async (client) => {
+        const { turn } = await client.prompt(jobId, text, id === undefined ? {} : { id });
+        if (json === true) printJson({ jobId, turn });
+        else printLines([`turn ${turn} of ${jobId}`]);
+      });
+    });
+}

@@ -1,0 +1,27 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import { printJson, printLines } from '../output/print.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+The job goes on with the next key; the one before is ended once the agent has taken up the new one.
+
+Examples:
+  $ valetkey rotate job-42
+`;
+
+export function addRotate(program: Command): void {
+  program
+    .command('rotate')
+    .description('give a running job its next key, and end the one that it has')
+    .argument('<job>', 'its id')
+    .option('--json', 'print one JSON document: the new key')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, { json }) => {
+      await withClient(async (client) => {
+        const rotated = await client.rotateKey(jobId);
+        if (json === true) printJson({ jobId, ...rotated });
+        else printLines([`generation ${rotated.generation} of the key of ${jobId}`]);
+      });
+    });
+}

@@ -1,0 +1,148 @@
+import { open, writeFile } from 'node:fs/promises';
+
+import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
+
+import type { ValetkeyClient } from '../../client/client.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { JobSpec } from '../../contract/spec.ts';
+import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
+import { readSpec, specOfFlags } from '../job-spec.ts';
+import { followJob } from '../output/follow-job.ts';
+import { liveLines } from '../output/live-lines.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { resultLines } from '../output/result-lines.ts';
+import { paintFor } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+The exit code tells the outcome: 0 completed, 3 failed, 4 cancelled, 5 deadline exceeded. Ctrl-C leaves the job running.
+
+Examples:
+  $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 \\
+      --prompt 'Mend the failing test.' --path . --out fix.patch && git apply fix.patch
+  $ valetkey run --tenant acme --agent claude --model claude-sonnet-4-6 --budget 0.5 --deadline 10m \\
+      --git https://github.com/acme/shop --ref main --prompt 'Explain the checkout.' --prompt 'Write it to docs/checkout.md.'
+  $ id=$(valetkey run --spec job.json --id nightly-7 --detach) && valetkey events "$id"
+  $ jq '.tenant = "acme"' job.json | valetkey run --spec - --json | jq .usage.usd
+`;
+
+interface RunOptions {
+  id?: string | undefined;
+  detach?: true | undefined;
+  out?: string | undefined;
+  json?: true | undefined;
+}
+
+export function addRun(program: Command): void {
+  program
+    .command('run')
+    .description('submit a job, follow it to its end, and say what it cost')
+    .option('--tenant <id>', 'whom the job runs for')
+    .option('--agent <name>', 'claude, codex, opencode, qwen or mock')
+    .option('--model <name>', 'the only model that its key may use')
+    .option('--prompt <text>', 'one turn; may be repeated', append)
+    .option('--budget <usd>', 'USD that its key may spend', amount)
+    .option('--deadline <when>', 'a duration such as 30m, or an instant; 1h unless given')
+    .option('--keep-open <duration>', 'take more prompts (valetkey prompt) until none came for so long')
+    .addOption(
+      new Option('--permissions <policy>', 'what becomes of what the agent asks leave for').choices(['allow', 'deny', 'ask'] as const),
+    )
+    .option('--artifact <path>', 'a file of the workspace to take out at the end; may be repeated', append)
+    .option('--git <url>', 'workspace: a repository to clone')
+    .option('--path <folder>', "workspace: a folder or repository on the worker's host")
+    .option('--ref <name>', 'branch, tag or commit of --git or --path')
+    .option('--file <path=content>', 'workspace: a text file; may be repeated', addFile)
+    .option('--isolation <how>', 'bubblewrap, or none: the agent then runs on the host itself')
+    .addOption(
+      new Option('--spec <file>', 'read the job as JSON from a file, or from standard input: -').conflicts([
+        'tenant',
+        'agent',
+        'model',
+        'prompt',
+        'budget',
+        'deadline',
+        'keepOpen',
+        'permissions',
+        'artifact',
+        'git',
+        'path',
+        'ref',
+        'file',
+        'isolation',
+      ]),
+    )
+    .option('--id <job>', 'its id: the same id with the same job is submitted once')
+    .option('--out <file>', 'write the patch that the agent made')
+    .addOption(new Option('--detach', 'print the id and do not wait').conflicts(['out']))
+    .option('--json', 'print one JSON document: the result of the job')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ spec: file, id, detach, out, json, ...flags }) => {
+      const spec = file === undefined ? specOfFlags(flags) : await readSpec(file);
+      await withClient((client) => run(client, spec, { id, detach, out, json }));
+    });
+}
+
+async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
+  if (out !== undefined) await requireWritable(out);
+  const { jobId, created } = await client.submit(spec, id === undefined ? {} : { id });
+  if (detach === true) return json === true ? printJson({ jobId, created }) : printLines([jobId]);
+  process.once('SIGINT', () => {
+    sayThatItGoesOn(jobId);
+    process.exit(INTERRUPTED_EXIT_CODE);
+  });
+  // What a reader who stops early leaves: the outcome is not known yet.
+  process.exitCode = INTERRUPTED_EXIT_CODE;
+  try {
+    await follow(client, jobId, { created, out, json });
+  } catch (error) {
+    if (ValetkeyError.is(error) && error.retryable) sayThatItGoesOn(jobId);
+    throw error;
+  }
+}
+
+async function follow(
+  client: ValetkeyClient,
+  jobId: string,
+  { created, out, json }: Pick<RunOptions, 'out' | 'json'> & { created: boolean },
+): Promise<void> {
+  if (json !== true) {
+    const lines = liveLines(process.stdout);
+    lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
+    await followJob(client.events(jobId), lines, paintFor(process.stdout));
+  }
+  const result = await client.result(jobId);
+  if (out !== undefined) await writeFile(out, (await client.artifact(jobId, 'patch'))?.content ?? '');
+  if (json === true) printJson(result);
+  else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
+  process.exitCode = exitCodeOfOutcome(result.outcome);
+}
+
+function sayThatItGoesOn(jobId: string): void {
+  process.stderr.write(`\nThe job goes on. To follow it: valetkey events ${jobId}\nTo end it:    valetkey cancel ${jobId}\n`);
+}
+
+/** Before anything is paid for. */
+async function requireWritable(file: string): Promise<void> {
+  const handle = await open(file, 'a').catch((error: NodeJS.ErrnoException) => {
+    throw new ValetkeyError('invalid_spec', `--out: cannot write ${file}: ${error.code ?? error.name}`);
+  });
+  await handle.close();
+}
+
+function append(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text];
+}
+
+function addFile(text: string, before: Record<string, string> | undefined): Record<string, string> {
+  const [path, ...content] = text.split('=');
+  if (path === undefined || path === '' || content.length === 0)
+    throw new InvalidArgumentError('It is a path and its content: a.txt=hello');
+  return { ...before, [path]: content.join('=') };
+}
+
+/** What amounts are allowed is the job's contract; here it only has to be a number. */
+function amount(text: string): number {
+  const number = Number(text);
+  if (text.trim() === '' || Number.isNaN(number)) throw new InvalidArgumentError('It is an amount in USD, such as 0.50.');
+  return number;
+}

@@ -1,0 +1,59 @@
+import { Option, type Command } from '@commander-js/extra-typings';
+
+import { loadConfig, required } from '../../config/config.ts';
+import { seal } from '../../secrets/seal.ts';
+import { newSealingKey } from '../../secrets/sealing-key.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { secretFromInput } from '../secret-from-input.ts';
+
+const SEAL_EXAMPLES = `
+The secret comes on standard input, never as an argument. The public key is that of the workers: valetkey sealing-key.
+
+Examples:
+  $ valetkey seal --tenant acme --public-key "$(cat sealing.pub)" < token.txt
+  $ valetkey seal --tenant acme --json < token.txt | jq -r .sealed
+  $ valetkey seal --tenant acme --for tool < npm-token.txt
+`;
+
+const KEY_EXAMPLES = `
+The private key is for the workers alone, as VALETKEY_SEALING_KEY; several stand there with commas between them. The public
+key is for whoever seals, as VALETKEY_SEALING_PUBLIC_KEY.
+
+Examples:
+  $ valetkey sealing-key > sealing.env
+  $ valetkey sealing-key --json | jq -r .publicKey
+`;
+
+export function addSeal(program: Command): void {
+  program
+    .command('seal')
+    .description('seal a secret of a job: a git server’s token for workspace.gitToken, or one for sandbox.secrets')
+    .requiredOption('--tenant <id>', 'whose jobs may use it')
+    .addOption(
+      new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets')
+        .choices(['git-token', 'tool'] as const)
+        .default('git-token' as const),
+    )
+    .option('--public-key <key>', 'default: VALETKEY_SEALING_PUBLIC_KEY')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', SEAL_EXAMPLES)
+    .action(async ({ tenant, for: purpose, publicKey, json }) => {
+      const key = publicKey ?? required(loadConfig().sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY');
+      const sealed = await seal(await secretFromInput('seal'), { tenant, purpose, publicKey: key });
+      if (json === true) printJson({ sealed });
+      else printLines([sealed]);
+    });
+}
+
+export function addSealingKey(program: Command): void {
+  program
+    .command('sealing-key')
+    .description('make a new pair of keys for sealing, and print it')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', KEY_EXAMPLES)
+    .action(async ({ json }) => {
+      const key = await newSealingKey();
+      if (json === true) printJson(key);
+      else printLines([`VALETKEY_SEALING_KEY=${key.privateKey}`, `VALETKEY_SEALING_PUBLIC_KEY=${key.publicKey}`]);
+    });
+}

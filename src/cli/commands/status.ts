@@ -1,0 +1,78 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import type { JobStatus } from '../../client/job-state.ts';
+import { formatUsd } from '../../contract/money.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { keyLifeLine } from '../output/result-lines.ts';
+import { elapsed, harmless, paintFor } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+Examples:
+  $ valetkey status job-42
+  $ valetkey status job-42 --json | jq -r .keyState
+`;
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('say how a job stands')
+    .argument('<job>', 'its id')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', EXAMPLES)
+    .action(async (jobId, { json }) => {
+      await withClient(async (client) => {
+        const status = await client.status(jobId);
+        if (json === true) printJson(status);
+        else printLines(statusLines(status));
+      });
+    });
+}
+
+/** The phase, where it says more than the state. */
+function stateText(state: JobStatus['state'], phase: JobStatus['phase']): string {
+  if (phase === null) return `${state}; no worker answers`;
+  return phase === 'ended' || phase === state ? state : `${state}, ${phase}`;
+}
+
+function statusLines(status: JobStatus): string[] {
+  const {
+    jobId,
+    tenant,
+    agent,
+    state,
+    phase,
+    problems,
+    turn,
+    turns,
+    question,
+    deadline,
+    sandbox,
+    failure,
+    keyState,
+    keys,
+    spentUsd,
+    startedAt,
+    endedAt,
+  } = status;
+  const paint = paintFor(process.stdout);
+  const now = new Date().toISOString();
+  const field = (name: string, value: string | null): string[] => (value === null ? [] : [`${paint('cyan', name.padEnd(9))}${value}`]);
+  return [
+    ...field('job', jobId),
+    ...field('tenant', tenant),
+    ...field('agent', agent),
+    ...field('state', stateText(state, phase)),
+    ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${harmless(problems.join(', '))})`),
+    ...field('failure', failure === null ? null : `${failure.code}: ${harmless(failure.message)}`),
+    ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
+    ...field('asks', question === null ? null : `${harmless(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
+    ...field('spent', formatUsd(spentUsd)),
+    ...field('key', keyState),
+    ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),
+    ...field('sandbox', failure?.code === 'sandbox_lost' ? 'lost' : sandbox),
+    ...field('started', `${startedAt}, ${elapsed(startedAt, now)} ago`),
+    ...field('ended', endedAt === null ? null : `${endedAt}, after ${elapsed(startedAt, endedAt)}`),
+    ...field('deadline', endedAt === null ? deadline : null),
+  ];
+}

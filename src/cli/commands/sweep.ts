@@ -1,0 +1,61 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import type { Finding, FindingKind, SweepReport } from '../../contract/sweep.ts';
+import { FAILED_EXIT_CODE } from '../exit-code.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { harmless, paintFor } from '../output/text.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+The workers sweep by themselves (valetkey schedules list); this is one more sweep, now. What an inventory finds without a job it ends at
+the second sight only: until then it waits. Exit code 3 tells that something could not be ended or looked at; the next sweep does.
+
+Examples:
+  $ valetkey sweep --dry-run
+  $ valetkey sweep --json | jq .counts
+`;
+
+export function addSweep(program: Command): void {
+  program
+    .command('sweep')
+    .description('look for keys and sandboxes that have lost their job, and end them')
+    .option('--dry-run', 'only say what it would do')
+    .option('--json', 'print one JSON document: what it found')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ dryRun, json }) => {
+      await withClient(async (client) => {
+        const report = await client.sweep({ dryRun: dryRun === true });
+        if (json === true) printJson(report);
+        else printLines(reportLines(report));
+        if (total(report, 'failed') > 0 || report.errors.length > 0) process.exitCode = FAILED_EXIT_CODE;
+      });
+    });
+}
+
+const DID: Record<Finding['did'], string> = { ended: 'ended', would_end: 'would end', waits: 'waits', failed: 'failed' };
+const KINDS: Record<FindingKind, string> = {
+  closed_job: 'key of a job that closed',
+  ledger_key: 'key in the ledger',
+  gateway_key: 'key at the gateway',
+  sandbox: 'sandbox',
+};
+
+function reportLines(report: SweepReport): string[] {
+  const { looked, findings, errors } = report;
+  const paint = paintFor(process.stdout);
+  const counts = Object.entries(DID).map(([did, text]) => [total(report, did), text] as const);
+  const found = counts.reduce((sum, [count]) => sum + count, 0);
+  const sums = counts.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`);
+  return [
+    ...findings.map(({ kind, id, did, because, code }) =>
+      [paint('cyan', DID[did].padEnd(9)), KINDS[kind].padEnd(24), harmless(id), ` (${code ?? because.replaceAll('_', ' ')})`].join(' '),
+    ),
+    ...(found > findings.length ? [`… and ${found - findings.length} more`] : []),
+    ...errors.map((code) => `${paint('red', 'not looked at')} ${code}`),
+    `looked at ${looked}: ${sums.length === 0 ? 'nothing to end' : sums.join(', ')}`,
+  ];
+}
+
+function total({ counts }: SweepReport, did: string): number {
+  return Object.entries(counts).reduce((sum, [name, count]) => (name.endsWith(`.${did}`) ? sum + count : sum), 0);
+}

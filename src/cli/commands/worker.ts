@@ -1,0 +1,34 @@
+import type { Command } from '@commander-js/extra-typings';
+
+import { loadConfig } from '../../config/config.ts';
+import { createLogger } from '../../telemetry/log.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { stopSignal } from '../output/stop-signal.ts';
+import { secretsOf } from './secrets.ts';
+
+const EXAMPLES = `
+Logs JSON lines on standard error; says on standard output when it is ready. SIGTERM or SIGINT: it takes no more work and
+leaves running turns to the next worker.
+
+Examples:
+  $ DATABASE_URL=postgres://… VALETKEY_ROOT_KEY=$(cat root.key) valetkey worker
+`;
+
+export function addWorker(program: Command): void {
+  program
+    .command('worker')
+    .description('run a worker: it runs jobs, and drives the sandboxes of this host')
+    .option('--json', 'say that it is ready as one JSON document')
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ json }) => {
+      const config = loadConfig();
+      const { startWorker } = await import('../../worker/start.ts');
+      const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });
+      const stop = stopSignal();
+      const worker = await startWorker({ config, logger });
+      if (json === true) printJson({ ready: true, taskQueue: config.taskQueue, host: config.host });
+      else printLines([`ready: task queue ${config.taskQueue}, host ${config.host}`]);
+      await Promise.race([stop, worker.done]);
+      await worker.shutdown();
+    });
+}

@@ -1,0 +1,30 @@
+import { ValetkeyError, type FieldIssue } from '../../contract/errors.ts';
+import { harmless, type Paint } from './text.ts';
+
+/** An error as it is told; of one that is not known only its name and message. */
+export interface ErrorReport {
+  code: string;
+  message: string;
+  hint: string | null;
+  issues: readonly FieldIssue[];
+}
+
+export function errorReport(error: unknown): ErrorReport {
+  if (ValetkeyError.is(error)) {
+    const { code, message, hint, issues } = error;
+    return { code, message, hint, issues };
+  }
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : 'something that is not an error was thrown';
+  return { code: 'internal', message, hint: null, issues: [] };
+}
+
+/** For a person: the message, or the wrong fields where there are several, and what to do. */
+export function errorLines({ message, hint, issues }: ErrorReport, paint: Paint): string[] {
+  const several = issues.length > 1;
+  const text = several ? `${issues.length} fields are wrong` : harmless(message).replace(/\s*\n\s*/g, ' ');
+  return [
+    `${paint('red', 'valetkey:')} ${text}`,
+    ...(several ? issues.map(({ path, message: allowed }) => `  ${harmless(path) || 'job'}: ${harmless(allowed)}`) : []),
+    ...(hint === null ? [] : [paint('dim', hint)]),
+  ];
+}

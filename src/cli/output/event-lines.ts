@@ -1,0 +1,110 @@
+import type { JobEvent } from '../../contract/events.ts';
+import { formatUsd } from '../../contract/money.ts';
+import { createColumns, type Columns } from './columns.ts';
+import { incompleteText } from './incomplete-text.ts';
+import { messageLines } from './message-lines.ts';
+import { harmless, oneLine, type Paint } from './text.ts';
+import { toolLines } from './tool-lines.ts';
+
+const PROMPT_COLUMNS = 160;
+
+/** Tells the events of one job, one after the other, as lines for a person. */
+export interface EventLines {
+  /** The lines that this event completes. */
+  add(event: JobEvent): string[];
+  /** What the agent says at the moment, up to the end of its line. */
+  pending(): string;
+  /** What is not told yet, at the end. */
+  rest(): string[];
+}
+
+export function eventLines(paint: Paint): EventLines {
+  const columns = createColumns(paint);
+  const message = messageLines(columns, paint);
+  const tools = toolLines(columns, paint);
+  return {
+    add(event) {
+      if (event.type === 'message' || event.type === 'thought') return [...tools.rest(), ...message.add(event)];
+      if (event.type === 'tool') return [...message.rest(), ...tools.add(event)];
+      return [...message.rest(), ...tools.rest(), ...describe(event, columns, paint)];
+    },
+    pending: () => message.pending(),
+    rest: () => [...message.rest(), ...tools.rest()],
+  };
+}
+
+function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool' }>, { labelled }: Columns, paint: Paint): string[] {
+  const { at } = event;
+  switch (event.type) {
+    case 'job.started':
+      return [labelled(at, 'job', `started for ${event.tenant}: ${event.agent} with ${event.model}`)];
+    case 'job.ended':
+      return [labelled(at, 'job', [event.outcome, ...reason(event)].join(': '))];
+    case 'key.minted':
+      return [labelled(at, 'key', `minted; dies by itself at ${event.expiresAt}`)];
+    case 'key.bound':
+      return [labelled(at, 'key', 'bound to the sandbox')];
+    case 'key.used':
+      return [labelled(at, 'key', 'first used')];
+    case 'key.disabled':
+      return [labelled(at, 'key', 'disabled')];
+    case 'key.dead':
+      return [labelled(at, 'key', 'dead: a request with it was refused')];
+    case 'key.settled':
+      return [labelled(at, 'key', `spent ${formatUsd(event.usd)}`)];
+    case 'key.deleted':
+      return [labelled(at, 'key', 'deleted at the gateway')];
+    case 'sandbox.started':
+      return [labelled(at, 'sandbox', `started, isolation ${event.isolation}`)];
+    case 'sandbox.stopped':
+      return [labelled(at, 'sandbox', 'stopped')];
+    case 'setup.started':
+      return [labelled(at, 'setup', oneLine(event.text, PROMPT_COLUMNS))];
+    case 'setup.output':
+      return harmless(event.output)
+        .trimEnd()
+        .split('\n')
+        .map((line) => labelled(at, 'setup', paint('dim', oneLine(line, PROMPT_COLUMNS))));
+    case 'setup.ended':
+      return [labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`)];
+    case 'workspace.collected':
+      return event.complete ? [] : [labelled(at, 'workspace', paint('yellow', incompleteText(event)))];
+    case 'turn.started':
+      return [labelled(at, `turn ${event.turn}`, oneLine(event.prompt, PROMPT_COLUMNS))];
+    case 'turn.ended':
+      return [labelled(at, `turn ${event.turn}`, `ended: ${event.code ?? event.stopReason ?? 'unknown'}`)];
+    case 'plan':
+      return event.entries.map(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${harmless(status)})`));
+    case 'permission.asked':
+      return [labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${harmless(event.id)})`)];
+    case 'permission.answered':
+      return [labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${harmless(event.id)})`)];
+    case 'gap':
+      return [labelled(at, 'gap', paint('yellow', `${event.messages} messages of the agent were lost while no worker was attached`))];
+    case 'artifact':
+      return [labelled(at, 'artifact', `${harmless(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
+    case 'usage':
+      return [labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`)];
+    case 'egress':
+      return [labelled(at, 'egress', egressLine(event, paint))];
+    case 'warning':
+      return [labelled(at, 'warning', paint('yellow', `${event.code}: ${harmless(event.message)}`))];
+  }
+}
+
+function egressLine({ host, port, connections, bytesUp, bytesDown, refused }: Extract<JobEvent, { type: 'egress' }>, paint: Paint): string {
+  const target = host === '*' ? 'other hosts' : `${harmless(host)}:${port}`;
+  const times = `${connections.toLocaleString('en')} ${connections === 1 ? 'connection' : 'connections'}`;
+  if (refused !== null) return paint('yellow', `${target} refused: ${harmless(refused)}, ${times}`);
+  return `${target}, ${times}, ${bytesUp.toLocaleString('en')} bytes up, ${bytesDown.toLocaleString('en')} down`;
+}
+
+/** An outcome that is its own code says it once. */
+function reason({ outcome, code, message }: Extract<JobEvent, { type: 'job.ended' }>): string[] {
+  if (code === null) return [];
+  return [code, harmless(message ?? '')].filter((text) => text !== outcome && text !== '');
+}
+
+export function formatTokens(input: number, output: number): string {
+  return `${input.toLocaleString('en')} tokens in, ${output.toLocaleString('en')} out`;
+}

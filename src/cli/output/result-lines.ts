@@ -1,0 +1,47 @@
+import { FAILURES } from '../../contract/errors.ts';
+import { formatUsd } from '../../contract/money.ts';
+import type { JobFailure, JobResult, KeyLife, Outcome } from '../../contract/result.ts';
+import { formatTokens } from './event-lines.ts';
+import { incompleteText } from './incomplete-text.ts';
+import { elapsed, harmless, type Paint } from './text.ts';
+
+const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow' }> = {
+  completed: { text: 'completed', color: 'green' },
+  failed: { text: 'failed', color: 'red' },
+  cancelled: { text: 'cancelled', color: 'yellow' },
+  deadline_exceeded: { text: 'deadline exceeded', color: 'yellow' },
+};
+
+/** How a job ended, what it cost, and the life of its keys. */
+export function resultLines(result: JobResult, paint: Paint): string[] {
+  const { outcome, failure, turns, usage, keys, artifacts, workspace, startedAt, endedAt } = result;
+  const { text, color } = OUTCOMES[outcome];
+  const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
+  return [
+    field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
+    ...(failure === null ? [] : [field('failure', `${failure.code}: ${harmless(failure.message)}`), ...advice(failure)]),
+    field('turns', String(turns.length)),
+    field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`),
+    ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),
+    ...(workspace.complete ? [] : [field('workspace', paint('yellow', incompleteText(workspace)))]),
+    ...artifacts.map(({ name, bytes }) => field(name, plural(bytes, 'byte'))),
+  ];
+}
+
+/** What to do, where the message does not say it. */
+function advice({ code, message }: JobFailure): string[] {
+  const { hint } = FAILURES[code];
+  return message.includes(hint) ? [] : [`${' '.repeat(9)}${hint}`];
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The times of a key's life, each from the start of its job. */
+export function keyLifeLine({ mintedAt, boundAt, firstUsedAt, disabledAt, observedDeadAt }: KeyLife, startedAt: string): string {
+  const moments = { minted: mintedAt, bound: boundAt, 'first used': firstUsedAt, disabled: disabledAt, 'observed dead': observedDeadAt };
+  return Object.entries(moments)
+    .map(([name, at]) => (at === null ? `never ${name}` : `${name} +${elapsed(startedAt, at)}`))
+    .join(' · ');
+}

@@ -1,0 +1,126 @@
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { JobEventBody } from '../../contract/events.ts';
+import { isOfShim, isUnreadable, receiptOf, type AcpMessage } from '../acp/acp.ts';
+import { openAcp, type AcpConnection } from '../acp/connection.ts';
+import { unresponsive, type AgentProcess } from '../acp/instance.ts';
+import { createEventQueue, type EventQueue } from '../events/event-queue.ts';
+import { createMask } from '../events/mask.ts';
+import type { Transcript } from '../events/transcript.ts';
+import type { PausedTurn } from './paused-turns.ts';
+import { readPermissionRequest, type PermissionRequest } from './permissions.ts';
+import type { Progress } from './progress.ts';
+import { createQuestions, type Questions } from './questions.ts';
+import { promptIdsOf } from './send-prompt.ts';
+import { createTimeLimit, type TimeLimit } from './time-limit.ts';
+import type { TurnOptions } from './turn-options.ts';
+
+export interface ListenOptions extends TurnOptions {
+  process: AgentProcess;
+  progress: Progress;
+  transcript: Transcript;
+  /** What an earlier step has read of the turn: what the agent said after it is read. */
+  paused: PausedTurn | null;
+  startTimeoutMs: number;
+}
+
+/** A conversation about a turn. */
+export interface Listening {
+  acp: AcpConnection;
+  queue: EventQueue;
+  questions: Questions;
+  /** For the next message of the agent. */
+  stall: TimeLimit;
+  /** For the receipt of the prompt, where it is to come: the shim gives it at once. */
+  receipt: TimeLimit;
+  /** Resolves with the receipt. */
+  received: Promise<void>;
+  /** Decides a question of the agent, or leaves it open. */
+  ask(request: PermissionRequest, eventId: number): Promise<void>;
+  /** Tells what the turn's end leaves untold. `eventId` is that of the end; undefined: of the newest message. */
+  rest(eventId?: number): Promise<void>;
+  /** The agent's text of the turn, masked. */
+  message(): string;
+  /** Reads no more. Resolves to what was read, but for the state; to null where the agent does not have what it was answered. */
+  pause(): Promise<Omit<PausedTurn, 'state'> | null>;
+  close(): void;
+}
+
+/** Attaches to a process of the agent: what it says becomes events, what it asks is answered. */
+export function listen(options: ListenOptions): Listening {
+  const { sandbox, turn, process, progress, transcript, paused, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
+  const { instanceMs, serverId } = process;
+  const mask = paused?.mask ?? createMask(secrets);
+  const queue = createEventQueue(onEvent, (lastEventId) => progress.change({ lastEventId }), mask, progress.storedUpTo);
+  const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent did nothing for ${stallMs / 1000} s.`));
+  const receipt = createTimeLimit(startTimeoutMs, () => unresponsive('session/prompt', startTimeoutMs));
+  const questions = createQuestions({ acp: () => acp, instanceMs, turn, decide, cancel, denied: paused?.denied });
+  const received = Promise.withResolvers<void>();
+  const tell = async (eventId: number, body: JobEventBody | null): Promise<void> => {
+    if (body !== null) await queue.push(eventId, { source: `acp:${instanceMs}:${eventId}`, body });
+  };
+
+  /** An agent may ask more than one thing at once: the others are read again. */
+  let hasOpen = false;
+  const ask = (request: PermissionRequest, eventId: number): Promise<void> => {
+    const { asked, answered } = questions.settle(request);
+    if (answered !== null) return queue.push(eventId, asked, answered);
+    if (!hasOpen) progress.change({ pending: request });
+    hasOpen = true;
+    return queue.push(eventId, asked);
+  };
+  const onMessage = async (message: AcpMessage | null, eventId: number): Promise<void> => {
+    if (message === null || isUnreadable(message)) return tell(eventId, transcript.unreadable());
+    const promptId = receiptOf(message);
+    if (!isOfShim(message)) stall.restart();
+    else if (promptId === null) return;
+    else if (promptIdsOf(turn).includes(promptId)) {
+      transcript.begin();
+      progress.change({ running: promptId });
+      receipt.stop();
+      received.resolve();
+    }
+    const request = readPermissionRequest(message, transcript.titleOf, (text) => mask.text(text));
+    if (request !== null) return ask(request, eventId);
+    if (message.id !== undefined) {
+      acp.respond(message.id, { error: { code: -32601, message: 'Method not found' } }).catch(() => {});
+    }
+    await tell(eventId, transcript.read(message));
+  };
+  /** What was stored is not lost. */
+  const onGap = async (missed: number, eventId: number): Promise<void> => {
+    // The server keeps so many messages that these are of the turn, and its receipt may be among them.
+    transcript.begin();
+    const from = Math.max(eventId - missed, progress.storedUpTo + 1);
+    if (from === eventId) return;
+    const body: JobEventBody = { type: 'gap', turn, messages: eventId - from };
+    await queue.push(eventId - 1, { source: `acp:${instanceMs}:${from}:gap`, body });
+  };
+
+  if (paused?.state.running != null) received.resolve();
+
+  const acp = openAcp({ sandbox, serverId, after: paused?.newest ?? progress.since, onMessage, onGap });
+  return {
+    acp,
+    queue,
+    questions,
+    stall,
+    receipt,
+    received: received.promise,
+    ask,
+    async rest(eventId = acp.newest()) {
+      for (const body of transcript.rest()) {
+        if (body.type === 'tool') await queue.push(eventId, { source: `acp:${instanceMs}:rest:${turn}:${body.id}`, body });
+      }
+    },
+    message: () => mask.text(transcript.text()),
+    async pause() {
+      const newest = await acp.stop();
+      return newest === null ? null : { newest, secrets, mask, transcript, waiting: questions.waiting(), denied: questions.denied };
+    },
+    close() {
+      stall.stop();
+      receipt.stop();
+      acp.close();
+    },
+  };
+}

@@ -1,0 +1,86 @@
+import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
+import { z } from 'zod';
+
+import type { PermissionDecision, Question } from '../../contract/status.ts';
+import { storable } from '../../contract/text.ts';
+import type { SourcedEvent } from '../../store/events.ts';
+import type { AcpMessage } from '../acp/acp.ts';
+
+const MAX_TITLE_CHARS = 200;
+
+/** As `updates.ts` reads it. */
+const toolCallIdSchema = z.union([z.string(), z.number().transform(String)]).catch('');
+/** What fits into a session's state. */
+const rpcIdSchema = z.union([z.string().max(64), z.number()]);
+const optionIdSchema = z.string().max(100);
+
+/** A question of the agent with all that an answer takes, so that it can be answered without being seen again. */
+export const permissionRequestSchema = z.object({
+  /** Of the agent's JSON-RPC request. */
+  rpcId: rpcIdSchema,
+  title: z.string(),
+  kind: z.string().nullable(),
+  /** The agent's options; null: it offers none of that kind. */
+  allow: optionIdSchema.nullable(),
+  deny: optionIdSchema.nullable(),
+});
+export type PermissionRequest = z.infer<typeof permissionRequestSchema>;
+
+const paramsSchema = z.object({
+  toolCall: z.object({
+    toolCallId: toolCallIdSchema,
+    title: z.string().nullish().catch(null),
+    kind: z.string().max(64).nullish().catch(null),
+  }),
+  options: z.array(z.object({ optionId: optionIdSchema, kind: z.string() })),
+});
+
+/**
+ * Null for any other message, and for a question that is not as it should be or hides a secret where it has none to hold.
+ * `titleOf`: what is known of a tool call. `mask`: takes secrets out of a text.
+ */
+export function readPermissionRequest(
+  { id, method, params }: AcpMessage,
+  titleOf: (toolCallId: string) => string | undefined,
+  mask: (text: string) => string,
+): PermissionRequest | null {
+  if (method !== CLIENT_METHODS.session_request_permission) return null;
+  const rpcId = rpcIdSchema.safeParse(id);
+  const parsed = paramsSchema.safeParse(params);
+  if (!rpcId.success || !parsed.success) return null;
+  const { toolCall, options } = parsed.data;
+  const option = (...kinds: string[]): string | null =>
+    kinds.flatMap((kind) => options.filter((offered) => offered.kind === kind))[0]?.optionId ?? null;
+  const request = {
+    rpcId: rpcId.data,
+    kind: toolCall.kind == null ? null : storable(toolCall.kind),
+    allow: option('allow_once', 'allow_always'),
+    deny: option('reject_once', 'reject_always'),
+  };
+  const ours = JSON.stringify(request);
+  if (mask(ours) !== ours) return null;
+  return { ...request, title: storable(mask(toolCall.title ?? titleOf(toolCall.toolCallId) ?? '').slice(0, MAX_TITLE_CHARS)) };
+}
+
+/** The same wherever it is read: an agent's process numbers its requests. */
+export function questionOf({ rpcId, title, kind }: PermissionRequest, instanceMs: number, turn: number): Question {
+  return { id: `${instanceMs}-${rpcId}`, turn, title, kind };
+}
+
+/** Their sources are the question's, so that every reader makes the same events. */
+export function askedEvent(question: Question): SourcedEvent {
+  return { source: `question:${question.id}:asked`, body: { type: 'permission.asked', ...question } };
+}
+
+export function answeredEvent({ id, turn }: Question, decision: PermissionDecision): SourcedEvent {
+  return { source: `question:${id}:answered`, body: { type: 'permission.answered', turn, id, ...decision } };
+}
+
+/** ACP's answer to a question; `cancelled` where the turn is, or the agent offers no such option. */
+export function permissionOutcome(
+  request: Pick<PermissionRequest, 'allow' | 'deny'>,
+  answer: PermissionDecision['answer'] | 'cancelled',
+): { outcome: { outcome: 'selected'; optionId: string } | { outcome: 'cancelled' } } {
+  const optionId = answer === 'cancelled' ? null : request[answer];
+  return { outcome: optionId === null ? { outcome: 'cancelled' } : { outcome: 'selected', optionId } };
+}

@@ -1,0 +1,38 @@
+import { ActivityFailure, ApplicationFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
+
+import { FAILURES, isFailureCode } from '../../contract/errors.ts';
+import type { JobFailure, Outcome } from '../../contract/result.ts';
+
+/** Of a failure: it goes from step to step, into the history each time. */
+const MAX_MESSAGE_CHARS = 2000;
+
+export interface Ending {
+  outcome: Outcome;
+  failure: JobFailure | null;
+}
+
+/** What had told the job to end before its work was done; null: nothing. */
+export type Told = 'cancelled' | 'deadline_exceeded' | null;
+
+/**
+ * Decides how a job ended from what its work threw. A step that was told to end and whose worker had died runs into a
+ * time-out instead of a cancellation.
+ */
+export function decideOutcome(error: unknown, told: Told): Ending {
+  const stopped = isCancellation(error) || isTimeout(error);
+  if (told !== null && stopped) return { outcome: told, failure: { code: told, message: FAILURES[told].hint } };
+  return { outcome: 'failed', failure: failureOf(error) };
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
+}
+
+/** The innermost failure that bears a code of ours: a time-out carries the last attempt's failure as its cause. */
+function failureOf(error: unknown): JobFailure {
+  if (error instanceof ApplicationFailure && isFailureCode(error.type))
+    return { code: error.type, message: error.message.slice(0, MAX_MESSAGE_CHARS) };
+  if ((error instanceof ActivityFailure || error instanceof TimeoutFailure) && error.cause !== undefined) return failureOf(error.cause);
+  if (error instanceof TimeoutFailure) return { code: 'internal', message: 'a step did not end in time, or no worker took it' };
+  return { code: 'internal', message: FAILURES.internal.hint };
+}

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+
+import { ValetkeyError } from '../../src/contract/errors.ts';
+import { jobSpecJsonSchema, parseJobSpec, parsePrompt } from '../../src/contract/spec.ts';
+
+const NOW = Date.parse('2030-01-01T00:00:00Z');
+const right = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['work'], budgetUsd: 1 };
+
+function issuesOf(change: object): { path: string; message: string }[] {
+  try {
+    parseJobSpec({ ...right, ...change }, NOW);
+    return [];
+  } catch (error) {
+    if (!ValetkeyError.is(error)) throw error;
+    return error.code === 'invalid_spec' ? [...error.issues] : [];
+  }
+}
+
+test('a job with the least fields gets the defaults', () => {
+  expect(parseJobSpec(right, NOW)).toEqual({
+    ...right,
+    credential: { strategy: 'gateway', gateway: 'builtin' },
+    sandbox: { provider: 'local', isolation: 'bubblewrap' },
+    workspace: {},
+    artifacts: [],
+    permissions: 'allow',
+    permissionTimeout: '10m',
+    stallAfter: '10m',
+    onInterrupted: 'fail',
+    deadline: '1h',
+  });
+});
+
+describe('a wrong field is named by its path, with what is allowed', () => {
+  test.each<[string, object, string, RegExp]>([
+    ['an unknown agent', { agent: 'copilot' }, 'agent', /claude.*codex/],
+    ['an unknown field', { budget: 3 }, 'budget', /unknown field/],
+    ['an unknown field inside another', { sandbox: { image: 'x' } }, 'sandbox.image', /unknown field/],
+    ['a budget of -1', { budgetUsd: -1 }, 'budgetUsd', /more than 0/],
+    ['a budget of 0', { budgetUsd: 0 }, 'budgetUsd', /more than 0/],
+    ['a budget that is no number', { budgetUsd: '1' }, 'budgetUsd', /number/],
+    ['no prompt', { prompts: [] }, 'prompts', /at least one.*keepOpen/],
+    ['an empty prompt', { prompts: [' '] }, 'prompts.0', /empty/],
+    ['a prompt of 5 MB', { prompts: ['work', 'x'.repeat(5e6)] }, 'prompts.1', /262144 bytes/],
+    ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
+    ['a deadline in the past', { deadline: '2029-12-31T23:59:59Z' }, 'deadline', /future/],
+    ['a deadline of now', { deadline: '2030-01-01T00:00:00Z' }, 'deadline', /future/],
+    ['a deadline in a month', { deadline: '30d' }, 'deadline', /7 days/],
+    ['a deadline that is no time', { deadline: 'tomorrow' }, 'deadline', /ISO 8601 instant or a duration/],
+    ['a tenant with a slash', { tenant: 'a/b' }, 'tenant', /1 to 64/],
+    ['files and git at once', { workspace: { files: {}, git: 'https://example.com/a.git' } }, 'workspace', /at most one/],
+    ['a ref without a repository', { workspace: { ref: 'main' } }, 'workspace.ref', /needs git or path/],
+    ['a ref with files', { workspace: { files: {}, ref: 'main' } }, 'workspace.ref', /does not go with files/],
+    ['a ref that is an option', { workspace: { path: '/x', ref: '--upload-pack=x' } }, 'workspace.ref', /branch/],
+    ['a file above the workspace', { workspace: { files: { '../x': '' } } }, 'workspace.files.../x', /inside the workspace/],
+    ['a file in .git', { workspace: { files: { '.git/hooks/x': '' } } }, 'workspace.files..git/hooks/x', /\.git/],
+    ['a file of an ill-formed name', { workspace: { files: { 'a\uD83D': '' } } }, 'workspace.files.a\uFFFD', /well-formed/],
+    ['a file that JavaScript passes over', { workspace: { files: { ['__proto__']: '' } } }, '__proto__', /must not be/],
+    ['an ill-formed git URL', { workspace: { git: 'https://example.com/\uDE42' } }, 'workspace.git', /well-formed/],
+    ['a path with NUL', { workspace: { path: '/a\0' } }, 'workspace.path', /well-formed/],
+    ['an ill-formed artifact', { artifacts: ['a', '\uDE42'] }, 'artifacts.1', /well-formed/],
+    ['a git URL of a file', { workspace: { git: 'file:///etc' } }, 'workspace.git', /https/],
+    ['a git URL with a password', { workspace: { git: 'https://a:b@example.com/x' } }, 'workspace.git', /password/],
+    ['a git URL with a token', { workspace: { git: 'https://token@example.com/x' } }, 'workspace.git', /token/],
+    ['a relative path', { workspace: { path: 'x' } }, 'workspace.path', /absolute/],
+    ['a token that is not sealed', { workspace: { git: 'https://example.com/x', gitToken: 'token' } }, 'workspace.gitToken', /sealed/],
+    ['a token for no repository', { workspace: { gitToken: 'a.b.c.d.e' } }, 'workspace.gitToken', /https URL/],
+    ['an artifact outside', { artifacts: ['../x'] }, 'artifacts.0', /inside the workspace/],
+    ['a policy that is none', { permissions: 'maybe' }, 'permissions', /allow.*deny.*ask/],
+    ['a job that is kept open for nothing', { keepOpen: '0s' }, 'keepOpen', /more than nothing/],
+    ['a wait that is no duration', { permissionTimeout: 'long' }, 'permissionTimeout', /duration/],
+    ['a stall after a month', { stallAfter: '30d' }, 'stallAfter', /7 days/],
+    ['an agent that takes no key of ours', { agent: 'amp' }, 'agent', /no key of a gateway/],
+    ['another isolation', { sandbox: { isolation: 'docker' } }, 'sandbox.isolation', /bubblewrap.*none/],
+  ])('%s', (_what, change, path, message) => {
+    const issues = issuesOf(change);
+    expect(issues[0]?.path).toBe(path);
+    expect(issues[0]?.message).toMatch(message);
+  });
+});
+
+test('the JSON Schema names every field, and what may be left out', () => {
+  const schema = jobSpecJsonSchema();
+  expect(schema).toMatchObject({
+    type: 'object',
+    additionalProperties: false,
+    required: ['tenant', 'agent', 'model', 'prompts', 'budgetUsd'],
+    properties: { agent: { enum: ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] }, deadline: { default: '1h' } },
+  });
+});
+
+test('half an emoji and NUL in a prompt are taken as they can be stored, and an ill-formed content of a file as UTF-8 has it', () => {
+  expect(parseJobSpec({ ...right, prompts: ['\u{1F642}\u{1F642}'.slice(0, 3), 'a\0b'] }, NOW).prompts).toEqual([
+    '\u{1F642}\uFFFD',
+    'a\uFFFDb',
+  ]);
+  expect(parsePrompt('a\uDE42')).toBe('a\uFFFD');
+  expect(parseJobSpec({ ...right, workspace: { files: { a: '\uD83D\0' } } }, NOW).workspace.files).toEqual({ a: '\uFFFD\0' });
+});

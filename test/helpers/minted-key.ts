@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+
+import { noopMetricMeter } from '@temporalio/common';
+
+import type { KeyContext } from '../../src/keys/context.ts';
+import { createRootKeys } from '../../src/keys/derive.ts';
+import { mintKey, type WantedKey } from '../../src/keys/mint-key.ts';
+import type { Secret } from '../../src/secrets/secret.ts';
+import type { Db } from '../../src/store/database.ts';
+import { createKeyMetrics } from '../../src/telemetry/metrics.ts';
+import type { FakeGatewayServer } from '../fakes/gateway/server.ts';
+
+/** What mints and ends keys beside the worker of a stack, or without one. */
+export function keyContext(db: Db, { gateway, owner }: Pick<FakeGatewayServer, 'gateway' | 'owner'>, rootKey: Secret): KeyContext {
+  const metrics = createKeyMetrics(noopMetricMeter);
+  return { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(rootKey), owner, leaseMs: 120_000, metrics };
+}
+
+/** A key of a job that Temporal does not know. */
+export async function mintedKey(context: KeyContext): Promise<WantedKey> {
+  const key = wantedKey();
+  await mintKey(context, key, []);
+  return key;
+}
+
+/** The next generation of a key, which lives beside it. */
+export async function mintedNext(context: KeyContext, key: WantedKey): Promise<WantedKey> {
+  const generation = key.generation + 1;
+  const next: WantedKey = { ...key, ref: `${key.jobId}/lease/${generation}`, generation };
+  await mintKey(context, next, []);
+  return next;
+}
+
+/** The first key of such a job, which is still to be minted. */
+export function wantedKey(): WantedKey {
+  const jobId = `job-${randomUUID()}`;
+  const diesAt = new Date(Date.now() + 600_000);
+  return { ref: `${jobId}/lease/1`, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: ['gpt-5.1'], diesAt };
+}

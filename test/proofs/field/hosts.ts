@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Config } from '../../../src/config/config.ts';
+import type { JobEvent } from '../../../src/contract/events.ts';
+import type { JobResult } from '../../../src/contract/result.ts';
+import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { TemporalAddress } from '../../../src/dev/stack.ts';
+import { startHosts, type Host, type Hosts } from '../../helpers/hosts.ts';
+import { sandboxRemains } from '../../helpers/sandbox-remains.ts';
+import { slowly } from '../../helpers/slow-turn.ts';
+import { check, firstOf, type Case } from '../case.ts';
+
+const JOB: JobSpecInput = {
+  tenant: 'acme',
+  agent: 'mock',
+  model: 'gpt-5.1',
+  budgetUsd: 1,
+  deadline: '10m',
+  prompts: [slowly(600)],
+};
+/** What a job of a host that is gone may be doing. */
+const STANDING: Record<string, Partial<JobSpecInput>> = {
+  'in mid-turn': {},
+  'cancelled later': {},
+  'setting up': { workspace: { setup: ['sleep 600'], setupTimeout: '9m' } },
+  'waiting for a prompt': { prompts: ['!say one'], keepOpen: '9m' },
+  'waiting for an answer': { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: '9m' },
+};
+/** ms from the last sign of life of a host to the end of its jobs. */
+const LOST_MS = 60_000;
+/** ms: longer than a process takes that is there to be seen dead, shorter than a host to be gone. */
+const AWAY_MS = 25_000;
+
+/** Where the hosts are started. */
+export interface HostsRig {
+  stack: { temporal: TemporalAddress; config: Pick<Config, 'databaseUrl'> };
+}
+
+/** Hosts that go: one for good, one for the time of a restart, one whose worker hangs. */
+export const HOSTS: readonly Case<HostsRig>[] = [
+  {
+    name: 'a host that does not come back: its jobs fail with sandbox_lost, whatever they do',
+    isSlow: true,
+    run: async (rig) =>
+      onHosts(rig, async (hosts) => {
+        const [gone, next] = [await started(hosts, 'pod-a'), await hosts.host('pod-b')];
+        const jobIds = await standing(hosts);
+        await gone.lose();
+        const lostAtMs = Date.now();
+        await Promise.all([next.gateway.start(), next.worker.start()]);
+        await hosts.client.cancel(String(jobIds['cancelled later']));
+        const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
+        const other = await hosts.client.submit({ ...JOB, prompts: ['!say hello'] });
+        return firstOf(
+          () => allEnded(jobIds, results, lostAtMs),
+          async () =>
+            check((await hosts.client.result(other.jobId)).outcome === 'completed', 'a new job does not complete on the other host'),
+        );
+      }),
+  },
+  {
+    name: 'a host whose worker hangs: its jobs fail, and it ends their sandboxes when it goes on',
+    isSlow: true,
+    run: async (rig) =>
+      onHosts(rig, async (hosts) => {
+        const [hung, other] = [await started(hosts, 'hung'), await hosts.host('other')];
+        const jobIds = await standing(hosts);
+        hung.worker.signal('SIGSTOP');
+        const lostAtMs = Date.now();
+        await Promise.all([other.gateway.start(), other.worker.start()]);
+        await hosts.client.cancel(String(jobIds['cancelled later']));
+        const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
+        hung.worker.signal('SIGCONT');
+        return firstOf(
+          () => allEnded(jobIds, results, lostAtMs),
+          async () => noRemains(hung, Object.values(jobIds)),
+        );
+      }),
+  },
+  {
+    name: 'a host that returns under its name within half a minute keeps its jobs',
+    isSlow: true,
+    run: async (rig) =>
+      onHosts(rig, async (hosts) => {
+        const [host, other] = [await started(hosts, 'restarted'), await hosts.host('other')];
+        const { jobId } = await hosts.client.submit({ ...JOB, prompts: [slowly(45)] });
+        await emits(hosts, jobId, 'message');
+        const waiting = await hosts.client.submit({ ...JOB, prompts: ['!say one'], keepOpen: '9m' });
+        await phase(hosts, waiting.jobId, 'waiting');
+        await host.worker.kill('SIGKILL');
+        await Promise.all([other.gateway.start(), other.worker.start(), sleep(AWAY_MS)]);
+        await host.worker.start();
+        const { outcome, failure } = await hosts.client.result(jobId);
+        await hosts.client.prompt(waiting.jobId, '!say two');
+        await hosts.client.cancel(waiting.jobId);
+        const second = await hosts.client.result(waiting.jobId);
+        return firstOf(
+          () => check(outcome === 'completed', `in mid-turn: ${outcome} ${failure?.code}`),
+          () => check(second.outcome === 'cancelled' && !second.sandboxLost, `waiting: ${second.outcome} ${second.failure?.code}`),
+          async () => noRemains(host, [jobId, waiting.jobId]),
+        );
+      }),
+  },
+  {
+    name: 'a host that goes while a sandbox starts there: the job runs on another',
+    isSlow: true,
+    run: async (rig) =>
+      onHosts(rig, async (hosts) => {
+        const [gone, next] = [await started(hosts, 'pod-a'), await hosts.host('pod-b')];
+        const { jobId } = await hosts.client.submit({ ...JOB, prompts: ['!say hello'] });
+        while ((await sandboxRemains(gone, jobId)).length === 0) await sleep(5);
+        await gone.lose();
+        await Promise.all([next.gateway.start(), next.worker.start()]);
+        const { outcome, failure } = await hosts.client.result(jobId);
+        // It may have been there already: then it is lost with its host.
+        return check(outcome === 'completed' || failure?.code === 'sandbox_lost', `${outcome} ${failure?.code}`);
+      }),
+  },
+];
+
+async function onHosts({ stack }: HostsRig, work: (hosts: Hosts) => Promise<string | null>): Promise<string | null> {
+  const hosts = await startHosts(stack.temporal, String(stack.config.databaseUrl));
+  try {
+    return await work(hosts);
+  } finally {
+    await hosts.stop();
+  }
+}
+
+async function started(hosts: Hosts, name: string): Promise<Host> {
+  const host = await hosts.host(name);
+  await Promise.all([host.gateway.start(), host.worker.start()]);
+  return host;
+}
+
+/** A job for each thing that one may be doing, by what it is. */
+async function standing(hosts: Hosts): Promise<Record<string, string>> {
+  const jobIds: Record<string, string> = {};
+  for (const [name, change] of Object.entries(STANDING)) {
+    const { jobId } = await hosts.client.submit({ ...JOB, ...change });
+    if (name.startsWith('waiting')) await phase(hosts, jobId, 'waiting');
+    else await emits(hosts, jobId, name === 'setting up' ? 'setup.started' : 'message');
+    jobIds[name] = jobId;
+  }
+  return jobIds;
+}
+
+async function emits({ client }: Hosts, jobId: string, wanted: JobEvent['type']): Promise<void> {
+  for await (const { type } of client.events(jobId)) if (type === wanted) return;
+}
+
+async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<void> {
+  while ((await client.status(jobId)).phase !== wanted) await sleep(100);
+}
+
+async function within({ client }: Hosts, jobId: string, fromMs: number): Promise<JobResult | null> {
+  const late = sleep(fromMs + LOST_MS - Date.now(), null, { ref: false });
+  return Promise.race([client.result(jobId), late]);
+}
+
+function allEnded(jobIds: Record<string, string>, results: readonly (JobResult | null)[], lostAtMs: number): string | null {
+  const seen = Object.keys(jobIds).map((name, index) => {
+    const result = results[index];
+    if (result == null) return `${name}: it runs after ${LOST_MS / 1000} s`;
+    const seconds = (Date.parse(result.endedAt) - lostAtMs) / 1000;
+    const code = result.failure?.code;
+    const isRight = result.sandboxLost && code === (name === 'cancelled later' ? 'cancelled' : 'sandbox_lost');
+    return isRight && seconds * 1000 < LOST_MS ? null : `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`;
+  });
+  return seen.find((one) => one !== null) ?? null;
+}
+
+async function noRemains(host: Host, jobIds: readonly string[]): Promise<string | null> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const remains = await Promise.all(jobIds.map(async (jobId) => sandboxRemains(host, jobId)));
+    if (remains.flat().length === 0) return null;
+    await sleep(100);
+  }
+  return 'a sandbox is left on its host';
+}
