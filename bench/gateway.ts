@@ -152,7 +152,7 @@ async function mintKeys(url: string): Promise<void> {
   const mint = async (secret: string, budgetUsd: number): Promise<void> => {
     const ref: KeyRef = `${secret}/bench/1`;
     const key = { ref, jobId: secret, tenant: 'bench', generation: 1, gateway: 'builtin', models: [MODEL], budgetUsd } as const;
-    await recordIntent(database.db, { ...key, owner: 'default/bench', rootKeyId: 'none', expiresAt, diesAt: expiresAt });
+    await recordIntent(database.db, { ...key, owner: 'default/bench', rootKeyId: 'none', expiresAt, hardExpiresAt: expiresAt });
     await activateKey(database.db, key, hashSecret(new Secret(secret)));
   };
   await mint(SECRET, 100_000);

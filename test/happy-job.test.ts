@@ -50,7 +50,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
       'key.bound',
       'key.used',
       'key.disabled',
-      'key.dead',
+      'key.revoked',
       'sandbox.stopped',
       'usage',
     ]) {
@@ -58,7 +58,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     }
     expect(types.filter((type) => type === 'turn.ended')).toHaveLength(2);
     const [key] = result.keys;
-    const life = [key?.mintedAt, key?.boundAt, key?.firstUsedAt, key?.disabledAt, key?.observedDeadAt].map(String);
+    const life = [key?.mintedAt, key?.boundAt, key?.firstUsedAt, key?.disabledAt, key?.revokedAt].map(String);
     expect(life).toEqual(life.toSorted());
 
     const patch = await client.artifact(jobId, 'patch');
@@ -82,7 +82,7 @@ test('the status of a running job tells phase, turn, key and deadline, and that 
     phase: 'running',
     turn: 1,
     turns: 1,
-    keyState: 'live',
+    keyState: 'active',
     tenant: 'acme',
     agent: 'codex',
   });
@@ -91,10 +91,10 @@ test('the status of a running job tells phase, turn, key and deadline, and that 
 
   await client.result(jobId);
   const ended = await client.status(jobId);
-  expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'dead' });
+  expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'revoked' });
   expect(ended.spentUsd).toBeGreaterThan(0);
   expect(await client.list({ tenant: 'acme' })).toContainEqual(
-    expect.objectContaining({ jobId, state: 'completed', keyState: 'dead', spentUsd: ended.spentUsd }),
+    expect.objectContaining({ jobId, state: 'completed', keyState: 'revoked', spentUsd: ended.spentUsd }),
   );
 });
 

@@ -65,21 +65,21 @@ test('a rotation under a running job: the job and its key end as ever, the next 
   const refused = await cli(['keyring', 'prune', '--json']);
   expect({ exitCode: refused.exitCode, stdout: refused.stdout }).toEqual({ exitCode: 8, stdout: '' });
   expect(document(refused.stderr)).toMatchObject({
-    error: { code: 'keyring_in_use', message: `the root key ${key.rootKeyId} is needed (live keys: 1)` },
+    error: { code: 'keyring_in_use', message: `the root key ${key.rootKeyId} is needed (active keys: 1)` },
   });
   expect(ring().rootKeys).toHaveLength(2);
-  expect((await cli(['keyring', 'list'])).stdout).toMatch(new RegExp(`^root key +${key.rootKeyId} +old .+ live keys: 1$`, 'm'));
+  expect((await cli(['keyring', 'list'])).stdout).toMatch(new RegExp(`^root key +${key.rootKeyId} +old .+ active keys: 1$`, 'm'));
   expect(await listed()).toMatchObject({
     rootKeys: [
-      { id: nextKey.rootKeyId, current: true, liveKeys: 0 },
-      { id: key.rootKeyId, current: false, liveKeys: 1 },
+      { id: nextKey.rootKeyId, current: true, activeKeys: 0 },
+      { id: key.rootKeyId, current: false, activeKeys: 1 },
     ],
   });
 
   expect(await statusWith(stack, secret)).toBe(200);
   await stack.client.interrupt(jobId);
   const { outcome, keys } = await stack.client.result(jobId);
-  expect({ outcome, dead: keys.map(({ observedDeadAt }) => observedDeadAt !== null) }).toEqual({ outcome: 'completed', dead: [true] });
+  expect({ outcome, dead: keys.map(({ revokedAt }) => revokedAt !== null) }).toEqual({ outcome: 'completed', dead: [true] });
   expect(await statusWith(stack, secret)).toBe(401);
 
   const pruned = await cli(['keyring', 'prune', '--json']);

@@ -28,7 +28,7 @@ export interface MintKeyInput extends KeyInput {
   model: string;
   agent: AgentName;
   /** ISO 8601, after the job's deadline: the key is dead from then on, whatever its lease. */
-  diesAt: string;
+  hardExpiresAt: string;
 }
 
 export interface StartSandboxInput extends JobIdentity {

@@ -18,13 +18,13 @@ export interface KeyDeps {
 
 export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | 'revokeKey' | 'endKeys'> {
   return {
-    mintKey: async ({ model, agent, diesAt, ...key }) => {
+    mintKey: async ({ model, agent, hardExpiresAt, ...key }) => {
       const { ref, tenant } = key;
       try {
-        const wanted = { ...key, models: [model], diesAt: new Date(diesAt) };
+        const wanted = { ...key, models: [model], hardExpiresAt: new Date(hardExpiresAt) };
         const events: SourcedEvent[] = [
           { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
-          { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt: diesAt } },
+          { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt: hardExpiresAt } },
         ];
         await beating(() => mintKey(keys, wanted, events));
       } catch (error) {

@@ -56,7 +56,7 @@ export interface AgentAbilities {
   asksPermission: boolean;
   /** The stop reason by which a denial ends the turn; where this is left out the model hears of it and goes on. */
   endsTurnWhenDenied?: 'cancelled' | 'end_turn';
-  /** Goes on with a new key in mid-turn when the file has changed and the old key is dead. */
+  /** Goes on with a new key in mid-turn when the file has changed and the old key is revoked. */
   takesRotatedKey: boolean;
   /** Works with a gateway's key; else only with a credential of its vendor, delivered into the sandbox. */
   takesGatewayKey: boolean;

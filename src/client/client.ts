@@ -215,7 +215,7 @@ export class ValetkeyClient {
 
   /**
    * Gives a running job its next key; the one before is ended once the agent has taken it up. Resolves when it is minted. Throws
-   * `nothing_to_do` for a job without a live key, `key_refused` where one was revoked, `tenant_blocked`, `job_closed`, `job_not_found`,
+   * `nothing_to_do` for a job without a active key, `key_refused` where one was revoked, `tenant_blocked`, `job_closed`, `job_not_found`,
    * `no_worker`.
    */
   async rotateKey(jobId: string): Promise<Rotated> {

@@ -15,7 +15,7 @@ export interface JobSummary {
   state: JobState;
   /** Why it ended so; null where it runs, has completed, or was not settled. */
   failureCode: FailureCode | null;
-  /** Of the job's newest key: minting, live, disabled, dead (it was seen refused) or stuck. */
+  /** Of the job's newest key: minting, active, disabled, revoked (it was seen refused) or stuck. */
   keyState: string;
   /** USD, up to now. */
   spentUsd: number;

@@ -14,13 +14,13 @@ import type { ClientContext } from './context.ts';
  */
 export async function readKeyringUse({ temporal, database: { db } }: ClientContext): Promise<KeyringUse> {
   const { workflow } = await temporal.connected();
-  const [liveKeys, credentials, runningJobs] = await Promise.all([
+  const [activeKeys, credentials, runningJobs] = await Promise.all([
     liveKeysByRootKey(db),
     listUpstreamCredentials(db),
     asTemporalError(sealingKeysOfRunningJobs(workflow)),
   ]);
   return {
-    liveKeys,
+    activeKeys,
     runningJobs: countEach(runningJobs),
     upstreamCredentials: countEach(credentials.map(({ sealed }) => sealedWith(sealed))),
   };

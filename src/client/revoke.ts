@@ -13,7 +13,7 @@ const WAIT_MS = 15_000;
 
 /**
  * Revokes the keys of a target: on record at once, which needs nothing but Postgres, then by the workers. Blocks a tenant first: a mint
- * whose intent the second statement does not see finds the block before it makes its key live.
+ * whose intent the second statement does not see finds the block before it makes its key active.
  * Idempotent. Throws `nothing_to_do` for a job or a ref without any key, `database_unreachable`.
  */
 export async function revoke(context: ClientContext, target: RevokeTarget): Promise<RevokeReport> {

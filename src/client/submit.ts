@@ -42,7 +42,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
           { key: searchAttributes.tenant, value: spec.tenant },
           { key: searchAttributes.agent, value: spec.agent },
           { key: searchAttributes.gateway, value: spec.credential.gateway },
-          { key: searchAttributes.keyState, value: 'live' },
+          { key: searchAttributes.keyState, value: 'active' },
           { key: searchAttributes.spendUsd, value: 0 },
         ]),
       }),

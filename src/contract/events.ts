@@ -10,7 +10,7 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.bound'), ref: z.string() }),
   z.object({ type: z.literal('key.used'), ref: z.string() }),
   z.object({ type: z.literal('key.disabled'), ref: z.string() }),
-  z.object({ type: z.literal('key.dead'), ref: z.string() }),
+  z.object({ type: z.literal('key.revoked'), ref: z.string() }),
   z.object({ type: z.literal('key.settled'), ref: z.string(), usd: z.number() }),
   z.object({ type: z.literal('key.deleted'), ref: z.string() }),
   z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.string() }),

@@ -1,5 +1,8 @@
-/** minting → live → disabled → dead; `stuck`: its end was tried and did not succeed yet. */
-export type KeyState = 'minting' | 'live' | 'disabled' | 'dead' | 'stuck';
+/**
+ * minting → active → disabled → revoked. A key is `revoked` once a request with it was seen refused; it is `stuck` where its revocation was
+ * tried several times and did not succeed yet.
+ */
+export type KeyState = 'minting' | 'active' | 'disabled' | 'revoked' | 'stuck';
 
 /**
  * Why a key was ended: its job ended by itself (`job`), a newer key took its place, somebody revoked it, or its job is gone

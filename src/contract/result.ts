@@ -24,7 +24,7 @@ export interface KeyLife {
   /** The control plane accepted its end. */
   disabledAt: string | null;
   /** A request made with it was refused by the data plane. */
-  observedDeadAt: string | null;
+  revokedAt: string | null;
 }
 
 /** One prompt that was answered. */

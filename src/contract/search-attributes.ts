@@ -6,7 +6,7 @@ export const searchAttributes = {
   agent: defineSearchAttributeKey('ValetkeyAgent', 'KEYWORD'),
   gateway: defineSearchAttributeKey('ValetkeyGateway', 'KEYWORD'),
   /**
-   * `live` from the start, since a job mints first of all, and `dead` once its key was seen refused: set once, an action each. In between
+   * `active` from the start, since a job mints first of all, and `revoked` once its key was seen refused: set once, an action each. In between
    * `disabled` and `stuck` where its end fails.
    */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),

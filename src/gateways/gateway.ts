@@ -19,7 +19,7 @@ export interface MintRequest extends KeyIdentity {
   budgetUsd: number;
   /** The models that the key may use; never empty. */
   models: readonly string[];
-  /** The key is dead by itself from then on. */
+  /** The key expires then, whatever becomes of us. */
   expiresAt: Date;
 }
 
@@ -54,7 +54,7 @@ export interface Gateway {
   mint(request: MintRequest): Promise<void>;
 
   /**
-   * Moves the expiry of a live key, also of one that is past it. Idempotent. An unknown or disabled key resolves and stays as it is.
+   * Moves the expiry of a active key, also of one that is past it. Idempotent. An unknown or disabled key resolves and stays as it is.
    * Where it is absent a key lives to the deadline of its job, plus slack. Throws `gateway_unreachable`.
    */
   extend?(ref: KeyRef, expiresAt: Date): Promise<void>;
@@ -69,7 +69,7 @@ export interface Gateway {
   probe(key: MintedKey): Promise<boolean>;
 
   /**
-   * What a dead key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet.
+   * What a revoked key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet.
    */
   spend(ref: KeyRef): Promise<Usage>;
 

@@ -1,7 +1,7 @@
 /** How much hangs on keys of key rings, by the key's id. */
 export interface KeyringUse {
   /** Keys of jobs that have not ended, by root key. */
-  liveKeys: ReadonlyMap<string, number>;
+  activeKeys: ReadonlyMap<string, number>;
   /** Jobs that run and hold a sealed secret, by sealing key. */
   runningJobs: ReadonlyMap<string, number>;
   /** Stored credentials of the gateway, by sealing key. */
@@ -21,7 +21,7 @@ export function decidePrune(ring: RingIds, use: KeyringUse): PruneDecision {
   const rootKeys = ring.rootKeys.slice(1);
   const sealingKeys = ring.sealingKeys.slice(1);
   const needs = [
-    ...rootKeys.flatMap((id) => need('the root key', id, [['live keys', use.liveKeys.get(id)]])),
+    ...rootKeys.flatMap((id) => need('the root key', id, [['active keys', use.activeKeys.get(id)]])),
     ...sealingKeys.flatMap((id) =>
       need('the sealing key', id, [
         ['running jobs', use.runningJobs.get(id)],

@@ -2,7 +2,7 @@ import type { Overlap } from '../contract/key.ts';
 
 export type RotationDecision = { do: 'wait' } | { do: 'end_old'; because: 'new_used' | 'old_unused' | 'overdue' };
 
-/** An agent that keeps using the older key gets so long, until it has to notice that the key is dead. */
+/** An agent that keeps using the older key gets so long, until it has to notice that the key is revoked. */
 const OVERDUE_MS = 5 * 60_000;
 
 /**

@@ -13,7 +13,7 @@ import type { KeyContext } from './context.ts';
 const PROBE_FOR_MS = 10_000;
 
 /**
- * Ends a key: disable, probe the data plane until it refuses, settle the spend, delete. Accepted and observed dead are two facts,
+ * Ends a key: disable, probe the data plane until it refuses, settle the spend, delete. Accepted and revoked are two facts,
  * recorded each with its time. Idempotent on ref, and each attempt goes on from where the last one came to; a ref that is unknown or
  * ended already resolves. Resolves to how many other keys of the job are not ended. `unusedSince`: when its job ended, where that was
  * before this end begins. The caller retries without limit. Throws `gateway_unreachable` while the end cannot be seen or the spend is not
@@ -27,21 +27,21 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
   if (end.isOver) return end.others;
   const gateway = gateways[end.gateway];
   const passed = (): number => performance.now() - startedMs;
-  const seen: EndProgress = { tookMs: 0, disabledMs: null, deadMs: null, usage: null, deletedMs: null, isOver: false };
+  const seen: EndProgress = { tookMs: 0, disabledMs: null, revokedMs: null, usage: null, deletedMs: null, isOver: false };
   const events: SourcedEvent[] = [];
   const record = async (error: ValetkeyError['code'] | null): Promise<void> =>
     recordEnd(db, { ref, jobId }, { ...seen, tookMs: passed() }, { error, events });
   try {
-    if (!end.isDead) {
+    if (!end.isRevoked) {
       // Also where an earlier attempt did: a key that is still accepted may never have been disabled, whatever the answer was.
       await gateway.disable(ref);
       seen.disabledMs = passed();
       events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
       // After it: a key whose root key is missing can be disabled all the same.
       await untilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });
-      seen.deadMs = passed();
+      seen.revokedMs = passed();
       metrics.died(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());
-      events.push({ source: `key.dead:${ref}`, body: { type: 'key.dead', ref } });
+      events.push({ source: `key.revoked:${ref}`, body: { type: 'key.revoked', ref } });
     }
     if (!end.isSettled) {
       seen.usage = await gateway.spend(ref);

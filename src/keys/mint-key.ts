@@ -11,13 +11,13 @@ export interface WantedKey extends LedgerKey {
   /** USD, of the job: its keys share it. */
   budgetUsd: number;
   models: readonly string[];
-  /** The key is dead from then on, whatever its lease. */
-  diesAt: Date;
+  /** The key expires then, whatever its lease. */
+  hardExpiresAt: Date;
 }
 
 /**
  * Mints a key: the intent goes into the ledger before anything is asked of the gateway, so that one whose answer is lost is known
- * and ended. Idempotent on ref; the caller retries. `events` are stored once it is live. Throws `key_ended` for a ref whose end has
+ * and ended. Idempotent on ref; the caller retries. `events` are stored once it is active. Throws `key_ended` for a ref whose end has
  * begun: what a mint that came too late made is ended again first. Throws `tenant_blocked`, `key_refused` for a job that had a key
  * revoked, `job_conflict` under the id of an earlier job, `gateway_unreachable`, `gateway_refused`, `root_key_missing`, `database_unreachable`.
  */
@@ -25,12 +25,12 @@ export async function mintKey(context: KeyContext, wanted: WantedKey, events: re
   const { db, gateways, rootKeys, owner } = context;
   const { ref, gateway: name } = wanted;
   const gateway = gateways[name];
-  const expiresAt = leaseEnd(context, gateway, wanted.diesAt);
+  const expiresAt = leaseEnd(context, gateway, wanted.hardExpiresAt);
   const { refused, state, rootKeyId } = await recordIntent(db, { ...wanted, owner, rootKeyId: rootKeys.currentId, expiresAt });
   if (refused === 'tenant_blocked') throw new ValetkeyError(refused, `the tenant ${wanted.tenant} gets no keys`);
   if (refused === 'job_conflict') throw new ValetkeyError(refused, `The id ${wanted.jobId} belongs to an earlier job.`);
   if (refused === 'key_refused') throw new ValetkeyError(refused, `a key of the job ${wanted.jobId} was revoked`);
-  if (state !== 'minting' && state !== 'live') throw keyEnded(ref);
+  if (state !== 'minting' && state !== 'active') throw keyEnded(ref);
   const secret = rootKeys.derive(rootKeyId, ref);
   await gateway.mint({ ...wanted, secret, expiresAt });
   if (await activateKey(db, wanted, hashSecret(secret), events)) return;
@@ -39,8 +39,8 @@ export async function mintKey(context: KeyContext, wanted: WantedKey, events: re
 }
 
 /** Where a lease that begins now ends; a gateway that cannot renew one gets the key's last day at once. */
-export function leaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, diesAt: Date): Date {
-  return gateway.extend === undefined ? diesAt : new Date(Math.min(Date.now() + leaseMs, diesAt.getTime()));
+export function leaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
+  return gateway.extend === undefined ? hardExpiresAt : new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));
 }
 
 export function keyEnded(ref: KeyRef): ValetkeyError {

@@ -16,9 +16,9 @@ export interface LedgerEnd extends LedgerKey {
   rootKeyId: string;
   /** When its end began; null: it has not. */
   endingAt: Date | null;
-  /** It was live once, as far as the ledger knows. */
+  /** It was active once, as far as the ledger knows. */
   wasMinted: boolean;
-  isDead: boolean;
+  isRevoked: boolean;
   isSettled: boolean;
   isDeleted: boolean;
   isOver: boolean;
@@ -43,15 +43,15 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
   const { rows } = await asDatabaseError(
     sql<KeyEndRow & { others: number }>`
       with ended as (
-        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, models, budget_usd, expires_at, dies_at,
+        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, models, budget_usd, expires_at, hard_expires_at,
                           ending_at, cause, disabled_at, settled_at, ended_at)
-        values (${key.ref}, ${key.jobId}, ${key.tenant}, ${key.generation}, ${key.gateway}, ${key.owner}, 'dead', '{}', 0, now(), now(),
+        values (${key.ref}, ${key.jobId}, ${key.tenant}, ${key.generation}, ${key.gateway}, ${key.owner}, 'revoked', '{}', 0, now(), now(),
                 now(), ${cause}, now(), now(), now())
         on conflict (ref) do update set
-          state = case when keys.state in ('dead', 'stuck') then keys.state else 'disabled' end,
+          state = case when keys.state in ('revoked', 'stuck') then keys.state else 'disabled' end,
           ending_at = coalesce(keys.ending_at, now()),
           cause = coalesce(keys.cause, excluded.cause)
-        returning ref, job_id, tenant, generation, gateway, root_key_id, minted_at, ending_at, dead_at, settled_at, deleted_at, ended_at,
+        returning ref, job_id, tenant, generation, gateway, root_key_id, minted_at, ending_at, revoked_at, settled_at, deleted_at, ended_at,
                   retry_at, last_error
       )
       select ended.*, pg_notify(${KEY_ENDED_CHANNEL}, ref),
@@ -66,7 +66,7 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
 type KeyEndRow = LedgerKeyRow &
   Pick<
     KeysRow,
-    'root_key_id' | 'minted_at' | 'ending_at' | 'dead_at' | 'settled_at' | 'deleted_at' | 'ended_at' | 'retry_at' | 'last_error'
+    'root_key_id' | 'minted_at' | 'ending_at' | 'revoked_at' | 'settled_at' | 'deleted_at' | 'ended_at' | 'retry_at' | 'last_error'
   >;
 
 /** How far the end of a key has come, by its row. */
@@ -76,7 +76,7 @@ export function toKeyEnd(row: KeyEndRow): LedgerEnd {
     rootKeyId: row.root_key_id,
     endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
-    isDead: row.dead_at !== null,
+    isRevoked: row.revoked_at !== null,
     isSettled: row.settled_at !== null,
     isDeleted: row.deleted_at !== null,
     isOver: row.ended_at !== null,
@@ -90,7 +90,7 @@ export interface EndProgress {
   /** From the attempt's beginning to now. */
   tookMs: number;
   disabledMs: number | null;
-  deadMs: number | null;
+  revokedMs: number | null;
   /** Final. */
   usage: Usage | null;
   deletedMs: number | null;
@@ -114,13 +114,13 @@ export async function recordEnd(
 ): Promise<void> {
   const at = (ms: number | null) => sql`now() - make_interval(secs => ${ms === null ? null : (seen.tookMs - ms) / 1000}::float8)`;
   const { usage } = seen;
-  const isDead = sql`(${seen.deadMs !== null}::boolean or dead_at is not null)`;
+  const isRevoked = sql`(${seen.revokedMs !== null}::boolean or revoked_at is not null)`;
   await asDatabaseError(
     sql`
       with ended as (
         update keys set
           disabled_at = coalesce(disabled_at, ${at(seen.disabledMs)}),
-          dead_at = coalesce(dead_at, ${at(seen.deadMs)}),
+          revoked_at = coalesce(revoked_at, ${at(seen.revokedMs)}),
           settled_at = coalesce(settled_at, ${nowIf(usage !== null)}),
           deleted_at = coalesce(deleted_at, ${at(seen.deletedMs)}),
           ended_at = coalesce(ended_at, ${nowIf(seen.isOver)}),
@@ -131,7 +131,7 @@ export async function recordEnd(
           attempts = attempts + ${error === null ? 0 : 1},
           last_error = coalesce(${error}, last_error),
           retry_at = case when ${error}::text is not null then now() + make_interval(secs => least(${MAX_PAUSE_S}, power(2, least(attempts, 16)))) end,
-          state = case when ${isDead} then 'dead' when ${error}::text is not null and attempts + 1 >= ${STUCK_AFTER} then 'stuck' else state end
+          state = case when ${isRevoked} then 'revoked' when ${error}::text is not null and attempts + 1 >= ${STUCK_AFTER} then 'stuck' else state end
         where ref = ${ref}
       )
       select ${appended(jobId, events)}`.execute(db),

@@ -53,11 +53,11 @@ export async function listKeys(db: Db, owner: string, { tenant, jobId, state, li
   let query = db.selectFrom('keys').selectAll().where('owner', '=', owner);
   if (tenant !== undefined) query = query.where('tenant', '=', tenant);
   if (jobId !== undefined) query = query.where('job_id', '=', jobId);
-  // One that is dead can be stuck, too: its spend does not settle, or the gateway does not delete it.
+  // One that is revoked can be stuck, too: its spend does not settle, or the gateway does not delete it.
   if (state === 'stuck') query = query.where('attempts', '>=', STUCK_AFTER);
   else if (state !== undefined) query = query.where('state', '=', state);
   // Few are not over, and there is an index of these.
-  if (state !== undefined && state !== 'dead') query = query.where('ended_at', 'is', null);
+  if (state !== undefined && state !== 'revoked') query = query.where('ended_at', 'is', null);
   const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('generation', 'desc').limit(limit).execute());
   return rows.map(toKeyInfo);
 }
@@ -83,13 +83,13 @@ function toKeyInfo(row: KeysRow): KeyInfo {
 /** What stands in the ledger of an owner's keys now. Throws `database_unreachable`. */
 export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
   const { rows } = await asDatabaseError(
-    sql<{ live: number; stuck: number; orphan: number | null }>`
-      select count(*) filter (where state = 'live' and ending_at is null)::int as live, count(*) filter (where attempts >= ${STUCK_AFTER})::int as stuck,
+    sql<{ active: number; stuck: number; orphan: number | null }>`
+      select count(*) filter (where state = 'active' and ending_at is null)::int as active, count(*) filter (where attempts >= ${STUCK_AFTER})::int as stuck,
              extract(epoch from now() - min(orphan_since))::float8 as orphan
       from keys where owner = ${owner} and ended_at is null`.execute(db),
   );
   const [row] = rows;
-  return { live: row?.live ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
+  return { active: row?.active ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }
 
 /** How many keys whose end is not over hang on which root key, of all owners. Throws `database_unreachable`. */

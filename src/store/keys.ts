@@ -27,7 +27,7 @@ export interface KeyIntent extends LedgerKey {
   budgetUsd: number;
   expiresAt: Date;
   /** No lease goes beyond. */
-  diesAt: Date;
+  hardExpiresAt: Date;
 }
 
 /** What the ledger says to an intent to mint. */
@@ -51,9 +51,9 @@ export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedI
         select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${isRevoked(sql`${intent.jobId}`)} then 'key_refused'
                     when ${isUsed(intent)} then 'job_conflict' end as why
       ), fresh as (
-        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, dies_at)
+        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, hard_expires_at)
         select ${intent.ref}, ${intent.jobId}, ${intent.tenant}, ${intent.generation}, ${intent.gateway}, ${intent.owner}, 'minting',
-               ${intent.rootKeyId}, ${[...intent.models]}::text[], ${intent.budgetUsd}, ${intent.expiresAt}, ${intent.diesAt}
+               ${intent.rootKeyId}, ${[...intent.models]}::text[], ${intent.budgetUsd}, ${intent.expiresAt}, ${intent.hardExpiresAt}
         from barred where why is null
         on conflict do nothing
         returning state, root_key_id
@@ -67,8 +67,8 @@ export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedI
 }
 
 /**
- * Makes an intended key live, and stores events with it. False where its end has begun, or where it was barred after its intent by a
- * revocation that did not see it yet: the key stays dead. Throws `database_unreachable`.
+ * Makes an intended key active, and stores events with it. False where its end has begun, or where it was barred after its intent by a
+ * revocation that did not see it yet: the key stays as it is. Throws `database_unreachable`.
  */
 export async function activateKey(
   db: Db,
@@ -78,13 +78,13 @@ export async function activateKey(
 ): Promise<boolean> {
   const { rows } = await asDatabaseError(
     sql`
-      with live as (
-        update keys set state = 'live', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now())
-        where ref = ${ref} and state in ('minting', 'live') and ending_at is null
+      with activated as (
+        update keys set state = 'active', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now())
+        where ref = ${ref} and state in ('minting', 'active') and ending_at is null
           and not ${isBlocked(sql`keys.tenant`)} and not ${isRevoked(sql`keys.job_id`)}
         returning ref
       )
-      select ref, ${appended(jobId, events)} from live`.execute(db),
+      select ref, ${appended(jobId, events)} from activated`.execute(db),
   );
   return rows.length > 0;
 }
@@ -115,51 +115,51 @@ export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: L
 /** The key that a job goes on with, or the newest of those that it had. */
 export interface CurrentKey extends LedgerKey {
   rootKeyId: string;
-  diesAt: Date;
-  isLive: boolean;
+  hardExpiresAt: Date;
+  isActive: boolean;
   cause: EndCause | null;
 }
 
-/** The newest live key of a job, else its newest; null where it never had one. Throws `database_unreachable`. */
+/** The newest active key of a job, else its newest; null where it never had one. Throws `database_unreachable`. */
 export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
   const [row] = (
     await asDatabaseError(
-      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'dies_at' | 'cause'> & { is_live: boolean }>`
-        select ref, job_id, tenant, generation, gateway, root_key_id, dies_at, cause, state = 'live' and ending_at is null as is_live
-        from keys where job_id = ${jobId} order by is_live desc, generation desc, intended_at desc limit 1`.execute(db),
+      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'cause'> & { is_active: boolean }>`
+        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, cause, state = 'active' and ending_at is null as is_active
+        from keys where job_id = ${jobId} order by is_active desc, generation desc, intended_at desc limit 1`.execute(db),
     )
   ).rows;
   if (row === undefined) return null;
-  return { ...ledgerKey(row), rootKeyId: row.root_key_id, diesAt: row.dies_at, isLive: row.is_live, cause: row.cause };
+  return { ...ledgerKey(row), rootKeyId: row.root_key_id, hardExpiresAt: row.hard_expires_at, isActive: row.is_active, cause: row.cause };
 }
 
-/** The keys of a job that are live, the oldest first. Throws `database_unreachable`. */
-export async function liveKeys(db: Db, jobId: string): Promise<(LedgerKey & { diesAt: Date })[]> {
+/** The keys of a job that are active, the oldest first. Throws `database_unreachable`. */
+export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & { hardExpiresAt: Date })[]> {
   const rows = await asDatabaseError(
     db
       .selectFrom('keys')
       .selectAll()
       .where('job_id', '=', jobId)
-      .where('state', '=', 'live')
+      .where('state', '=', 'active')
       .where('ending_at', 'is', null)
       .orderBy('generation')
       .execute(),
   );
-  return rows.map((row) => ({ ...ledgerKey(row), diesAt: row.dies_at }));
+  return rows.map((row) => ({ ...ledgerKey(row), hardExpiresAt: row.hard_expires_at }));
 }
 
 /**
- * Prolongs the leases of a job's live keys to `leaseMs` from now, by the clock of Postgres, and never beyond their last. Throws
+ * Prolongs the leases of a job's active keys to `leaseMs` from now, by the clock of Postgres, and never beyond their last. Throws
  * `database_unreachable`.
  */
 export async function extendLeases(db: Db, jobId: string, leaseMs: number): Promise<void> {
   await asDatabaseError(
-    sql`update keys set expires_at = ${leaseEnd(leaseMs)} where job_id = ${jobId} and state = 'live' and ending_at is null`.execute(db),
+    sql`update keys set expires_at = ${leaseEnd(leaseMs)} where job_id = ${jobId} and state = 'active' and ending_at is null`.execute(db),
   );
 }
 
 function leaseEnd(leaseMs: number): RawBuilder<Date> {
-  return sql`greatest(expires_at, least(dies_at, now() + make_interval(secs => ${leaseMs / 1000})))`;
+  return sql`greatest(expires_at, least(hard_expires_at, now() + make_interval(secs => ${leaseMs / 1000})))`;
 }
 
 /** Records that a job's key was written into its sandbox and its lease, and events with it, in one round trip. Throws `database_unreachable`. */
@@ -221,7 +221,7 @@ export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> 
   const rows = await asDatabaseError(
     db
       .selectFrom('keys')
-      .select(['ref', 'minted_at', 'bound_at', 'first_used_at', 'disabled_at', 'dead_at', 'settled_at'])
+      .select(['ref', 'minted_at', 'bound_at', 'first_used_at', 'disabled_at', 'revoked_at', 'settled_at'])
       .select(['spent_usd', 'input_tokens', 'output_tokens', 'requests'])
       .where('job_id', '=', jobId)
       .orderBy('intended_at')
@@ -235,7 +235,7 @@ export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> 
       boundAt: row.bound_at?.toISOString() ?? null,
       firstUsedAt: row.first_used_at?.toISOString() ?? null,
       disabledAt: row.disabled_at?.toISOString() ?? null,
-      observedDeadAt: row.dead_at?.toISOString() ?? null,
+      revokedAt: row.revoked_at?.toISOString() ?? null,
     },
     usage: usageOf(row),
     isSettled: row.settled_at !== null,

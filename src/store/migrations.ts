@@ -3,6 +3,7 @@ import type { Migration } from 'kysely/migration';
 
 import { byReference } from './by-reference-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
+import { keyStates } from './key-states-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
@@ -175,4 +176,5 @@ export const migrations: Record<string, Migration> = {
   '0007_workers_and_sandboxes': workersAndSandboxes,
   '0008_request_tries': requestTries,
   '0010_model_stops': modelStops,
+  '0011_key_states': keyStates,
 };

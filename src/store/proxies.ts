@@ -21,9 +21,9 @@ const BEAT = {
     with beat as (
       insert into proxies (id) values ($1) on conflict (id) do update set seen_at = now()
     )
-    select ref, case when state = 'live' and ending_at is null and suspended_at is null then extract(epoch from expires_at - now())::float8 end as lease_s
+    select ref, case when state = 'active' and ending_at is null and suspended_at is null then extract(epoch from expires_at - now())::float8 end as lease_s
     from keys
-    where ref = any($2) or (state <> 'live' and ending_at > now() - interval '1 minute')`,
+    where ref = any($2) or (state <> 'active' and ending_at > now() - interval '1 minute')`,
 };
 
 /**

@@ -61,7 +61,7 @@ const LOOK_UP = {
   name: 'valetkey-key-look-up',
   text: `
     select ref, job_id, tenant, models, first_used_at is not null as used,
-           gateway = 'builtin' and state = 'live' and suspended_at is null and expires_at > now() as usable,
+           gateway = 'builtin' and state = 'active' and suspended_at is null and expires_at > now() as usable,
            extract(epoch from expires_at - now())::float8 as lease_s
     from keys where secret_hash = $1`,
 };

@@ -38,7 +38,7 @@ export async function beginEnds(db: Db, owner: string, target: RevokeTarget): Pr
   const { rows } = await asDatabaseError(
     sql<{ ref: KeyRef; is_new: boolean }>`
       update keys set
-        state = case when state in ('dead', 'stuck') then state else 'disabled' end,
+        state = case when state in ('revoked', 'stuck') then state else 'disabled' end,
         ending_at = coalesce(ending_at, now()),
         cause = coalesce(cause, 'revoked')
       where owner = ${owner} and ended_at is null and ${of(target)}

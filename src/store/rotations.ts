@@ -19,12 +19,12 @@ export async function readOverlap(db: Db, old: KeyRef, fresh: KeyRef): Promise<O
   return { isNewUsed: row.used, oldRequests: row.open, sinceBoundMs: row.bound_ms, sinceOldUsedMs: row.old_used_ms };
 }
 
-/** The jobs whose newest key is live and older than so many ms, the oldest first. Throws `database_unreachable`. */
+/** The jobs whose newest key is active and older than so many ms, the oldest first. Throws `database_unreachable`. */
 export async function keysOlderThan(db: Db, owner: string, ageMs: number, limit: number): Promise<string[]> {
   const { rows } = await asDatabaseError(
     sql<{ job_id: string }>`
       select job_id from keys as key
-      where owner = ${owner} and ended_at is null and state = 'live' and minted_at < now() - make_interval(secs => ${ageMs / 1000})
+      where owner = ${owner} and ended_at is null and state = 'active' and minted_at < now() - make_interval(secs => ${ageMs / 1000})
         and not exists (select from keys as newer where newer.job_id = key.job_id and newer.generation > key.generation)
       order by minted_at limit ${limit}`.execute(db),
   );

@@ -45,7 +45,7 @@ export interface KeysTable {
   /** End of the lease: the gateway refuses the key from then on, until the lease is renewed. */
   expires_at: Timestamp;
   /** No lease goes beyond. */
-  dies_at: Timestamp;
+  hard_expires_at: Timestamp;
   intended_at: DefaultTimestamp;
   minted_at: NullableTimestamp;
   bound_at: NullableTimestamp;
@@ -56,7 +56,7 @@ export interface KeysTable {
   /** The gateway accepted its end. */
   disabled_at: NullableTimestamp;
   /** A request with it was seen refused. */
-  dead_at: NullableTimestamp;
+  revoked_at: NullableTimestamp;
   /** Its spend is final. */
   settled_at: NullableTimestamp;
   /** The gateway has forgotten it; null where it keeps keys. */

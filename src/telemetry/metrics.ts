@@ -5,7 +5,7 @@ import type { SweepReport } from '../contract/sweep.ts';
 
 /** What the ledger says of an installation's keys at a moment. */
 export interface KeyCounts {
-  live: number;
+  active: number;
   stuck: number;
   /** Seconds since the oldest key that has no job was found so; 0: there is none. */
   oldestOrphanSeconds: number;
@@ -27,11 +27,11 @@ export function createStuckJobsGauge(meter: MetricMeter): (jobs: number) => void
 
 /** Over the meter of Temporal's SDK, so that they stand beside its own at one address. */
 export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
-  const live = meter.createGauge('valetkey_live_keys', 'int', undefined, 'Keys that the gateway accepts');
+  const active = meter.createGauge('valetkey_active_keys', 'int', undefined, 'Keys that the gateway accepts');
   const stuck = meter.createGauge('valetkey_stuck_keys', 'int', undefined, 'Keys whose end was tried and did not succeed yet');
   const orphan = meter.createGauge('valetkey_oldest_orphan_age', 'float', 's', 'Seconds since the oldest key without a job was found');
-  const toDead = meter.createHistogram(
-    'valetkey_key_time_to_dead',
+  const timeToRevoked = meter.createHistogram(
+    'valetkey_key_time_to_revoked',
     'float',
     's',
     'Seconds from the end of a key’s use to a refused request',
@@ -40,12 +40,12 @@ export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
   const errors = meter.createCounter('valetkey_sweep_errors', undefined, 'What sweeps could not look at');
   return {
     counted(counts) {
-      live.set(counts.live);
+      active.set(counts.active);
       stuck.set(counts.stuck);
       orphan.set(counts.oldestOrphanSeconds);
     },
     died(cause, ms) {
-      toDead.record(Math.max(0, ms) / 1000, { cause });
+      timeToRevoked.record(Math.max(0, ms) / 1000, { cause });
     },
     swept(report) {
       for (const { kind, did, because } of report.findings) findings.add(1, { kind, did, because });

@@ -39,7 +39,7 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
         `ExecutionStatus != 'Running'`,
         // Its job goes on in a newer run.
         `ExecutionStatus != 'ContinuedAsNew'`,
-        `${searchAttributes.keyState.name} != 'dead'`,
+        `${searchAttributes.keyState.name} != 'revoked'`,
         `CloseTime > '${since}'`,
       ].join(' AND ');
       const closed = workflow.list({ query, pageSize: PAGE })[Symbol.asyncIterator]();

@@ -50,8 +50,7 @@ test('a job is run, followed in plain lines and found again by every other comma
 
   expect({ exitCode: run.exitCode, stderr: run.stderr }).toEqual({ exitCode: 0, stderr: '' });
   expect(run.stdout).not.toContain(ESCAPE);
-  for (const text of [`job ${id}`, 'Writing.', 'It is written.', 'completed', 'minted +', 'observed dead +'])
-    expect(run.stdout).toContain(text);
+  for (const text of [`job ${id}`, 'Writing.', 'It is written.', 'completed', 'minted +', 'revoked +']) expect(run.stdout).toContain(text);
   expect(made).toContain('+made by the agent');
 
   const [again, status, events, later, list, text] = await Promise.all([
@@ -64,12 +63,12 @@ test('a job is run, followed in plain lines and found again by every other comma
   ]);
   const result = document(again.stdout);
   expect({ exitCode: again.exitCode, result }).toMatchObject({ exitCode: 0, result: { jobId: id, outcome: 'completed', keys: [{}] } });
-  expect(document(status.stdout)).toMatchObject({ jobId: id, state: 'completed', keyState: 'dead', phase: 'ended' });
+  expect(document(status.stdout)).toMatchObject({ jobId: id, state: 'completed', keyState: 'revoked', phase: 'ended' });
   const lines = events.stdout.split('\n').map((line) => eventSchema.parse(document(line)));
   expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, index) => index + 1));
   expect([lines[0]?.type, lines.at(-1)?.type]).toEqual(['job.started', 'job.ended']);
   expect(later.stdout).toBe(events.stdout.split('\n').slice(2).join('\n'));
-  expect(document(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'dead' }));
+  expect(document(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'revoked' }));
   expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +dead`, 'm'));
 });
 
@@ -124,7 +123,7 @@ test('Ctrl-C leaves a job running and says how to follow and end it; whoever wai
   const detached = await cli(['run', '--spec', '-', '--id', id, '--detach'], job);
   expect({ exitCode: detached.exitCode, stdout: detached.stdout }).toEqual({ exitCode: 0, stdout: id });
   const running = await cli(['status', id, '--json']);
-  expect(document(running.stdout)).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'live' });
+  expect(document(running.stdout)).toMatchObject({ state: 'running', phase: 'running', turn: 1, turns: 1, keyState: 'active' });
   expect((await cli(['list', '--running'])).stdout).toContain(id);
 
   const waiting = cli(['run', '--spec', '-', '--id', id, '--json'], job);

@@ -36,12 +36,12 @@ test('a key is listed with what it is and has spent; revoked it is refused at on
   const { jobId, ref } = await running('listed');
   const [text, json, stuck] = await Promise.all([
     cli('keys', '--tenant', 'listed'),
-    cli('keys', '--job', jobId, '--live', '--json'),
+    cli('keys', '--job', jobId, '--active', '--json'),
     cli('keys', '--stuck'),
   ]);
   expect(text.stdout).toMatch(/^job +tenant +gen +state +age +expires +spent$/m);
-  expect(text.stdout).toMatch(new RegExp(`^${jobId} +listed +1 +live +[\\d.]+s +in [\\dms.]+ +\\$[\\d.]+$`, 'm'));
-  const key = { ref, jobId, tenant: 'listed', generation: 1, gateway: 'builtin', state: 'live', cause: null, endedAt: null };
+  expect(text.stdout).toMatch(new RegExp(`^${jobId} +listed +1 +active +[\\d.]+s +in [\\dms.]+ +\\$[\\d.]+$`, 'm'));
+  const key = { ref, jobId, tenant: 'listed', generation: 1, gateway: 'builtin', state: 'active', cause: null, endedAt: null };
   expect(document(json.stdout)).toMatchObject([{ ...key, spentUsd: 0, attempts: 0, lastError: null, retryAt: null }]);
   expect(stuck.stdout).toBe('no keys');
 
@@ -50,7 +50,7 @@ test('a key is listed with what it is and has spent; revoked it is refused at on
   expect(document(revoked.stdout)).toEqual({ jobId, disabled: 1, ended: 1, pending: 0, failed: [] });
   expect(await atGateway(ref)).toBe(401);
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
-  expect(await client.keys({ jobId })).toMatchObject([{ state: 'dead', cause: 'revoked' }]);
+  expect(await client.keys({ jobId })).toMatchObject([{ state: 'revoked', cause: 'revoked' }]);
   expect(await client.revoke({ jobId })).toEqual({ disabled: 0, ended: 0, pending: 0, failed: [] });
 });
 
@@ -94,15 +94,15 @@ test('the key of a job that was terminated is named by a dry sweep and ended by 
   const found = { kind: 'closed_job', jobId, did: 'would_end' };
   await expect.poll(async () => (await client.sweep({ dryRun: true })).findings).toContainEqual(expect.objectContaining(found));
   const [key] = await client.keys({ jobId });
-  expect(key).toMatchObject({ state: 'live' });
+  expect(key).toMatchObject({ state: 'active' });
 
   const dry = await cli('sweep', '--dry-run');
   expect(dry.stdout).toContain(`would end key of a job that closed ${key?.ref}  (job closed)`);
   expect(dry.stdout).toMatch(/^looked at \d+: 1 would end/m);
-  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'live' });
+  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'active' });
   const swept = await cli('sweep');
   expect(swept.stdout).toMatch(/^looked at \d+: 1 ended/m);
-  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'dead', cause: 'swept' });
+  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'revoked', cause: 'swept' });
   const remains = async (): Promise<string[]> => client.sweep().then(() => sandboxRemains(stack(), jobId));
   await expect.poll(remains).toEqual([]);
 });

@@ -29,7 +29,7 @@ test.concurrent('a key whose mint was under way when its tenant was blocked neve
   const ref: KeyRef = `job-${randomUUID()}/lease/1`;
   const key = { ref, jobId: ref.split('/')[0] ?? '', tenant: 'raced', generation: 1, gateway: 'builtin' } as const;
   const soon = new Date(Date.now() + 60_000);
-  const intent = { ...key, owner: 'tests', rootKeyId: 'any', models: ['any'], budgetUsd: 1, expiresAt: soon, diesAt: soon };
+  const intent = { ...key, owner: 'tests', rootKeyId: 'any', models: ['any'], budgetUsd: 1, expiresAt: soon, hardExpiresAt: soon };
   const isBlocked = Promise.withResolvers<void>();
   const isIntended = Promise.withResolvers<void>();
   const intending = db.transaction().execute(async (open) => {
@@ -62,7 +62,7 @@ test.concurrent('with Temporal away the keys of a job are still listed, and refu
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const cutOff = await createClient({ databaseUrl, taskQueue, deployment, temporal: { ...temporal, address: '127.0.0.1:9' } });
   const keys = await cutOff.keys({ jobId });
-  expect(keys).toMatchObject([{ state: 'live' }]);
+  expect(keys).toMatchObject([{ state: 'active' }]);
   const statuses = async () => Promise.all(keys.map(async ({ ref }) => statusWith(stack(), secretOf(stack(), ref))));
   const revoking = cutOff.revoke({ jobId });
   await expect.poll(statuses, { timeout: 2_000 }).toEqual([401]);
@@ -85,7 +85,7 @@ test.concurrent('the keys of another installation are neither seen nor ended', a
   const others = await withoutWorker(context);
   expect(await others.keys({ jobId })).toEqual([]);
   await expect(others.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
-  expect(await stack().client.keys({ jobId })).toMatchObject([{ state: 'live', cause: null }]);
+  expect(await stack().client.keys({ jobId })).toMatchObject([{ state: 'active', cause: null }]);
   await stack().client.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });

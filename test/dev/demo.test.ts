@@ -25,7 +25,7 @@ const jobSchema = z.strictObject({
     boundAt: instant,
     firstUsedAt: instant,
     disabledAt: instant,
-    observedDeadAt: instant,
+    revokedAt: instant,
   }),
   startedAt: instant,
   endedAt: instant,

@@ -34,6 +34,15 @@ export async function mintedNext(context: KeyContext, key: WantedKey): Promise<W
 /** The first key of such a job, which is still to be minted. */
 export function wantedKey(): WantedKey {
   const jobId = `job-${randomUUID()}`;
-  const diesAt = new Date(Date.now() + 600_000);
-  return { ref: `${jobId}/lease/1`, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: ['gpt-5.1'], diesAt };
+  const hardExpiresAt = new Date(Date.now() + 600_000);
+  return {
+    ref: `${jobId}/lease/1`,
+    jobId,
+    tenant: 'acme',
+    generation: 1,
+    gateway: 'builtin',
+    budgetUsd: 1,
+    models: ['gpt-5.1'],
+    hardExpiresAt,
+  };
 }

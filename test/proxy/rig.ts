@@ -86,7 +86,7 @@ export async function startRig(
     mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000 } = {}) => {
       const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
       const expiresAt = new Date(Date.now() + expiresInMs);
-      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, diesAt: expiresAt });
+      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
       await activateKey(database.db, identity(key), hashSecret(new Secret(key.secret)));
       return key;
     },

@@ -74,8 +74,8 @@ async function storeRequests(jobId: string, count: number, days: number | null, 
   const endedAt = keyEnded ? sql`now()` : null;
   await sql`
     insert into keys (ref, job_id, tenant, generation, gateway, state, models, budget_usd, spent_usd, input_tokens, requests,
-                      expires_at, dies_at, ended_at)
-    values (${ref}, ${jobId}, 'acme', 1, 'builtin', 'dead', '{gpt-5.1}', 10, 1.25, 1000, ${count}, now(), now(), ${endedAt})
+                      expires_at, hard_expires_at, ended_at)
+    values (${ref}, ${jobId}, 'acme', 1, 'builtin', 'revoked', '{gpt-5.1}', 10, 1.25, 1000, ${count}, now(), now(), ${endedAt})
     on conflict (ref) do nothing`.execute(db);
   const at = daysAgo(days ?? 100);
   await sql`

@@ -108,7 +108,7 @@ test('a job that waits goes on in a new run, and ends when nobody came, with all
   await expect.poll(async () => (await client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
   for (let generation = 2; generation <= 5; generation += 1) {
     await expect.poll(async () => client.rotateKey(jobId).catch(() => null), { timeout: 20_000 }).toMatchObject({ generation });
-    await expect.poll(async () => (await client.keys({ jobId })).filter(({ state }) => state === 'live').length).toBe(1);
+    await expect.poll(async () => (await client.keys({ jobId })).filter(({ state }) => state === 'active').length).toBe(1);
   }
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(1);
   const { keys } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });

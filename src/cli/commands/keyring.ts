@@ -105,7 +105,12 @@ function printCurrent(path: string, ring: RingContent, json: true | undefined): 
 
 function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
   return {
-    rootKeys: rootKeys.map(({ id, createdAt }, index) => ({ id, createdAt, current: index === 0, liveKeys: use.liveKeys.get(id) ?? 0 })),
+    rootKeys: rootKeys.map(({ id, createdAt }, index) => ({
+      id,
+      createdAt,
+      current: index === 0,
+      activeKeys: use.activeKeys.get(id) ?? 0,
+    })),
     sealingKeys: sealingKeys.map(({ kid, createdAt }, index) => ({
       id: kid,
       createdAt,
@@ -121,7 +126,7 @@ function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: R
   const line = (what: string, { id, createdAt, current }: { id: string; createdAt: string; current: boolean }, uses: string): string =>
     `${what.padEnd(12)} ${id.padEnd(44)} ${(current ? 'current' : 'old').padEnd(8)} ${elapsed(createdAt, now).padStart(6)}  ${uses}`;
   return [
-    ...rootKeys.map((key) => line('root key', key, `live keys: ${key.liveKeys}`)),
+    ...rootKeys.map((key) => line('root key', key, `active keys: ${key.activeKeys}`)),
     ...sealingKeys.map((key) =>
       line('sealing key', key, `running jobs: ${key.runningJobs}, stored credentials: ${key.upstreamCredentials}`),
     ),

@@ -9,11 +9,11 @@ import { elapsed, harmless } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
-A key is minting, live, disabled (its end has begun), dead (a request with it was seen refused) or stuck: its end was tried several
+A key is minting, active, disabled (its revocation has begun), revoked (a request with it was seen refused) or stuck: its end was tried several
 times in vain. Its end is tried on for ever; the error says what keeps it.
 
 Examples:
-  $ valetkey keys --live
+  $ valetkey keys --active
   $ valetkey keys --stuck
   $ valetkey keys --tenant acme --limit 1000 --json | jq 'map(.spentUsd) | add'
 `;
@@ -27,17 +27,17 @@ export function addKeys(program: Command): void {
     .description('list the newest keys: whose they are, what they have spent, how they stand')
     .option('--tenant <id>', 'only of this tenant')
     .option('--job <id>', 'only of this job')
-    .addOption(new Option('--live', 'only those that are live').conflicts('stuck'))
+    .addOption(new Option('--active', 'only those that are active').conflicts('stuck'))
     .option('--stuck', 'only those whose end does not succeed, with the error')
     .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
     .option('--json', 'print one JSON document: an array of keys')
     .addHelpText('after', EXAMPLES)
-    .action(async ({ tenant, job, live, stuck, limit: max, json }) => {
+    .action(async ({ tenant, job, active, stuck, limit: max, json }) => {
       await withClient(async (client) => {
         const keys = await client.keys({
           ...(tenant === undefined ? {} : { tenant }),
           ...(job === undefined ? {} : { jobId: job }),
-          ...(live === true ? { state: 'live' } : stuck === true ? { state: 'stuck' } : {}),
+          ...(active === true ? { state: 'active' } : stuck === true ? { state: 'stuck' } : {}),
           limit: max,
         });
         if (json === true) printJson(keys);
@@ -55,7 +55,7 @@ function keyLines(keys: readonly KeyInfo[], stuck: boolean, max: number): string
 }
 
 function row({ jobId, tenant, generation, state, createdAt, expiresAt, spentUsd }: KeyInfo, now: string): string[] {
-  const expires = state === 'live' || state === 'minting' ? until(expiresAt, now) : '';
+  const expires = state === 'active' || state === 'minting' ? until(expiresAt, now) : '';
   return [harmless(jobId), harmless(tenant), String(generation), state, elapsed(createdAt, now), expires, formatUsd(spentUsd)];
 }
 

@@ -41,15 +41,15 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
     case 'job.ended':
       return [labelled(at, 'job', [event.outcome, ...reason(event)].join(': '))];
     case 'key.minted':
-      return [labelled(at, 'key', `minted; dies by itself at ${event.expiresAt}`)];
+      return [labelled(at, 'key', `minted; expires at ${event.expiresAt} at the latest`)];
     case 'key.bound':
       return [labelled(at, 'key', 'bound to the sandbox')];
     case 'key.used':
       return [labelled(at, 'key', 'first used')];
     case 'key.disabled':
       return [labelled(at, 'key', 'disabled')];
-    case 'key.dead':
-      return [labelled(at, 'key', 'dead: a request with it was refused')];
+    case 'key.revoked':
+      return [labelled(at, 'key', 'revoked: a request with it was refused')];
     case 'key.settled':
       return [labelled(at, 'key', `spent ${formatUsd(event.usd)}`)];
     case 'key.deleted':

@@ -39,8 +39,8 @@ function plural(count: number, noun: string): string {
 }
 
 /** The times of a key's life, each from the start of its job. */
-export function keyLifeLine({ mintedAt, boundAt, firstUsedAt, disabledAt, observedDeadAt }: KeyLife, startedAt: string): string {
-  const moments = { minted: mintedAt, bound: boundAt, 'first used': firstUsedAt, disabled: disabledAt, 'observed dead': observedDeadAt };
+export function keyLifeLine({ mintedAt, boundAt, firstUsedAt, disabledAt, revokedAt }: KeyLife, startedAt: string): string {
+  const moments = { minted: mintedAt, bound: boundAt, 'first used': firstUsedAt, disabled: disabledAt, revoked: revokedAt };
   return Object.entries(moments)
     .map(([name, at]) => (at === null ? `never ${name}` : `${name} +${elapsed(startedAt, at)}`))
     .join(' · ');

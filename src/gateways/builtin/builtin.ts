@@ -58,7 +58,7 @@ export class BuiltinGateway implements Gateway {
 
   async disable(): Promise<void> {}
 
-  /** One that the ledger never knew as live was never accepted: then it needs no request, and the proxy may be down. */
+  /** One that the ledger never knew as active was never accepted: then it needs no request, and the proxy may be down. */
   async probe({ secret, wasMinted }: MintedKey): Promise<boolean> {
     return !wasMinted || (await this.#ask({ authorization: `Bearer ${secret.reveal()}` })) === 401;
   }

@@ -14,7 +14,7 @@ export interface JobRecords {
   /** By its own record, not by visibility, which lags; null for a job that it does not know. Throws `temporal_unreachable`. */
   describe(jobId: string): Promise<JobRecord | null>;
   /**
-   * Jobs that ended in the last `withinMs` and whose key, by their search attribute, is not dead, the newest first; by visibility,
+   * Jobs that ended in the last `withinMs` and whose key, by their search attribute, is not `revoked`, the newest first; by visibility,
    * so a hint only. Throws `temporal_unreachable`.
    */
   closedWithKeys(withinMs: number): AsyncIterable<string>;

@@ -67,12 +67,12 @@ export class JobKeys {
   async mint(wanted = this.#current): Promise<void> {
     const { spec, deadline, report } = this.#options;
     const { agent, model, budgetUsd } = spec;
-    const diesAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
+    const hardExpiresAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
     for (let next = wanted; ; next = this.#generation(next.generation + 1)) {
       try {
-        await steps(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd, diesAt });
+        await steps(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd, hardExpiresAt });
         this.#current = next;
-        return report({ keyState: 'live', ref: next.ref });
+        return report({ keyState: 'active', ref: next.ref });
       } catch (error) {
         if (!isKeyEnded(error) || next.generation >= MAX_GENERATIONS) throw error;
       }
@@ -123,14 +123,14 @@ export class JobKeys {
     for (const [attempts, state] of STATE_AFTER_ATTEMPTS) {
       try {
         await this.#end(attempts);
-        return report({ keyState: 'dead' });
+        return report({ keyState: 'revoked' });
       } catch {
         report({ keyState: state });
         upsertSearchAttributes([{ key: searchAttributes.keyState, value: state }]);
       }
     }
     await this.#end();
-    report({ keyState: 'dead' });
+    report({ keyState: 'revoked' });
   }
 
   #end(attempts?: number): Promise<void> {

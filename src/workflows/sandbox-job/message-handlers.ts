@@ -59,7 +59,7 @@ export function handleMessages({ conversation, rotation, progress, running, onPr
     },
   );
   setHandler(defineUpdate<Rotated>(ROTATE_UPDATE), () => rotation.request(), {
-    validator: () => expect(progress.keyState === 'live' && !rotation.isStopped, 'the job has no live key'),
+    validator: () => expect(progress.keyState === 'active' && !rotation.isStopped, 'the job has no active key'),
   });
 }
 

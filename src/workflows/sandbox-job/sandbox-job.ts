@@ -73,7 +73,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     phase: 'starting',
     outcome: null,
     ref: keys.current.ref,
-    keyState: carried === undefined ? 'minting' : 'live',
+    keyState: carried === undefined ? 'minting' : 'active',
     sandbox: started?.handle.id ?? null,
     turn: running?.turn ?? endedTurns,
     turns: conversation.turns,
@@ -223,7 +223,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
       .catch(() => cleanup(summary).settleUsage(ended));
     report({ phase: 'ended', spentUsd: result.usage.usd });
     upsertSearchAttributes([
-      { key: searchAttributes.keyState, value: 'dead' },
+      { key: searchAttributes.keyState, value: 'revoked' },
       { key: searchAttributes.spendUsd, value: result.usage.usd },
     ]);
     return result;

@@ -86,14 +86,14 @@ describe('at the gateway', () => {
     const key = await mint({ livesMs: 3_000 });
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
     await expect.poll(() => statusWith(stack(), secretOf(stack(), key.ref)), { timeout: 10_000 }).toBe(401);
-    expect(Date.now()).toBeGreaterThanOrEqual(key.diesAt.getTime());
+    expect(Date.now()).toBeGreaterThanOrEqual(key.hardExpiresAt.getTime());
   });
 
   test('a key whose time is up in mid-stream cuts the stream', async () => {
     const key = await mint({ livesMs: 3_000 });
     const answer = await stream(secretOf(stack(), key.ref));
     await expect(answer.text()).rejects.toThrow('terminated');
-    expect(Date.now() - key.diesAt.getTime()).toBeLessThan(10_000);
+    expect(Date.now() - key.hardExpiresAt.getTime()).toBeLessThan(10_000);
   });
 
   // Twice, 2 s apart: what the gateway looks up every 5 s can end one of two streams in time by chance, never both.
@@ -136,8 +136,8 @@ describe('at the gateway', () => {
 function wanted(livesMs: number): WantedKey {
   const jobId = `job-${randomUUID()}`;
   const ref: WantedKey['ref'] = `${jobId}/lease/1`;
-  const diesAt = new Date(Date.now() + livesMs);
-  return { ref, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: [MODEL], diesAt };
+  const hardExpiresAt = new Date(Date.now() + livesMs);
+  return { ref, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: [MODEL], hardExpiresAt };
 }
 
 /** Tries a key again and again. Resolves to when it was accepted last, epoch ms. */

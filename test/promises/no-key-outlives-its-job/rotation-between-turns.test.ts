@@ -21,7 +21,7 @@ test('the older key dies between the two turns, and the second uses the newer', 
   const { keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   const seen: string[] = [];
   for await (const { type, ...event } of client.events(jobId, { follow: false })) {
-    if (type === 'key.dead' && 'ref' in event) seen.push(`${event.ref === ref ? 'newer' : 'older'} dead`);
+    if (type === 'key.revoked' && 'ref' in event) seen.push(`${event.ref === ref ? 'newer' : 'older'} dead`);
     if (type === 'turn.ended' && 'turn' in event) seen.push(`turn ${event.turn} ended`);
   }
   expect(seen).toEqual(['turn 1 ended', 'older dead', 'turn 2 ended', 'newer dead']);

@@ -51,7 +51,7 @@ describe.concurrent.each(['mock', 'codex', 'claude'] as const)('the key of a job
       [ref, true],
     ]);
     expect(usage.requests).toBeGreaterThanOrEqual(2);
-    const ends = (await eventsOf(jobId)).filter((event) => event.type === 'key.dead').map((event) => event.ref);
+    const ends = (await eventsOf(jobId)).filter((event) => event.type === 'key.revoked').map((event) => event.ref);
     expect(ends).toEqual([first.ref, ref]);
   });
 });

@@ -28,8 +28,8 @@ test(
     const newest = async (): Promise<number> => (await client.keys({ jobId }))[0]?.generation ?? 0;
     await expect.poll(newest, SOON).toBeGreaterThanOrEqual(2);
     const metrics = async (): Promise<string> => (await fetch(`http://${config.metricsAddress}/metrics`)).text();
-    await expect.poll(metrics, SOON).toMatch(/^valetkey_live_keys\S* 1$/m);
-    await expect.poll(metrics, SOON).toMatch(/^valetkey_key_time_to_dead_count\{[^}]*cause="rotated"[^}]*\} [1-9]/m);
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_active_keys\S* 1$/m);
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_key_time_to_revoked_count\{[^}]*cause="rotated"[^}]*\} [1-9]/m);
 
     const connection = await Connection.connect({ address: temporal.address });
     await new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId).terminate();
@@ -39,9 +39,9 @@ test(
     await expect.poll(async () => (await statuses()).every((status) => status === 401), SOON).toBe(true);
     await expect.poll(metrics, SOON).toMatch(/^valetkey_sweep_findings\{[^}]*did="ended"[^}]*kind="closed_job"[^}]*\} [1-9]/m);
     for (const line of [
-      /^valetkey_live_keys\S* 0$/m,
+      /^valetkey_active_keys\S* 0$/m,
       /^valetkey_stuck_keys\S* 0$/m,
-      /^valetkey_key_time_to_dead_count\{[^}]*cause="swept"/m,
+      /^valetkey_key_time_to_revoked_count\{[^}]*cause="swept"/m,
     ])
       await expect.poll(metrics, SOON).toMatch(line);
     await expect.poll(() => sandboxRemains(stack, jobId), SOON).toEqual([]);

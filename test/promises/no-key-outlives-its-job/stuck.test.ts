@@ -32,12 +32,12 @@ test('a key that cannot be ended is stuck in Temporal, too, until it is dead', {
   expect(await stack().client.status(jobId)).toMatchObject({ state: 'running', phase: 'ending', keyState: 'stuck' });
   failures.set(jobId, 0);
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-  expect(await statesOf(jobId)).toEqual(['disabled', 'stuck', 'dead']);
+  expect(await statesOf(jobId)).toEqual(['disabled', 'stuck', 'revoked']);
 });
 
 test.each([
-  [0, ['dead']],
-  [1, ['disabled', 'dead']],
+  [0, ['revoked']],
+  [1, ['disabled', 'revoked']],
 ])('after %i attempts that fail Temporal has had %j', async (attempts, states) => {
   const jobId = await submit(attempts);
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });

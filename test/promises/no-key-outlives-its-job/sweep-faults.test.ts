@@ -56,7 +56,7 @@ test('a key that a late mint brings to life again after its end is ended, also w
   const { rootKeys } = context;
   const key = await mintedKey(context);
   await endKey(context, key, 'job');
-  await gateway.mint({ ...key, secret: rootKeys.derive(rootKeys.currentId, key.ref), expiresAt: key.diesAt });
+  await gateway.mint({ ...key, secret: rootKeys.derive(rootKeys.currentId, key.ref), expiresAt: key.hardExpiresAt });
   expect(ledger.live(key.jobId)).toEqual([1]);
   const lift = faults.arm('list', { is: 'clock', offMs: 600_000 });
   await expectSwept(key.jobId);
@@ -182,7 +182,7 @@ test('a key that cannot be ended keeps no other from its end, is called stuck, a
   await expect.poll(sweepAgain).toBe('stuck');
   expect(await row.executeTakeFirst()).toMatchObject({ attempts: 5, last_error: 'gateway_unreachable' });
   lift();
-  expect(await sweepAgain()).toBe('dead');
+  expect(await sweepAgain()).toBe('revoked');
   expect(ledger.live(jobId)).toEqual([]);
 });
 

@@ -55,7 +55,7 @@ test('a job that is terminated in mid-turn leaves no key and no sandbox', async 
   await expect.poll(() => statusOfKeys(jobId)).toEqual([401]);
   await expect.poll(() => sandboxRemains(stack(), jobId)).toEqual([]);
   // Its spend is settled first: the gateway reads on for a moment, for what the cut request has cost.
-  await expect.poll(async () => (await stack().client.status(jobId)).keyState).toBe('dead');
+  await expect.poll(async () => (await stack().client.status(jobId)).keyState).toBe('revoked');
 });
 
 test('a job that is terminated while no step runs is found by the sweep; a dry run says so and ends nothing', async () => {
@@ -102,7 +102,7 @@ test('a job that is reset in mid-turn goes on with the key and the turn that it 
   const { turns, keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ message }) => message.trim())).toEqual([words(6)]);
   expect(keys).toHaveLength(1);
-  expect((await client.status(jobId)).keyState).toBe('dead');
+  expect((await client.status(jobId)).keyState).toBe('revoked');
 });
 
 test('a job that is reset after its end mints its next key, and that one dies too', async () => {

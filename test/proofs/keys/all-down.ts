@@ -37,9 +37,9 @@ export async function allDown(audit: Audited, lane: Lane, jobs: number): Promise
     jobIds.map(async (jobId, index) => {
       await client.cancel(jobId);
       const report = await auditJob(audit, jobId, { name: jobId, cause: 'all_down', fromMs: Date.now() });
-      const deadMs = refusedMs[index] ?? null;
-      const orphans = report.orphans + (deadMs === null ? 1 : 0);
-      return { ...report, orphans, secondsToDead: deadMs === null ? null : (deadMs - haltedMs) / 1000 };
+      const revokedMs = refusedMs[index] ?? null;
+      const orphans = report.orphans + (revokedMs === null ? 1 : 0);
+      return { ...report, orphans, secondsToDead: revokedMs === null ? null : (revokedMs - haltedMs) / 1000 };
     }),
   );
 }

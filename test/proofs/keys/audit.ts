@@ -84,7 +84,7 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
   const settlement = await database.db.selectFrom('settlements').select('usd').where('job_id', '=', jobId).executeTakeFirst();
   if (settlement !== undefined && Number(settlement.usd) !== spent) complaints.push(`settled to ${settlement.usd} USD, spent ${spent}`);
   const minted = keys.filter(({ minted_at }) => minted_at !== null);
-  const lastDeadMs = Math.max(...minted.filter((key) => key.cause !== 'rotated').map(({ dead_at }) => dead_at?.getTime() ?? 0));
+  const lastDeadMs = Math.max(...minted.filter((key) => key.cause !== 'rotated').map(({ revoked_at }) => revoked_at?.getTime() ?? 0));
   const gone = cause === 'terminated' || cause === 'all_down';
   return {
     name,

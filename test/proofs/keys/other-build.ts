@@ -12,7 +12,11 @@ import { JOB, speaks, type Scenario } from './scenarios.ts';
 
 const PROGRAM = 'test/proofs/worker.ts';
 /** Another text in what the jobs do next, which Temporal does not compare. */
-export const NEWER: Change = { file: 'workflows/sandbox-job/job-keys.ts', text: `cleanup('revoke the key',`, replacement: `cleanup('revoke its key',` };
+export const NEWER: Change = {
+  file: 'workflows/sandbox-job/job-keys.ts',
+  text: `cleanup('revoke the key',`,
+  replacement: `cleanup('revoke its key',`,
+};
 /** Other steps than those in the histories of jobs that run: their workflows cannot go on with it. */
 export const INCOMPATIBLE: Change = {
   file: 'workflows/sandbox-job/sandbox-job.ts',

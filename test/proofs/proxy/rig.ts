@@ -116,7 +116,7 @@ export async function startRig(databaseUrl: string): Promise<Rig> {
       const jobId = `job-${randomUUID()}`;
       const key: Key = { ref: `${jobId}/lease/1`, jobId, secret: `key-${randomUUID()}`, tenant };
       const expiresAt = new Date(Date.now() + expiresInMs);
-      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, diesAt: expiresAt });
+      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
       await activateKey(database.db, identity(key), hashSecret(new Secret(key.secret)));
       return key;
     },
