@@ -3,7 +3,7 @@ import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
 import type { Adapters } from '../src/worker/start.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
-export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Adapters {
+export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Adapters {
   const gateway: Gateway = {
     name: 'builtin',
     mint: () => Promise.resolve(),
@@ -29,7 +29,7 @@ export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Ada
   const state = {
     v: 2,
     process: 0,
-    instanceMs: 1,
+    startedAtMs: 1,
     sessionId: 'none',
     turn: 1,
     since: 0,
@@ -39,7 +39,7 @@ export function noopAdapters({ agents, keyRing, database, jobs }: Adapters): Ada
   } as const;
   return {
     agents,
-    keyRing,
+    unsealer,
     database,
     jobs,
     gateways: { builtin: gateway },

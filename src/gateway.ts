@@ -2,8 +2,8 @@ import { required, type Config } from './config/config.ts';
 import { readPriceFile } from './proxy/prices/price-file.ts';
 import { createPrices } from './proxy/prices/prices.ts';
 import { startProxy, type Proxy } from './proxy/server/server.ts';
-import { createKeyRing } from './secrets/key-ring.ts';
-import { openRing } from './secrets/ring.ts';
+import { openKeyring } from './secrets/keyring.ts';
+import { createUnsealer } from './secrets/unsealer.ts';
 import { migrate, openDatabase } from './store/database.ts';
 import { syncPricedModels } from './store/priced-models.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -13,13 +13,13 @@ import type { Logger } from './telemetry/log.ts';
  * both. Throws `invalid_config`, `database_unreachable`.
  */
 export async function runGateway(config: Config, logger?: Logger): Promise<Proxy> {
-  const keyRing = createKeyRing(openRing(config, (problem) => logger?.warn(problem)));
+  const unsealer = createUnsealer(openKeyring(config, (problem) => logger?.warn(problem)));
   const models = config.pricesPath === undefined ? [] : readPriceFile(config.pricesPath);
   const database = openDatabase(required(config.databaseUrl, 'DATABASE_URL'), { maxConnections: 20 });
   try {
     await migrate(database);
     await syncPricedModels(database.db, models);
-    const proxy = await startProxy({ database, keyRing, gateway: config.gateway, prices: createPrices(models), logger });
+    const proxy = await startProxy({ database, unsealer, gateway: config.gateway, prices: createPrices(models), logger });
     return {
       url: proxy.url,
       socketPath: proxy.socketPath,

@@ -3,7 +3,7 @@ import { Context } from '@temporalio/activity';
 const EVERY_MS = 2_000;
 
 /** The same without details: it only tells that the worker lives. */
-export async function beating<T>(work: () => Promise<T>): Promise<T> {
+export async function withLivenessHeartbeat<T>(work: () => Promise<T>): Promise<T> {
   return withHeartbeat(() => null, work);
 }
 

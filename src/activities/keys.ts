@@ -5,12 +5,12 @@ import { MAX_FAILED, type EndedKeys } from '../contract/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKey, endLastKeys } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
-import { someAtOnce } from '../keys/sweep/findings.ts';
+import { someAtOnce } from '../keys/sweep/sweep-runner.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { endingKeys } from '../store/revocations.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { beating } from './heartbeat.ts';
+import { withLivenessHeartbeat } from './heartbeat.ts';
 
 export interface KeyDeps {
   keys: KeyContext;
@@ -26,7 +26,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
           { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
           { source: `key.minted:${ref}`, body: { type: 'key.minted', ref, expiresAt: hardExpiresAt } },
         ];
-        await beating(() => mintKey(keys, wanted, events));
+        await withLivenessHeartbeat(() => mintKey(keys, wanted, events));
       } catch (error) {
         throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
       }
@@ -34,7 +34,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
 
     revokeKey: async ({ cause, ...key }) => {
       try {
-        await beating(async () => (cause === 'job' ? endLastKeys(keys, key) : void (await endKey(keys, key, cause))));
+        await withLivenessHeartbeat(async () => (cause === 'job' ? endLastKeys(keys, key) : void (await endKey(keys, key, cause))));
       } catch (error) {
         throw toFailure(error, 'all');
       }
@@ -45,7 +45,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
       const report: EndedKeys = { ended: 0, failed: [] };
       try {
         const open = await endingKeys(keys.db, keys.owner, target);
-        await beating(() =>
+        await withLivenessHeartbeat(() =>
           someAtOnce(open, async (key) => {
             // A worker that shuts down leaves the rest to the next.
             cancellationSignal.throwIfAborted();

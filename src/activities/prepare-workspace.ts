@@ -4,8 +4,8 @@ import { ValetkeyError } from '../contract/errors.ts';
 import type { JobEventBody } from '../contract/events.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { HostFolders, SandboxHandle } from '../sandboxes/sandbox.ts';
-import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
+import type { Unsealer } from '../secrets/unsealer.ts';
 import { createMask } from '../session/events/mask.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents } from '../store/events.ts';
@@ -17,7 +17,7 @@ export interface PrepareDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
   workspaces: Workspaces;
-  keyRing: KeyRing;
+  unsealer: Unsealer;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface PrepareDeps {
  * as long as no turn has begun. Throws `setup_failed`, `sandbox_lost`, `database_unreachable`.
  */
 export async function prepare(
-  { database: { db }, sandboxes, workspaces, keyRing }: PrepareDeps,
+  { database: { db }, sandboxes, workspaces, unsealer }: PrepareDeps,
   { jobId, tenant, started: { handle, startCommit }, setup, secrets, timeoutMs }: PrepareWorkspaceInput,
   signal: AbortSignal,
 ): Promise<void> {
@@ -33,7 +33,7 @@ export async function prepare(
   const folders = await foldersOf(sandboxes, handle);
   const sandbox = sandboxes[handle.provider].connect(handle);
   // The job's key is not in the sandbox yet, and what looks like one is masked all the same.
-  const mask = createMask([...(await openToolSecrets(keyRing, secrets, tenant)).values()]);
+  const mask = createMask([...(await openToolSecrets(unsealer, secrets, tenant)).values()]);
   try {
     await workspaces.runSetup(sandbox, {
       commands: setup,

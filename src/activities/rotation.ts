@@ -12,7 +12,7 @@ import { markBound } from '../store/keys.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
 import type { Activities, RebindKeyInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { beating } from './heartbeat.ts';
+import { withLivenessHeartbeat } from './heartbeat.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** ms without a request: then the agent is not at work with the older key. */
@@ -36,11 +36,11 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
     if (!agent.abilities.takesRotatedKey) return false;
     const sandbox = sandboxes[handle.provider].connect(handle);
     try {
-      return await beating(async () => {
+      return await withLivenessHeartbeat(async () => {
         const { ref, secret } = await sessionKey(keys, jobId);
         await session.bindKey(sandbox, agent, secret, { model, permissions }, signal);
         await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
-        while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).do === 'wait')
+        while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).action === 'wait')
           await sleep(LOOK_EVERY_MS, undefined, { signal });
         return true;
       });

@@ -1,31 +1,31 @@
 import { FAILURES } from '../contract/errors.ts';
-import type { KeyRing } from '../secrets/key-ring.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
+import type { Unsealer } from '../secrets/unsealer.ts';
 import type { Session } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
 import { readTurnMessage } from '../store/turns.ts';
 import type { Workspaces } from '../workspace/index.ts';
+import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
+import { collectArtifacts, type TakeOutDeps } from './collect-artifacts.ts';
 import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
-import { beating } from './heartbeat.ts';
-import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
+import { withLivenessHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
 import { foldersOf, prepare } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
-import { takeOut, type TakeOutDeps } from './take-out.ts';
 
-export interface SandboxDeps extends TakeOutDeps, LastGaspDeps, StopDeps {
+export interface SandboxDeps extends TakeOutDeps, CleanUpDeps, StopDeps {
   session: Pick<Session, 'putSecrets' | 'warmUp'>;
   workspaces: Workspaces;
-  keyRing: KeyRing;
+  unsealer: Unsealer;
 }
 
 export function sandboxActivities(
   deps: SandboxDeps,
 ): Pick<Activities, 'startSandbox' | 'prepareWorkspace' | 'stopSandbox' | 'abandonSandbox'> {
-  const { sandboxes, session, workspaces, keyRing, keys } = deps;
+  const { sandboxes, session, workspaces, unsealer, keys } = deps;
   const { db } = deps.database;
   const startSandbox = async (input: StartSandboxInput, { any: stopped, gone }: StopSignals): Promise<StartedSandbox> => {
     const {
@@ -37,10 +37,10 @@ export function sandboxActivities(
       workspace,
     } = input;
     try {
-      return await beating(async () => {
+      return await withLivenessHeartbeat(async () => {
         const { gitToken: sealed } = workspace;
-        const gitToken = sealed === undefined ? undefined : await keyRing.open(sealed, { tenant, purpose: 'git-token' });
-        const secrets = await openToolSecrets(keyRing, sealedSecrets, tenant);
+        const gitToken = sealed === undefined ? undefined : await unsealer.open(sealed, { tenant, purpose: 'git-token' });
+        const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
         const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()] };
         const handle = await sandboxes[provider].start(request, stopped);
         const { hostTaskQueue } = handle;
@@ -73,7 +73,7 @@ export function sandboxActivities(
         }
       });
     } catch (error) {
-      if (gone.aborted) await lastGasp(deps, sandboxes[provider], jobId);
+      if (gone.aborted) await cleanUpClosedJob(deps, sandboxes[provider], jobId);
       if (stopped.aborted) throw stopped.reason;
       throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
     }
@@ -84,9 +84,9 @@ export function sandboxActivities(
     prepareWorkspace: async (input) =>
       withStopSignals(deps, input.jobId, async ({ any: signal, gone }) => {
         try {
-          await beating(() => prepare(deps, input, signal));
+          await withLivenessHeartbeat(() => prepare(deps, input, signal));
         } catch (error) {
-          if (gone.aborted) await lastGasp(deps, sandboxes[input.started.handle.provider], input.jobId);
+          if (gone.aborted) await cleanUpClosedJob(deps, sandboxes[input.started.handle.provider], input.jobId);
           if (signal.aborted) throw signal.reason;
           throw toFailure(error, ['database_unreachable']);
         }
@@ -95,8 +95,8 @@ export function sandboxActivities(
     stopSandbox: async (input) => {
       const { jobId, provider, started } = input;
       try {
-        return await beating(async () => {
-          const stopped = await takeOut(deps, started, input);
+        return await withLivenessHeartbeat(async () => {
+          const stopped = await collectArtifacts(deps, started, input);
           await sandboxes[provider].stop(jobId);
           // An attempt to start it may have left one on another host, too.
           await giveUpSandboxes(db, { jobId });

@@ -5,11 +5,11 @@ import type { Agents } from '../agents/index.ts';
 import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
-import { RENEWALS_A_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
+import { RENEWALS_PER_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import type { KeyRing } from '../secrets/key-ring.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
+import type { Unsealer } from '../secrets/unsealer.ts';
 import type { Session } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
 import type { EndedTurn, Turn, TurnOptions } from '../session/turn/turn-options.ts';
@@ -19,10 +19,10 @@ import { endTurn, markBound, spentUsd } from '../store/keys.ts';
 import { readPrompt } from '../store/prompts.ts';
 import { readDecisions } from '../store/questions.ts';
 import { lastFailure, lastModelStop } from '../store/request-records.ts';
+import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
-import { lastGasp, type LastGaspDeps } from './last-gasp.ts';
 import { startLimitWatch } from './limit-watch.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
@@ -33,14 +33,14 @@ const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
 /** Of a prompt, in the event of its start. */
 const MAX_PROMPT_CHARS = 4096;
 /** Of one turn. */
-const FORESEEN_ROTATIONS = 3;
+const PREDICTED_ROTATIONS = 3;
 
-export interface SessionDeps extends LastGaspDeps, StopDeps {
+export interface SessionDeps extends CleanUpDeps, StopDeps {
   database: Database;
   sandboxes: Sandboxes;
   agents: Agents;
   session: Pick<Session, 'bindKey' | 'runTurn'>;
-  keyRing: KeyRing;
+  unsealer: Unsealer;
 }
 
 /** Where a turn leaves word of how far it got, before it throws. */
@@ -52,7 +52,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   const { db } = deps.database;
   const runTurn = async (input: RunSessionInput, signals: StopSignals): Promise<RunSessionResult> => {
     const { jobId } = input;
-    const gasp = onceAborted(signals.gone, () => lastGasp(deps, deps.sandboxes[input.handle.provider], jobId));
+    const cleanUp = onceAborted(signals.gone, () => cleanUpClosedJob(deps, deps.sandboxes[input.handle.provider], jobId));
     const cancelled: Cancelled = { turn: null };
     const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
       // The gateway took the job's key, so its credential was right and will be again.
@@ -61,7 +61,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
     try {
       return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));
     } catch (error) {
-      await gasp();
+      await cleanUp();
       if (signals.detach.aborted) throw signals.detach.reason;
       if (signals.cancel.aborted) {
         // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
@@ -103,7 +103,7 @@ async function drive(
       async () => {
         const { ref, secret } = key;
         const [prompt, decide] = await Promise.all([readPrompt(db, jobId, input.prompt), decideFor(db, input)]);
-        const toolSecrets = await openToolSecrets(deps.keyRing, input.secrets, input.tenant);
+        const toolSecrets = await openToolSecrets(deps.unsealer, input.secrets, input.tenant);
         await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
@@ -154,7 +154,7 @@ async function drive(
  */
 function nextKeys({ rootKeys }: KeyContext, { jobId, ref }: RunSessionInput): Secret[] {
   const { leaseId, generation } = parseKeyRef(ref);
-  return Array.from({ length: FORESEEN_ROTATIONS }, (_, index) =>
+  return Array.from({ length: PREDICTED_ROTATIONS }, (_, index) =>
     rootKeys.derive(rootKeys.currentId, formatKeyRef({ jobId, leaseId, generation: generation + index + 1 })),
   );
 }
@@ -166,7 +166,7 @@ function keepLeases(keys: KeyContext, jobId: string): () => void {
       log.warn('the lease of a key was not renewed', { jobId, code: codeOf(error) });
     });
   };
-  const timer = setInterval(renew, keys.leaseMs / RENEWALS_A_LEASE);
+  const timer = setInterval(renew, keys.leaseMs / RENEWALS_PER_LEASE);
   return () => clearInterval(timer);
 }
 

@@ -10,8 +10,8 @@ export interface Finding {
   id: string;
   jobId: string;
   /** `would_end`: in a dry run. `waits`: it is looked at once more first. */
-  did: 'ended' | 'would_end' | 'waits' | 'failed';
-  because: string;
+  action: 'ended' | 'would_end' | 'waits' | 'failed';
+  reason: string;
   /** Of a failure. */
   code: FailureCode | null;
 }
@@ -19,7 +19,7 @@ export interface Finding {
 /** What a sweep found; counts are of everything, `findings` the first of it. */
 export interface SweepReport {
   looked: number;
-  counts: Partial<Record<`${FindingKind}.${Finding['did']}`, number>>;
+  counts: Partial<Record<`${FindingKind}.${Finding['action']}`, number>>;
   findings: Finding[];
   /** Parts that could not be looked through, by code: their keys and sandboxes are looked at next time. */
   errors: FailureCode[];
@@ -38,8 +38,8 @@ const MAX_FINDINGS = 100;
 export function joinReports(reports: readonly SweepReport[]): SweepReport {
   const counts: SweepReport['counts'] = {};
   for (const report of reports) {
-    for (const { kind, did } of report.findings) {
-      const name = `${kind}.${did}` as const;
+    for (const { kind, action } of report.findings) {
+      const name = `${kind}.${action}` as const;
       counts[name] = (counts[name] ?? 0) + 1;
     }
   }

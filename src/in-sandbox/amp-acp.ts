@@ -86,7 +86,7 @@ function newSession(cwd: string): Session {
 
 function loadSession(id: string, cwd: string): void {
   const session: Session = { id, cwd, thread: null, run: null, cancelled: false };
-  for (const { thread, update } of readKept(id)) {
+  for (const { thread, update } of readBacklog(id)) {
     if (typeof thread === 'string') session.thread = thread;
     if (isObject(update)) tell(session, update);
   }
@@ -220,7 +220,7 @@ function keep({ id }: Session, entry: Json): void {
   appendFileSync(fileOf(id), `${JSON.stringify(entry)}\n`, { mode: 0o600 });
 }
 
-function readKept(id: string): Json[] {
+function readBacklog(id: string): Json[] {
   try {
     return readFileSync(fileOf(id), 'utf8').split('\n').filter(Boolean).map(parse);
   } catch {

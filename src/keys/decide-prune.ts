@@ -14,7 +14,7 @@ export interface RingIds {
   sealingKeys: readonly string[];
 }
 
-export type PruneDecision = { do: 'drop'; ids: readonly string[] } | { do: 'refuse'; because: string };
+export type PruneDecision = { action: 'drop'; ids: readonly string[] } | { action: 'refuse'; reason: string };
 
 /** Which keys a key ring can do without: all but the current ones, or none as long as one of them is needed. */
 export function decidePrune(ring: RingIds, use: KeyringUse): PruneDecision {
@@ -29,7 +29,7 @@ export function decidePrune(ring: RingIds, use: KeyringUse): PruneDecision {
       ]),
     ),
   ];
-  return needs.length > 0 ? { do: 'refuse', because: needs.join('; ') } : { do: 'drop', ids: [...rootKeys, ...sealingKeys] };
+  return needs.length > 0 ? { action: 'refuse', reason: needs.join('; ') } : { action: 'drop', ids: [...rootKeys, ...sealingKeys] };
 }
 
 function need(what: string, id: string, counts: readonly (readonly [string, number | undefined])[]): string[] {

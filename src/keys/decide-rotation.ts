@@ -1,6 +1,6 @@
 import type { Overlap } from '../contract/key.ts';
 
-export type RotationDecision = { do: 'wait' } | { do: 'end_old'; because: 'new_used' | 'old_unused' | 'overdue' };
+export type RotationDecision = { action: 'wait' } | { action: 'end_old'; reason: 'new_used' | 'old_unused' | 'overdue' };
 
 /** An agent that keeps using the older key gets so long, until it has to notice that the key is revoked. */
 const OVERDUE_MS = 5 * 60_000;
@@ -11,8 +11,8 @@ const OVERDUE_MS = 5 * 60_000;
  * while the first moment without a request does.
  */
 export function decideRotation({ isNewUsed, oldRequests, sinceBoundMs, sinceOldUsedMs }: Overlap, graceMs: number): RotationDecision {
-  if (oldRequests > 0) return { do: 'wait' };
-  if (isNewUsed) return { do: 'end_old', because: 'new_used' };
-  if (Math.min(sinceBoundMs, sinceOldUsedMs ?? Infinity) >= graceMs) return { do: 'end_old', because: 'old_unused' };
-  return sinceBoundMs >= OVERDUE_MS ? { do: 'end_old', because: 'overdue' } : { do: 'wait' };
+  if (oldRequests > 0) return { action: 'wait' };
+  if (isNewUsed) return { action: 'end_old', reason: 'new_used' };
+  if (Math.min(sinceBoundMs, sinceOldUsedMs ?? Infinity) >= graceMs) return { action: 'end_old', reason: 'old_unused' };
+  return sinceBoundMs >= OVERDUE_MS ? { action: 'end_old', reason: 'overdue' } : { action: 'wait' };
 }

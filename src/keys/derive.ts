@@ -2,7 +2,7 @@ import { createHmac, type KeyObject } from 'node:crypto';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
-import type { Ring } from '../secrets/ring.ts';
+import type { Keyring } from '../secrets/keyring.ts';
 import { readRootKeys, type RootKey } from '../secrets/root-key.ts';
 import { Secret } from '../secrets/secret.ts';
 
@@ -18,7 +18,7 @@ export interface RootKeys {
 }
 
 /** `keys`: the content of VALETKEY_ROOT_KEY, or a ring that can change. Throws `invalid_config` where there is none. */
-export function createRootKeys(keys: Secret | Pick<Ring, 'rootKeys'>): RootKeys {
+export function createRootKeys(keys: Secret | Pick<Keyring, 'rootKeys'>): RootKeys {
   const ring = keys instanceof Secret ? { rootKeys: readRootKeys(keys.reveal()) ?? [] } : keys;
   const current = (): RootKey => {
     const [key] = ring.rootKeys;

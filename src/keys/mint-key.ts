@@ -7,7 +7,7 @@ import { activateKey, recordIntent, type LedgerKey } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
 import { endAtGateway } from './end-key.ts';
 
-export interface WantedKey extends LedgerKey {
+export interface MintParams extends LedgerKey {
   /** USD, of the job: its keys share it. */
   budgetUsd: number;
   models: readonly string[];
@@ -21,7 +21,7 @@ export interface WantedKey extends LedgerKey {
  * begun: what a mint that came too late made is ended again first. Throws `tenant_blocked`, `key_refused` for a job that had a key
  * revoked, `job_conflict` under the id of an earlier job, `gateway_unreachable`, `gateway_refused`, `root_key_missing`, `database_unreachable`.
  */
-export async function mintKey(context: KeyContext, wanted: WantedKey, events: readonly SourcedEvent[]): Promise<void> {
+export async function mintKey(context: KeyContext, wanted: MintParams, events: readonly SourcedEvent[]): Promise<void> {
   const { db, gateways, rootKeys, owner } = context;
   const { ref, gateway: name } = wanted;
   const gateway = gateways[name];

@@ -6,7 +6,7 @@ import type { KeyContext } from './context.ts';
 import { keyEnded, leaseEnd } from './mint-key.ts';
 
 /** How often a lease is renewed in its time: at a second worker of LiteLLM a renewal took up to 56 s to hold (1.106.2, no Redis). */
-export const RENEWALS_A_LEASE = 4;
+export const RENEWALS_PER_LEASE = 4;
 
 export interface SessionKey {
   ref: KeyRef;

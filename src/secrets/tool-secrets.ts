@@ -1,17 +1,17 @@
 import { ValetkeyError } from '../contract/errors.ts';
 import type { ToolSecrets } from '../contract/sandbox-spec.ts';
-import type { KeyRing } from './key-ring.ts';
 import { MIN_TOOL_SECRET_CHARS } from './seal.ts';
 import type { Secret } from './secret.ts';
+import type { Unsealer } from './unsealer.ts';
 
 /** Opens the secrets of a job for its tools, by name. Throws `sealed_unreadable`. */
 export async function openToolSecrets(
-  keyRing: KeyRing,
+  unsealer: Unsealer,
   sealed: ToolSecrets | undefined,
   tenant: string,
 ): Promise<ReadonlyMap<string, Secret>> {
   const opened = Object.entries(sealed ?? {}).map(async ([name, text]): Promise<[string, Secret]> => {
-    const secret = await keyRing.open(text, { tenant, purpose: 'tool' });
+    const secret = await unsealer.open(text, { tenant, purpose: 'tool' });
     if (secret.reveal().length >= MIN_TOOL_SECRET_CHARS) return [name, secret];
     throw new ValetkeyError('sealed_unreadable', `The secret ${name} is shorter than ${MIN_TOOL_SECRET_CHARS} characters.`);
   });

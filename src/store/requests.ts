@@ -31,11 +31,11 @@ export interface KeyAccess {
  * the budget is. `limited`: a rate is exceeded for `retryAfterMs` more. `ended`: the key has.
  */
 export type Reserved =
-  | { do: 'run'; id: string }
-  | { do: 'wait' }
-  | { do: 'spent' }
-  | { do: 'ended' }
-  | { do: 'limited'; retryAfterMs: number };
+  | { action: 'run'; id: string }
+  | { action: 'wait' }
+  | { action: 'spent' }
+  | { action: 'ended' }
+  | { action: 'limited'; retryAfterMs: number };
 
 /** Rates that hold over all replicas, by what one unit takes, ms; null: no limit. */
 export interface SharedRates {
@@ -204,9 +204,9 @@ interface KeyRow {
 }
 
 function toReserved({ id, verdict, wait_s: waitS }: ReservedRow): Reserved {
-  if (verdict === 'run' && id !== null) return { do: 'run', id };
-  if (verdict === 'limited') return { do: 'limited', retryAfterMs: (waitS ?? 0) * 1000 };
-  return { do: verdict === 'wait' || verdict === 'spent' ? verdict : 'ended' };
+  if (verdict === 'run' && id !== null) return { action: 'run', id };
+  if (verdict === 'limited') return { action: 'limited', retryAfterMs: (waitS ?? 0) * 1000 };
+  return { action: verdict === 'wait' || verdict === 'spent' ? verdict : 'ended' };
 }
 
 /** How a request ended. */

@@ -12,7 +12,7 @@ const FORGET_AFTER = '1 day';
  * Notes that something was found without a job. Resolves to when it was first found so, null: never before. Throws
  * `database_unreachable`.
  */
-export async function sight(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<Date | null> {
+export async function recordSighting(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<Date | null> {
   const { rows } = await asDatabaseError(
     sql<{ first_at: Date; is_new: boolean }>`
       insert into sightings (kind, id) values (${kind}, ${id})

@@ -48,7 +48,7 @@ export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
       timeToRevoked.record(Math.max(0, ms) / 1000, { cause });
     },
     swept(report) {
-      for (const { kind, did, because } of report.findings) findings.add(1, { kind, did, because });
+      for (const { kind, action, reason } of report.findings) findings.add(1, { kind, action, reason });
       for (const code of report.errors) errors.add(1, { code });
     },
   };

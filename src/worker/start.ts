@@ -23,8 +23,8 @@ import { createGateways, type Gateways } from '../gateways/index.ts';
 import { ownerOf } from '../keys/context.ts';
 import { createRootKeys } from '../keys/derive.ts';
 import { createSandboxes } from '../sandboxes/index.ts';
-import { createKeyRing } from '../secrets/key-ring.ts';
-import { openRing, type Ring } from '../secrets/ring.ts';
+import { openKeyring, type Keyring } from '../secrets/keyring.ts';
+import { createUnsealer } from '../secrets/unsealer.ts';
 import { createSession } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
@@ -62,7 +62,7 @@ export interface RunningWorker {
 }
 
 /** What the steps of a job work on. */
-export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 'agents' | 'session' | 'workspaces' | 'keyRing' | 'jobs'> {
+export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 'agents' | 'session' | 'workspaces' | 'unsealer' | 'jobs'> {
   gateways: Gateways;
 }
 
@@ -82,7 +82,7 @@ export interface WorkerSettings {
  */
 export async function startWorker({ config, logger, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
-  const ring = openRing(config, (problem) => void Runtime.instance().logger.warn(problem));
+  const ring = openKeyring(config, (problem) => void Runtime.instance().logger.warn(problem));
   const rootKeys = createRootKeys(ring);
   const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
@@ -198,7 +198,7 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, { db }: Database, owner: string, ring: Ring): Omit<Adapters, 'database' | 'jobs'> {
+function createAdapters(config: Config, { db }: Database, owner: string, ring: Keyring): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path, sandboxes: machine } = config;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
@@ -210,7 +210,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: R
     agents,
     session: createSession(),
     workspaces: createWorkspaces({ path }),
-    keyRing: createKeyRing(ring),
+    unsealer: createUnsealer(ring),
   };
 }
 

@@ -2,7 +2,7 @@ import { Runtime } from '@temporalio/worker';
 
 import { codeOf } from '../contract/errors.ts';
 import { decideGone, look, NOBODY_SEEN } from '../keys/sweep/decide-gone.ts';
-import { someAtOnce } from '../keys/sweep/findings.ts';
+import { someAtOnce } from '../keys/sweep/sweep-runner.ts';
 import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
 import { forgetLongGone, listWorkers } from '../store/workers.ts';

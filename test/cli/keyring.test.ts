@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { readRingFile } from '../../src/secrets/ring-file.ts';
+import { readRingFile } from '../../src/secrets/keyring-file.ts';
 import { valetkey } from './valetkey.ts';
 
 let folder: string;

@@ -91,7 +91,7 @@ test('the key of a job that was terminated is named by a dry sweep and ended by 
   const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
   await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
   await terminate(jobId);
-  const found = { kind: 'closed_job', jobId, did: 'would_end' };
+  const found = { kind: 'closed_job', jobId, action: 'would_end' };
   await expect.poll(async () => (await client.sweep({ dryRun: true })).findings).toContainEqual(expect.objectContaining(found));
   const [key] = await client.keys({ jobId });
   expect(key).toMatchObject({ state: 'active' });

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 
-import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { document, valetkey } from './valetkey.ts';
 
 const TOKEN = 'made-up-token-for-tests';
@@ -17,7 +17,7 @@ test('a new pair of keys seals and opens: the secret comes on standard input, wi
     valetkey(['seal', '--tenant', 'acme', '--public-key', publicKey, '--json'], { input: TOKEN }),
   ]);
   const { sealed } = z.object({ sealed: z.string() }).parse(document(json.stdout));
-  const ring = createKeyRing(new Secret(privateKey));
+  const ring = createUnsealer(new Secret(privateKey));
   for (const text of [plain.stdout, sealed]) expect((await ring.open(text, owner)).reveal()).toBe(TOKEN);
 });
 
@@ -25,7 +25,7 @@ test('a secret for tools is sealed for that, and one that is too short is refuse
   const { publicKey, privateKey } = keySchema.parse(document((await valetkey(['sealing-key', '--json'])).stdout));
   const env = { VALETKEY_SEALING_PUBLIC_KEY: publicKey };
   const { stdout } = await valetkey(['seal', '--tenant', 'acme', '--for', 'tool'], { env, input: TOKEN });
-  const ring = createKeyRing(new Secret(privateKey));
+  const ring = createUnsealer(new Secret(privateKey));
   expect((await ring.open(stdout, { tenant: 'acme', purpose: 'tool' })).reveal()).toBe(TOKEN);
   await expect(ring.open(stdout, owner)).rejects.toThrow('another purpose');
   const short = await valetkey(['seal', '--tenant', 'acme', '--for', 'tool'], { env, input: 'short' });

@@ -4,7 +4,7 @@ import { noopMetricMeter } from '@temporalio/common';
 
 import type { KeyContext } from '../../src/keys/context.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
-import { mintKey, type WantedKey } from '../../src/keys/mint-key.ts';
+import { mintKey, type MintParams } from '../../src/keys/mint-key.ts';
 import type { Secret } from '../../src/secrets/secret.ts';
 import type { Db } from '../../src/store/database.ts';
 import { createKeyMetrics } from '../../src/telemetry/metrics.ts';
@@ -17,22 +17,22 @@ export function keyContext(db: Db, { gateway, owner }: Pick<FakeGatewayServer, '
 }
 
 /** A key of a job that Temporal does not know. */
-export async function mintedKey(context: KeyContext): Promise<WantedKey> {
+export async function mintedKey(context: KeyContext): Promise<MintParams> {
   const key = wantedKey();
   await mintKey(context, key, []);
   return key;
 }
 
 /** The next generation of a key, which lives beside it. */
-export async function mintedNext(context: KeyContext, key: WantedKey): Promise<WantedKey> {
+export async function mintedNext(context: KeyContext, key: MintParams): Promise<MintParams> {
   const generation = key.generation + 1;
-  const next: WantedKey = { ...key, ref: `${key.jobId}/lease/${generation}`, generation };
+  const next: MintParams = { ...key, ref: `${key.jobId}/lease/${generation}`, generation };
   await mintKey(context, next, []);
   return next;
 }
 
 /** The first key of such a job, which is still to be minted. */
-export function wantedKey(): WantedKey {
+export function wantedKey(): MintParams {
   const jobId = `job-${randomUUID()}`;
   const hardExpiresAt = new Date(Date.now() + 600_000);
   return {

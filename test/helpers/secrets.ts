@@ -5,7 +5,7 @@ import { expect, inject } from 'vitest';
 import { secretsOf } from '../../src/cli/commands/secrets.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { deriveSecret } from '../../src/keys/derive.ts';
-import { openRing } from '../../src/secrets/ring.ts';
+import { openKeyring } from '../../src/secrets/keyring.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { fileTexts } from '../secret-scan/files.ts';
 import { logTexts } from '../secret-scan/log.ts';
@@ -26,7 +26,7 @@ export async function expectNoSecrets(stack: Stack): Promise<void> {
 
 /** Every secret that a stack knew: all that is configured, the password of its Postgres too, and each key that was ever minted. */
 export async function mintedSecrets({ config }: Pick<Stack, 'config'>): Promise<string[]> {
-  const { rootKeys, sealingKeys } = openRing(config, () => {});
+  const { rootKeys, sealingKeys } = openKeyring(config, () => {});
   const database = openDatabase(config.databaseUrl ?? '');
   const refs = await database.db.selectFrom('keys').select('ref').execute();
   await database.close();

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { Admission } from '../../src/proxy/limits/admission.ts';
 import type { Reserved } from '../../src/store/requests.ts';
 
-const RUN: Reserved = { do: 'run', id: '1' };
+const RUN: Reserved = { action: 'run', id: '1' };
 const never = new AbortController().signal;
 
 it('requests of a job ask one after the other, in the order in which they came', async () => {
@@ -14,7 +14,7 @@ it('requests of a job ask one after the other, in the order in which they came',
   let room = false;
   const ask = (name: string) => async (): Promise<Reserved> => {
     asked.push(name);
-    return room ? RUN : { do: 'wait' };
+    return room ? RUN : { action: 'wait' };
   };
   const both = Promise.all([admission.admit('job', ask('big'), never), admission.admit('job', ask('small'), never)]);
   await sleep(10);
@@ -32,7 +32,7 @@ it('a request asks again by itself while other replicas hold the budget', async 
   let asked = 0;
   const ask = async (): Promise<Reserved> => {
     asked += 1;
-    return asked === 3 ? RUN : { do: 'wait' };
+    return asked === 3 ? RUN : { action: 'wait' };
   };
   expect(await admission.admit('job', ask, never)).toEqual(RUN);
 });
@@ -40,13 +40,13 @@ it('a request asks again by itself while other replicas hold the budget', async 
 it('a request whose caller leaves goes out of the line, first or not', async () => {
   const admission = new Admission();
   const callers = [new AbortController(), new AbortController()];
-  const waiting = callers.map(({ signal }) => admission.admit('job', async () => ({ do: 'wait' }), signal));
+  const waiting = callers.map(({ signal }) => admission.admit('job', async () => ({ action: 'wait' }), signal));
   await sleep(10);
   callers[1]?.abort();
-  expect(await waiting[1]).toEqual({ do: 'leave' });
+  expect(await waiting[1]).toEqual({ action: 'leave' });
   const next = admission.admit('job', async () => RUN, never);
   callers[0]?.abort();
-  expect(await waiting[0]).toEqual({ do: 'leave' });
+  expect(await waiting[0]).toEqual({ action: 'leave' });
   expect(await next).toEqual(RUN);
 });
 
@@ -61,7 +61,7 @@ it('an error of one request keeps no other from asking', async () => {
 it('jobs do not wait for one another', async () => {
   const admission = new Admission();
   const caller = new AbortController();
-  const waiting = admission.admit('a', async () => ({ do: 'wait' }), caller.signal);
+  const waiting = admission.admit('a', async () => ({ action: 'wait' }), caller.signal);
   expect(await admission.admit('b', async () => RUN, never)).toEqual(RUN);
   caller.abort();
   await waiting;

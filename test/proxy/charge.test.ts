@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { charge, reserve, type Reservation } from '../../src/proxy/prices/charge.ts';
 import { createPrices } from '../../src/proxy/prices/prices.ts';
 import type { Protocol } from '../../src/proxy/protocols/routes.ts';
-import { NOTHING_TAPPED, type Tapped } from '../../src/proxy/protocols/usage-tap.ts';
+import { NOTHING_TAPPED, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
 
 const CLAUDE = 'claude-sonnet-4-6';
 const GPT = 'gpt-5.1';
@@ -21,7 +21,12 @@ function reserved(
 }
 
 /** The charge for an answer that came to its end. */
-function charged(protocol: Protocol, usage: Record<string, unknown> | null, seen: Partial<Tapped> = {}, reservation = reserved(protocol)) {
+function charged(
+  protocol: Protocol,
+  usage: Record<string, unknown> | null,
+  seen: Partial<ResponseUsage> = {},
+  reservation = reserved(protocol),
+) {
   const complete = { ...NOTHING_TAPPED, usage, usageFinal: usage !== null, done: true, ...seen };
   return charge(prices, protocol, MODELS[protocol], reservation, complete);
 }

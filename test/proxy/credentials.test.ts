@@ -3,10 +3,10 @@ import type { IncomingMessage } from 'node:http';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { addUpstreamCredential } from '../../src/store/upstream-credentials.ts';
 import { Gate } from '../helpers/gate.ts';
 import { CREDENTIAL, generating, send, startRig, startUpstream, until, type Rig, type TestKey, type Upstream } from './rig.ts';
@@ -34,7 +34,7 @@ beforeEach(async () => {
       void held.then(() => res.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
     });
   });
-  rig = await startRig(upstream.url, { keyRing: createKeyRing(new Secret(privateKey)) });
+  rig = await startRig(upstream.url, { unsealer: createUnsealer(new Secret(privateKey)) });
   key = await rig.mint();
 });
 afterEach(async () => {

@@ -7,10 +7,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { Dialect } from '../../src/contract/dialect.ts';
 import { followCredentials, type Credentials } from '../../src/proxy/upstream/credentials.ts';
-import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { addUpstreamCredential, forgetUpstreamCredential, listUpstreamCredentials } from '../../src/store/upstream-credentials.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
@@ -38,7 +38,7 @@ afterEach(async () => {
 function follow(): Promise<Credentials> {
   const logger = createLogger({ level: 'debug', file: join(folder, 'log.jsonl') });
   const configured = { anthropic: undefined, openai: new Secret(CONFIGURED) };
-  return followCredentials({ database, keyRing: createKeyRing(new Secret(privateKey)), configured, logger });
+  return followCredentials({ database, unsealer: createUnsealer(new Secret(privateKey)), configured, logger });
 }
 
 /** Seals for an owner, and stores for the same one, or for another. */

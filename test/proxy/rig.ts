@@ -10,8 +10,8 @@ import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server/server.ts';
 import type { ProxySettings } from '../../src/proxy/server/settings.ts';
-import { createKeyRing, type KeyRing } from '../../src/secrets/key-ring.ts';
 import { hashSecret, Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer, type Unsealer } from '../../src/secrets/unsealer.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { beginEnd } from '../../src/store/key-ends.ts';
 import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
@@ -51,7 +51,7 @@ export async function startRig(
     settings = {},
     databaseUrl,
     credential = CREDENTIAL,
-    keyRing = createKeyRing(undefined),
+    unsealer = createUnsealer(undefined),
     logger,
   }: {
     idleTimeoutMs?: number;
@@ -59,7 +59,7 @@ export async function startRig(
     settings?: Partial<ProxySettings>;
     databaseUrl?: string;
     credential?: string | null;
-    keyRing?: KeyRing;
+    unsealer?: Unsealer;
     logger?: Logger;
   } = {},
 ): Promise<Rig> {
@@ -79,7 +79,7 @@ export async function startRig(
     anthropic: target,
     openai: target,
   };
-  const proxy = await startProxy({ database, keyRing, gateway, logger });
+  const proxy = await startProxy({ database, unsealer, gateway, logger });
   return {
     database,
     proxy,

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 
 import type { Protocol } from '../../src/proxy/protocols/routes.ts';
-import { createTap, NOTHING_TAPPED, type Tapped } from '../../src/proxy/protocols/usage-tap.ts';
+import { createTap, NOTHING_TAPPED, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
 
 const MIB = 1024 * 1024;
 
-function tapped(protocol: Protocol, text: string, { stream = true, chunk = 7 } = {}): Readonly<Tapped> {
+function tapped(protocol: Protocol, text: string, { stream = true, chunk = 7 } = {}): Readonly<ResponseUsage> {
   const tap = createTap(protocol, stream);
   const bytes = Buffer.from(text);
   for (let from = 0; from < bytes.length; from += chunk) tap.push(bytes.subarray(from, from + chunk));

@@ -8,13 +8,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { loadConfig } from '../../src/config/config.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
-import { createRing, dropFromRing, rotateRing } from '../../src/secrets/change-ring.ts';
-import { createKeyRing } from '../../src/secrets/key-ring.ts';
-import { readRingFile } from '../../src/secrets/ring-file.ts';
-import { openRing, type Ring } from '../../src/secrets/ring.ts';
+import { createRing, removeKeys, rotateRing } from '../../src/secrets/change-keyring.ts';
+import { readRingFile } from '../../src/secrets/keyring-file.ts';
+import { openKeyring, type Keyring } from '../../src/secrets/keyring.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { newSealingKey, publicKeyWord } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 
 const OWNER = { purpose: 'git-token', tenant: 'acme' } as const;
@@ -29,8 +29,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const open = (warnings: string[] = []): Ring =>
-  openRing({ keyringPath: path, rootKey: undefined, sealingKey: undefined }, (warning) => warnings.push(warning));
+const open = (warnings: string[] = []): Keyring =>
+  openKeyring({ keyringPath: path, rootKey: undefined, sealingKey: undefined }, (warning) => warnings.push(warning));
 
 test('after a rotation new keys are derived from the new root key and old ones from the old, without a restart', async () => {
   const keys = createRootKeys(open());
@@ -42,16 +42,16 @@ test('after a rotation new keys are derived from the new root key and old ones f
 });
 
 test('after a rotation what either sealing key sealed opens, and what a key sealed that was dropped does not', async () => {
-  const keyRing = createKeyRing(open());
+  const unsealer = createUnsealer(open());
   const old = readRingFile(path).content.sealingKeys[0];
   const fresh = (await rotateRing(path)).sealingKeys[0];
   if (old === undefined || fresh === undefined) throw new Error('the ring has no keys');
   const [sealedOld, sealed] = await Promise.all([old, fresh].map((key) => seal('token', { ...OWNER, publicKey: publicKeyWord(key) })));
-  for (const text of [sealedOld, sealed]) expect((await keyRing.open(text ?? '', OWNER)).reveal()).toBe('token');
+  for (const text of [sealedOld, sealed]) expect((await unsealer.open(text ?? '', OWNER)).reveal()).toBe('token');
 
-  await dropFromRing(path, new Set([old.kid, fresh.kid]));
-  expect((await keyRing.open(sealed ?? '', OWNER)).reveal()).toBe('token');
-  await expect(keyRing.open(sealedOld ?? '', OWNER)).rejects.toMatchObject({ code: 'sealed_unreadable' });
+  await removeKeys(path, new Set([old.kid, fresh.kid]));
+  expect((await unsealer.open(sealed ?? '', OWNER)).reveal()).toBe('token');
+  await expect(unsealer.open(sealedOld ?? '', OWNER)).rejects.toMatchObject({ code: 'sealed_unreadable' });
 });
 
 test('of rotations at once none is lost, and nothing but the ring is left, for its owner alone', async () => {
@@ -114,7 +114,7 @@ test('a ring that takes over the keys of the variables derives and opens what th
   const [variables, ring] = [createRootKeys(rootKey), createRootKeys(open())];
   expect(ring.currentId).toBe(variables.currentId);
   for (const { id } of readRingFile(path).content.rootKeys) expect(ring.derive(id, REF).reveal()).toBe(variables.derive(id, REF).reveal());
-  const opened = await createKeyRing(open()).open(await seal('token', { ...OWNER, publicKey }), OWNER);
+  const opened = await createUnsealer(open()).open(await seal('token', { ...OWNER, publicKey }), OWNER);
   expect(opened.reveal()).toBe('token');
 });
 

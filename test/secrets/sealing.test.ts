@@ -7,10 +7,10 @@ import { z } from 'zod';
 
 import { loadConfig } from '../../src/config/config.ts';
 import { parseJobSpec } from '../../src/contract/spec.ts';
-import { createKeyRing } from '../../src/secrets/key-ring.ts';
 import { seal, type SealedFor } from '../../src/secrets/seal.ts';
 import { newSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
+import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { jobSpec } from '../helpers/stack.ts';
 
 const SECRET = 'made-up-token-for-tests';
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 
 const open = async (text: string, keys = pair.privateKey, owner: SealedFor = OWNER): Promise<Secret> =>
-  createKeyRing(new Secret(keys)).open(text, owner);
+  createUnsealer(new Secret(keys)).open(text, owner);
 const sealFor = async (owner: SealedFor): Promise<string> => seal(SECRET, { ...owner, publicKey: pair.publicKey });
 const decoded = (word: string): string => Buffer.from(word, 'base64url').toString();
 
@@ -57,7 +57,7 @@ describe('it does not open', () => {
     ['by another algorithm', async () => open(await forged({ alg: 'ECDH-ES+A256KW' })), 'changed'],
     ['with a byte changed', async () => open(sealed.replace(/.{4}$/, 'AAAA')), 'changed'],
     ['when it is something else', async () => open('a..b.c.d'), 'changed'],
-    ['without a key', async () => createKeyRing(undefined).open(sealed, OWNER), 'VALETKEY_SEALING_KEY'],
+    ['without a key', async () => createUnsealer(undefined).open(sealed, OWNER), 'VALETKEY_SEALING_KEY'],
   ])('%s', async (_what, opening, why) => {
     const error: unknown = await opening().catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'sealed_unreadable', retryable: false });

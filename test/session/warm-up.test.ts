@@ -17,7 +17,7 @@ test('a sandbox that was warmed up runs its first turn in the process that was s
   expect(warm).toMatchObject({ number: 0 });
   expect(existsSync(join(server.paths.home, 'agent.pid'))).toBe(false);
   const { state } = await turnOn(server, new EventStore(), { prompt: 'say once' });
-  expect(state).toMatchObject({ process: 0, instanceMs: warm?.instanceMs });
+  expect(state).toMatchObject({ process: 0, startedAtMs: warm?.startedAtMs });
   expect(await server.prompts()).toEqual(['say once']);
 });
 

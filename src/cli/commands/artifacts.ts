@@ -6,7 +6,7 @@ import type { ValetkeyClient } from '../../client/client.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { ArtifactInfo } from '../../contract/result.ts';
 import { printJson, printLines } from '../output/print.ts';
-import { harmless } from '../output/text.ts';
+import { sanitize } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -46,7 +46,7 @@ async function list(client: ValetkeyClient, jobId: string, json: boolean): Promi
 
 function lines(artifacts: readonly ArtifactInfo[]): string[] {
   const width = Math.max(...artifacts.map(({ bytes }) => String(bytes).length));
-  return artifacts.map(({ name, bytes, sha256 }) => `${String(bytes).padStart(width)}  ${sha256}  ${harmless(name)}`);
+  return artifacts.map(({ name, bytes, sha256 }) => `${String(bytes).padStart(width)}  ${sha256}  ${sanitize(name)}`);
 }
 
 async function write(
@@ -62,7 +62,7 @@ async function write(
   const { content, ...info } = artifact;
   if (output !== undefined) await writeTo(output, content);
   if (json) printJson(output === undefined ? { ...info, base64: content.toString('base64') } : info);
-  else if (output === undefined) process.stdout.write(process.stdout.isTTY ? harmless(content.toString()) : content);
+  else if (output === undefined) process.stdout.write(process.stdout.isTTY ? sanitize(content.toString()) : content);
 }
 
 async function writeTo(file: string, content: Buffer): Promise<void> {

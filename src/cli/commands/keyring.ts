@@ -6,8 +6,8 @@ import type { Command } from '@commander-js/extra-typings';
 import { loadConfig, required } from '../../config/config.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { decidePrune, type KeyringUse } from '../../keys/decide-prune.ts';
-import { createRing, dropFromRing, rotateRing } from '../../secrets/change-ring.ts';
-import { readRingFile, type RingContent } from '../../secrets/ring-file.ts';
+import { createRing, removeKeys, rotateRing } from '../../secrets/change-keyring.ts';
+import { readRingFile, type RingContent } from '../../secrets/keyring-file.ts';
 import { publicKeyWord } from '../../secrets/sealing-key.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { elapsed } from '../output/text.ts';
@@ -86,10 +86,10 @@ async function prune(path: string): Promise<readonly string[]> {
     await sleep(Math.min(SETTLE_MS, Math.max(0, newestMs + SETTLE_MS - Date.now())));
     const ring = { rootKeys: rootKeys.map(({ id }) => id), sealingKeys: sealingKeys.map(({ kid }) => kid) };
     const decision = decidePrune(ring, await client.keyringUse());
-    if (decision.do === 'refuse') throw new ValetkeyError('keyring_in_use', decision.because);
+    if (decision.action === 'refuse') throw new ValetkeyError('keyring_in_use', decision.reason);
     ({ ids } = decision);
   });
-  if (ids.length > 0) await dropFromRing(path, new Set(ids));
+  if (ids.length > 0) await removeKeys(path, new Set(ids));
   return ids;
 }
 

@@ -5,7 +5,7 @@ import type { KeyInfo } from '../../store/key-list.ts';
 import { limit, MAX_LIMIT } from '../limit.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
-import { elapsed, harmless } from '../output/text.ts';
+import { elapsed, sanitize } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -56,7 +56,7 @@ function keyLines(keys: readonly KeyInfo[], stuck: boolean, max: number): string
 
 function row({ jobId, tenant, generation, state, createdAt, expiresAt, spentUsd }: KeyInfo, now: string): string[] {
   const expires = state === 'active' || state === 'minting' ? until(expiresAt, now) : '';
-  return [harmless(jobId), harmless(tenant), String(generation), state, elapsed(createdAt, now), expires, formatUsd(spentUsd)];
+  return [sanitize(jobId), sanitize(tenant), String(generation), state, elapsed(createdAt, now), expires, formatUsd(spentUsd)];
 }
 
 function stuckCells({ attempts, retryAt, lastError }: KeyInfo, now: string): string[] {

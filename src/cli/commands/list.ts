@@ -5,7 +5,7 @@ import { formatUsd } from '../../contract/money.ts';
 import { limit, MAX_LIMIT } from '../limit.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
-import { elapsed, harmless } from '../output/text.ts';
+import { elapsed, sanitize } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -38,8 +38,8 @@ function jobTable(jobs: readonly JobSummary[]): string {
     const started = startedAt.replace(/\.\d+Z$/, 'Z');
     const took = elapsed(startedAt, endedAt ?? now);
     return [
-      harmless(jobId),
-      harmless(tenant),
+      sanitize(jobId),
+      sanitize(tenant),
       agent,
       problems.length === 0 ? stateText(state, failureCode) : 'stuck',
       keyState,

@@ -4,7 +4,7 @@ import type { JobStatus } from '../../client/job-state.ts';
 import { formatUsd } from '../../contract/money.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { keyLifeLine } from '../output/result-lines.ts';
-import { elapsed, harmless, paintFor } from '../output/text.ts';
+import { elapsed, sanitize, paintFor } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -63,10 +63,10 @@ function statusLines(status: JobStatus): string[] {
     ...field('tenant', tenant),
     ...field('agent', agent),
     ...field('state', stateText(state, phase)),
-    ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${harmless(problems.join(', '))})`),
-    ...field('failure', failure === null ? null : `${failure.code}: ${harmless(failure.message)}`),
+    ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${sanitize(problems.join(', '))})`),
+    ...field('failure', failure === null ? null : `${failure.code}: ${sanitize(failure.message)}`),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
-    ...field('asks', question === null ? null : `${harmless(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
+    ...field('asks', question === null ? null : `${sanitize(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
     ...field('spent', formatUsd(spentUsd)),
     ...field('key', keyState),
     ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),

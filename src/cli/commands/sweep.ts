@@ -3,7 +3,7 @@ import type { Command } from '@commander-js/extra-typings';
 import type { Finding, FindingKind, SweepReport } from '../../contract/sweep.ts';
 import { FAILED_EXIT_CODE } from '../exit-code.ts';
 import { printJson, printLines } from '../output/print.ts';
-import { harmless, paintFor } from '../output/text.ts';
+import { sanitize, paintFor } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -32,7 +32,7 @@ export function addSweep(program: Command): void {
     });
 }
 
-const DID: Record<Finding['did'], string> = { ended: 'ended', would_end: 'would end', waits: 'waits', failed: 'failed' };
+const ACTIONS: Record<Finding['action'], string> = { ended: 'ended', would_end: 'would end', waits: 'waits', failed: 'failed' };
 const KINDS: Record<FindingKind, string> = {
   closed_job: 'key of a job that closed',
   ledger_key: 'key in the ledger',
@@ -43,12 +43,14 @@ const KINDS: Record<FindingKind, string> = {
 function reportLines(report: SweepReport): string[] {
   const { looked, findings, errors } = report;
   const paint = paintFor(process.stdout);
-  const counts = Object.entries(DID).map(([did, text]) => [total(report, did), text] as const);
+  const counts = Object.entries(ACTIONS).map(([action, text]) => [total(report, action), text] as const);
   const found = counts.reduce((sum, [count]) => sum + count, 0);
   const sums = counts.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`);
   return [
-    ...findings.map(({ kind, id, did, because, code }) =>
-      [paint('cyan', DID[did].padEnd(9)), KINDS[kind].padEnd(24), harmless(id), ` (${code ?? because.replaceAll('_', ' ')})`].join(' '),
+    ...findings.map(({ kind, id, action, reason, code }) =>
+      [paint('cyan', ACTIONS[action].padEnd(9)), KINDS[kind].padEnd(24), sanitize(id), ` (${code ?? reason.replaceAll('_', ' ')})`].join(
+        ' ',
+      ),
     ),
     ...(found > findings.length ? [`… and ${found - findings.length} more`] : []),
     ...errors.map((code) => `${paint('red', 'not looked at')} ${code}`),
@@ -56,6 +58,6 @@ function reportLines(report: SweepReport): string[] {
   ];
 }
 
-function total({ counts }: SweepReport, did: string): number {
-  return Object.entries(counts).reduce((sum, [name, count]) => (name.endsWith(`.${did}`) ? sum + count : sum), 0);
+function total({ counts }: SweepReport, action: string): number {
+  return Object.entries(counts).reduce((sum, [name, count]) => (name.endsWith(`.${action}`) ? sum + count : sum), 0);
 }

@@ -3,8 +3,8 @@ import { Argument, CommanderError, InvalidArgumentError, type Command } from '@c
 import { loadConfig, required } from '../../config/config.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
 import { tenantSchema } from '../../contract/spec.ts';
+import { readRingFile } from '../../secrets/keyring-file.ts';
 import { learnSecret } from '../../secrets/redact.ts';
-import { readRingFile } from '../../secrets/ring-file.ts';
 import { seal } from '../../secrets/seal.ts';
 import { publicKeyWord } from '../../secrets/sealing-key.ts';
 import { Secret } from '../../secrets/secret.ts';

@@ -1,5 +1,5 @@
 import { ValetkeyError, type FieldIssue } from '../../contract/errors.ts';
-import { harmless, type Paint } from './text.ts';
+import { sanitize, type Paint } from './text.ts';
 
 /** An error as it is told; of one that is not known only its name and message. */
 export interface ErrorReport {
@@ -21,10 +21,10 @@ export function errorReport(error: unknown): ErrorReport {
 /** For a person: the message, or the wrong fields where there are several, and what to do. */
 export function errorLines({ message, hint, issues }: ErrorReport, paint: Paint): string[] {
   const several = issues.length > 1;
-  const text = several ? `${issues.length} fields are wrong` : harmless(message).replace(/\s*\n\s*/g, ' ');
+  const text = several ? `${issues.length} fields are wrong` : sanitize(message).replace(/\s*\n\s*/g, ' ');
   return [
     `${paint('red', 'valetkey:')} ${text}`,
-    ...(several ? issues.map(({ path, message: allowed }) => `  ${harmless(path) || 'job'}: ${harmless(allowed)}`) : []),
+    ...(several ? issues.map(({ path, message: allowed }) => `  ${sanitize(path) || 'job'}: ${sanitize(allowed)}`) : []),
     ...(hint === null ? [] : [paint('dim', hint)]),
   ];
 }

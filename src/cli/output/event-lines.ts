@@ -3,7 +3,7 @@ import { formatUsd } from '../../contract/money.ts';
 import { createColumns, type Columns } from './columns.ts';
 import { incompleteText } from './incomplete-text.ts';
 import { messageLines } from './message-lines.ts';
-import { harmless, oneLine, type Paint } from './text.ts';
+import { sanitize, oneLine, type Paint } from './text.ts';
 import { toolLines } from './tool-lines.ts';
 
 const PROMPT_COLUMNS = 160;
@@ -61,7 +61,7 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
     case 'setup.started':
       return [labelled(at, 'setup', oneLine(event.text, PROMPT_COLUMNS))];
     case 'setup.output':
-      return harmless(event.output)
+      return sanitize(event.output)
         .trimEnd()
         .split('\n')
         .map((line) => labelled(at, 'setup', paint('dim', oneLine(line, PROMPT_COLUMNS))));
@@ -74,35 +74,35 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
     case 'turn.ended':
       return [labelled(at, `turn ${event.turn}`, `ended: ${event.code ?? event.stopReason ?? 'unknown'}`)];
     case 'plan':
-      return event.entries.map(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${harmless(status)})`));
+      return event.entries.map(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${sanitize(status)})`));
     case 'permission.asked':
-      return [labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${harmless(event.id)})`)];
+      return [labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${sanitize(event.id)})`)];
     case 'permission.answered':
-      return [labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${harmless(event.id)})`)];
+      return [labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${sanitize(event.id)})`)];
     case 'gap':
       return [labelled(at, 'gap', paint('yellow', `${event.messages} messages of the agent were lost while no worker was attached`))];
     case 'artifact':
-      return [labelled(at, 'artifact', `${harmless(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
+      return [labelled(at, 'artifact', `${sanitize(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
     case 'usage':
       return [labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`)];
     case 'egress':
       return [labelled(at, 'egress', egressLine(event, paint))];
     case 'warning':
-      return [labelled(at, 'warning', paint('yellow', `${event.code}: ${harmless(event.message)}`))];
+      return [labelled(at, 'warning', paint('yellow', `${event.code}: ${sanitize(event.message)}`))];
   }
 }
 
 function egressLine({ host, port, connections, bytesUp, bytesDown, refused }: Extract<JobEvent, { type: 'egress' }>, paint: Paint): string {
-  const target = host === '*' ? 'other hosts' : `${harmless(host)}:${port}`;
+  const target = host === '*' ? 'other hosts' : `${sanitize(host)}:${port}`;
   const times = `${connections.toLocaleString('en')} ${connections === 1 ? 'connection' : 'connections'}`;
-  if (refused !== null) return paint('yellow', `${target} refused: ${harmless(refused)}, ${times}`);
+  if (refused !== null) return paint('yellow', `${target} refused: ${sanitize(refused)}, ${times}`);
   return `${target}, ${times}, ${bytesUp.toLocaleString('en')} bytes up, ${bytesDown.toLocaleString('en')} down`;
 }
 
 /** An outcome that is its own code says it once. */
 function reason({ outcome, code, message }: Extract<JobEvent, { type: 'job.ended' }>): string[] {
   if (code === null) return [];
-  return [code, harmless(message ?? '')].filter((text) => text !== outcome && text !== '');
+  return [code, sanitize(message ?? '')].filter((text) => text !== outcome && text !== '');
 }
 
 export function formatTokens(input: number, output: number): string {

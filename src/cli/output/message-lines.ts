@@ -1,6 +1,6 @@
 import type { JobEvent } from '../../contract/events.ts';
 import type { Columns } from './columns.ts';
-import { harmless, type Paint } from './text.ts';
+import { sanitize, type Paint } from './text.ts';
 
 type MessageEvent = Extract<JobEvent, { type: 'message' | 'thought' }>;
 
@@ -35,7 +35,7 @@ export function messageLines({ labelled, indented }: Columns, paint: Paint): Mes
     add({ type, at, text }) {
       const before = message === null || message.type === type ? [] : rest();
       message ??= { type, at, pending: '', told: 0 };
-      const lines = `${message.pending}${harmless(text)}`.split('\n');
+      const lines = `${message.pending}${sanitize(text)}`.split('\n');
       message.pending = lines.pop() ?? '';
       return [...before, ...tell(lines)];
     },

@@ -3,7 +3,7 @@ import { formatUsd } from '../../contract/money.ts';
 import type { JobFailure, JobResult, KeyLife, Outcome } from '../../contract/result.ts';
 import { formatTokens } from './event-lines.ts';
 import { incompleteText } from './incomplete-text.ts';
-import { elapsed, harmless, type Paint } from './text.ts';
+import { elapsed, sanitize, type Paint } from './text.ts';
 
 const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow' }> = {
   completed: { text: 'completed', color: 'green' },
@@ -19,7 +19,7 @@ export function resultLines(result: JobResult, paint: Paint): string[] {
   const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
   return [
     field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
-    ...(failure === null ? [] : [field('failure', `${failure.code}: ${harmless(failure.message)}`), ...advice(failure)]),
+    ...(failure === null ? [] : [field('failure', `${failure.code}: ${sanitize(failure.message)}`), ...advice(failure)]),
     field('turns', String(turns.length)),
     field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`),
     ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),

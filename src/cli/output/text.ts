@@ -12,7 +12,7 @@ export function paintFor(stream: NodeJS.WritableStream): Paint {
 }
 
 /** A text that an agent wrote, without what could move the cursor, hide lines or rename the window. */
-export function harmless(text: string): string {
+export function sanitize(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll('\r\n', '\n')
     .replaceAll('\t', '  ')
@@ -21,7 +21,7 @@ export function harmless(text: string): string {
 
 /** One line of at most `columns` characters. */
 export function oneLine(text: string, columns: number): string {
-  const line = harmless(text).replace(/\s+/g, ' ').trim();
+  const line = sanitize(text).replace(/\s+/g, ' ').trim();
   return line.length <= columns ? line : `${line.slice(0, columns - 1)}…`;
 }
 

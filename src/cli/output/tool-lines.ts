@@ -1,6 +1,6 @@
 import type { JobEvent } from '../../contract/events.ts';
 import type { Columns } from './columns.ts';
-import { harmless, oneLine, type Paint } from './text.ts';
+import { sanitize, oneLine, type Paint } from './text.ts';
 
 const TITLE_COLUMNS = 160;
 const OUTPUT_LINES = 8;
@@ -28,7 +28,7 @@ export function toolLines({ labelled, indented }: Columns, paint: Paint): ToolLi
   }
 
   function head(output: string): string[] {
-    const lines = harmless(output)
+    const lines = sanitize(output)
       .split('\n')
       .filter((line) => line.trim() !== '');
     const hidden = lines.slice(OUTPUT_LINES);

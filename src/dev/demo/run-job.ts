@@ -1,7 +1,7 @@
 import { followJob } from '../../cli/output/follow-job.ts';
 import type { LiveLines } from '../../cli/output/live-lines.ts';
 import { resultLines } from '../../cli/output/result-lines.ts';
-import { harmless, type Paint } from '../../cli/output/text.ts';
+import { sanitize, type Paint } from '../../cli/output/text.ts';
 import type { ValetkeyClient } from '../../client/client.ts';
 import { roundUsd } from '../../contract/money.ts';
 import type { JobResult, KeyLife, Outcome } from '../../contract/result.ts';
@@ -61,7 +61,7 @@ export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTas
   const patch = (await client.artifact(result.jobId, 'patch'))?.content.toString() ?? null;
   const [testPassedBefore, testPassedAfter] = [await repository.testPasses(null), await repository.testPasses(patch)];
 
-  for (const line of harmless(patch ?? '')
+  for (const line of sanitize(patch ?? '')
     .trimEnd()
     .split('\n'))
     out.line(colored(line, paint));

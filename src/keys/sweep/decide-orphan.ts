@@ -4,7 +4,7 @@ export type JobState = 'running' | 'closed' | 'unknown';
 /** A key or a sandbox that an inventory came upon. */
 export interface Suspect {
   job: JobState;
-  madeAtMs: number;
+  createdAtMs: number;
   /** When an earlier look found it without a job, null: never. */
   sightedAtMs: number | null;
   /** When its end began, null: it has not. */
@@ -12,9 +12,9 @@ export interface Suspect {
 }
 
 export type OrphanDecision =
-  | { do: 'keep'; because: 'job_runs' | 'end_under_way' }
-  | { do: 'wait'; because: 'just_made' | 'first_sighting' }
-  | { do: 'end'; because: 'job_closed' | 'job_unknown' | 'end_begun' };
+  | { action: 'keep'; reason: 'job_runs' | 'end_under_way' }
+  | { action: 'wait'; reason: 'just_made' | 'first_sighting' }
+  | { action: 'end'; reason: 'job_closed' | 'job_unknown' | 'end_begun' };
 
 /**
  * Whether something that was found has lost its job. What was just made is left alone for `graceMs`, since its job may not be on
@@ -22,11 +22,11 @@ export type OrphanDecision =
  * that has begun is for whoever began it, for `graceMs`; then nobody is at it any more. What cannot be known is left alone: then nothing
  * calls this.
  */
-export function decideOrphan({ job, madeAtMs, sightedAtMs, endingAtMs }: Suspect, nowMs: number, graceMs: number): OrphanDecision {
+export function decideOrphan({ job, createdAtMs, sightedAtMs, endingAtMs }: Suspect, nowMs: number, graceMs: number): OrphanDecision {
   if (endingAtMs !== null)
-    return nowMs - endingAtMs < graceMs ? { do: 'keep', because: 'end_under_way' } : { do: 'end', because: 'end_begun' };
-  if (job === 'running') return { do: 'keep', because: 'job_runs' };
-  if (nowMs - madeAtMs < graceMs) return { do: 'wait', because: 'just_made' };
-  if (sightedAtMs === null || nowMs - sightedAtMs < graceMs / 2) return { do: 'wait', because: 'first_sighting' };
-  return { do: 'end', because: job === 'closed' ? 'job_closed' : 'job_unknown' };
+    return nowMs - endingAtMs < graceMs ? { action: 'keep', reason: 'end_under_way' } : { action: 'end', reason: 'end_begun' };
+  if (job === 'running') return { action: 'keep', reason: 'job_runs' };
+  if (nowMs - createdAtMs < graceMs) return { action: 'wait', reason: 'just_made' };
+  if (sightedAtMs === null || nowMs - sightedAtMs < graceMs / 2) return { action: 'wait', reason: 'first_sighting' };
+  return { action: 'end', reason: job === 'closed' ? 'job_closed' : 'job_unknown' };
 }

@@ -2,20 +2,25 @@ import type { SweepReport } from '../../contract/sweep.ts';
 import type { SandboxProvider } from '../../sandboxes/sandbox.ts';
 import { forgetSandbox } from '../../store/sandboxes.ts';
 import { forgetSighting } from '../../store/sightings.ts';
-import { each, judge, looking, sightedAt } from './findings.ts';
+import { sweepEach, applyDecision, collectReport, sightedAt } from './sweep-runner.ts';
 import { stateOf, type SweepContext } from './sweep.ts';
 
 /** Looks at the sandboxes of a provider, each against Temporal's record of its job. Throws nothing: what fails is counted. */
 export async function sweepSandboxes(context: SweepContext, provider: SandboxProvider): Promise<SweepReport> {
   const { keys, jobs } = context;
-  return looking(async (report) => {
+  return collectReport(async (report) => {
     const listed = await provider.list();
     report.looked = listed.length;
-    await each(listed, report, async ({ id, jobId, startedAt }) => {
+    await sweepEach(listed, report, async ({ id, jobId, startedAt }) => {
       const found = { kind: 'sandbox', id, jobId } as const;
       const job = await stateOf(jobs, jobId);
-      const suspect = { job, madeAtMs: startedAt.getTime(), sightedAtMs: await sightedAt(context, keys.db, found, job), endingAtMs: null };
-      return judge(context, found, suspect, async () => {
+      const suspect = {
+        job,
+        createdAtMs: startedAt.getTime(),
+        sightedAtMs: await sightedAt(context, keys.db, found, job),
+        endingAtMs: null,
+      };
+      return applyDecision(context, found, suspect, async () => {
         await provider.stop(jobId);
         await forgetSandbox(keys.db, { jobId, id });
         await forgetSighting(keys.db, 'sandbox', id);

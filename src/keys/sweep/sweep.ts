@@ -8,13 +8,13 @@ import { announceStop } from '../../store/stop-notices.ts';
 import type { KeyContext } from '../context.ts';
 import { endAtGateway, endKey } from '../end-key.ts';
 import type { JobState } from './decide-orphan.ts';
-import { act, each, judge, looking, sightedAt, type Look } from './findings.ts';
 import type { JobRecords } from './job-records.ts';
+import { endUnlessDryRun, sweepEach, applyDecision, collectReport, sightedAt, type SweepOptions } from './sweep-runner.ts';
 
 /** Jobs and keys of one sweep. */
 const BATCH = 500;
 
-export interface SweepContext extends Look {
+export interface SweepContext extends SweepOptions {
   keys: KeyContext;
   jobs: JobRecords;
 }
@@ -25,17 +25,17 @@ export interface SweepContext extends Look {
  */
 export async function sweepClosedJobs(context: SweepContext, withinMs: number): Promise<SweepReport> {
   const { keys, jobs } = context;
-  return looking(async (report) => {
+  return collectReport(async (report) => {
     const jobIds: string[] = [];
     for await (const jobId of jobs.closedWithKeys(withinMs)) if (jobIds.push(jobId) === BATCH) break;
     report.looked = jobIds.length;
     const open = (await openKeys(keys.db, keys.owner, jobIds)).filter(({ retryAt }) => retryAt === null || retryAt.getTime() <= Date.now());
-    await each(open, report, async (key) => {
+    await sweepEach(open, report, async (key) => {
       const record = await jobs.describe(key.jobId);
       if (record?.state === 'running') return null;
-      const because = record === null ? 'job_unknown' : 'job_closed';
-      const found = { kind: 'closed_job', id: key.ref, jobId: key.jobId, because } as const;
-      return act(context, found, async () => {
+      const reason = record === null ? 'job_unknown' : 'job_closed';
+      const found = { kind: 'closed_job', id: key.ref, jobId: key.jobId, reason } as const;
+      return endUnlessDryRun(context, found, async () => {
         await endKey(keys, key, 'swept', record?.closedAt ?? null);
         await giveUpSandboxes(keys.db, { jobId: key.jobId });
         await announceStop(keys.db, key.jobId);
@@ -50,21 +50,21 @@ export async function sweepClosedJobs(context: SweepContext, withinMs: number): 
  */
 export async function sweepLedger(context: SweepContext): Promise<SweepReport> {
   const { keys, jobs, dryRun } = context;
-  return looking(async (report) => {
+  return collectReport(async (report) => {
     const batch = await keysToCheck(keys.db, keys.owner, BATCH, { take: !dryRun });
     report.looked = batch.length;
-    await each(batch, report, async (key) => {
+    await sweepEach(batch, report, async (key) => {
       const found = { kind: 'ledger_key', id: key.ref, jobId: key.jobId } as const;
       const job = await stateOf(jobs, key.jobId);
       const suspect = {
         job,
-        madeAtMs: key.intendedAt.getTime(),
+        createdAtMs: key.intendedAt.getTime(),
         sightedAtMs: key.orphanSince?.getTime() ?? null,
         endingAtMs: key.endingAt?.getTime() ?? null,
       };
       const isOrphan = job !== 'running';
       if (!dryRun && isOrphan !== (key.orphanSince !== null)) await markOrphan(keys.db, key.ref, isOrphan);
-      return judge(context, found, suspect, () => endKey(keys, key, 'swept'));
+      return applyDecision(context, found, suspect, () => endKey(keys, key, 'swept'));
     });
   });
 }
@@ -74,7 +74,7 @@ export async function sweepLedger(context: SweepContext): Promise<SweepReport> {
  * through after its end, a ledger that was restored. Throws nothing: what fails is counted.
  */
 export async function sweepGateway(context: SweepContext, gateway: Gateway): Promise<SweepReport> {
-  return looking(async (report) => {
+  return collectReport(async (report) => {
     let page: ListedKey[] = [];
     const flush = async (): Promise<void> => {
       const listed = page;
@@ -94,19 +94,19 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
   const { db, rootKeys } = keys;
   const refs = listed.map(({ ref }) => ref);
   const known = new Map((await readKeys(db, refs)).map((key) => [key.ref, key]));
-  await each(listed, report, async ({ ref, createdAt }) => {
+  await sweepEach(listed, report, async ({ ref, createdAt }) => {
     const key = known.get(ref);
     // The ledger's own sweep ends it.
     if (key !== undefined && !key.isOver) return null;
     const { jobId } = parseKeyRef(ref);
-    const because = key === undefined ? 'not_in_ledger' : 'ended_in_ledger';
-    const found = { kind: 'gateway_key', id: ref, jobId, because } as const;
+    const reason = key === undefined ? 'not_in_ledger' : 'ended_in_ledger';
+    const found = { kind: 'gateway_key', id: ref, jobId, reason } as const;
     // A ledger that lost it says nothing of its job.
     const job = key === undefined ? await stateOf(jobs, jobId) : 'closed';
     const sightedAtMs = await sightedAt(context, db, found, job);
     // A gateway whose clock is fast must not put off the end of its keys.
-    const madeAtMs = Math.min(createdAt.getTime(), sightedAtMs ?? Date.now());
-    return judge(context, found, { job, madeAtMs, sightedAtMs, endingAtMs: null }, async () => {
+    const createdAtMs = Math.min(createdAt.getTime(), sightedAtMs ?? Date.now());
+    return applyDecision(context, found, { job, createdAtMs, sightedAtMs, endingAtMs: null }, async () => {
       // One whose end came before its intent has none on record.
       const secret = rootKeys.derive(key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId, ref);
       await endAtGateway(gateway, { ref, secret, wasMinted: true });

@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici';
 
 import { codeOfStatus } from '../protocols/failures.ts';
 import type { Protocol } from '../protocols/routes.ts';
-import { createTap, NOTHING_TAPPED, type Tapped, type UsageTap } from '../protocols/usage-tap.ts';
+import { createTap, NOTHING_TAPPED, type ResponseUsage, type UsageTap } from '../protocols/usage-tap.ts';
 import { MAX_ERROR_BYTES } from '../upstream/provider-errors.ts';
 
 /** A provider's error is there at once; of one that stalls its caller gets what came. */
@@ -78,7 +78,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   /** What the answer said of its usage; null where nothing is charged, since the provider did no work. */
-  get seen(): Readonly<Tapped> | null {
+  get seen(): Readonly<ResponseUsage> | null {
     if (this.tap !== null) return this.tap.seen;
     const mayHaveWorked = this.wasSent && performance.now() - this.#sentMs > WORKED_AFTER_MS;
     return mayHaveWorked && this.#error === null && this.#protocol !== null ? NOTHING_TAPPED : null;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FailureCode } from '../../contract/errors.ts';
 import { codeOfStatus, isLastingError } from '../protocols/failures.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
-import type { Tapped } from '../protocols/tapped.ts';
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import { NOTHING_TAPPED } from '../protocols/usage-tap.ts';
 import type { FailedTry } from '../retries/decide-retry.ts';
 import { retryAfterMs } from '../retries/retry-after.ts';
@@ -286,7 +286,7 @@ export class Exchange implements AttemptEvents {
     this.#settleThenCut(this.#isComplete() ? null : (seen.failure ?? code), seen, code);
   }
 
-  #settleThenCut(code: FailureCode | null, seen: Readonly<Tapped> | null, cutBecause: FailureCode, isOwn = false): void {
+  #settleThenCut(code: FailureCode | null, seen: Readonly<ResponseUsage> | null, cutBecause: FailureCode, isOwn = false): void {
     this.#settle(code, seen, { isOwn })
       .catch(() => {})
       .finally(() => {
@@ -318,7 +318,7 @@ export class Exchange implements AttemptEvents {
 
   #settle(
     code: FailureCode | null,
-    seen: Readonly<Tapped> | null = this.#attempt?.tap?.seen ?? null,
+    seen: Readonly<ResponseUsage> | null = this.#attempt?.tap?.seen ?? null,
     { stop = seen?.stop ?? null, isOwn = false }: { stop?: ModelStop | null; isOwn?: boolean } = {},
   ): Promise<void> {
     const answered = this.#attempt?.status ?? 0;

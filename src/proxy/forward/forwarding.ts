@@ -6,8 +6,8 @@ import type { Dialect } from '../../contract/dialect.ts';
 import type { FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
-import type { Tapped } from '../protocols/tapped.ts';
 import type { Interruption } from '../server/interruption.ts';
 import type { UpstreamRequest } from './attempt.ts';
 import type { RetryOptions } from './retries.ts';
@@ -39,11 +39,11 @@ export interface ForwardEnd {
   status: number;
   code: FailureCode | null;
   /** What the answer said of its usage; null where nothing is charged, since the provider did no work. */
-  seen: Readonly<Tapped> | null;
+  seen: Readonly<ResponseUsage> | null;
   /** Why the model stopped, where that was not the end of its turn. */
   stop: ModelStop | null;
   /** How often it was sent. */
   tries: number;
   /** What the tries before the last said, as far as they may have cost something. */
-  lost: readonly Readonly<Tapped>[];
+  lost: readonly Readonly<ResponseUsage>[];
 }

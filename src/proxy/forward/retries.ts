@@ -1,4 +1,4 @@
-import type { Tapped } from '../protocols/tapped.ts';
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import { decideRetry, type FailedTry, type GiveUpReason } from '../retries/decide-retry.ts';
 
 /** What a request may do where a try of it fails. */
@@ -8,23 +8,23 @@ export interface RetryOptions {
   /** Takes a retry of what the upstream may get; false where none is left. */
   take(): boolean;
   /** USD that a try costs by what its answer said. */
-  costUsd(seen: Readonly<Tapped>): number;
+  costUsd(seen: Readonly<ResponseUsage>): number;
   /** Reserves the most that one more try can cost, beside `lost`. False where the budget does not hold that. */
-  reserveAnother(lost: readonly Readonly<Tapped>[]): Promise<boolean>;
+  reserveAnother(lost: readonly Readonly<ResponseUsage>[]): Promise<boolean>;
   report(event: RetryEvent): void;
 }
 
 /** `why`: a status, a code of the system, or the kind of failure. */
 export type RetryEvent = { why: string; tries: number } & (
-  | { do: 'retry'; afterMs: number }
-  | { do: 'give-up'; reason: GiveUpReason | 'budget' }
+  | { action: 'retry'; afterMs: number }
+  | { action: 'give-up'; reason: GiveUpReason | 'budget' }
 );
 
 /** What has been tried of one request. */
 export class Retries {
   tries = 0;
   /** What the tries said that failed and may have cost something. */
-  readonly lost: Readonly<Tapped>[] = [];
+  readonly lost: Readonly<ResponseUsage>[] = [];
   /** The last failure is one that was tried as often as may be. */
   areExhausted = false;
   readonly #options: RetryOptions;
@@ -53,25 +53,25 @@ export class Retries {
     const decision = decideRetry(failed, tried);
     if (decision.action === 'give-up') {
       this.areExhausted = decision.why === 'exhausted' && tries > 1;
-      if (decision.why !== 'permanent') report({ do: 'give-up', why, tries, reason: decision.why });
+      if (decision.why !== 'permanent') report({ action: 'give-up', why, tries, reason: decision.why });
       return null;
     }
     if (!this.#options.take()) {
-      report({ do: 'give-up', why, tries, reason: 'budget' });
+      report({ action: 'give-up', why, tries, reason: 'budget' });
       return null;
     }
-    report({ do: 'retry', why, tries, afterMs: Math.round(decision.afterMs) });
+    report({ action: 'retry', why, tries, afterMs: Math.round(decision.afterMs) });
     this.#waitedMs += decision.afterMs;
     return decision.afterMs;
   }
 
   /** Whether a try that failed may be billed. */
-  costs(seen: Readonly<Tapped> | null): seen is Readonly<Tapped> {
+  costs(seen: Readonly<ResponseUsage> | null): seen is Readonly<ResponseUsage> {
     return seen !== null && this.#options.costUsd(seen) > 0;
   }
 
   /** Makes room in the budget for one more try beside those that may be billed. Resolves to false where there is none. */
-  async reserveAnother(seen: Readonly<Tapped>): Promise<boolean> {
+  async reserveAnother(seen: Readonly<ResponseUsage>): Promise<boolean> {
     const lost = [...this.lost, seen];
     if (!(await this.#options.reserveAnother(lost))) return false;
     this.lost.push(seen);

@@ -4,7 +4,7 @@ import type { Reserved } from '../../store/requests.ts';
 const ASK_AGAIN_MS = 200;
 
 /** What came of a request that wants to spend; `leave`: its caller gave up first. */
-export type Admitted = Exclude<Reserved, { do: 'wait' }> | { do: 'leave' };
+export type Admitted = Exclude<Reserved, { action: 'wait' }> | { action: 'leave' };
 
 interface Line {
   /** The request that asks now is the first; the others wait for it. */
@@ -44,9 +44,9 @@ export class Admission {
     try {
       await orAborted(before, signal);
       for (;;) {
-        if (signal.aborted) return { do: 'leave' };
+        if (signal.aborted) return { action: 'leave' };
         const reserved = await ask();
-        if (reserved.do !== 'wait') return reserved;
+        if (reserved.action !== 'wait') return reserved;
         await this.#woken(line, signal);
       }
     } finally {

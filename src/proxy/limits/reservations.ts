@@ -27,7 +27,7 @@ export async function lookUpKey(context: ProxyContext, { route, hash, keyHash, h
   const foreseen = route.kind === 'generate' ? context.foresight.foresee(keyHash, route.protocol, bytes) : null;
   if (route.kind === 'generate' && foreseen !== null && isFree(context, foreseen.key)) {
     const opened = await openRequest(pool, hash, foreseen.key, reservationOf(context, route, foreseen.usd));
-    if (opened?.reserved?.do === 'run') context.recorder.opened(opened.reserved.id);
+    if (opened?.reserved?.action === 'run') context.recorder.opened(opened.reserved.id);
     if (opened !== null) return opened;
     context.foresight.forget(keyHash);
   }
@@ -43,11 +43,11 @@ export async function reserveInLine(
   interruption: Interruption,
 ): Promise<Admitted> {
   const { reserved } = access;
-  let raise = reserved?.do === 'run' ? reserved.id : null;
+  let raise = reserved?.action === 'run' ? reserved.id : null;
   const ask = async () => {
     const answer = await reserveRequest(context.database.pool, access, reservationOf(context, route, usd), raise);
-    if (answer.do === 'wait') raise = null;
-    if (answer.do === 'run') context.recorder.opened(answer.id);
+    if (answer.action === 'wait') raise = null;
+    if (answer.action === 'run') context.recorder.opened(answer.id);
     return answer;
   };
   return context.admission.admit(access.jobId, ask, interruption.signal);

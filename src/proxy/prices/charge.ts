@@ -1,5 +1,5 @@
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
-import type { Tapped } from '../protocols/tapped.ts';
 import { billOf, type Bill } from './bill.ts';
 import type { ModelPrice, Prices } from './prices.ts';
 import { tierFactor } from './tiers.ts';
@@ -64,7 +64,7 @@ export function reserve(price: ModelPrice, request: ReservedRequest): Reservatio
  * stated and the most output where that is less. Nothing costs more than its reservation at the tier that the answer states.
  * `model` is as the request names it.
  */
-export function charge(prices: Prices, protocol: Protocol, model: string, reservation: Reservation, seen: Readonly<Tapped>): Charge {
+export function charge(prices: Prices, protocol: Protocol, model: string, reservation: Reservation, seen: Readonly<ResponseUsage>): Charge {
   const price = servedPrice(prices, protocol, reservation.price, seen.model);
   const factor = tierFactor(protocol, seen.model ?? model, seen);
   const mostUsd = reservation.usd * factor;

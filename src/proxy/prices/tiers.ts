@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
-import type { Tapped } from '../protocols/tapped.ts';
 
 /** What OpenAI charges by the tier that served a request, as a multiple of the standard price (openai.com/api-fast-mode; November 2026). */
 const OPENAI_FACTORS: Record<string, number> = {
@@ -30,7 +30,11 @@ const text = z.string().optional().catch(undefined);
 const anthropicSchema = z.object({ service_tier: text, speed: text, inference_geo: text });
 
 /** By how much the tier that an answer states changes the price of its tokens. 1 where it states none. */
-export function tierFactor(protocol: Protocol, model: string, { serviceTier, usage }: Pick<Tapped, 'serviceTier' | 'usage'>): number {
+export function tierFactor(
+  protocol: Protocol,
+  model: string,
+  { serviceTier, usage }: Pick<ResponseUsage, 'serviceTier' | 'usage'>,
+): number {
   if (protocol !== 'anthropic-messages') {
     if (serviceTier === null) return 1;
     if (serviceTier === 'priority' && /^gpt-5[.-]5/.test(model)) return GPT_5_5_PRIORITY_FACTOR;

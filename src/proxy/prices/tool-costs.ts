@@ -1,4 +1,4 @@
-import type { Tapped } from '../protocols/tapped.ts';
+import type { ResponseUsage } from '../protocols/response-usage.ts';
 import { count, object } from '../protocols/usage-readers.ts';
 import type { ModelPrice, Prices } from './prices.ts';
 
@@ -8,7 +8,11 @@ const CONTAINER_USD = 0.03;
 const IMAGE_MODEL = 'gpt-image-1.5';
 
 /** USD of what the tools of OpenAI did for an answer, beside the model's own tokens. NaN for figures that are no counts. */
-export function toolUsd(prices: Prices, price: ModelPrice, { toolUsage, toolCalls }: Pick<Tapped, 'toolUsage' | 'toolCalls'>): number {
+export function toolUsd(
+  prices: Prices,
+  price: ModelPrice,
+  { toolUsage, toolCalls }: Pick<ResponseUsage, 'toolUsage' | 'toolCalls'>,
+): number {
   if (toolUsage === null && toolCalls.length === 0) return 0;
   const callsOf = (type: string) => toolCalls.filter((call) => call.type === type);
   const webSearches = object(toolUsage?.['web_search'])['num_requests'];

@@ -2,8 +2,8 @@ import { z } from 'zod';
 
 import { codeOfStreamError, isTransientError } from './failures.ts';
 import { modelStopOf, type ModelStop } from './model-stop.ts';
+import type { ResponseUsage, ToolCall } from './response-usage.ts';
 import type { Protocol } from './routes.ts';
-import type { Tapped, ToolCall } from './tapped.ts';
 
 const text = z.string().optional().catch(undefined);
 const record = z.record(z.string(), z.unknown()).nullish().catch(undefined);
@@ -80,25 +80,25 @@ export function isPreamble(protocol: Protocol, event: string | undefined, data: 
 }
 
 /** Reads an answer that is no stream. Anything else than an answer changes nothing. */
-export function readAnswer(seen: Tapped, json: unknown): void {
+export function readAnswer(seen: ResponseUsage, json: unknown): void {
   const { data } = answerSchema.safeParse(json);
   if (data === undefined) return;
-  lay(seen, data);
+  merge(seen, data);
   seen.usageFinal = seen.usage !== null;
   const isError = data.error !== undefined && data.error !== null;
   if (data.status === 'failed' || isError) fail(seen, data.error?.code ?? data.error?.type);
 }
 
 /** How an event of a stream changes what was seen. */
-export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => void> = {
+export const EVENT_READERS: Record<Protocol, (seen: ResponseUsage, event: unknown) => void> = {
   'anthropic-messages': (seen, event) => {
     const { data } = messagesSchema.safeParse(event);
     if (data === undefined) return;
     const { type, message, delta, usage, error } = data;
-    if (type === 'message_start' && message !== undefined) lay(seen, message);
+    if (type === 'message_start' && message !== undefined) merge(seen, message);
     if (type === 'message_delta' && usage !== undefined && usage !== null) {
       // The delta alone lacks how the cache writes split, which has its own prices.
-      layUsage(seen, usage);
+      mergeUsage(seen, usage);
       // The start states the output as well, of which nothing was generated then.
       seen.usageFinal = typeof usage.output_tokens === 'number';
     }
@@ -111,7 +111,7 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
     if (data === undefined) return;
     const { type, response, code, error } = data;
     if (type === 'response.completed' || type === 'response.incomplete' || type === 'response.failed') {
-      if (response !== undefined) lay(seen, response);
+      if (response !== undefined) merge(seen, response);
       seen.usageFinal = seen.usage !== null;
       seen.done = true;
     }
@@ -121,7 +121,7 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
   'openai-chat': (seen, event) => {
     const { data } = chatSchema.safeParse(event);
     if (data === undefined) return;
-    lay(seen, data);
+    merge(seen, data);
     if (data.choices !== undefined) seen.stop ??= stopOfChoices(data.choices);
     // Some providers state the usage so far in each chunk.
     const isLast = (data.choices ?? []).every(({ finish_reason: reason }) => reason !== undefined);
@@ -130,13 +130,13 @@ export const EVENT_READERS: Record<Protocol, (seen: Tapped, event: unknown) => v
   },
 };
 
-function lay(seen: Tapped, answer: Pick<Answer, 'model' | 'usage' | 'service_tier'> & Partial<Answer>): void {
+function merge(seen: ResponseUsage, answer: Pick<Answer, 'model' | 'usage' | 'service_tier'> & Partial<Answer>): void {
   if (answer.model !== undefined) seen.model = answer.model;
   if (answer.service_tier !== undefined) seen.serviceTier = answer.service_tier;
   if (answer.tool_usage !== undefined) seen.toolUsage = answer.tool_usage;
   if (answer.output !== undefined) seen.toolCalls = toolCallsIn(answer.output);
   seen.stop ??= stopOf(answer);
-  if (answer.usage !== undefined && answer.usage !== null) layUsage(seen, answer.usage);
+  if (answer.usage !== undefined && answer.usage !== null) mergeUsage(seen, answer.usage);
 }
 
 function stopOf({
@@ -155,7 +155,7 @@ function stopOfChoices(chosen: NonNullable<Answer['choices']>): ModelStop | null
 }
 
 /** Null fields say nothing: they never replace a figure. */
-function layUsage(seen: Tapped, usage: Record<string, unknown>): void {
+function mergeUsage(seen: ResponseUsage, usage: Record<string, unknown>): void {
   const stated = Object.entries(usage).filter(([, value]) => value !== null);
   seen.usage = { ...seen.usage, ...Object.fromEntries(stated) };
 }
@@ -164,7 +164,7 @@ function toolCallsIn(output: NonNullable<Answer['output']>): ToolCall[] {
   return output.flatMap(({ type, container_id: container = null }) => (type?.endsWith('_call') ? [{ type, container }] : []));
 }
 
-function fail(seen: Tapped, type: string | null | undefined): void {
+function fail(seen: ResponseUsage, type: string | null | undefined): void {
   seen.stop ??= modelStopOf(type);
   seen.failure = codeOfStreamError(type);
   seen.isTransient = isTransientError(type);

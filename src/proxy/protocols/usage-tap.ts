@@ -2,10 +2,10 @@ import { createParser } from 'eventsource-parser';
 
 import { parseJson } from '../../contract/json.ts';
 import { EVENT_READERS, isPreamble, isWorthParsing, readAnswer } from './answer-readers.ts';
+import { NOTHING_TAPPED, type ResponseUsage } from './response-usage.ts';
 import type { Protocol } from './routes.ts';
-import { NOTHING_TAPPED, type Tapped } from './tapped.ts';
 
-export { NOTHING_TAPPED, type Tapped };
+export { NOTHING_TAPPED, type ResponseUsage };
 
 /** Held back to read the usage of an answer that is no stream; a larger one is charged its reservation. */
 const MAX_JSON_BYTES = 8 * 1024 * 1024;
@@ -14,7 +14,7 @@ const MAX_EVENT_CHARS = 4 * 1024 * 1024;
 
 /** Reads along with the bytes of an answer, never changes them, never throws. They are not compressed. */
 export interface UsageTap {
-  readonly seen: Readonly<Tapped>;
+  readonly seen: Readonly<ResponseUsage>;
   push(chunk: Uint8Array): void;
   /** After the last byte. */
   end(): void;
@@ -26,7 +26,7 @@ export function createTap(protocol: Protocol, isEventStream: boolean): UsageTap 
 }
 
 function tapEvents(protocol: Protocol): UsageTap {
-  const seen: Tapped = { ...NOTHING_TAPPED };
+  const seen: ResponseUsage = { ...NOTHING_TAPPED };
   const read = EVENT_READERS[protocol];
   const decoder = new TextDecoder();
   const parser = createParser({
@@ -61,7 +61,7 @@ function tapEvents(protocol: Protocol): UsageTap {
 }
 
 function tapJson(): UsageTap {
-  const seen: Tapped = { ...NOTHING_TAPPED };
+  const seen: ResponseUsage = { ...NOTHING_TAPPED };
   let chunks: Uint8Array[] = [];
   let length = 0;
   return {

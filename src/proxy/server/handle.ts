@@ -46,7 +46,7 @@ export async function handle(context: ProxyContext, req: IncomingMessage, res: S
   }
   const leave = context.keyLimits.enter(access.ref, access.tenant);
   if (isRefusal(leave)) {
-    if (access.reserved?.do === 'run' || context.keyLimits.isFirstRefusal(access.ref))
+    if (access.reserved?.action === 'run' || context.keyLimits.isFirstRefusal(access.ref))
       await recordRefused(context, access, route, leave, null, startedMs);
     return refuse(leave);
   }
@@ -102,7 +102,7 @@ async function lookUp(context: ProxyContext, arrived: Arrived): Promise<KeyAcces
  */
 async function endReserved({ recorder, admission, logger }: ProxyContext, access: KeyAccess, code: FailureCode): Promise<void> {
   const { reserved, ref, jobId } = access;
-  if (reserved?.do !== 'run') return;
+  if (reserved?.action !== 'run') return;
   const { status } = refusal(code, '');
   await recorder.endNeverSent(ref, reserved.id, { status, code }).catch((error: unknown) => {
     logger?.warn({ err: error, ref }, 'a request that was not sent is not on record yet');

@@ -53,9 +53,9 @@ export async function watchKeys({ database, proxy, open, endUnknown }: WatchOpti
     if (charged > 0) logger?.warn({ requests: charged }, 'requests of a gateway that is gone are charged by their reservations');
   };
   await subscribe(database, { channel: KEY_ENDED_CHANNEL, onNotice: (ref) => open.endKey(ref), catchUp: check, stop: stop.signal, logger });
-  let beating = Promise.resolve();
+  let withLivenessHeartbeat = Promise.resolve();
   const timer = setInterval(() => {
-    beating = check(database.pool)
+    withLivenessHeartbeat = check(database.pool)
       .then(chargeGone)
       .catch(() => {});
   }, BEAT_MS);
@@ -68,7 +68,7 @@ export async function watchKeys({ database, proxy, open, endUnknown }: WatchOpti
       clearInterval(timer);
       clearInterval(leases);
       stop.abort();
-      await beating;
+      await withLivenessHeartbeat;
       await leave(database.pool, proxy).catch(() => {});
     },
   };

@@ -98,7 +98,7 @@ export function createProxyMetrics(gauges: ProxyGauges): ProxyMetrics {
       if (charged.outputTokens > 0) tokens.inc({ protocol, kind: 'output' }, charged.outputTokens);
       if (charged.usd > 0) usd.inc({ protocol, estimated: String(charged.estimated) }, charged.usd);
     },
-    retried: ({ protocol }, event) => retries.inc({ protocol, why: event.why, done: event.do === 'retry' ? 'retry' : event.reason }),
+    retried: ({ protocol }, event) => retries.inc({ protocol, why: event.why, done: event.action === 'retry' ? 'retry' : event.reason }),
     refused: (code) => refusals.inc({ code }),
     waited: (ms) => wait.observe(ms / 1000),
     added: (ms) => added.observe(ms / 1000),

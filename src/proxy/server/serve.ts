@@ -14,8 +14,8 @@ import { reserveInLine } from '../limits/reservations.ts';
 import { charge, FREE, reserve, type Charge, type Reservation } from '../prices/charge.ts';
 import type { ModelPrice } from '../prices/prices.ts';
 import { sumCharges } from '../prices/sum-charges.ts';
+import { NOTHING_TAPPED } from '../protocols/response-usage.ts';
 import type { Route } from '../protocols/routes.ts';
-import { NOTHING_TAPPED } from '../protocols/tapped.ts';
 import { unknownBeta, upstreamHeaders } from '../upstream/headers.ts';
 import type { ProxyContext } from './context.ts';
 import type { Interruption } from './interruption.ts';
@@ -86,10 +86,10 @@ async function spend(context: ProxyContext, request: PricedRequest, refuse: (ans
   const reservation = reserve(price, { ...body, bytes: body.size });
   const admitted = await admit(context, request, reservation);
   if (isRefusal(admitted)) return refuse(admitted);
-  if (admitted.do === 'leave') return refuse(givenUp(interruption.code ?? 'cancelled'));
-  if (admitted.do === 'ended') return refuse(refusal('key_refused', GIVEN_UP.key_refused ?? ''));
-  if (admitted.do === 'spent') return refuse(refusal('budget_exhausted', 'The budget of the key is spent.'));
-  if (admitted.do === 'limited') {
+  if (admitted.action === 'leave') return refuse(givenUp(interruption.code ?? 'cancelled'));
+  if (admitted.action === 'ended') return refuse(refusal('key_refused', GIVEN_UP.key_refused ?? ''));
+  if (admitted.action === 'spent') return refuse(refusal('budget_exhausted', 'The budget of the key is spent.'));
+  if (admitted.action === 'limited') {
     const limited = refusal('rate_limited', 'The tenant, or the installation at this provider, is at its rate limit.');
     return refuse({ ...limited, retryAfterMs: admitted.retryAfterMs });
   }
@@ -123,8 +123,8 @@ async function admit(context: ProxyContext, request: PricedRequest, { usd }: Res
   const { access, route, interruption } = request;
   const { reserved } = access;
   // What was foreseen holds, and nothing has to be asked.
-  if (reserved?.do === 'limited' || reserved?.do === 'spent') return reserved;
-  if (reserved?.do === 'run' && access.reservedUsd >= usd) return reserved;
+  if (reserved?.action === 'limited' || reserved?.action === 'spent') return reserved;
+  if (reserved?.action === 'run' && access.reservedUsd >= usd) return reserved;
   const askedMs = performance.now();
   try {
     return await reserveInLine(context, access, route, usd, interruption);
@@ -218,7 +218,7 @@ export async function recordRefused(
   logEnd(context, access, route, { model, status, code, startedMs, charged: FREE, tries: 0 });
   const { reserved, ref } = access;
   try {
-    if (reserved?.do === 'run') {
+    if (reserved?.action === 'run') {
       await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, stop: null, tries: 0, forwarded: false }), {
         urgent: true,
       });

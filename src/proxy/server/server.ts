@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { DIALECTS } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { KeyRing } from '../../secrets/key-ring.ts';
+import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
 import type { SharedRates } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -39,7 +39,7 @@ const MINUTE_MS = 60_000;
 export interface ProxyOptions {
   database: Database;
   /** Opens the credentials that are stored. */
-  keyRing: KeyRing;
+  unsealer: Unsealer;
   gateway: ProxySettings;
   /** Default: the bundled ones. */
   prices?: Prices | undefined;
@@ -62,14 +62,14 @@ export interface Proxy {
  * database; on one host, each needs a socket directory of its own, or the newest has the socket. Throws
  * `database_unreachable`, and `invalid_config` where it cannot listen.
  */
-export async function startProxy({ database, keyRing, gateway, prices = createPrices([]), logger }: ProxyOptions): Promise<Proxy> {
+export async function startProxy({ database, unsealer, gateway, prices = createPrices([]), logger }: ProxyOptions): Promise<Proxy> {
   const id = randomUUID();
   const open = new OpenRequests();
   const stop = new AbortController();
   const recorder = new Recorder(database, { stop: stop.signal, endKey: (ref) => open.endKey(ref), logger });
   const watch = await watchKeys({ database, proxy: id, open, endUnknown: () => recorder.endUnknown(id) }, logger);
   const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
-  const credentials = await followCredentials({ database, keyRing, configured, logger }).catch(async (error: unknown) => {
+  const credentials = await followCredentials({ database, unsealer, configured, logger }).catch(async (error: unknown) => {
     await watch.close();
     throw error;
   });

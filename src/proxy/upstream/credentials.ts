@@ -1,8 +1,8 @@
 import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { KeyRing } from '../../secrets/key-ring.ts';
 import { learnSecret } from '../../secrets/redact.ts';
 import type { Secret } from '../../secrets/secret.ts';
+import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
 import { subscribe } from '../../store/subscription.ts';
 import { readUpstreamCredentials, UPSTREAM_CHANNEL, type UpstreamCredential } from '../../store/upstream-credentials.ts';
@@ -23,7 +23,7 @@ export interface Credentials {
 
 export interface CredentialsOptions {
   database: Database;
-  keyRing: KeyRing;
+  unsealer: Unsealer;
   /** The organization's where none is stored that can be opened. */
   configured: Record<Dialect, Secret | undefined>;
   logger: Logger | undefined;
@@ -42,7 +42,7 @@ type ByTenant = Map<string | null, InUse | null>;
  * tenant is used for no other. Where the table cannot be read later, the credentials stay as they were.
  * @throws `database_unreachable` where the table cannot be read at first
  */
-export async function followCredentials({ database, keyRing, configured, logger }: CredentialsOptions): Promise<Credentials> {
+export async function followCredentials({ database, unsealer, configured, logger }: CredentialsOptions): Promise<Credentials> {
   const inUse: Record<Dialect, ByTenant> = { anthropic: new Map(), openai: new Map() };
   const warned = new Set<string>();
 
@@ -56,7 +56,7 @@ export async function followCredentials({ database, keyRing, configured, logger 
   };
   const open = async ({ dialect, tenant, version, sealed }: UpstreamCredential): Promise<Secret | null> => {
     try {
-      const secret = await keyRing.open(sealed, { purpose: 'upstream', dialect, ...(tenant === null ? {} : { tenant }) });
+      const secret = await unsealer.open(sealed, { purpose: 'upstream', dialect, ...(tenant === null ? {} : { tenant }) });
       learnSecret(secret);
       return secret;
     } catch (error) {

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import { parseMessage, PING, type AcpAnswer, type AcpMessage } from './acp.ts';
+import { readBacklog, type AgentMessage } from './backlog.ts';
 import { unresponsive } from './instance.ts';
-import { readKept, type Said } from './kept.ts';
 import { acpPath, post, ProcessGone } from './post.ts';
 import { openMessageStream } from './stream.ts';
 
@@ -84,12 +84,12 @@ export function openAcp({ sandbox, serverId, after, onMessage, onGap }: AcpOptio
     let mayReadKeptAtMs = 0;
     for await (const said of stream.messages) {
       quietSinceMs = null;
-      let forgotten: Said[] = [];
+      let forgotten: AgentMessage[] = [];
       if (said.eventId !== last + 1) {
         // The file may be long, and the agent's own server may skip numbers without end: other sessions are read, too.
         await sleep(mayReadKeptAtMs - performance.now(), undefined, { signal: readingOver });
         const beganMs = performance.now();
-        forgotten = await readKept(sandbox, last, said, readingOver);
+        forgotten = await readBacklog(sandbox, last, said, readingOver);
         mayReadKeptAtMs = performance.now() + KEPT_PAUSE * (performance.now() - beganMs);
       }
       for (const { eventId, data } of [...forgotten, said]) {

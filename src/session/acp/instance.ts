@@ -18,7 +18,7 @@ export interface AgentProcess {
   /** Its name at the sandbox-agent server. */
   serverId: string;
   /** When it was started, epoch ms. */
-  instanceMs: number;
+  startedAtMs: number;
 }
 
 const serversSchema = z.object({ servers: z.array(z.object({ serverId: z.string(), createdAtMs: z.number() })) });
@@ -33,7 +33,7 @@ export async function findProcess(sandbox: SandboxConnection, jobId: string, sig
   if (!parsed.success) throw new ValetkeyError('sandbox_lost', `The sandbox does not tell its sessions (HTTP ${response.status}).`);
   const processes = parsed.data.servers.flatMap(({ serverId, createdAtMs }) => {
     const number = serverId === jobId ? 0 : Number(serverId.startsWith(`${jobId}.`) ? serverId.slice(jobId.length + 1) : Number.NaN);
-    return serverId === serverIdOf(jobId, number) ? [{ number, serverId, instanceMs: createdAtMs }] : [];
+    return serverId === serverIdOf(jobId, number) ? [{ number, serverId, startedAtMs: createdAtMs }] : [];
   });
   return processes.toSorted((a, b) => b.number - a.number)[0] ?? null;
 }

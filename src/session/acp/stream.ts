@@ -4,7 +4,7 @@ import { createParser } from 'eventsource-parser';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
-import type { Said } from './kept.ts';
+import type { AgentMessage } from './backlog.ts';
 import { ProcessGone } from './post.ts';
 
 /** The shim makes each message fit into less. A longer one is of somebody else in the sandbox: it would fill the worker's memory. */
@@ -34,7 +34,7 @@ export interface MessageStream {
    * the ids jump. The data of one that is too long is empty. A connection that breaks is made again where it broke; ends by `signal` only.
    * Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does not know the agent's process, `sandbox_socket_refused`.
    */
-  messages: AsyncGenerator<Said, void>;
+  messages: AsyncGenerator<AgentMessage, void>;
   /** Makes the connection again, which then begins with all that the server has after the newest message. */
   reattach(): void;
 }
@@ -47,7 +47,7 @@ export interface MessageStream {
 export function openMessageStream({ sandbox, path, after, signal, onOpen }: MessageStreamOptions): MessageStream {
   let connection = new AbortController();
 
-  async function* read(): AsyncGenerator<Said, void> {
+  async function* read(): AsyncGenerator<AgentMessage, void> {
     let last = after;
     let jumpedAfter = -1;
     let failures = 0;
@@ -104,9 +104,9 @@ async function openBody(
 }
 
 /** Ends after a message that is too long. */
-async function* parse(body: ReadableStream<Uint8Array> | null, onBytes: () => void): AsyncGenerator<Said, void> {
+async function* parse(body: ReadableStream<Uint8Array> | null, onBytes: () => void): AsyncGenerator<AgentMessage, void> {
   const decoder = new TextDecoder();
-  const read: Said[] = [];
+  const read: AgentMessage[] = [];
   let newestId = Number.NaN;
   let isTooLong = false;
   const parser = createParser({

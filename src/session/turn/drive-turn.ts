@@ -27,11 +27,11 @@ export interface DriveOptions extends TurnOptions {
 /** `runTurn` with one process of the agent. Throws `ProcessGone`, too: it has died, and all that it said is stored. */
 export async function driveTurn(options: DriveOptions): Promise<Turn> {
   const { turn, resume, process, transcript, cancel, detach, stop } = options;
-  const { instanceMs } = process;
+  const { startedAtMs } = process;
   const progress = trackProgress(process, turn, resume, options.onState);
   const left = progress.earlier?.pending ?? null;
   if (progress.earlier !== null && left !== null && !cancel.aborted) {
-    const question = questionOf(left, instanceMs, turn);
+    const question = questionOf(left, startedAtMs, turn);
     const decision = options.decide(question);
     if (decision === 'ask') return { kind: 'asks', question, state: progress.earlier };
     await options.onEvent([answeredEvent(question, decision)]);
@@ -56,7 +56,7 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     progress.open(sessionId);
     const answering = sendPrompt({ ...options, acp, queue, sessionId });
     const answered = answering.then((answer) => ({ answer }));
-    const asked = questions.open.then((request) => ({ question: questionOf(request, instanceMs, turn) }));
+    const asked = questions.open.then((request) => ({ question: questionOf(request, startedAtMs, turn) }));
     stall.start();
     if (paused?.state.running == null) receipt.start();
     try {

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AGENT_METHODS } from '@agentclientprotocol/sdk';
 
 import type { AcpAnswer } from '../acp/acp.ts';
-import type { Listening } from './listen.ts';
+import type { Attachment } from './listen.ts';
 
 const CANCEL_TIMEOUT_MS = 2000;
 
 /** Resolves when the agent has ended the prompt, to its answer; to null where that takes longer than 2 s, or the agent is gone. */
 export async function endPrompt(
-  { acp, questions, received }: Pick<Listening, 'acp' | 'questions' | 'received'>,
+  { acp, questions, received }: Pick<Attachment, 'acp' | 'questions' | 'received'>,
   sessionId: string,
   answering: Promise<AcpAnswer>,
 ): Promise<AcpAnswer | null> {

@@ -24,7 +24,7 @@ export interface ListenOptions extends TurnOptions {
 }
 
 /** A conversation about a turn. */
-export interface Listening {
+export interface Attachment {
   acp: AcpConnection;
   queue: EventQueue;
   questions: Questions;
@@ -46,17 +46,17 @@ export interface Listening {
 }
 
 /** Attaches to a process of the agent: what it says becomes events, what it asks is answered. */
-export function listen(options: ListenOptions): Listening {
+export function listen(options: ListenOptions): Attachment {
   const { sandbox, turn, process, progress, transcript, paused, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
-  const { instanceMs, serverId } = process;
+  const { startedAtMs, serverId } = process;
   const mask = paused?.mask ?? createMask(secrets);
   const queue = createEventQueue(onEvent, (lastEventId) => progress.change({ lastEventId }), mask, progress.storedUpTo);
   const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent did nothing for ${stallMs / 1000} s.`));
   const receipt = createTimeLimit(startTimeoutMs, () => unresponsive('session/prompt', startTimeoutMs));
-  const questions = createQuestions({ acp: () => acp, instanceMs, turn, decide, cancel, denied: paused?.denied });
+  const questions = createQuestions({ acp: () => acp, startedAtMs, turn, decide, cancel, denied: paused?.denied });
   const received = Promise.withResolvers<void>();
   const tell = async (eventId: number, body: JobEventBody | null): Promise<void> => {
-    if (body !== null) await queue.push(eventId, { source: `acp:${instanceMs}:${eventId}`, body });
+    if (body !== null) await queue.push(eventId, { source: `acp:${startedAtMs}:${eventId}`, body });
   };
 
   /** An agent may ask more than one thing at once: the others are read again. */
@@ -93,7 +93,7 @@ export function listen(options: ListenOptions): Listening {
     const from = Math.max(eventId - missed, progress.storedUpTo + 1);
     if (from === eventId) return;
     const body: JobEventBody = { type: 'gap', turn, messages: eventId - from };
-    await queue.push(eventId - 1, { source: `acp:${instanceMs}:${from}:gap`, body });
+    await queue.push(eventId - 1, { source: `acp:${startedAtMs}:${from}:gap`, body });
   };
 
   if (paused?.state.running != null) received.resolve();
@@ -109,7 +109,7 @@ export function listen(options: ListenOptions): Listening {
     ask,
     async rest(eventId = acp.newest()) {
       for (const body of transcript.rest()) {
-        if (body.type === 'tool') await queue.push(eventId, { source: `acp:${instanceMs}:rest:${turn}:${body.id}`, body });
+        if (body.type === 'tool') await queue.push(eventId, { source: `acp:${startedAtMs}:rest:${turn}:${body.id}`, body });
       }
     },
     message: () => mask.text(transcript.text()),

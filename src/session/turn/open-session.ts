@@ -62,7 +62,7 @@ export async function enterSession(
   }
   const { sessionId } = resume;
   if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, opening, startTimeoutMs);
-  else if (held.turn < turn && held.running !== null) await endLeftover(acp, sessionId, held.running);
+  else if (held.turn < turn && held.running !== null) await cancelPreviousTurn(acp, sessionId, held.running);
   return sessionId;
 }
 
@@ -114,7 +114,7 @@ async function setMode(acp: AcpConnection, sessionId: string, opening: SessionOp
 }
 
 /** The shim has seen the prompt, so its id alone says which is meant. */
-async function endLeftover(acp: AcpConnection, sessionId: string, promptId: string): Promise<void> {
+async function cancelPreviousTurn(acp: AcpConnection, sessionId: string, promptId: string): Promise<void> {
   await acp.notify(AGENT_METHODS.session_cancel, { sessionId });
   await acp.request(promptId, AGENT_METHODS.session_prompt, { sessionId, prompt: [] }, LEFTOVER_TIMEOUT_MS);
 }

@@ -63,8 +63,8 @@ export function readPermissionRequest(
 }
 
 /** The same wherever it is read: an agent's process numbers its requests. */
-export function questionOf({ rpcId, title, kind }: PermissionRequest, instanceMs: number, turn: number): Question {
-  return { id: `${instanceMs}-${rpcId}`, turn, title, kind };
+export function questionOf({ rpcId, title, kind }: PermissionRequest, startedAtMs: number, turn: number): Question {
+  return { id: `${startedAtMs}-${rpcId}`, turn, title, kind };
 }
 
 /** Their sources are the question's, so that every reader makes the same events. */

@@ -19,19 +19,19 @@ export interface Progress {
 
 /** Keeps how far a turn got in one process of the agent. */
 export function trackProgress(
-  { number, instanceMs }: AgentProcess,
+  { number, startedAtMs }: AgentProcess,
   turn: number,
   resume: SessionState | null,
   onState: (state: SessionState) => void,
 ): Progress {
-  const held = resume?.process === number && resume.instanceMs === instanceMs ? resume : null;
+  const held = resume?.process === number && resume.startedAtMs === startedAtMs ? resume : null;
   const earlier = held?.turn === turn ? held : null;
   const since = earlier?.since ?? held?.lastEventId ?? 0;
   const storedUpTo = held?.lastEventId ?? 0;
   let place: Omit<SessionState, 'sessionId'> = {
     v: 2,
     process: number,
-    instanceMs,
+    startedAtMs,
     turn,
     since,
     lastEventId: storedUpTo,

@@ -8,7 +8,7 @@ const MAX_WAITING = 4096;
 
 export interface QuestionsOptions {
   acp: () => AcpConnection;
-  instanceMs: number;
+  startedAtMs: number;
   turn: number;
   decide: (question: Question) => PermissionDecision | 'ask';
   /** The turn is to end: nothing is decided any more. */
@@ -31,7 +31,7 @@ export interface Questions {
 }
 
 /** What becomes of the questions of an agent. */
-export function createQuestions({ acp, instanceMs, turn, decide, cancel, denied = false }: QuestionsOptions): Questions {
+export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied = false }: QuestionsOptions): Questions {
   let hasDenied = denied;
   const waiting = new Map<PermissionRequest['rpcId'], PermissionRequest>();
   const open = Promise.withResolvers<PermissionRequest>();
@@ -43,7 +43,7 @@ export function createQuestions({ acp, instanceMs, turn, decide, cancel, denied 
 
   return {
     settle(request) {
-      const question = questionOf(request, instanceMs, turn);
+      const question = questionOf(request, startedAtMs, turn);
       const asked = askedEvent(question);
       const decision = cancel.aborted ? 'ask' : decide(question);
       if (decision === 'ask' && waiting.size >= MAX_WAITING) {

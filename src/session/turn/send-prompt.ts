@@ -36,7 +36,7 @@ export async function sendPrompt(options: SendPromptOptions): Promise<AcpAnswer>
   if (process.number === 0) throw new ValetkeyError('session_lost', "The agent's process ended, and its session is not known any more.");
   if (onInterrupted === 'fail') throw interrupted();
   const message = "The agent's process ended in mid-turn; the agent was asked to continue in a new one.";
-  const source = `acp:${process.instanceMs}:interrupted`;
+  const source = `acp:${process.startedAtMs}:interrupted`;
   await queue.push(answer.eventId, { source, body: { type: 'warning', code: 'turn_interrupted', message } });
   const rest = await ask(continueId, CONTINUE);
   if (rest.errorCode === INTERRUPTED) throw interrupted();

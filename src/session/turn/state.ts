@@ -8,7 +8,7 @@ export const sessionStateSchema = z.object({
   /** Which of the agent's processes holds the session, counted from 0: each has message numbers of its own. */
   process: z.number(),
   /** When that process was started, epoch ms: another of the same number does not know the session. */
-  instanceMs: z.number(),
+  startedAtMs: z.number(),
   sessionId: z.string(),
   turn: z.number(),
   /** Event id: the messages of the turn come after it. */

@@ -60,7 +60,7 @@ async function attach(
 ): Promise<AgentProcess> {
   const found = await findProcess(sandbox, jobId, stop);
   const last = Math.max(resume?.process ?? -1, dead?.number ?? -1);
-  const isHeld = found?.number === resume?.process && found?.instanceMs === resume?.instanceMs;
+  const isHeld = found?.number === resume?.process && found?.startedAtMs === resume?.startedAtMs;
   if (found !== null && dead?.number !== found.number && (found.number > last || isHeld)) return found;
   const number = Math.max(last, found?.number ?? -1) + 1;
   return startProcess(sandbox, { jobId, number, first: INITIALIZE, timeoutMs: startTimeoutMs }, stop);

@@ -16,7 +16,7 @@ import { createGateways } from '../../../src/gateways/index.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
-import { mintKey, type WantedKey } from '../../../src/keys/mint-key.ts';
+import { mintKey, type MintParams } from '../../../src/keys/mint-key.ts';
 import { sessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
@@ -126,16 +126,16 @@ describe('at the gateway', () => {
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
   });
 
-  async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<WantedKey> {
+  async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<MintParams> {
     const key = wanted(livesMs);
     await mintKey(context, key, []);
     return key;
   }
 });
 
-function wanted(livesMs: number): WantedKey {
+function wanted(livesMs: number): MintParams {
   const jobId = `job-${randomUUID()}`;
-  const ref: WantedKey['ref'] = `${jobId}/lease/1`;
+  const ref: MintParams['ref'] = `${jobId}/lease/1`;
   const hardExpiresAt = new Date(Date.now() + livesMs);
   return { ref, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: [MODEL], hardExpiresAt };
 }

@@ -1,5 +1,5 @@
 // No key outlives its job: where Temporal ends the job's workflow without its cleanup, the step that runs ends key and sandbox with
-// its last gasp, and where none runs the sweep does. A reset looks the same to a step, and there the newer run keeps both.
+// its last cleanUp, and where none runs the sweep does. A reset looks the same to a step, and there the newer run keeps both.
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -61,10 +61,10 @@ test('a job that is terminated in mid-turn leaves no key and no sandbox', async 
 test('a job that is terminated while no step runs is found by the sweep; a dry run says so and ends nothing', async () => {
   const jobId = await submitWaiting();
   await temporal.workflow.getHandle(jobId).terminate();
-  const would = { kind: 'closed_job', jobId, did: 'would_end', because: 'job_closed' };
+  const would = { kind: 'closed_job', jobId, action: 'would_end', reason: 'job_closed' };
   await expect.poll(async () => (await sweep(true)).findings).toContainEqual(expect.objectContaining(would));
   expect(await statusOfKeys(jobId)).toEqual([200]);
-  expect((await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'closed_job', jobId, did: 'ended' }));
+  expect((await sweep()).findings).toContainEqual(expect.objectContaining({ kind: 'closed_job', jobId, action: 'ended' }));
   expect(await statusOfKeys(jobId)).toEqual([401]);
   // Its host ends it, or the sweep.
   await expect.poll(async () => sandboxRemains(stack(), jobId)).toEqual([]);
@@ -84,7 +84,7 @@ test('a Temporal that does not know a job for one look costs it neither key nor 
   for (let round = 0; round < 2; round += 1) {
     unknown.add(jobId);
     const found = (await sweep()).findings.filter((finding) => finding.jobId === jobId);
-    expect(new Set(found.map(({ kind, did, because }) => `${kind} ${did}: ${because}`))).toEqual(
+    expect(new Set(found.map(({ kind, action, reason }) => `${kind} ${action}: ${reason}`))).toEqual(
       new Set(['ledger_key waits: first_sighting', 'sandbox waits: first_sighting']),
     );
     unknown.delete(jobId);

@@ -15,10 +15,10 @@ import { createRootKeys } from '../../../src/keys/derive.ts';
 import { putFile, readFile, runScript } from '../../../src/sandboxes/api.ts';
 import { connectTo } from '../../../src/sandboxes/local/connection.ts';
 import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
-import { createKeyRing } from '../../../src/secrets/key-ring.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { newSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { Secret } from '../../../src/secrets/secret.ts';
+import { createUnsealer } from '../../../src/secrets/unsealer.ts';
 import { migrate, openDatabase } from '../../../src/store/database.ts';
 import { startWorker } from '../../../src/worker/start.ts';
 import { newDatabase } from '../../helpers/database.ts';
@@ -168,8 +168,8 @@ test.each([
 
 const pair = newSealingKey();
 
-async function ring(): Promise<ReturnType<typeof createKeyRing>> {
-  return createKeyRing(new Secret((await pair).privateKey));
+async function ring(): Promise<ReturnType<typeof createUnsealer>> {
+  return createUnsealer(new Secret((await pair).privateKey));
 }
 
 async function sealed(): Promise<string> {

@@ -6,12 +6,12 @@ import { endKeysOfJob } from '../keys/end-key.ts';
 import type { SandboxProvider } from '../sandboxes/sandbox.ts';
 import { giveUpSandboxes } from '../store/sandboxes.ts';
 
-export interface LastGaspDeps {
+export interface CleanUpDeps {
   keys: KeyContext;
 }
 
 /** Ends the keys and the sandbox of a job that is gone. What fails is left to the sweep. */
-export async function lastGasp({ keys }: LastGaspDeps, provider: Pick<SandboxProvider, 'stop'>, jobId: string): Promise<void> {
+export async function cleanUpClosedJob({ keys }: CleanUpDeps, provider: Pick<SandboxProvider, 'stop'>, jobId: string): Promise<void> {
   const stopSandbox = async (): Promise<void> => {
     await provider.stop(jobId);
     await giveUpSandboxes(keys.db, { jobId });

@@ -9,7 +9,7 @@ export interface ToolCall {
 }
 
 /** What an answer said about itself so far. */
-export interface Tapped {
+export interface ResponseUsage {
   model: string | null;
   /** The provider's usage object; of an Anthropic stream the parts laid over one another. */
   usage: Record<string, unknown> | null;
@@ -34,7 +34,7 @@ export interface Tapped {
 }
 
 /** Of an answer that has not begun. */
-export const NOTHING_TAPPED: Readonly<Tapped> = {
+export const NOTHING_TAPPED: Readonly<ResponseUsage> = {
   model: null,
   usage: null,
   usageFinal: false,

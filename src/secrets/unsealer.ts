@@ -1,13 +1,13 @@
 import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParameters } from 'jose';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import type { Ring } from './ring.ts';
+import type { Keyring } from './keyring.ts';
 import { SEAL, SEALED_FOR, type SealedFor } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
 /** What opens sealed secrets: workers, and gateways what is for them. */
-export interface KeyRing {
+export interface Unsealer {
   /**
    * Opens what `seal` sealed. Throws `sealed_unreadable`, which no retry mends: sealed for another tenant or purpose, for a key
    * that is not in the ring, or changed since.
@@ -19,7 +19,7 @@ export interface KeyRing {
  * `keys`: the content of VALETKEY_SEALING_KEY, or a ring that can change; without any nothing opens. A secret names its key, so an
  * old one can stay beside the new.
  */
-export function createKeyRing(keys: Secret | Pick<Ring, 'sealingKeys'> | undefined): KeyRing {
+export function createUnsealer(keys: Secret | Pick<Keyring, 'sealingKeys'> | undefined): Unsealer {
   const ring = keys === undefined || keys instanceof Secret ? { sealingKeys: readPrivateKeys(keys?.reveal() ?? '') ?? [] } : keys;
   return {
     async open(sealed, owner) {

@@ -39,7 +39,11 @@ export interface TakeOutDeps {
  * tenant's own work. What does not come out is named by warnings and in what this resolves to, and the rest is kept: nothing of
  * it keeps the sandbox from its end. Throws `database_unreachable`.
  */
-export async function takeOut(deps: TakeOutDeps, started: StartedSandbox | null, input: StopSandboxInput): Promise<StoppedSandbox> {
+export async function collectArtifacts(
+  deps: TakeOutDeps,
+  started: StartedSandbox | null,
+  input: StopSandboxInput,
+): Promise<StoppedSandbox> {
   const { db } = deps.database;
   const { jobId, lastTurn } = input;
   const source = `workspace:${jobId}`;

@@ -18,7 +18,7 @@ const READ_TIMEOUT_MS = 30_000;
 
 const headSchema = z.object({ first: z.int() });
 
-export interface Said {
+export interface AgentMessage {
   /** Counts from 1 within one life of the agent's process. */
   eventId: number;
   /** The message as JSON. */
@@ -29,18 +29,23 @@ export interface Said {
  * What the agent said after event `after` and before `next`, in order, as the shim kept it. What cannot be had is not among it: the
  * file is the agent's to change, and holds the newest 32 MiB. Throws nothing.
  */
-export async function readKept(sandbox: SandboxConnection, after: number, next: Said, signal: AbortSignal): Promise<Said[]> {
+export async function readBacklog(
+  sandbox: SandboxConnection,
+  after: number,
+  next: AgentMessage,
+  signal: AbortSignal,
+): Promise<AgentMessage[]> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)]);
   const kept = await readFile(sandbox, `${sandbox.paths.home}/${KEPT}`, MAX_BYTES, limit).catch(() => null);
-  return kept === null ? [] : keptBetween(kept.toString(), after, next);
+  return kept === null ? [] : backlogBetween(kept.toString(), after, next);
 }
 
 /** The lines between, where the file has `next` in its place: then the two count alike. */
-export function keptBetween(kept: string, after: number, next: Said): Said[] {
+export function backlogBetween(kept: string, after: number, next: AgentMessage): AgentMessage[] {
   const head = kept.slice(0, endOfLine(kept, 0));
   const { first = Infinity } = headSchema.safeParse(parseJson(head)).data ?? {};
   const from = Math.max(after + 1, first, next.eventId - MAX_LINES);
-  const between: Said[] = [];
+  const between: AgentMessage[] = [];
   // Not all at once: a file of nothing but line ends would fill the memory.
   let at = head.length + 1;
   for (let eventId = first; eventId < next.eventId && at < kept.length; eventId += 1) {

@@ -1,14 +1,14 @@
 import { createSecretKey } from 'node:crypto';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import { readRingFile, stampOf, type RingContent } from './keyring-file.ts';
 import { learnSecret } from './redact.ts';
-import { readRingFile, stampOf, type RingContent } from './ring-file.ts';
 import { readRootKeys, type RootKey } from './root-key.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
 /** The keys of a process, as they are now. The first of each is for what is new. */
-export interface Ring {
+export interface Keyring {
   readonly rootKeys: readonly RootKey[];
   readonly sealingKeys: readonly PrivateSealingKey[];
 }
@@ -25,12 +25,12 @@ export interface RingSource {
  * on. A file that has become unreadable leaves the keys as they were, and `warn` hears of it once. Throws `invalid_config` for one
  * that is unreadable from the start.
  */
-export function openRing({ keyringPath: path, rootKey, sealingKey }: RingSource, warn: (problem: string) => void): Ring {
+export function openKeyring({ keyringPath: path, rootKey, sealingKey }: RingSource, warn: (problem: string) => void): Keyring {
   if (path === undefined)
     return { rootKeys: readRootKeys(rootKey?.reveal() ?? '') ?? [], sealingKeys: readPrivateKeys(sealingKey?.reveal() ?? '') ?? [] };
   let { content, stamp } = readRingFile(path);
   let ring = keysOf(content);
-  const current = (): Ring => {
+  const current = (): Keyring => {
     const now = stampOf(path);
     if (now === stamp) return ring;
     stamp = now;
@@ -53,7 +53,7 @@ export function openRing({ keyringPath: path, rootKey, sealingKey }: RingSource,
   };
 }
 
-function keysOf({ rootKeys, sealingKeys }: RingContent): Ring {
+function keysOf({ rootKeys, sealingKeys }: RingContent): Keyring {
   for (const { key } of rootKeys) learnSecret(new Secret(key));
   for (const { d } of sealingKeys) learnSecret(new Secret(d));
   return { rootKeys: rootKeys.map(({ id, key }) => ({ id, key: createSecretKey(key, 'base64') })), sealingKeys };

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { readRingFile, wrongRing, type RingContent } from './ring-file.ts';
-import type { RingSource } from './ring.ts';
+import { readRingFile, wrongRing, type RingContent } from './keyring-file.ts';
+import type { RingSource } from './keyring.ts';
 import { readRootKeys } from './root-key.ts';
 import { newSealingKey, readPrivateKeys } from './sealing-key.ts';
 
@@ -38,7 +38,7 @@ export async function rotateRing(path: string): Promise<RingContent> {
 }
 
 /** Takes keys out of a key ring; the current ones stay. Throws `invalid_config`. */
-export async function dropFromRing(path: string, ids: ReadonlySet<string>): Promise<RingContent> {
+export async function removeKeys(path: string, ids: ReadonlySet<string>): Promise<RingContent> {
   return replaceFile(path, () => {
     const { version, rootKeys, sealingKeys } = readRingFile(path).content;
     return {

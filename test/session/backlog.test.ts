@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 
-import { keptBetween } from '../../src/session/acp/kept.ts';
+import { backlogBetween } from '../../src/session/acp/backlog.ts';
 
 const line = (n: number): string => `{"method":"m","params":{"n":${n}}}`;
 const file = (first: number, last: number): string =>
   [`{"first":${first}}`, ...Array.from({ length: last - first + 1 }, (_, index) => line(first + index)), ''].join('\n');
 const idsOf = (kept: string, after: number, next: { eventId: number; data: string }): number[] =>
-  keptBetween(kept, after, next).map(({ eventId, data }) => {
+  backlogBetween(kept, after, next).map(({ eventId, data }) => {
     expect(data).toBe(line(eventId));
     return eventId;
   });
@@ -29,12 +29,12 @@ test.each([
   ['is empty', '', line(6)],
   ['is torn', `{"first":1}\n{"met`, line(6)],
 ])('nothing of a file that %s', (_what, kept, data) => {
-  expect(keptBetween(kept, 2, { eventId: 6, data })).toEqual([]);
+  expect(backlogBetween(kept, 2, { eventId: 6, data })).toEqual([]);
 });
 
 test('a file of nothing but line ends takes no memory', () => {
   const kept = `{"first":1}\n${'\n'.repeat(30_000_000)}`;
   const before = process.memoryUsage().heapUsed;
-  expect(keptBetween(kept, 2, { eventId: 20_000_000, data: line(6) })).toEqual([]);
+  expect(backlogBetween(kept, 2, { eventId: 20_000_000, data: line(6) })).toEqual([]);
   expect((process.memoryUsage().heapUsed - before) / 2 ** 20).toBeLessThan(300);
 });
