@@ -9,7 +9,8 @@ import { acpPath, post, ProcessGone } from './post.ts';
 import { openMessageStream } from './stream.ts';
 
 const PROBE_EVERY_MS = 1500;
-const PROBE_TIMEOUT_MS = 15_000;
+/** A server that is gone refuses connections, which is noticed at once: this is for one that hangs, and a busy host answers late. */
+const PROBE_TIMEOUT_MS = 45_000;
 /** An agent that answers what nobody asked must not fill the memory: of answers that come before their request, as they do again after a restart. */
 const MAX_EARLY_CHARS = 8 * 1024 * 1024;
 /** An agent that asks without end must not, either: reading waits for the answers. */

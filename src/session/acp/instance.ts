@@ -8,7 +8,7 @@ import { SERVER_AGENT, type SandboxConnection } from '../../sandboxes/sandbox.ts
 import { PING } from './acp.ts';
 import { acpPath, post } from './post.ts';
 
-const LIST_TIMEOUT_MS = 15_000;
+const LIST_TIMEOUT_MS = 45_000;
 const WARM_UP_TIMEOUT_MS = 5_000;
 
 /** One of the processes that the agent has had in this sandbox; it may have died. */
