@@ -61,7 +61,7 @@ export async function sightedAt(
 
 /** A report of what `look` finds; it ends early, with the error counted, where something cannot be looked at. */
 export async function looking(look: (report: SweepReport) => Promise<void>): Promise<SweepReport> {
-  const report: SweepReport = { looked: 0, counts: {}, findings: [], errors: [] };
+  const report: SweepReport = { scanned: 0, counts: {}, findings: [], errors: [] };
   try {
     await look(report);
   } catch (error) {
