@@ -70,8 +70,8 @@ async function sessionHour(lane: Lane, temporal: Client): Promise<number> {
     if (atMs > 0 && atMs !== beats.at(-1)) beats.push(atMs);
     await sleep(500);
   }
-  await lane.client.cancel(jobId);
-  await lane.client.result(jobId);
+  await lane.client.jobs.cancel(jobId);
+  await lane.client.jobs.result(jobId);
   const everyMs = ((beats.at(-1) ?? 0) - (beats[0] ?? 0)) / (beats.length - 1);
   say(`${beats.length} heartbeats, one in ${(everyMs / 1000).toFixed(1)} s`);
   return 1 + (await actionsOf(temporal, jobId)) + HOUR_MS / everyMs;
@@ -111,17 +111,17 @@ async function lastRun({ client }: Lane, id: string): Promise<string> {
 async function cancel(lane: Lane): Promise<number> {
   const jobId = await inMidTurn(lane);
   const fromMs = performance.now();
-  await lane.client.cancel(jobId);
+  await lane.client.jobs.cancel(jobId);
   while (lane.model.inFlight() > 0) await sleep(5);
   const ms = performance.now() - fromMs;
-  await lane.client.result(jobId);
+  await lane.client.jobs.result(jobId);
   return ms;
 }
 
 /** ms until the gateway refuses the key. */
 async function terminate(lane: Lane, temporal: Client, isInTurn: boolean): Promise<number> {
   const jobId = await (isInTurn ? inMidTurn(lane) : waiting(lane));
-  const [key] = (await lane.client.status(jobId)).keys;
+  const [key] = (await lane.client.jobs.status(jobId)).keys;
   if (key === undefined) throw new Error(`${jobId} has no key`);
   const secret = secretOf(lane, key.ref);
   const fromMs = performance.now();
@@ -137,23 +137,23 @@ async function resume(lane: Lane): Promise<number> {
   lane.workers.kill('SIGKILL');
   const fromMs = performance.now();
   let after = 0;
-  for await (const { seq } of lane.client.events(jobId, { follow: false })) after = seq;
-  for await (const { type } of lane.client.events(jobId, { after })) if (type === 'message') break;
+  for await (const { seq } of lane.client.jobs.events(jobId, { follow: false })) after = seq;
+  for await (const { type } of lane.client.jobs.events(jobId, { after })) if (type === 'message') break;
   const ms = performance.now() - fromMs;
-  await lane.client.cancel(jobId);
-  await lane.client.result(jobId);
+  await lane.client.jobs.cancel(jobId);
+  await lane.client.jobs.result(jobId);
   return ms;
 }
 
 async function inMidTurn({ client }: Lane): Promise<string> {
-  const { jobId } = await client.submit(JOB);
-  for await (const { type } of client.events(jobId)) if (type === 'message') break;
+  const { jobId } = await client.jobs.submit(JOB);
+  for await (const { type } of client.jobs.events(jobId)) if (type === 'message') break;
   return jobId;
 }
 
 async function waiting({ client }: Lane): Promise<string> {
-  const { jobId } = await client.submit({ ...JOB, prompts: ['!say one'], keepOpen: '10m' });
-  while ((await client.status(jobId)).phase !== 'waiting') await sleep(50);
+  const { jobId } = await client.jobs.submit({ ...JOB, prompts: ['!say one'], keepOpen: '10m' });
+  while ((await client.jobs.status(jobId)).phase !== 'waiting') await sleep(50);
   return jobId;
 }
 

@@ -53,8 +53,14 @@ export async function job(): Promise<BenchReport> {
 }
 
 async function ourJob({ client }: Stack): Promise<void> {
-  const { jobId } = await client.submit({ tenant: 'bench', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['nothing'], budgetUsd: 1 });
-  const { outcome } = await client.result(jobId);
+  const { jobId } = await client.jobs.submit({
+    tenant: 'bench',
+    agent: 'codex',
+    model: 'gpt-5.1-codex',
+    prompts: ['nothing'],
+    budgetUsd: 1,
+  });
+  const { outcome } = await client.jobs.result(jobId);
   if (outcome !== 'completed') throw new Error(`a job of the bench ended ${outcome}`);
 }
 

@@ -81,18 +81,18 @@ async function record(name: string, handle: WorkflowHandle): Promise<void> {
 /** Who has to be cancelled, interrupted or answered is as soon as its turn has begun. */
 async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   const { client } = stack;
-  await client.submit(spec, { id });
-  if (id === 'kept-open') await client.prompt(id, 'one', { id: 'first' });
+  await client.jobs.submit(spec, { id });
+  if (id === 'kept-open') await client.jobs.prompt(id, 'one', { id: 'first' });
   if (['cancelled', 'interrupted', 'asked', 'sandbox-lost'].includes(id))
-    for await (const { type } of client.events(id)) if (type === 'turn.started') break;
-  if (id === 'cancelled') await client.cancel(id);
+    for await (const { type } of client.jobs.events(id)) if (type === 'turn.started') break;
+  if (id === 'cancelled') await client.jobs.cancel(id);
   if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies LostSandbox);
-  if (id === 'interrupted') await client.interrupt(id);
+  if (id === 'interrupted') await client.jobs.interrupt(id);
   if (id === 'asked') {
-    while ((await client.status(id)).question === null) await sleep(100);
-    await client.answer(id, QUESTION.id, 'allow');
+    while ((await client.jobs.status(id)).question === null) await sleep(100);
+    await client.jobs.answer(id, QUESTION.id, 'allow');
   }
-  return client.result(id);
+  return client.jobs.result(id);
 }
 
 function endAsNamed(adapters: Adapters): Adapters {

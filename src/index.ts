@@ -10,7 +10,7 @@ export type { JobEvent, JobEventBody } from './contract/events.ts';
 export type { ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, TurnResult, Usage } from './contract/result.ts';
 export type { EndCause, KeyState } from './contract/key.ts';
 export type { KeyRef } from './contract/ref.ts';
-export type { Rotated, Taken } from './contract/requests.ts';
+export type { Rotated, UpdateAccepted } from './contract/requests.ts';
 export type { FailedEnd, RevokeReport } from './contract/revocation.ts';
 export type { ScheduleName } from './contract/schedules.ts';
 export type { Finding, FindingKind, SweepReport } from './contract/sweep.ts';

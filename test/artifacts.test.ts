@@ -37,10 +37,10 @@ interface Ended {
 async function runJob(id: string, commands: string[], artifacts: string[]): Promise<Ended> {
   const { client } = stack();
   const script = [...commands.map((run) => ({ run })), { say: 'Made.' }];
-  await client.submit(jobSpec({ prompts: [withScript('Make it.', script)], artifacts }), { id });
+  await client.jobs.submit(jobSpec({ prompts: [withScript('Make it.', script)], artifacts }), { id });
   const result = await expectEnded(stack(), id, { outcome: 'completed', code: null });
   const events: JobEvent[] = [];
-  for await (const event of client.events(id)) events.push(event);
+  for await (const event of client.jobs.events(id)) events.push(event);
   const warnings = events.flatMap((event) => (event.type === 'warning' ? [`${event.code} ${event.message}`] : []));
   return { names: result.artifacts.map(({ name }) => name), events, warnings };
 }
@@ -60,17 +60,17 @@ test('message, patch and files are stored with size and SHA-256; what is missing
   ]);
 
   const { client } = stack();
-  const infos = await client.artifacts(id);
+  const infos = await client.jobs.artifacts(id);
   expect(infos.map(({ name }) => name)).toEqual(['files/note.txt', 'files/out/report.bin', 'message', 'patch']);
   for (const info of infos) {
-    const { content, ...told } = (await client.artifact(id, info.name)) ?? { content: Buffer.of() };
+    const { content, ...told } = (await client.jobs.artifact(id, info.name)) ?? { content: Buffer.of() };
     expect(told).toEqual(info);
     expect(info).toMatchObject({ bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') });
     expect(events).toContainEqual(expect.objectContaining({ type: 'artifact', ...info }));
   }
-  expect((await client.artifact(id, 'files/out/report.bin'))?.content).toEqual(Buffer.from([0, 255, 120]));
-  expect(String((await client.artifact(id, 'message'))?.content)).toBe('Made.');
-  expect(String((await client.artifact(id, 'patch'))?.content)).toContain('+note');
+  expect((await client.jobs.artifact(id, 'files/out/report.bin'))?.content).toEqual(Buffer.from([0, 255, 120]));
+  expect(String((await client.jobs.artifact(id, 'message'))?.content)).toBe('Made.');
+  expect(String((await client.jobs.artifact(id, 'patch'))?.content)).toContain('+note');
   await expectCommands(id);
 });
 
@@ -90,7 +90,7 @@ async function expectCommands(id: string): Promise<void> {
     artifacts('no-such-job', '--json'),
   ]);
   expect(list.stdout).toMatch(/^ +3 {2}[\da-f]{64} {2}files\/out\/report\.bin$/m);
-  expect(document(json.stdout)).toEqual(await stack().client.artifacts(id));
+  expect(document(json.stdout)).toEqual(await stack().client.jobs.artifacts(id));
   expect(plain.stdout).toBe('note');
   expect({ stdout: written.stdout, content: await readFile(file) }).toEqual({ stdout: '', content: Buffer.from([0, 255, 120]) });
   expect(document(one.stdout)).toMatchObject({ name: 'files/out/report.bin', bytes: 3, base64: 'AP94' });

@@ -14,7 +14,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
   test('changes the workspace in two turns of one session, pays what the provider asked, and leaves a dead key', async () => {
     const { client, model } = stack();
     const before = model?.usd() ?? 0;
-    const { jobId, created } = await client.submit(
+    const { jobId, created } = await client.jobs.submit(
       jobSpec({
         agent,
         workspace: { files: { 'README.md': 'one\n', 'src/two.txt': 'two\n' } },
@@ -31,7 +31,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     expect(created).toBe(true);
 
     const events: JobEvent[] = [];
-    for await (const event of client.events(jobId)) events.push(event);
+    for await (const event of client.jobs.events(jobId)) events.push(event);
     const result = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
 
     expect(result.turns.map(({ stopReason, message }) => [stopReason, message])).toEqual([
@@ -61,7 +61,7 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
     const life = [key?.mintedAt, key?.boundAt, key?.firstUsedAt, key?.disabledAt, key?.revokedAt].map(String);
     expect(life).toEqual(life.toSorted());
 
-    const patch = await client.artifact(jobId, 'patch');
+    const patch = await client.jobs.artifact(jobId, 'patch');
     const folder = await temporaryFolder();
     await execa('git', ['init', '-q', folder]);
     await execa('sh', ['-c', 'mkdir src && echo one > README.md && echo two > src/two.txt'], { cwd: folder });
@@ -72,11 +72,11 @@ describe.each(['codex', 'claude'] as const)('a job of %s', (agent) => {
 
 test('the status of a running job tells phase, turn, key and deadline, and that of an ended one what it cost', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(
+  const { jobId } = await client.jobs.submit(
     jobSpec({ prompts: [withScript('Take your time.', [{ slow: { chunks: 40, everyMs: 50, text: 'one two three four' } }])] }),
   );
-  for await (const { type } of client.events(jobId)) if (type === 'key.used') break;
-  const running = await client.status(jobId);
+  for await (const { type } of client.jobs.events(jobId)) if (type === 'key.used') break;
+  const running = await client.jobs.status(jobId);
   expect(running).toMatchObject({
     state: 'running',
     phase: 'running',
@@ -87,24 +87,24 @@ test('the status of a running job tells phase, turn, key and deadline, and that 
     agent: 'codex',
   });
   expect(Date.parse(String(running.deadline))).toBeGreaterThan(Date.now());
-  expect(await client.list({ tenant: 'acme', running: true })).toContainEqual(expect.objectContaining({ jobId, state: 'running' }));
+  expect(await client.jobs.list({ tenant: 'acme', running: true })).toContainEqual(expect.objectContaining({ jobId, state: 'running' }));
 
-  await client.result(jobId);
-  const ended = await client.status(jobId);
+  await client.jobs.result(jobId);
+  const ended = await client.jobs.status(jobId);
   expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'revoked' });
   expect(ended.spentUsd).toBeGreaterThan(0);
-  expect(await client.list({ tenant: 'acme' })).toContainEqual(
+  expect(await client.jobs.list({ tenant: 'acme' })).toContainEqual(
     expect.objectContaining({ jobId, state: 'completed', keyState: 'revoked', spentUsd: ended.spentUsd }),
   );
 });
 
 test('events can be read from any place, without waiting for more', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec());
-  await client.result(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec());
+  await client.jobs.result(jobId);
   const all: JobEvent[] = [];
-  for await (const event of client.events(jobId, { follow: false })) all.push(event);
+  for await (const event of client.jobs.events(jobId, { follow: false })) all.push(event);
   const late: JobEvent[] = [];
-  for await (const event of client.events(jobId, { after: 3, follow: false })) late.push(event);
+  for await (const event of client.jobs.events(jobId, { after: 3, follow: false })) late.push(event);
   expect(late).toEqual(all.slice(3));
 });

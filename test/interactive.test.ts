@@ -8,12 +8,12 @@ import { jobSpec, useStack } from './helpers/stack.ts';
 const stack = useStack();
 
 async function submit(change: Partial<JobSpecInput>): Promise<string> {
-  return (await stack().client.submit(jobSpec({ agent: 'mock', ...change }))).jobId;
+  return (await stack().client.jobs.submit(jobSpec({ agent: 'mock', ...change }))).jobId;
 }
 
 /** Resolves to the first event of a type. */
 async function seen<T extends JobEvent['type']>(jobId: string, type: T, turn?: number): Promise<Extract<JobEvent, { type: T }>> {
-  for await (const event of stack().client.events(jobId)) {
+  for await (const event of stack().client.jobs.events(jobId)) {
     if (is(event, type) && (turn === undefined || ('turn' in event && event.turn === turn))) return event;
   }
   throw new Error(`the job ended without ${type}`);
@@ -25,38 +25,38 @@ function is<T extends JobEvent['type']>(event: JobEvent, type: T): event is Extr
 
 async function eventsOf(jobId: string): Promise<JobEvent[]> {
   const events: JobEvent[] = [];
-  for await (const event of stack().client.events(jobId)) events.push(event);
+  for await (const event of stack().client.jobs.events(jobId)) events.push(event);
   return events;
 }
 
 test.concurrent('a job that is kept open takes prompts, each once, and ends when none came for long enough', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: [], keepOpen: '4s' });
-  expect(await client.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
-  expect(await client.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
-  await expect(client.prompt(jobId, '!say other', { id: 'first' })).rejects.toMatchObject({ code: 'prompt_conflict' });
-  await expect(client.prompt(jobId, ' ')).rejects.toMatchObject({ code: 'invalid_spec' });
+  expect(await client.jobs.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
+  expect(await client.jobs.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
+  await expect(client.jobs.prompt(jobId, '!say other', { id: 'first' })).rejects.toMatchObject({ code: 'prompt_conflict' });
+  await expect(client.jobs.prompt(jobId, ' ')).rejects.toMatchObject({ code: 'invalid_spec' });
   await seen(jobId, 'turn.ended', 1);
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
-  expect(await client.prompt(jobId, '!recall')).toEqual({ turn: 2 });
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+  expect(await client.jobs.prompt(jobId, '!recall')).toEqual({ turn: 2 });
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ message }) => message.trim())).toEqual(['one', '!say one']);
-  await expect(client.prompt(jobId, '!say late')).rejects.toMatchObject({ code: 'job_closed' });
-  await expect(client.interrupt(jobId)).rejects.toMatchObject({ code: 'job_closed' });
+  await expect(client.jobs.prompt(jobId, '!say late')).rejects.toMatchObject({ code: 'job_closed' });
+  await expect(client.jobs.interrupt(jobId)).rejects.toMatchObject({ code: 'job_closed' });
 });
 
 test.concurrent('what is asked of a job that is not there says so', async ({ expect }) => {
   const { client } = stack();
-  await expect(client.prompt('nobody', '!say one')).rejects.toMatchObject({ code: 'job_not_found' });
-  await expect(client.interrupt('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
-  await expect(client.answer('nobody', 'any', 'allow')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.jobs.prompt('nobody', '!say one')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.jobs.interrupt('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.jobs.answer('nobody', 'any', 'allow')).rejects.toMatchObject({ code: 'job_not_found' });
 });
 
 test.concurrent('an interrupt ends the turn and not the job, which remembers the turn', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!say begun\n!hang', '!recall'] });
   await seen(jobId, 'message', 1);
-  expect(await client.interrupt(jobId)).toEqual({ turn: 1 });
+  expect(await client.jobs.interrupt(jobId)).toEqual({ turn: 1 });
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns).toEqual([
     { stopReason: 'cancelled', message: 'begun' },
@@ -68,10 +68,10 @@ test.concurrent('between turns there is nothing to interrupt, and nothing to ans
   const { client } = stack();
   const jobId = await submit({ prompts: ['!say one'], keepOpen: '5s' });
   await seen(jobId, 'turn.ended', 1);
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
-  await expect(client.interrupt(jobId)).rejects.toMatchObject({ code: 'nothing_to_do' });
-  await expect(client.answer(jobId, 'any', 'allow')).rejects.toMatchObject({ code: 'nothing_to_do' });
-  await client.cancel(jobId);
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+  await expect(client.jobs.interrupt(jobId)).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.jobs.answer(jobId, 'any', 'allow')).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
@@ -82,12 +82,12 @@ test.concurrent.for(['allow', 'deny'] as const)(
     const jobId = await submit({ prompts: ['!run echo done > made.txt\n!run cat made.txt'], permissions: 'ask' });
     const asked = await seen(jobId, 'permission.asked');
     await expect
-      .poll(async () => (await client.status(jobId)).question)
+      .poll(async () => (await client.jobs.status(jobId)).question)
       .toMatchObject({ id: asked.id, turn: 1, title: 'echo done > made.txt' });
-    await client.answer(jobId, asked.id, answer);
-    await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('cat made.txt');
-    const { question } = await client.status(jobId);
-    await client.answer(jobId, question?.id ?? '', 'allow');
+    await client.jobs.answer(jobId, asked.id, answer);
+    await expect.poll(async () => (await client.jobs.status(jobId)).question?.title).toBe('cat made.txt');
+    const { question } = await client.jobs.status(jobId);
+    await client.jobs.answer(jobId, question?.id ?? '', 'allow');
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
     const events = await eventsOf(jobId);
     expect(events.filter((event) => is(event, 'permission.asked'))).toHaveLength(2);
@@ -116,8 +116,8 @@ test.concurrent('a policy answers by itself', async ({ expect }) => {
 test.concurrent('an interrupt while a question is open ends the turn', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?\n!hang', '!say next'], permissions: 'ask' });
-  await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('may I?');
-  await client.interrupt(jobId);
+  await expect.poll(async () => (await client.jobs.status(jobId)).question?.title).toBe('may I?');
+  await client.jobs.interrupt(jobId);
   const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ stopReason }) => stopReason)).toEqual(['cancelled', 'end_turn']);
 });
@@ -125,7 +125,7 @@ test.concurrent('an interrupt while a question is open ends the turn', async ({ 
 test.concurrent('a job that is cancelled while a question is open ends at once', async ({ expect }) => {
   const { client } = stack();
   const jobId = await submit({ prompts: ['!ask may I?'], permissions: 'ask' });
-  await expect.poll(async () => (await client.status(jobId)).question?.title).toBe('may I?');
-  await client.cancel(jobId);
+  await expect.poll(async () => (await client.jobs.status(jobId)).question?.title).toBe('may I?');
+  await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });

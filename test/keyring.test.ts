@@ -55,8 +55,8 @@ test('a rotation under a running job: the job and its key end as ever, the next 
   expect(await statusWith(stack, secret)).toBe(200);
 
   expect((await cli(['keyring', 'rotate'])).exitCode).toBe(0);
-  const next = await stack.client.submit(jobSpec({ ...MOCK, prompts: ['!say done'] }));
-  expect(await stack.client.result(next.jobId)).toMatchObject({ outcome: 'completed' });
+  const next = await stack.client.jobs.submit(jobSpec({ ...MOCK, prompts: ['!say done'] }));
+  expect(await stack.client.jobs.result(next.jobId)).toMatchObject({ outcome: 'completed' });
   const nextKey = await keyOf(next.jobId);
   expect(nextKey.rootKeyId).toBe(ring().rootKeys[0]?.id);
   expect(nextKey.rootKeyId).not.toBe(key.rootKeyId);
@@ -77,8 +77,8 @@ test('a rotation under a running job: the job and its key end as ever, the next 
   });
 
   expect(await statusWith(stack, secret)).toBe(200);
-  await stack.client.interrupt(jobId);
-  const { outcome, keys } = await stack.client.result(jobId);
+  await stack.client.jobs.interrupt(jobId);
+  const { outcome, keys } = await stack.client.jobs.result(jobId);
   expect({ outcome, dead: keys.map(({ revokedAt }) => revokedAt !== null) }).toEqual({ outcome: 'completed', dead: [true] });
   expect(await statusWith(stack, secret)).toBe(401);
 
@@ -96,12 +96,12 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   const gitToken = await seal('made-up-token', { tenant: 'acme', purpose: 'git-token', publicKey: publicKeyWord(old) });
   secrets.add('made-up-token');
   const workspace = { git: 'https://git.example/shop.git', gitToken };
-  const { jobId } = await elsewhere.submit(jobSpec({ workspace }));
+  const { jobId } = await elsewhere.jobs.submit(jobSpec({ workspace }));
   await elsewhere.close();
   const right = stack.config.gateway.openai.credential?.reveal() ?? '';
   secrets.add(right);
   expect((await cli(['upstream', 'set', 'openai', '--json'], right)).exitCode).toBe(0);
-  await expect.poll(async () => (await client.keyringUse()).runningJobs.get(old.kid)).toBe(1);
+  await expect.poll(async () => (await client.keyring.usage()).runningJobs.get(old.kid)).toBe(1);
 
   await cli(['keyring', 'rotate']);
   const refused = await cli(['keyring', 'prune']);
@@ -111,7 +111,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
 
   await terminate(jobId);
   await cli(['upstream', 'forget', 'openai', '1']);
-  await expect.poll(async () => (await client.keyringUse()).runningJobs.size).toBe(0);
+  await expect.poll(async () => (await client.keyring.usage()).runningJobs.size).toBe(0);
   expect((await cli(['keyring', 'prune'])).exitCode).toBe(0);
   expect(ring()).toMatchObject({ rootKeys: [{}], sealingKeys: [{}] });
 });
@@ -142,8 +142,8 @@ test('a credential that is set on the command line is the gateway’s with the n
     expect(stdout).toMatch(/^openai version \d$/);
     await expect.poll(async () => statusOfAnswer(stack, key)).toBe(status);
   }
-  await stack.client.interrupt(jobId);
-  expect(await stack.client.result(jobId)).toMatchObject({ outcome: 'completed' });
+  await stack.client.jobs.interrupt(jobId);
+  expect(await stack.client.jobs.result(jobId)).toMatchObject({ outcome: 'completed' });
   expect(versionsSchema.parse(document((await cli(['upstream', 'list', '--json'])).stdout)).map(({ version }) => version)).toEqual([2, 1]);
   expect(ring().rootKeys).toEqual(rootKeys);
 });

@@ -20,8 +20,8 @@ export async function eventLatency(): Promise<EventLatency> {
     for (let job = 1; job <= JOBS; job += 1) {
       say(`event latency, job ${job} of ${JOBS}`);
       const prompts = [Array.from({ length: EVENTS }, () => '!run date +%s%N\n!chunks 1 50').join('\n')];
-      const { jobId } = await stack.client.submit({ tenant: 'bench', agent: 'mock', model: 'gpt-5.1-codex', prompts, budgetUsd: 1 });
-      for await (const event of stack.client.events(jobId)) {
+      const { jobId } = await stack.client.jobs.submit({ tenant: 'bench', agent: 'mock', model: 'gpt-5.1-codex', prompts, budgetUsd: 1 });
+      for await (const event of stack.client.jobs.events(jobId)) {
         if (event.type === 'tool' && event.status === 'completed') latencies.push(Date.now() - Number(event.output) / 1e6);
       }
     }

@@ -73,8 +73,8 @@ async function compare(stack: Stack, adapters: Adapters, clock: Clock, agent: Be
 
 async function ownStart({ client }: Stack, clock: Clock, agent: BenchedAgent): Promise<number> {
   const job: JobSpecInput = { tenant: 'bench', agent, model: MODELS[agent], prompts: [PROMPT], budgetUsd: 1 };
-  const { jobId } = await client.submit(job);
-  const { outcome } = await client.result(jobId);
+  const { jobId } = await client.jobs.submit(job);
+  const { outcome } = await client.jobs.result(jobId);
   if (outcome !== 'completed') throw new Error(`a job of the bench ended ${outcome}`);
   return clock.took(jobId);
 }

@@ -66,8 +66,8 @@ async function measure(lane: Lane, jobIds: string[]): Promise<Omit<OpenSessions,
 /** Seconds. */
 async function endAll({ client }: Lane, jobIds: readonly string[]): Promise<number> {
   const startedMs = performance.now();
-  await Promise.all(jobIds.map(async (jobId) => client.cancel(jobId)));
-  const ended = Promise.all(jobIds.map(async (jobId) => client.result(jobId))).then(() => (performance.now() - startedMs) / 1000);
+  await Promise.all(jobIds.map(async (jobId) => client.jobs.cancel(jobId)));
+  const ended = Promise.all(jobIds.map(async (jobId) => client.jobs.result(jobId))).then(() => (performance.now() - startedMs) / 1000);
   const late = sleep(PATIENCE_MS, null, { ref: false });
   const seconds = await Promise.race([ended, late]);
   if (seconds === null) throw new Error(`${jobIds.length} cancelled jobs did not end within ${PATIENCE_MS / 1000} s`);
@@ -98,7 +98,7 @@ async function openAll({ client, database }: Lane, jobIds: string[]): Promise<{ 
         deadline: '1h',
         stallAfter: '1h',
       } as const;
-      jobIds.push((await client.submit(job, { id: `open-${number}` })).jobId);
+      jobIds.push((await client.jobs.submit(job, { id: `open-${number}` })).jobId);
     }
     const giveUpAtMs = Date.now() + PATIENCE_MS;
     let before = 0;

@@ -55,10 +55,10 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
     rebindKey: async (input) => withStopSignals(deps, input.jobId, (signals) => rebindKey(input, signals)),
 
     rotateOldKeys: async ({ olderThanMs }) => {
-      const report: RotationReport = { looked: 0, rotated: [], errors: [] };
+      const report: RotationReport = { scanned: 0, rotated: [], errors: [] };
       try {
         const jobIds = await keysOlderThan(keys.db, keys.owner, olderThanMs, BATCH);
-        report.looked = jobIds.length;
+        report.scanned = jobIds.length;
         for (const jobId of jobIds) {
           try {
             await jobs.rotate(jobId);

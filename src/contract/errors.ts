@@ -40,7 +40,10 @@ export const FAILURES = {
     hint: 'Give every worker the same root keys, old ones included: VALETKEY_ROOT_KEY or the newest VALETKEY_KEYRING.',
   },
   keyring_in_use: { retryable: true, hint: 'Prune later: the message says what needs an old key still.' },
-  tenant_blocked: { retryable: false, hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --lift lets it in again.' },
+  tenant_blocked: {
+    retryable: false,
+    hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --unblock lets it in again.',
+  },
   key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
   rate_limited: { retryable: true, hint: 'A limit of the gateway is reached: repeat the request later, or raise the limit.' },

@@ -28,8 +28,9 @@ export interface AnswerRequest {
   answer: 'allow' | 'deny';
 }
 
-/** The turn that a request is about, from 1. */
-export interface Taken {
+/** Answer of an update that the job has accepted. */
+export interface UpdateAccepted {
+  /** The turn that the request is about, from 1. */
   turn: number;
 }
 
@@ -37,6 +38,14 @@ export interface Taken {
 export interface Rotated {
   ref: KeyRef;
   generation: number;
+}
+
+/** The updates of a job's workflow, by name: what each is called with, and what it answers. */
+export interface JobUpdates {
+  [PROMPT_UPDATE]: { request: PromptRequest; response: UpdateAccepted };
+  [INTERRUPT_UPDATE]: { request: Record<string, never>; response: UpdateAccepted };
+  [ANSWER_UPDATE]: { request: AnswerRequest; response: UpdateAccepted };
+  [ROTATE_UPDATE]: { request: Record<string, never>; response: Rotated };
 }
 
 /** A signal of the workers, not of clients: the host of a sandbox is gone. */

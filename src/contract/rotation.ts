@@ -3,7 +3,7 @@ import type { FailureCode } from './errors.ts';
 /** What a run of the schedule `rotate-keys` did. */
 export interface RotationReport {
   /** Keys that are older than they should be. */
-  looked: number;
+  scanned: number;
   /** Jobs that have taken up their rotation. */
   rotated: string[];
   errors: { jobId: string; code: FailureCode }[];

@@ -18,7 +18,7 @@ export interface Finding {
 
 /** What a sweep found; counts are of everything, `findings` the first of it. */
 export interface SweepReport {
-  looked: number;
+  scanned: number;
   counts: Partial<Record<`${FindingKind}.${Finding['action']}`, number>>;
   findings: Finding[];
   /** Parts that could not be looked through, by code: their keys and sandboxes are looked at next time. */
@@ -44,7 +44,7 @@ export function joinReports(reports: readonly SweepReport[]): SweepReport {
     }
   }
   return {
-    looked: reports.reduce((total, { looked }) => total + looked, 0),
+    scanned: reports.reduce((total, { scanned }) => total + scanned, 0),
     counts,
     findings: reports.flatMap(({ findings }) => findings).slice(0, MAX_FINDINGS),
     errors: reports.flatMap(({ errors }) => errors),

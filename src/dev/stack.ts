@@ -120,11 +120,11 @@ async function scriptedModel(credential: Secret, script: Step[] | undefined): Pr
 }
 
 async function endJobs(client: ValetkeyClient): Promise<void> {
-  const jobs = await client.list({ running: true, limit: MAX_JOBS });
-  await Promise.allSettled(jobs.map(({ jobId }) => client.cancel(jobId)));
+  const jobs = await client.jobs.list({ running: true, limit: MAX_JOBS });
+  await Promise.allSettled(jobs.map(({ jobId }) => client.jobs.cancel(jobId)));
   const giveUpAt = Date.now() + END_JOBS_MS;
   await poll(
-    async () => ((await client.list({ running: true, limit: 1 })).length === 0 ? true : undefined),
+    async () => ((await client.jobs.list({ running: true, limit: 1 })).length === 0 ? true : undefined),
     () => Date.now() > giveUpAt,
   );
 }

@@ -29,6 +29,12 @@ export async function storePrompts(db: Db, jobId: string, texts: readonly string
   return refs;
 }
 
+/** Stores one prompt, like `storePrompts`. @throws `database_unreachable` */
+export async function storePrompt(db: Db, jobId: string, text: string): Promise<PromptRef> {
+  await storePrompts(db, jobId, [text]);
+  return promptRef(text);
+}
+
 /**
  * The text of a prompt.
  * @throws `prompt_missing`, `database_unreachable`

@@ -18,7 +18,7 @@ export async function blockTenant(db: Db, tenant: string): Promise<void> {
 }
 
 /** Lets a tenant have keys again; those that were ended stay so. False: it was not blocked. Throws `database_unreachable`. */
-export async function liftTenant(db: Db, tenant: string): Promise<boolean> {
+export async function unblockTenant(db: Db, tenant: string): Promise<boolean> {
   const { numDeletedRows } = await asDatabaseError(db.deleteFrom('blocked_tenants').where('tenant', '=', tenant).executeTakeFirstOrThrow());
   return numDeletedRows > 0n;
 }

@@ -29,5 +29,5 @@ async function takeInventory(dryRun: boolean): Promise<SweepReport[]> {
 }
 
 async function attempt(reports: Promise<SweepReport[]>): Promise<SweepReport[]> {
-  return reports.catch(() => [{ looked: 0, counts: {}, findings: [], errors: ['no_worker' as const] }]);
+  return reports.catch(() => [{ scanned: 0, counts: {}, findings: [], errors: ['no_worker' as const] }]);
 }

@@ -231,7 +231,7 @@ test('a Postgres that is lost to a caller leaves its job running, and the caller
   await expect
     .poll(
       () =>
-        client.status(id).then(
+        client.jobs.status(id).then(
           ({ phase }) => phase,
           () => null,
         ),

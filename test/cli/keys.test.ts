@@ -24,7 +24,7 @@ const cli = (...args: string[]): ReturnType<typeof valetkey> => {
 /** A job of the fast agent in mid-turn, and its key. */
 async function running(tenant: string): Promise<{ jobId: string; ref: KeyRef }> {
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock', tenant });
-  const [key] = await stack().client.keys({ jobId });
+  const [key] = await stack().client.keys.list({ jobId });
   if (key === undefined) throw new Error('a job that runs has no key');
   return { jobId, ref: key.ref };
 }
@@ -50,8 +50,8 @@ test('a key is listed with what it is and has spent; revoked it is refused at on
   expect(document(revoked.stdout)).toEqual({ jobId, disabled: 1, ended: 1, pending: 0, failed: [] });
   expect(await atGateway(ref)).toBe(401);
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
-  expect(await client.keys({ jobId })).toMatchObject([{ state: 'revoked', cause: 'revoked' }]);
-  expect(await client.revoke({ jobId })).toEqual({ disabled: 0, ended: 0, pending: 0, failed: [] });
+  expect(await client.keys.list({ jobId })).toMatchObject([{ state: 'revoked', cause: 'revoked' }]);
+  expect(await client.keys.revoke({ jobId })).toEqual({ disabled: 0, ended: 0, pending: 0, failed: [] });
 });
 
 test('a tenant that is revoked loses its keys and gets none until it is let in again; another’s are left alone', async () => {
@@ -59,20 +59,20 @@ test('a tenant that is revoked loses its keys and gets none until it is let in a
   const [one, two, other] = await Promise.all([running('bad'), running('bad'), running('good')]);
   const { stdout, exitCode } = await cli('revoke', '--tenant', 'bad');
   expect(exitCode).toBe(0);
-  for (const line of [/^ +2 {2}disabled now$/m, /^ +2 {2}ended/m, /^ +0 {2}pending$/m, /^bad gets no new keys until: .* --lift$/m])
+  for (const line of [/^ +2 {2}disabled now$/m, /^ +2 {2}ended/m, /^ +0 {2}pending$/m, /^bad gets no new keys until: .* --unblock$/m])
     expect(stdout).toMatch(line);
   expect(await Promise.all([one, two, other].map(({ ref }) => atGateway(ref)))).toEqual([401, 401, 200]);
   for (const { jobId } of [one, two]) await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
 
   const spec = jobSpec({ agent: 'mock', tenant: 'bad', prompts: ['say hello'] });
-  const refused = await client.submit(spec);
+  const refused = await client.jobs.submit(spec);
   await expectEnded(stack(), refused.jobId, { outcome: 'failed', code: 'tenant_blocked' });
-  expect((await cli('revoke', '--tenant', 'bad', '--lift')).stdout).toBe('bad gets new keys again');
-  expect(await client.lift('bad')).toBe(false);
-  const again = await client.submit(spec);
+  expect((await cli('revoke', '--tenant', 'bad', '--unblock')).stdout).toBe('bad gets new keys again');
+  expect(await client.tenants.unblock('bad')).toBe(false);
+  const again = await client.jobs.submit(spec);
   await expectEnded(stack(), again.jobId, { outcome: 'completed', code: null });
 
-  await client.cancel(other.jobId);
+  await client.jobs.cancel(other.jobId);
   await expectEnded(stack(), other.jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
@@ -80,29 +80,29 @@ test('a key is rotated, and the new generation is told', async () => {
   const { client } = stack();
   const { jobId, ref } = await running('acme');
   expect((await cli('rotate', jobId)).stdout).toBe(`generation 2 of the key of ${jobId}`);
-  expect((await client.keys({ jobId })).map(({ generation }) => generation)).toEqual([2, 1]);
-  await client.cancel(jobId);
+  expect((await client.keys.list({ jobId })).map(({ generation }) => generation)).toEqual([2, 1]);
+  await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   expect(await atGateway(ref)).toBe(401);
 });
 
 test('the key of a job that was terminated is named by a dry sweep and ended by the next', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
   await terminate(jobId);
   const found = { kind: 'closed_job', jobId, action: 'would_end' };
   await expect.poll(async () => (await client.sweep({ dryRun: true })).findings).toContainEqual(expect.objectContaining(found));
-  const [key] = await client.keys({ jobId });
+  const [key] = await client.keys.list({ jobId });
   expect(key).toMatchObject({ state: 'active' });
 
   const dry = await cli('sweep', '--dry-run');
   expect(dry.stdout).toContain(`would end key of a job that closed ${key?.ref}  (job closed)`);
-  expect(dry.stdout).toMatch(/^looked at \d+: 1 would end/m);
-  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'active' });
+  expect(dry.stdout).toMatch(/^scanned \d+: 1 would end/m);
+  expect((await client.keys.list({ jobId }))[0]).toMatchObject({ state: 'active' });
   const swept = await cli('sweep');
-  expect(swept.stdout).toMatch(/^looked at \d+: 1 ended/m);
-  expect((await client.keys({ jobId }))[0]).toMatchObject({ state: 'revoked', cause: 'swept' });
+  expect(swept.stdout).toMatch(/^scanned \d+: 1 ended/m);
+  expect((await client.keys.list({ jobId }))[0]).toMatchObject({ state: 'revoked', cause: 'swept' });
   const remains = async (): Promise<string[]> => client.sweep().then(() => sandboxRemains(stack(), jobId));
   await expect.poll(remains).toEqual([]);
 });

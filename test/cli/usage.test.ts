@@ -50,7 +50,7 @@ test.each([
   ['a budget that is no number', ['run', '--budget', 'ten'], 'It is an amount in USD'],
   ['a file without content', ['run', '--file', 'a.txt'], 'It is a path and its content'],
   ['a revocation of nothing', ['revoke'], 'name either a job, a ref or --tenant'],
-  ['a lift without a tenant', ['revoke', 'job-1', '--lift'], '--lift goes with --tenant'],
+  ['an unblock without a tenant', ['revoke', 'job-1', '--unblock'], '--unblock goes with --tenant'],
   ['an unknown schedule', ['schedules', 'pause', 'nightly'], 'Allowed choices are sweep, rotate-keys'],
   ['a spec beside flags', ['run', '--spec', '-', '--agent', 'codex'], 'cannot be used with'],
 ])('%s ends with exit code 2 and says in two lines what is wrong', async (_what, args, message) => {

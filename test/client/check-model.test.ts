@@ -62,8 +62,8 @@ test('an unknown model cannot be checked while Postgres is away', async () => {
 
 test('a submitted job whose model has no price is refused before it starts', async () => {
   const spec = jobSpec({ agent: 'mock', model: 'a-model-of-tomorrow' });
-  await expect(client.submit(spec, { id: 'job-unpriced' })).rejects.toMatchObject({ code: 'model_unpriced' });
-  await expect(client.status('job-unpriced')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.jobs.submit(spec, { id: 'job-unpriced' })).rejects.toMatchObject({ code: 'model_unpriced' });
+  await expect(client.jobs.status('job-unpriced')).rejects.toMatchObject({ code: 'job_not_found' });
 });
 
 test('a model of the gateways’ price files is known, in its dialect, until they no longer hold it', async () => {

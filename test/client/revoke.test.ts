@@ -48,11 +48,11 @@ test.concurrent('a key whose mint was under way when its tenant was blocked neve
 
 test.concurrent('a job that had its key revoked gets no other, and fails with its next turn', async ({ expect }) => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
-  expect(await client.revoke({ jobId })).toMatchObject({ disabled: 1, ended: 1, pending: 0 });
-  await expect(client.rotateKey(jobId)).rejects.toMatchObject({ code: 'key_refused' });
-  await client.prompt(jobId, '!say two');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+  expect(await client.keys.revoke({ jobId })).toMatchObject({ disabled: 1, ended: 1, pending: 0 });
+  await expect(client.keys.rotate(jobId)).rejects.toMatchObject({ code: 'key_refused' });
+  await client.jobs.prompt(jobId, '!say two');
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
 });
 
@@ -61,10 +61,10 @@ test.concurrent('with Temporal away the keys of a job are still listed, and refu
   const { databaseUrl = '', taskQueue, deployment } = config;
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const cutOff = await createClient({ databaseUrl, taskQueue, deployment, temporal: { ...temporal, address: '127.0.0.1:9' } });
-  const keys = await cutOff.keys({ jobId });
+  const keys = await cutOff.keys.list({ jobId });
   expect(keys).toMatchObject([{ state: 'active' }]);
   const statuses = async () => Promise.all(keys.map(async ({ ref }) => statusWith(stack(), secretOf(stack(), ref))));
-  const revoking = cutOff.revoke({ jobId });
+  const revoking = cutOff.keys.revoke({ jobId });
   await expect.poll(statuses, { timeout: 2_000 }).toEqual([401]);
   expect(await revoking).toMatchObject({ disabled: 1, failed: [] });
   await cutOff.close();
@@ -73,20 +73,20 @@ test.concurrent('with Temporal away the keys of a job are still listed, and refu
 
 test.concurrent('what is asked of a job or a key that is not there says so', async ({ expect }) => {
   const { client } = stack();
-  await expect(client.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
-  await expect(client.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'nothing_to_do' });
-  await expect(client.revoke({ tenant: 'a b' })).rejects.toMatchObject({ code: 'invalid_spec' });
-  await expect(client.rotateKey('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.keys.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(client.keys.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.keys.revoke({ tenant: 'a b' })).rejects.toMatchObject({ code: 'invalid_spec' });
+  await expect(client.keys.rotate('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
 });
 
 test.concurrent('the keys of another installation are neither seen nor ended', async (context) => {
   const { expect } = context;
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const others = await withoutWorker(context);
-  expect(await others.keys({ jobId })).toEqual([]);
-  await expect(others.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
-  expect(await stack().client.keys({ jobId })).toMatchObject([{ state: 'active', cause: null }]);
-  await stack().client.cancel(jobId);
+  expect(await others.keys.list({ jobId })).toEqual([]);
+  await expect(others.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  expect(await stack().client.keys.list({ jobId })).toMatchObject([{ state: 'active', cause: null }]);
+  await stack().client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
@@ -101,9 +101,9 @@ test.concurrent('where there is no worker a sweep says so, and a schedule that n
 test.concurrent('a job that has no key yet says so to whoever revokes it', async (context) => {
   const { expect } = context;
   const client = await withoutWorker(context);
-  const { jobId } = await client.submit(jobSpec());
-  await expect(client.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
-  await client.cancel(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec());
+  await expect(client.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await client.jobs.cancel(jobId);
 });
 
 test.concurrent(
@@ -120,10 +120,10 @@ test.concurrent(
     const reports: Promise<unknown>[] = [];
     // 2.5 s apart: what the gateway looks up every 5 s can cut one of two streams in time by chance, never both.
     for (const [index, jobId] of jobs.entries()) {
-      const secrets = (await client.keys({ jobId })).map(({ ref }) => secretOf(own, ref));
+      const secrets = (await client.keys.list({ jobId })).map(({ ref }) => secretOf(own, ref));
       expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([200]);
       const pause = sleep(2_500);
-      reports.push(client.revoke({ jobId }));
+      reports.push(client.keys.revoke({ jobId }));
       await expect.poll(() => own.model?.inFlight(), { timeout: 2_000 }).toBe(jobs.length - index - 1);
       expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([401]);
       await pause;
@@ -134,7 +134,7 @@ test.concurrent(
     await own.worker.start();
     await client.sweep();
     for (const jobId of jobs) {
-      await expect.poll(async () => (await client.keys({ jobId }))[0]?.endedAt).not.toBeNull();
+      await expect.poll(async () => (await client.keys.list({ jobId }))[0]?.endedAt).not.toBeNull();
       await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
     }
   },

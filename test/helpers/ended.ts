@@ -11,7 +11,7 @@ import { sandboxRemains } from './sandbox-remains.ts';
  * refuses each of its keys, and no process, socket or file of its sandbox is there.
  */
 export async function expectEnded(stack: Stack, jobId: string, wanted: { outcome: Outcome; code: string | null }): Promise<JobResult> {
-  const result = await stack.client.result(jobId);
+  const result = await stack.client.jobs.result(jobId);
   expect({ outcome: result.outcome, code: result.failure?.code ?? null }).toEqual(wanted);
   for (const { ref } of result.keys) expect(await statusWith(stack, secretOf(stack, ref)), `status with the key ${ref}`).toBe(401);
   expect(await sandboxRemains(stack, jobId), 'what is left of its sandbox').toEqual([]);

@@ -15,7 +15,7 @@ export function words(seconds: number): string {
 
 /** Submits a job with one slow turn and waits until its agent speaks. Resolves to the job's id. */
 export async function inMidTurn({ client }: Pick<Stack, 'client'>, seconds: number, change: Partial<JobSpecInput> = {}): Promise<string> {
-  const { jobId } = await client.submit(jobSpec({ prompts: [slowly(seconds)], ...change }));
-  for await (const { type } of client.events(jobId)) if (type === 'message') break;
+  const { jobId } = await client.jobs.submit(jobSpec({ prompts: [slowly(seconds)], ...change }));
+  for await (const { type } of client.jobs.events(jobId)) if (type === 'message') break;
   return jobId;
 }

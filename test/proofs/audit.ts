@@ -17,9 +17,9 @@ export interface Account {
 
 /** Reads what was stored of a job, once it has ended. */
 export async function account({ client, database }: Lane, jobId: string): Promise<Account> {
-  const result = await client.result(jobId);
+  const result = await client.jobs.result(jobId);
   const events: JobEvent[] = [];
-  for await (const event of client.events(jobId, { follow: false })) events.push(event);
+  for await (const event of client.jobs.events(jobId, { follow: false })) events.push(event);
   const requests = await database.db
     .selectFrom('requests')
     .select('input_tokens')
@@ -28,7 +28,7 @@ export async function account({ client, database }: Lane, jobId: string): Promis
     .orderBy('started_at')
     .execute();
   const inputs = requests.map((request) => Number(request.input_tokens));
-  const patch = (await client.artifact(jobId, 'patch'))?.content.toString() ?? '';
+  const patch = (await client.jobs.artifact(jobId, 'patch'))?.content.toString() ?? '';
   return { result, facts: factsOf(events), gaps: (events.at(-1)?.seq ?? 0) - events.length, inputs, patch };
 }
 

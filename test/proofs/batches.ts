@@ -117,7 +117,7 @@ export class Batches {
 }
 
 async function submit({ client }: Lane, agent: ProvenAgent, batch: string, number: number): Promise<string> {
-  const { jobId } = await client.submit(provenJob(agent), { id: `${batch}-${number}` });
+  const { jobId } = await client.jobs.submit(provenJob(agent), { id: `${batch}-${number}` });
   return jobId;
 }
 

@@ -18,7 +18,7 @@ test.each([
 ])('a job with a token %s', async (_what, tenant, code) => {
   const gitToken = await seal(TOKEN, { tenant, purpose: 'git-token', publicKey });
   const workspace = { git: 'https://127.0.0.1:9/shop.git', gitToken };
-  const { jobId } = await stack().client.submit(jobSpec({ tenant: 'acme', workspace }));
+  const { jobId } = await stack().client.jobs.submit(jobSpec({ tenant: 'acme', workspace }));
   const { failure } = await expectEnded(stack(), jobId, { outcome: 'failed', code });
   expect(failure?.message.includes('another tenant')).toBe(code === 'sealed_unreadable');
   expect(await failedAttempts(jobId)).toEqual([1]);

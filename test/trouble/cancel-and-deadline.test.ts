@@ -31,7 +31,7 @@ async function heldBefore(step: Step, change: Partial<JobSpecInput> = {}): Promi
   const id = `held-${randomUUID()}`;
   const gate = new Gate();
   gates.set(`${step} ${id}`, gate);
-  const { jobId } = await stack().client.submit(jobSpec(change), { id });
+  const { jobId } = await stack().client.jobs.submit(jobSpec(change), { id });
   await gate.reached;
   return { jobId, gate };
 }
@@ -41,14 +41,14 @@ const steps = ['mint', 'sandbox', 'bind'] as const;
 describe.concurrent('a cancel', () => {
   test('before anything was done ends the job', async () => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec());
-    await client.cancel(jobId);
+    const { jobId } = await client.jobs.submit(jobSpec());
+    await client.jobs.cancel(jobId);
     await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   });
 
   test.each(steps)('in the step %s ends the job with nothing left', async (step) => {
     const { jobId, gate } = await heldBefore(step, { prompts: [slowly(60)] });
-    await stack().client.cancel(jobId);
+    await stack().client.jobs.cancel(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   });
@@ -56,7 +56,7 @@ describe.concurrent('a cancel', () => {
   test('in mid-turn stops the agent and its request at the provider', async () => {
     const { client, model } = stack();
     const jobId = await inMidTurn(stack(), 60, { model: 'gpt-5.1' });
-    await client.cancel(jobId);
+    await client.jobs.cancel(jobId);
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
     expect(usage.usd).toBeGreaterThan(0);
     await expect.poll(() => model?.served.filter((request) => request.model === 'gpt-5.1').map(({ hungUp }) => hungUp)).toEqual([true]);
@@ -64,18 +64,18 @@ describe.concurrent('a cancel', () => {
 
   test('while the job is ending comes too late: it has completed', async () => {
     const { jobId, gate } = await heldBefore('end');
-    await stack().client.cancel(jobId);
+    await stack().client.jobs.cancel(jobId);
     gate.open();
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   });
 
   test('of an ended job changes nothing, and of an unknown one is told', async () => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec());
-    await client.result(jobId);
-    await client.cancel(jobId);
+    const { jobId } = await client.jobs.submit(jobSpec());
+    await client.jobs.result(jobId);
+    await client.jobs.cancel(jobId);
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    await expect(client.cancel('no-such-job')).rejects.toMatchObject({ code: 'job_not_found' });
+    await expect(client.jobs.cancel('no-such-job')).rejects.toMatchObject({ code: 'job_not_found' });
   });
 });
 
@@ -103,6 +103,6 @@ describe.concurrent('the deadline', () => {
 
 /** Resolves once the deadline of a job has passed. */
 async function deadlineOf(jobId: string): Promise<void> {
-  const { deadline } = await stack().client.status(jobId);
+  const { deadline } = await stack().client.jobs.status(jobId);
   await sleep(Date.parse(String(deadline)) - Date.now() + 100);
 }

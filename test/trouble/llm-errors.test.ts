@@ -15,10 +15,10 @@ const AGENTS = ['codex', 'claude'] as const;
 describe.each(FAILURES)('where the provider %s', (_what, step, code) => {
   test.concurrent.each(AGENTS)('a job of %s fails within 15 s by a code of its own', async (agent) => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec({ agent, prompts: [withScript('Do something.', [step])] }));
+    const { jobId } = await client.jobs.submit(jobSpec({ agent, prompts: [withScript('Do something.', [step])] }));
     let askedMs = Number.NaN;
     let toldMs = Number.NaN;
-    for await (const { type, at } of client.events(jobId)) {
+    for await (const { type, at } of client.jobs.events(jobId)) {
       if (type === 'key.used') askedMs = Date.parse(at);
       if (type === 'turn.ended') toldMs = Date.parse(at);
     }
@@ -31,7 +31,7 @@ test.each(AGENTS)('a job of %s whose budget runs out in mid-turn ends by that, a
   const { client, model } = stack();
   const script: Step[] = Array.from({ length: 30 }, () => ({ run: 'true' }));
   const before = model?.served.length ?? 0;
-  const { jobId } = await client.submit(jobSpec({ agent, budgetUsd: 0.05, prompts: [withScript('Work.', script)] }));
+  const { jobId } = await client.jobs.submit(jobSpec({ agent, budgetUsd: 0.05, prompts: [withScript('Work.', script)] }));
   const { usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
   const dearest = Math.max(...(model?.served.slice(before).map(({ usd }) => usd ?? 0) ?? []));
   expect(usage.usd).toBeGreaterThanOrEqual(0.05);

@@ -29,8 +29,8 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
   test('the gateway before the mint, and does not come back: the job fails by that, and a key never lived', async (context) => {
     const { expect } = context;
     const stack = await processStack(context, { gateway: 'later' });
-    const { jobId } = await stack.client.submit(jobSpec());
-    const { failure, keys } = await stack.client.result(jobId);
+    const { jobId } = await stack.client.jobs.submit(jobSpec());
+    const { failure, keys } = await stack.client.jobs.result(jobId);
     expect(failure?.code).toBe('gateway_unreachable');
     expect(keys.map(({ mintedAt }) => mintedAt)).toEqual([null]);
     await stack.gateway.start();
@@ -39,8 +39,8 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
 
   test('the gateway before the mint, and comes back: the job completes', async (context) => {
     const stack = await processStack(context, { gateway: 'later' });
-    const { jobId } = await stack.client.submit(jobSpec());
-    for await (const { type } of stack.client.events(jobId)) if (type === 'sandbox.started') break;
+    const { jobId } = await stack.client.jobs.submit(jobSpec());
+    for await (const { type } of stack.client.jobs.events(jobId)) if (type === 'sandbox.started') break;
     await stack.gateway.start();
     await expectEnded(stack, jobId, { outcome: 'completed', code: null });
   });
@@ -51,7 +51,7 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     const jobId = await inMidTurn(stack, 60);
     await stack.gateway.kill('SIGKILL');
     await stack.gateway.start();
-    const { outcome, failure } = await stack.client.result(jobId);
+    const { outcome, failure } = await stack.client.jobs.result(jobId);
     // Whether the agent or the gateway's record tells it first.
     expect(['agent_failed', 'gateway_unreachable', 'llm_failed']).toContain(failure?.code);
     await expectEnded(stack, jobId, { outcome, code: failure?.code ?? null });
@@ -64,9 +64,9 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     const stack = await processStack(context, { databaseUrl: overTcp(await postgres.createDatabase('valetkey')) });
     const jobId = await inMidTurn(stack, 20);
     await postgres.halt();
-    await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'database_unreachable' });
+    await expect(stack.client.jobs.status(jobId)).rejects.toMatchObject({ code: 'database_unreachable' });
     await postgres.resume();
-    const { outcome, failure } = await stack.client.result(jobId);
+    const { outcome, failure } = await stack.client.jobs.result(jobId);
     await expectEnded(stack, jobId, { outcome, code: failure?.code ?? null });
     expect(failure?.code).not.toBe('internal');
   });
@@ -74,13 +74,13 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
   test('the worker of a job that waits for a prompt: that is told, and the same prompt goes on with another', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);
-    const { jobId } = await stack.client.submit(jobSpec({ agent: 'mock', prompts: [], keepOpen: '60s' }));
-    await expect.poll(async () => (await stack.client.status(jobId)).phase).toBe('waiting');
+    const { jobId } = await stack.client.jobs.submit(jobSpec({ agent: 'mock', prompts: [], keepOpen: '60s' }));
+    await expect.poll(async () => (await stack.client.jobs.status(jobId)).phase).toBe('waiting');
     await stack.worker.kill('SIGKILL');
-    await expect(stack.client.prompt(jobId, '!say one', { id: 'first' })).rejects.toMatchObject({ code: 'no_worker' });
+    await expect(stack.client.jobs.prompt(jobId, '!say one', { id: 'first' })).rejects.toMatchObject({ code: 'no_worker' });
     await stack.worker.start();
-    expect(await stack.client.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
-    await stack.client.cancel(jobId);
+    expect(await stack.client.jobs.prompt(jobId, '!say one', { id: 'first' })).toEqual({ turn: 1 });
+    await stack.client.jobs.cancel(jobId);
     await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
   });
 
@@ -92,7 +92,7 @@ describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
     const stack = await processStack(context, { temporal });
     const jobId = await inMidTurn(stack, 10);
     await temporal.halt();
-    await expect(stack.client.status(jobId)).rejects.toMatchObject({ code: 'temporal_unreachable' });
+    await expect(stack.client.jobs.status(jobId)).rejects.toMatchObject({ code: 'temporal_unreachable' });
     await temporal.resume();
     await expectEnded(stack, jobId, { outcome: 'completed', code: null });
     expect(stack.model?.served.filter(({ usd }) => usd !== null && usd > 0)).toHaveLength(1);

@@ -33,7 +33,7 @@ function withoutAdapter({ config: { stateDir, gateway, path, taskQueue } }: Stac
 
 test('a job whose agent has no adapter on the host fails by that, and says what to install', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec(), { id: 'no-adapter' });
+  const { jobId } = await client.jobs.submit(jobSpec(), { id: 'no-adapter' });
   const { failure, usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'agent_not_installed' });
   expect(failure?.message).toContain('npm install @valetkey/no-such-adapter@');
   expect(usage.requests).toBe(0);
@@ -47,7 +47,7 @@ describe('a workspace', () => {
   ];
   test.each(nowhere)('%s fails the job by that', async (_what, workspace) => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec({ workspace: workspace(await repository()) }));
+    const { jobId } = await client.jobs.submit(jobSpec({ workspace: workspace(await repository()) }));
     const { keys, usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'workspace_failed' });
     expect({ keys: keys.length, requests: usage.requests }).toEqual({ keys: 1, requests: 0 });
   });
@@ -55,16 +55,16 @@ describe('a workspace', () => {
   test('of a repository is what was committed under the ref that the job names', async () => {
     const { client } = stack();
     const workspace = { path: await repository(), ref: 'old' };
-    const { jobId } = await client.submit(jobSpec({ workspace, prompts: [withScript('Add.', [{ run: 'echo more >> note.txt' }])] }));
+    const { jobId } = await client.jobs.submit(jobSpec({ workspace, prompts: [withScript('Add.', [{ run: 'echo more >> note.txt' }])] }));
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    expect(String((await client.artifact(jobId, 'patch'))?.content)).toContain(' old\n+more\n');
+    expect(String((await client.jobs.artifact(jobId, 'patch'))?.content)).toContain(' old\n+more\n');
   });
 });
 
 test('a budget that is smaller than any request lets one through, and the next one fails the job', async () => {
   const { client } = stack();
   const prompts = [withScript('Work.', [{ run: 'true' }, { say: 'Done.' }])];
-  const { jobId } = await client.submit(jobSpec({ budgetUsd: 1e-6, prompts }));
+  const { jobId } = await client.jobs.submit(jobSpec({ budgetUsd: 1e-6, prompts }));
   const { usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
   expect(usage.requests).toBe(1);
   expect(usage.usd).toBeGreaterThan(1e-6);

@@ -20,13 +20,13 @@ test('a worker deletes at its start what is kept no longer, and the events of su
   const stack = await testStack({ environment: { DATABASE_URL: url, VALETKEY_EVENT_RETENTION: '2' } });
   try {
     await expect.poll(() => readEvents(database.db, 'old', 0)).toEqual([]);
-    const { jobId } = await stack.client.submit(jobSpec());
-    await stack.client.result(jobId);
+    const { jobId } = await stack.client.jobs.submit(jobSpec());
+    await stack.client.jobs.result(jobId);
     await deleteExpired(database.db, new Date(Date.now() + DAY_MS), new AbortController().signal);
     for (const follow of [true, false]) {
-      expect(await stack.client.events(jobId, { follow }).next()).toEqual({ done: true, value: undefined });
+      expect(await stack.client.jobs.events(jobId, { follow }).next()).toEqual({ done: true, value: undefined });
     }
-    expect(await stack.client.status(jobId)).toMatchObject({ state: 'completed' });
+    expect(await stack.client.jobs.status(jobId)).toMatchObject({ state: 'completed' });
   } finally {
     await stack.stop();
     await database.close();

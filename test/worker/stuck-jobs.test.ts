@@ -68,16 +68,16 @@ test('a job whose workflow task fails again and again is counted and logged once
   await expect.poll(() => counts.filter((count) => count === 1).length, { timeout: 60_000 }).toBeGreaterThan(2);
   expect(counts[0]).toBe(0);
   expect(warnings).toEqual([[expect.stringContaining('stuck'), expect.objectContaining({ jobId: 'broken' })]]);
-  const [listed] = await client.list({ running: true });
+  const [listed] = await client.jobs.list({ running: true });
   expect(listed).toMatchObject({ jobId: 'broken', state: 'running' });
   expect(listed?.problems.join()).toContain('WorkflowTaskFailed');
-  expect((await client.status('broken')).problems).toEqual(listed?.problems);
+  expect((await client.jobs.status('broken')).problems).toEqual(listed?.problems);
 
   const { runId } = await workflow.getHandle('broken').describe();
   const workspace = { complete: true, omitted: [], more: 0 };
   const result = { ...SETTLED, workspace, endedAt: new Date().toISOString(), startedAt: new Date().toISOString() };
   await settle(database.db, result, { leaseId: runId, runId: 'a run before a reset' }, []);
-  const resulted = client.result('broken');
+  const resulted = client.jobs.result('broken');
   const state = await Promise.race([resulted.then(() => 'resolved'), sleep(9_000, 'waits')]);
   expect(state, 'the settlement of an earlier run').toBe('waits');
   await settle(database.db, result, { leaseId: runId, runId }, []);

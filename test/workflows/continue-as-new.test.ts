@@ -38,7 +38,7 @@ async function runsOf(jobId: string): Promise<number> {
 
 async function eventsOf(client: ValetkeyClient, jobId: string): Promise<JobEvent[]> {
   const events: JobEvent[] = [];
-  for await (const event of client.events(jobId)) events.push(event);
+  for await (const event of client.jobs.events(jobId)) events.push(event);
   return events;
 }
 
@@ -47,30 +47,31 @@ test('a conversation goes on over the runs of its workflow, its rotations and th
   const stack = await processStack(context, { temporal: server().temporal });
   const { client } = stack;
   const spec = jobSpec({ agent: 'mock', prompts: ['!say t1'], keepOpen: '20s', deadline: '5m' });
-  const { jobId } = await client.submit(spec, { id: 'long-conversation' });
-  const { startedAt, deadline } = await client.status(jobId);
+  const { jobId } = await client.jobs.submit(spec, { id: 'long-conversation' });
+  const { startedAt, deadline } = await client.jobs.status(jobId);
   const texts = Array.from({ length: 16 }, (_, index) => `!say t${index + 2}`);
   texts[7] = '!chunks 30 100\n!say t9';
-  for (const [index, text] of texts.entries()) expect(await client.prompt(jobId, text, { id: `p${index}` })).toEqual({ turn: index + 2 });
-  for await (const event of client.events(jobId)) if (event.type === 'turn.started' && event.turn === 4) break;
-  await client.rotateKey(jobId);
-  for await (const event of client.events(jobId)) if (event.type === 'message' && event.turn === 9) break;
+  for (const [index, text] of texts.entries())
+    expect(await client.jobs.prompt(jobId, text, { id: `p${index}` })).toEqual({ turn: index + 2 });
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'turn.started' && event.turn === 4) break;
+  await client.keys.rotate(jobId);
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'message' && event.turn === 9) break;
   await stack.worker.kill('SIGKILL');
   await stack.worker.start();
-  for await (const event of client.events(jobId)) if (event.type === 'turn.ended' && event.turn === 17) break;
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'turn.ended' && event.turn === 17) break;
 
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(2);
-  expect(await client.submit(spec, { id: jobId }), 'the same job again').toEqual({ jobId, created: false });
-  expect(await client.prompt(jobId, '!say t2', { id: 'p0' }), 'a prompt of the first run again').toEqual({ turn: 2 });
-  await expect(client.prompt(jobId, '!say other', { id: 'p0' })).rejects.toMatchObject({ code: 'prompt_conflict' });
-  const status = await client.status(jobId);
+  expect(await client.jobs.submit(spec, { id: jobId }), 'the same job again').toEqual({ jobId, created: false });
+  expect(await client.jobs.prompt(jobId, '!say t2', { id: 'p0' }), 'a prompt of the first run again').toEqual({ turn: 2 });
+  await expect(client.jobs.prompt(jobId, '!say other', { id: 'p0' })).rejects.toMatchObject({ code: 'prompt_conflict' });
+  const status = await client.jobs.status(jobId);
   expect(Math.abs(Date.parse(status.startedAt) - Date.parse(startedAt))).toBeLessThan(10_000);
   expect(status).toMatchObject({ state: 'running', deadline, turns: 17, tenant: 'acme' });
-  expect((await client.list({ running: true })).map((job) => job.jobId)).toEqual([jobId]);
+  expect((await client.jobs.list({ running: true })).map((job) => job.jobId)).toEqual([jobId]);
   const { raw } = await server().workflow.getHandle(jobId).describe();
   expect(raw.workflowExecutionInfo?.priority?.fairnessKey).toBe('acme');
 
-  expect(await client.prompt(jobId, '!recall')).toEqual({ turn: 18 });
+  expect(await client.jobs.prompt(jobId, '!recall')).toEqual({ turn: 18 });
   const result = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
   const said = Array.from({ length: 17 }, (_, index) => `t${index + 1}`);
   expect(result.turns.slice(0, 17).map(({ message }) => message.trim().split('\n').at(-1))).toEqual(said);
@@ -78,7 +79,7 @@ test('a conversation goes on over the runs of its workflow, its rotations and th
   expect(result.keys).toHaveLength(2);
   const events = await eventsOf(client, jobId);
   expect(events.flatMap((event) => (event.type === 'turn.started' ? [event.turn] : []))).toEqual(said.map((_, i) => i + 1).concat(18));
-  expect((await client.list({})).map((job) => [job.jobId, job.state])).toEqual([[jobId, 'completed']]);
+  expect((await client.jobs.list({})).map((job) => [job.jobId, job.state])).toEqual([[jobId, 'completed']]);
 }, 240_000);
 
 test('a turn of many questions goes on over the runs of its workflow, and a program answers each as it is asked', async (context) => {
@@ -86,12 +87,13 @@ test('a turn of many questions goes on over the runs of its workflow, and a prog
   const stack = await processStack(context, { temporal: server().temporal });
   const { client } = stack;
   const count = 40;
-  const { jobId } = await client.submit(
+  const { jobId } = await client.jobs.submit(
     jobSpec({ agent: 'mock', prompts: [Array.from({ length: count }, (_, n) => `!ask q${n}`).join('\n')], permissions: 'ask' }),
   );
   const refused: unknown[] = [];
-  for await (const event of client.events(jobId))
-    if (event.type === 'permission.asked') await client.answer(jobId, event.id, 'allow').catch((error: unknown) => refused.push(error));
+  for await (const event of client.jobs.events(jobId))
+    if (event.type === 'permission.asked')
+      await client.jobs.answer(jobId, event.id, 'allow').catch((error: unknown) => refused.push(error));
   expect(refused).toEqual([]);
   const { turns } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ message }) => message)).toEqual(['allowed'.repeat(count)]);
@@ -104,11 +106,11 @@ test('a job that waits goes on in a new run, and ends when nobody came, with all
   const { expect } = context;
   const stack = await processStack(context, { temporal: server().temporal });
   const { client } = stack;
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '25s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '25s' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
   for (let generation = 2; generation <= 5; generation += 1) {
-    await expect.poll(async () => client.rotateKey(jobId).catch(() => null), { timeout: 20_000 }).toMatchObject({ generation });
-    await expect.poll(async () => (await client.keys({ jobId })).filter(({ state }) => state === 'active').length).toBe(1);
+    await expect.poll(async () => client.keys.rotate(jobId).catch(() => null), { timeout: 20_000 }).toMatchObject({ generation });
+    await expect.poll(async () => (await client.keys.list({ jobId })).filter(({ state }) => state === 'active').length).toBe(1);
   }
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(1);
   const { keys } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
@@ -119,8 +121,8 @@ test('a job in a later run is cancelled as any other', async (context) => {
   const stack = await processStack(context, { temporal: server().temporal });
   const { client } = stack;
   const prompts = [...Array.from({ length: 8 }, (_, n) => `!say ${n}`), '!hang'];
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts }));
-  for await (const event of client.events(jobId)) if (event.type === 'turn.started' && event.turn === 9) break;
-  await client.cancel(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts }));
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'turn.started' && event.turn === 9) break;
+  await client.jobs.cancel(jobId);
   await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
 }, 120_000);

@@ -20,7 +20,7 @@ export function addAnswer(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, question, answer, { json }) => {
       await withClient(async (client) => {
-        const { turn } = await client.answer(jobId, question, answer);
+        const { turn } = await client.jobs.answer(jobId, question, answer);
         if (json === true) printJson({ jobId, turn, question, answer });
         else printLines([`answered: ${answer}`]);
       });

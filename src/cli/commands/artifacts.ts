@@ -37,9 +37,9 @@ export function addArtifacts(program: Command): void {
 }
 
 async function list(client: ValetkeyClient, jobId: string, json: boolean): Promise<void> {
-  const artifacts = await client.artifacts(jobId);
+  const artifacts = await client.jobs.artifacts(jobId);
   // They outlast what Temporal remembers of their job; of one without any it has to say whether it is there.
-  if (artifacts.length === 0) await client.status(jobId);
+  if (artifacts.length === 0) await client.jobs.status(jobId);
   if (json) printJson(artifacts);
   else printLines(artifacts.length === 0 ? ['no artifacts'] : lines(artifacts));
 }
@@ -55,7 +55,7 @@ async function write(
   name: string,
   { output, json }: { output: string | undefined; json: boolean },
 ): Promise<void> {
-  const artifact = await client.artifact(jobId, name);
+  const artifact = await client.jobs.artifact(jobId, name);
   if (artifact === null) {
     throw new ValetkeyError('artifact_not_found', `the job has no artifact ${name}`);
   }

@@ -20,9 +20,9 @@ export function addCancel(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { wait, json }) => {
       await withClient(async (client) => {
-        await client.cancel(jobId);
+        await client.jobs.cancel(jobId);
         if (wait !== true) return json === true ? printJson({ jobId }) : printLines([`asked ${jobId} to end`]);
-        const result = await client.result(jobId);
+        const result = await client.jobs.result(jobId);
         return json === true ? printJson(result) : printLines(resultLines(result, paintFor(process.stdout)));
       });
     });

@@ -24,7 +24,7 @@ export function addEvents(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { after, follow, json }) => {
       await withClient(async (client) => {
-        const events = client.events(jobId, { after, follow });
+        const events = client.jobs.events(jobId, { after, follow });
         if (json === true) for await (const event of events) printJson(event);
         else await followJob(events, liveLines(process.stdout), paintFor(process.stdout));
       });

@@ -17,7 +17,7 @@ export function addInterrupt(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { json }) => {
       await withClient(async (client) => {
-        const { turn } = await client.interrupt(jobId);
+        const { turn } = await client.jobs.interrupt(jobId);
         if (json === true) printJson({ jobId, turn });
         else printLines([`interrupting turn ${turn} of ${jobId}`]);
       });

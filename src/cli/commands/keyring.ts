@@ -66,7 +66,7 @@ export function addKeyring(program: Command): void {
     .action(async ({ json }) => {
       const { content } = readRingFile(ringPath());
       await withClient(async (client) => {
-        const keys = describe(content, await client.keyringUse());
+        const keys = describe(content, await client.keyring.usage());
         if (json === true) printJson({ publicKey: publicKey(content), ...keys });
         else printLines(linesOf(keys, content));
       });
@@ -85,7 +85,7 @@ async function prune(path: string): Promise<readonly string[]> {
   await withClient(async (client) => {
     await sleep(Math.min(SETTLE_MS, Math.max(0, newestMs + SETTLE_MS - Date.now())));
     const ring = { rootKeys: rootKeys.map(({ id }) => id), sealingKeys: sealingKeys.map(({ kid }) => kid) };
-    const decision = decidePrune(ring, await client.keyringUse());
+    const decision = decidePrune(ring, await client.keyring.usage());
     if (decision.action === 'refuse') throw new ValetkeyError('keyring_in_use', decision.reason);
     ({ ids } = decision);
   });

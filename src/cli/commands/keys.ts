@@ -34,7 +34,7 @@ export function addKeys(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ tenant, job, active, stuck, limit: max, json }) => {
       await withClient(async (client) => {
-        const keys = await client.keys({
+        const keys = await client.keys.list({
           ...(tenant === undefined ? {} : { tenant }),
           ...(job === undefined ? {} : { jobId: job }),
           ...(active === true ? { state: 'active' } : stuck === true ? { state: 'stuck' } : {}),

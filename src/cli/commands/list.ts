@@ -25,7 +25,7 @@ export function addList(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ tenant, running, limit: max, json }) => {
       await withClient(async (client) => {
-        const jobs = await client.list({ ...(tenant === undefined ? {} : { tenant }), running: running === true, limit: max });
+        const jobs = await client.jobs.list({ ...(tenant === undefined ? {} : { tenant }), running: running === true, limit: max });
         if (json === true) printJson(jobs);
         else printLines(jobs.length === 0 ? ['no jobs'] : [jobTable(jobs)]);
       });

@@ -13,7 +13,7 @@ key_refused as soon as its agent uses it.
 Examples:
   $ valetkey revoke job-42
   $ valetkey revoke --tenant acme
-  $ valetkey revoke --tenant acme --lift
+  $ valetkey revoke --tenant acme --unblock
 `;
 
 export function addRevoke(program: Command): void {
@@ -21,25 +21,25 @@ export function addRevoke(program: Command): void {
     .command('revoke')
     .description('end the keys of a job or of a tenant now, or one key')
     .argument('[job|ref]', 'id of the job, or the ref of one key')
-    .option('--tenant <id>', 'every key of this tenant, which gets no new ones until --lift')
-    .option('--lift', 'let the tenant have new keys again')
+    .option('--tenant <id>', 'every key of this tenant, which gets no new ones until --unblock')
+    .option('--unblock', 'let the tenant have new keys again')
     .option('--json', 'print one JSON document: what was done')
     .addHelpText('after', EXAMPLES)
-    .action(async (name, { tenant, lift, json }, command) => {
+    .action(async (name, { tenant, unblock, json }, command) => {
       if ((name === undefined) === (tenant === undefined)) command.error('error: name either a job, a ref or --tenant');
-      if (lift === true && tenant === undefined) command.error('error: --lift goes with --tenant');
+      if (unblock === true && tenant === undefined) command.error('error: --unblock goes with --tenant');
       await withClient(async (client) => {
-        if (tenant !== undefined && lift === true) return liftTenant(client, tenant, json === true);
+        if (tenant !== undefined && unblock === true) return unblockTenant(client, tenant, json === true);
         const target = tenant === undefined ? targetOf(name ?? '') : { tenant };
-        const report = await client.revoke(target);
+        const report = await client.keys.revoke(target);
         if (json === true) printJson({ ...target, ...report });
         else printLines(reportLines(report, tenant));
       });
     });
 }
 
-async function liftTenant(client: ValetkeyClient, tenant: string, json: boolean): Promise<void> {
-  const wasBlocked = await client.lift(tenant);
+async function unblockTenant(client: ValetkeyClient, tenant: string, json: boolean): Promise<void> {
+  const wasBlocked = await client.tenants.unblock(tenant);
   if (json) printJson({ tenant, blocked: false, wasBlocked });
   else printLines([wasBlocked ? `${tenant} gets new keys again` : `${tenant} was not blocked`]);
 }
@@ -55,7 +55,7 @@ function reportLines({ disabled, ended, pending, failed }: RevokeReport, tenant:
     count(ended, 'ended: a request with the key was seen refused, and its spend is settled'),
     count(pending, `pending${pending === 0 ? '' : ': workers go on with it (valetkey keys shows how far)'}`),
     ...failed.map(({ ref, code }) => `       ${ref}  ${code}`),
-    ...(tenant === undefined ? [] : [`${tenant} gets no new keys until: valetkey revoke --tenant ${tenant} --lift`]),
+    ...(tenant === undefined ? [] : [`${tenant} gets no new keys until: valetkey revoke --tenant ${tenant} --unblock`]),
   ];
 }
 

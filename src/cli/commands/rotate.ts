@@ -19,7 +19,7 @@ export function addRotate(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { json }) => {
       await withClient(async (client) => {
-        const rotated = await client.rotateKey(jobId);
+        const rotated = await client.keys.rotate(jobId);
         if (json === true) printJson({ jobId, ...rotated });
         else printLines([`generation ${rotated.generation} of the key of ${jobId}`]);
       });

@@ -84,7 +84,7 @@ export function addRun(program: Command): void {
 
 async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
   if (out !== undefined) await requireWritable(out);
-  const { jobId, created } = await client.submit(spec, id === undefined ? {} : { id });
+  const { jobId, created } = await client.jobs.submit(spec, id === undefined ? {} : { id });
   if (detach === true) return json === true ? printJson({ jobId, created }) : printLines([jobId]);
   process.once('SIGINT', () => {
     sayThatItGoesOn(jobId);
@@ -108,10 +108,10 @@ async function follow(
   if (json !== true) {
     const lines = liveLines(process.stdout);
     lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
-    await followJob(client.events(jobId), lines, paintFor(process.stdout));
+    await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout));
   }
-  const result = await client.result(jobId);
-  if (out !== undefined) await writeFile(out, (await client.artifact(jobId, 'patch'))?.content ?? '');
+  const result = await client.jobs.result(jobId);
+  if (out !== undefined) await writeFile(out, (await client.jobs.artifact(jobId, 'patch'))?.content ?? '');
   if (json === true) printJson(result);
   else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
   process.exitCode = exitCodeOfOutcome(result.outcome);

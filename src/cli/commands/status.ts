@@ -22,7 +22,7 @@ export function addStatus(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { json }) => {
       await withClient(async (client) => {
-        const status = await client.status(jobId);
+        const status = await client.jobs.status(jobId);
         if (json === true) printJson(status);
         else printLines(statusLines(status));
       });

@@ -41,7 +41,7 @@ const KINDS: Record<FindingKind, string> = {
 };
 
 function reportLines(report: SweepReport): string[] {
-  const { looked, findings, errors } = report;
+  const { scanned, findings, errors } = report;
   const paint = paintFor(process.stdout);
   const counts = Object.entries(ACTIONS).map(([action, text]) => [total(report, action), text] as const);
   const found = counts.reduce((sum, [count]) => sum + count, 0);
@@ -54,7 +54,7 @@ function reportLines(report: SweepReport): string[] {
     ),
     ...(found > findings.length ? [`… and ${found - findings.length} more`] : []),
     ...errors.map((code) => `${paint('red', 'not looked at')} ${code}`),
-    `looked at ${looked}: ${sums.length === 0 ? 'nothing to end' : sums.join(', ')}`,
+    `scanned ${scanned}: ${sums.length === 0 ? 'nothing to end' : sums.join(', ')}`,
   ];
 }
 

@@ -58,7 +58,7 @@ export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTas
   out.line(paint('bold', `${agent} with ${llm}`));
   const result = await runIsolated(settings, { agent, llm });
   const upstreamUsd = model === null ? null : roundUsd(model.usd() - beforeUsd);
-  const patch = (await client.artifact(result.jobId, 'patch'))?.content.toString() ?? null;
+  const patch = (await client.jobs.artifact(result.jobId, 'patch'))?.content.toString() ?? null;
   const [testPassedBefore, testPassedAfter] = [await repository.testPasses(null), await repository.testPasses(patch)];
 
   for (const line of sanitize(patch ?? '')
@@ -104,7 +104,7 @@ async function follow(
   { agent, llm }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
-  const { jobId } = await client.submit({
+  const { jobId } = await client.jobs.submit({
     tenant: 'demo',
     agent,
     model: llm,
@@ -115,12 +115,12 @@ async function follow(
   });
   let cancelling = Promise.resolve();
   // Where it fails the job goes on to its end.
-  const cancel = (): void => void (cancelling = client.cancel(jobId).catch(() => {}));
+  const cancel = (): void => void (cancelling = client.jobs.cancel(jobId).catch(() => {}));
   signal.addEventListener('abort', cancel);
   if (signal.aborted) cancel();
   try {
-    await followJob(client.events(jobId), out, paint);
-    return await client.result(jobId);
+    await followJob(client.jobs.events(jobId), out, paint);
+    return await client.jobs.result(jobId);
   } finally {
     signal.removeEventListener('abort', cancel);
     await cancelling;

@@ -66,7 +66,7 @@ export async function sightedAt(
 
 /** Resolves to the report that `scan` fills. An error ends it early and is part of the report. */
 export async function collectReport(scan: (report: SweepReport) => Promise<void>): Promise<SweepReport> {
-  const report: SweepReport = { looked: 0, counts: {}, findings: [], errors: [] };
+  const report: SweepReport = { scanned: 0, counts: {}, findings: [], errors: [] };
   try {
     await scan(report);
   } catch (error) {

@@ -10,7 +10,7 @@ export async function sweepSandboxes(context: SweepContext, provider: SandboxPro
   const { keys, jobs } = context;
   return collectReport(async (report) => {
     const listed = await provider.list();
-    report.looked = listed.length;
+    report.scanned = listed.length;
     await sweepEach(listed, report, async ({ id, jobId, startedAt }) => {
       const found = { kind: 'sandbox', id, jobId } as const;
       const job = await stateOf(jobs, jobId);

@@ -28,7 +28,7 @@ export async function sweepClosedJobs(context: SweepContext, withinMs: number): 
   return collectReport(async (report) => {
     const jobIds: string[] = [];
     for await (const jobId of jobs.closedWithKeys(withinMs)) if (jobIds.push(jobId) === BATCH) break;
-    report.looked = jobIds.length;
+    report.scanned = jobIds.length;
     const open = (await openKeys(keys.db, keys.owner, jobIds)).filter(({ retryAt }) => retryAt === null || retryAt.getTime() <= Date.now());
     await sweepEach(open, report, async (key) => {
       const record = await jobs.describe(key.jobId);
@@ -52,7 +52,7 @@ export async function sweepLedger(context: SweepContext): Promise<SweepReport> {
   const { keys, jobs, dryRun } = context;
   return collectReport(async (report) => {
     const batch = await keysToCheck(keys.db, keys.owner, BATCH, { take: !dryRun });
-    report.looked = batch.length;
+    report.scanned = batch.length;
     await sweepEach(batch, report, async (key) => {
       const found = { kind: 'ledger_key', id: key.ref, jobId: key.jobId } as const;
       const job = await stateOf(jobs, key.jobId);
@@ -79,7 +79,7 @@ export async function sweepGateway(context: SweepContext, gateway: Gateway): Pro
     const flush = async (): Promise<void> => {
       const listed = page;
       page = [];
-      report.looked += listed.length;
+      report.scanned += listed.length;
       await sweepListed(context, gateway, listed, report);
     };
     for await (const key of gateway.list?.() ?? []) {

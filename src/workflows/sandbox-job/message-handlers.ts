@@ -8,7 +8,7 @@ import {
   type AnswerRequest,
   type PromptRequest,
   type Rotated,
-  type Taken,
+  type UpdateAccepted,
 } from '../../contract/requests.ts';
 import { STATUS_QUERY, type JobProgress } from '../../contract/status.ts';
 import type { Rotation } from '../rotation.ts';
@@ -31,7 +31,7 @@ export interface Addressee {
 export function handleMessages({ conversation, rotation, progress, running, onPrompt }: Addressee): void {
   setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress);
   setHandler(
-    defineUpdate<Taken, [PromptRequest]>(PROMPT_UPDATE),
+    defineUpdate<UpdateAccepted, [PromptRequest]>(PROMPT_UPDATE),
     (request) => {
       const turn = conversation.add(request);
       onPrompt(conversation.turns);
@@ -40,7 +40,7 @@ export function handleMessages({ conversation, rotation, progress, running, onPr
     { validator: (request: PromptRequest) => conversation.check(request) },
   );
   setHandler(
-    defineUpdate<Taken>(INTERRUPT_UPDATE),
+    defineUpdate<UpdateAccepted>(INTERRUPT_UPDATE),
     () => {
       running()?.interrupt();
       return { turn: progress.turn };
@@ -48,7 +48,7 @@ export function handleMessages({ conversation, rotation, progress, running, onPr
     { validator: () => expect(running() !== null, 'no turn runs') },
   );
   setHandler(
-    defineUpdate<Taken, [AnswerRequest]>(ANSWER_UPDATE),
+    defineUpdate<UpdateAccepted, [AnswerRequest]>(ANSWER_UPDATE),
     ({ question, answer }) => {
       running()?.answer(question, answer);
       return { turn: progress.turn };

@@ -43,7 +43,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 12);
     await stack.worker.kill('SIGTERM');
-    expect(await stack.client.status(jobId)).toMatchObject({ state: 'running' });
+    expect(await stack.client.jobs.status(jobId)).toMatchObject({ state: 'running' });
     await stack.worker.start();
     await expectWhole(context, stack, jobId, [12]);
     expect(await attempts(stack, jobId)).toEqual([{ attempt: 2, after: 'failure' }]);
@@ -53,7 +53,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 60);
     await stack.worker.kill('SIGKILL');
-    await stack.client.cancel(jobId);
+    await stack.client.jobs.cancel(jobId);
     await stack.worker.start();
     await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
   });
@@ -68,7 +68,7 @@ async function expectWhole({ expect }: TestContext, stack: ProcessStack, jobId: 
   const seen = said.map(() => '');
   const seqs: number[] = [];
   const types: string[] = [];
-  for await (const event of stack.client.events(jobId, { follow: false })) {
+  for await (const event of stack.client.jobs.events(jobId, { follow: false })) {
     seqs.push(event.seq);
     types.push(event.type);
     if (event.type === 'message') seen[event.turn - 1] += event.text;

@@ -58,8 +58,8 @@ interface EndedCase extends FaultCase {
 async function runCase({ client, fake }: FaultyStack, one: FaultCase): Promise<EndedCase> {
   const jobId = `fault-${randomUUID()}`;
   fake.faults.arm(one.call, one.fault, { jobId, times: one.times });
-  await client.submit(jobSpec({ agent: 'mock' }), { id: jobId });
-  return { ...one, jobId, result: await client.result(jobId) };
+  await client.jobs.submit(jobSpec({ agent: 'mock' }), { id: jobId });
+  return { ...one, jobId, result: await client.jobs.result(jobId) };
 }
 
 function report({ fake }: FaultyStack, { name, jobId, result, ends, fault }: EndedCase, swept: ReadonlyMap<string, number>): CaseReport {

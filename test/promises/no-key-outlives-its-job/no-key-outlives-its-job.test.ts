@@ -37,13 +37,13 @@ describe.concurrent('the key of a job that', () => {
   ];
   test.each(endings)('%s is accepted while it runs, and never again from its end on', async (_how, change, outcome, code) => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec(change));
-    for await (const event of client.events(jobId)) if (event.type === 'message' || event.type === 'tool') break;
-    const [key] = (await client.status(jobId)).keys;
+    const { jobId } = await client.jobs.submit(jobSpec(change));
+    for await (const event of client.jobs.events(jobId)) if (event.type === 'message' || event.type === 'tool') break;
+    const [key] = (await client.jobs.status(jobId)).keys;
     if (key === undefined) throw new Error('a job that runs has no key');
 
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
-    if (outcome === 'cancelled') await client.cancel(jobId);
+    if (outcome === 'cancelled') await client.jobs.cancel(jobId);
 
     const over = new AbortController();
     const ended = expectEnded(stack(), jobId, { outcome, code }).finally(() => over.abort());
@@ -54,10 +54,10 @@ describe.concurrent('the key of a job that', () => {
 
 test('a key has its end at the gateway from the start: five minutes after the deadline of its job', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ deadline: '90s' }));
-  const { startedAt } = await client.result(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec({ deadline: '90s' }));
+  const { startedAt } = await client.jobs.result(jobId);
   const ends: number[] = [];
-  for await (const event of client.events(jobId)) if (event.type === 'key.minted') ends.push(Date.parse(event.expiresAt));
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'key.minted') ends.push(Date.parse(event.expiresAt));
   expect(ends.map((endMs) => endMs - Date.parse(startedAt))).toEqual([(90 + 300) * 1000]);
 });
 

@@ -13,14 +13,14 @@ const stack = useStack({ adapt: (adapters) => ({ ...adapters, agents: { ...adapt
 test('the older key dies between the two turns, and the second uses the newer', async () => {
   const { client } = stack();
   const jobId = await inMidTurn(stack(), 4, { agent: 'mock', prompts: [slowly(4), slowly(3)] });
-  const { ref } = await client.rotateKey(jobId);
-  const [older] = (await client.status(jobId)).keys;
+  const { ref } = await client.keys.rotate(jobId);
+  const [older] = (await client.jobs.status(jobId)).keys;
   if (older === undefined) throw new Error('a job that runs has no key');
-  for await (const event of client.events(jobId)) if (event.type === 'turn.ended') break;
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'turn.ended') break;
   await expect.poll(() => statusWith(stack(), secretOf(stack(), older.ref))).toBe(401);
   const { keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   const seen: string[] = [];
-  for await (const { type, ...event } of client.events(jobId, { follow: false })) {
+  for await (const { type, ...event } of client.jobs.events(jobId, { follow: false })) {
     if (type === 'key.revoked' && 'ref' in event) seen.push(`${event.ref === ref ? 'newer' : 'older'} dead`);
     if (type === 'turn.ended' && 'turn' in event) seen.push(`turn ${event.turn} ended`);
   }

@@ -24,7 +24,7 @@ async function rotate(jobId: string): Promise<Rotated> {
 
 async function eventsOf(jobId: string): Promise<JobEvent[]> {
   const events: JobEvent[] = [];
-  for await (const event of stack().client.events(jobId, { follow: false })) events.push(event);
+  for await (const event of stack().client.jobs.events(jobId, { follow: false })) events.push(event);
   return events;
 }
 
@@ -38,7 +38,7 @@ describe.concurrent.each(['mock', 'codex', 'claude'] as const)('the key of a job
       ...(agent === 'claude' ? { model: 'claude-sonnet-4-6' } : {}),
       prompts: [slowly(4), slowly(1)],
     });
-    const [first] = (await client.status(jobId)).keys;
+    const [first] = (await client.jobs.status(jobId)).keys;
     const { ref, generation } = await rotate(jobId);
     expect(generation).toBe(2);
     if (first === undefined) throw new Error('a job that runs has no key');
@@ -58,24 +58,24 @@ describe.concurrent.each(['mock', 'codex', 'claude'] as const)('the key of a job
 
 test.concurrent('between turns the old key dies at once, and the next turn has the new one', async ({ expect }) => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '20s' }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
-  const [first] = (await client.status(jobId)).keys;
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '20s' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+  const [first] = (await client.jobs.status(jobId)).keys;
   const { ref } = await rotate(jobId);
   await expect.poll(() => stateOf(first?.ref ?? ref)).toBe(401);
   expect(await stateOf(ref)).toBe(200);
-  await client.prompt(jobId, 'say hello');
-  await expect.poll(async () => (await client.status(jobId)).keys.at(-1)?.firstUsedAt).not.toBeNull();
-  await client.cancel(jobId);
+  await client.jobs.prompt(jobId, 'say hello');
+  await expect.poll(async () => (await client.jobs.status(jobId)).keys.at(-1)?.firstUsedAt).not.toBeNull();
+  await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
 test.concurrent('a rotation brings no new budget', async ({ expect }) => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['say hello'], keepOpen: '20s', budgetUsd: 1e-5 }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['say hello'], keepOpen: '20s', budgetUsd: 1e-5 }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
   await rotate(jobId);
-  await client.prompt(jobId, 'say hello again');
+  await client.jobs.prompt(jobId, 'say hello again');
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'budget_exhausted' });
 });
 
@@ -83,7 +83,7 @@ test.concurrent('a job that is cancelled while its key is being changed leaves n
   const { client } = stack();
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const rotated = rotate(jobId);
-  await client.cancel(jobId);
+  await client.jobs.cancel(jobId);
   await rotated.catch(() => undefined);
   const { keys } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   for (const { ref } of keys) expect(await stateOf(ref)).toBe(401);

@@ -29,7 +29,7 @@ afterAll(() => temporal.connection.close());
 test('a key that cannot be ended is stuck in Temporal, too, until it is dead', { timeout: 60_000 }, async () => {
   const jobId = await submit(Infinity);
   await expect.poll(stuckJobs, { timeout: 40_000 }).toContain(jobId);
-  expect(await stack().client.status(jobId)).toMatchObject({ state: 'running', phase: 'ending', keyState: 'stuck' });
+  expect(await stack().client.jobs.status(jobId)).toMatchObject({ state: 'running', phase: 'ending', keyState: 'stuck' });
   failures.set(jobId, 0);
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(await statesOf(jobId)).toEqual(['disabled', 'stuck', 'revoked']);
@@ -54,7 +54,7 @@ async function stuckJobs(): Promise<string[]> {
 async function submit(attempts: number): Promise<string> {
   const id = `stuck-${attempts}-${crypto.randomUUID()}`;
   failures.set(id, attempts);
-  await stack().client.submit(jobSpec({ agent: 'mock', prompts: ['!say done'] }), { id });
+  await stack().client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say done'] }), { id });
   return id;
 }
 

@@ -45,7 +45,7 @@ afterAll(async () => {
 test('a key whose mint lost its answer, and whose job was terminated before it asked again, is ended', async () => {
   const jobId = `job-${randomUUID()}`;
   const lift = faults.arm('mint', { is: 'lost', when: 'after' }, { jobId });
-  await stack().client.submit(jobSpec({ agent: 'mock' }), { id: jobId });
+  await stack().client.jobs.submit(jobSpec({ agent: 'mock' }), { id: jobId });
   await expect.poll(() => ledger.live(jobId)).toEqual([1]);
   await workflows.getHandle(jobId).terminate();
   lift();
@@ -85,12 +85,12 @@ test('the key of a job that was reset is left alone, though an earlier run of it
     requestId: randomUUID(),
   });
   // Visibility lists the ended run some moments later.
-  const listed = async (): Promise<number> => (await sweepOnce(stack())).looked;
+  const listed = async (): Promise<number> => (await sweepOnce(stack())).scanned;
   await expect.poll(listed).toBeGreaterThan(1);
   await sweepOnce(stack());
   expect(ledger.live(jobId)).toEqual([1]);
-  await stack().client.cancel(jobId);
-  await stack().client.result(jobId);
+  await stack().client.jobs.cancel(jobId);
+  await stack().client.jobs.result(jobId);
   expect(ledger.live(jobId)).toEqual([]);
 });
 
@@ -115,11 +115,11 @@ test('the key of a job that runs is left alone however wrong the list of the gat
     live.push([fault, ledger.live(jobId)]);
   }
   expect(live).toEqual(lists.map((fault) => [fault, [1]]));
-  await client.prompt(jobId, 'hello');
+  await client.jobs.prompt(jobId, 'hello');
   await expect.poll(() => ledger.usageOfJob(jobId).requests).toBe(1);
   for (const orphan of orphans) await expectSwept(orphan.jobId);
-  await client.cancel(jobId);
-  expect((await client.result(jobId)).outcome).toBe('cancelled');
+  await client.jobs.cancel(jobId);
+  expect((await client.jobs.result(jobId)).outcome).toBe('cancelled');
   expect(ledger.live(jobId)).toEqual([]);
 });
 
@@ -128,8 +128,8 @@ test('the key of a job that runs is left alone where the ledger lost it, and is 
   await database.db.deleteFrom('keys').where('job_id', '=', jobId).execute();
   for (let sweeps = 0; sweeps < 3; sweeps += 1) await sweepOnce(stack());
   expect(ledger.live(jobId)).toEqual([1]);
-  await stack().client.cancel(jobId);
-  await stack().client.result(jobId);
+  await stack().client.jobs.cancel(jobId);
+  await stack().client.jobs.result(jobId);
   await expectSwept(jobId);
 });
 
@@ -196,8 +196,8 @@ test('a rotation whose mint is refused leaves no key behind that the next ones d
     await expect.poll(async () => (await job.executeUpdate<Rotated, []>(ROTATE_UPDATE)).generation).toBe(generation);
     await expect.poll(() => ledger.live(jobId)).toEqual([generation]);
   }
-  await stack().client.cancel(jobId);
-  await stack().client.result(jobId);
+  await stack().client.jobs.cancel(jobId);
+  await stack().client.jobs.result(jobId);
   expect(ledger.live(jobId)).toEqual([]);
 });
 
@@ -211,8 +211,8 @@ async function expectSwept(jobId: string): Promise<void> {
 /** A job that has done its first turn and waits for another prompt. */
 async function openJob(): Promise<string> {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say hello'], keepOpen: '2m' }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say hello'], keepOpen: '2m' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
   return jobId;
 }
 

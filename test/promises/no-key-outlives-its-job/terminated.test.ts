@@ -39,13 +39,13 @@ async function sweep(dryRun = false): Promise<SweepReport> {
 
 async function submitWaiting(change: Partial<JobSpecInput> = {}): Promise<string> {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s', ...change }));
-  await expect.poll(async () => (await client.status(jobId)).phase).toBe('waiting');
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '60s', ...change }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
   return jobId;
 }
 
 async function statusOfKeys(jobId: string): Promise<number[]> {
-  const { keys } = await stack().client.status(jobId);
+  const { keys } = await stack().client.jobs.status(jobId);
   return Promise.all(keys.map(async ({ ref }) => statusWith(stack(), secretOf(stack(), ref))));
 }
 
@@ -55,7 +55,7 @@ test('a job that is terminated in mid-turn leaves no key and no sandbox', async 
   await expect.poll(() => statusOfKeys(jobId)).toEqual([401]);
   await expect.poll(() => sandboxRemains(stack(), jobId)).toEqual([]);
   // Its spend is settled first: the gateway reads on for a moment, for what the cut request has cost.
-  await expect.poll(async () => (await stack().client.status(jobId)).keyState).toBe('revoked');
+  await expect.poll(async () => (await stack().client.jobs.status(jobId)).keyState).toBe('revoked');
 });
 
 test('a job that is terminated while no step runs is found by the sweep; a dry run says so and ends nothing', async () => {
@@ -74,13 +74,13 @@ test('the sweep leaves the key and the sandbox of a job that runs', async () => 
   const jobId = await submitWaiting();
   for (let round = 0; round < 3; round += 1) expect((await sweep()).findings.filter((finding) => finding.jobId === jobId)).toEqual([]);
   expect(await statusOfKeys(jobId)).toEqual([200]);
-  await stack().client.cancel(jobId);
+  await stack().client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
 test('a Temporal that does not know a job for one look costs it neither key nor sandbox', async () => {
   const jobId = await submitWaiting();
-  await expect.poll(async () => Date.now() - Date.parse((await stack().client.status(jobId)).startedAt)).toBeGreaterThan(1500);
+  await expect.poll(async () => Date.now() - Date.parse((await stack().client.jobs.status(jobId)).startedAt)).toBeGreaterThan(1500);
   for (let round = 0; round < 2; round += 1) {
     unknown.add(jobId);
     const found = (await sweep()).findings.filter((finding) => finding.jobId === jobId);
@@ -91,7 +91,7 @@ test('a Temporal that does not know a job for one look costs it neither key nor 
     expect((await sweep()).findings.filter((finding) => finding.jobId === jobId)).toEqual([]);
   }
   expect(await statusOfKeys(jobId)).toEqual([200]);
-  await stack().client.cancel(jobId);
+  await stack().client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
@@ -102,13 +102,13 @@ test('a job that is reset in mid-turn goes on with the key and the turn that it 
   const { turns, keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(turns.map(({ message }) => message.trim())).toEqual([words(6)]);
   expect(keys).toHaveLength(1);
-  expect((await client.status(jobId)).keyState).toBe('revoked');
+  expect((await client.jobs.status(jobId)).keyState).toBe('revoked');
 });
 
 test('a job that is reset after its end mints its next key, and that one dies too', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec({ agent: 'mock', prompts: ['say hello'] }));
-  await client.result(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['say hello'] }));
+  await client.jobs.result(jobId);
   await reset(jobId, 'first');
   const { keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(keys.map(({ ref }) => ref.split('/').at(-1))).toEqual(['1', '2']);

@@ -137,7 +137,7 @@ describe('Temporal with an API key', () => {
     vi.stubEnv('TEMPORAL_ADDRESS', inject('temporal').address);
     vi.stubEnv('TEMPORAL_API_KEY', key);
     vi.stubEnv('TEMPORAL_TLS', tls);
-    const client = codeOf(async () => (await createClient({ databaseUrl: String(config.databaseUrl) })).list());
+    const client = codeOf(async () => (await createClient({ databaseUrl: String(config.databaseUrl) })).jobs.list());
     const worker = codeOf(() => startWorker({ config }));
     expect(await Promise.all([client, worker])).toEqual([code, code]);
   });

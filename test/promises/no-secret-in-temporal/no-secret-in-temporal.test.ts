@@ -51,8 +51,8 @@ describe('a canary is found', () => {
     ['in an input, in base64 at any place', `x${Buffer.from(`ab${canary}yz`).toString('base64')}`],
   ])('%s', async (_where, planted) => {
     const { client } = stack();
-    const { jobId } = await client.submit(jobSpec({ prompts: [`say ${planted}`] }));
-    await client.result(jobId);
+    const { jobId } = await client.jobs.submit(jobSpec({ prompts: [`say ${planted}`] }));
+    await client.jobs.result(jobId);
     expect(await findSecrets(stack(), [canary])).toContain(`history of ${jobId}`);
   });
 
@@ -79,24 +79,24 @@ describe('a canary is found', () => {
 
   test('in the details of a heartbeat', async () => {
     const { client } = stack();
-    await client.submit(jobSpec({ prompts: [withScript('Hang.', [{ hang: true }])] }), { id: 'leaks-by-heartbeat' });
+    await client.jobs.submit(jobSpec({ prompts: [withScript('Hang.', [{ hang: true }])] }), { id: 'leaks-by-heartbeat' });
     await expect.poll(() => findSecrets(stack(), [canary])).toContain('description of leaks-by-heartbeat');
-    await client.cancel('leaks-by-heartbeat');
-    await client.result('leaks-by-heartbeat');
+    await client.jobs.cancel('leaks-by-heartbeat');
+    await client.jobs.result('leaks-by-heartbeat');
   });
 
   test('in the message of a failure', async () => {
     const { client } = stack();
-    await client.submit(jobSpec(), { id: 'leaks-by-failure' });
-    await client.result('leaks-by-failure');
+    await client.jobs.submit(jobSpec(), { id: 'leaks-by-failure' });
+    await client.jobs.result('leaks-by-failure');
     expect(await findSecrets(stack(), [canary])).toContain('history of leaks-by-failure');
   });
 
   test('in a result, an event and a settlement', async () => {
     const { client } = stack();
     const own = `${canary}-said`;
-    const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Print it.', [{ say: own }])] }));
-    await client.result(jobId);
+    const { jobId } = await client.jobs.submit(jobSpec({ prompts: [withScript('Print it.', [{ say: own }])] }));
+    await client.jobs.result(jobId);
     const found = await findSecrets(stack(), [own]);
     for (const place of [`history of ${jobId}`, 'table events', 'table settlements']) expect(found).toContain(place);
   });
@@ -121,14 +121,14 @@ test('while a turn runs its heartbeats are there to be looked at, and hold no se
   await expect.poll(details).toHaveLength(1);
   await connection.close();
   expect(await findSecrets(stack(), await mintedSecrets(stack()))).toEqual([]);
-  await client.cancel(jobId);
-  await client.result(jobId);
+  await client.jobs.cancel(jobId);
+  await client.jobs.result(jobId);
 });
 
 test('every key that was minted is among the secrets that are looked for', async () => {
   const { client } = stack();
-  const { jobId } = await client.submit(jobSpec());
-  const { keys } = await client.result(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec());
+  const { keys } = await client.jobs.result(jobId);
   const secrets = await mintedSecrets(stack());
   expect(keys).toHaveLength(1);
   for (const { ref } of keys) expect(secrets).toContain(secretOf(stack(), ref));

@@ -102,11 +102,11 @@ test('in two lines of the log, in pieces', async () => {
 test('in what the UI shows of a job that runs', async () => {
   const { client } = stack();
   const canary = newCanary();
-  const { jobId } = await client.submit(jobSpec({ tenant: canary, prompts: [withScript('Hang.', [{ hang: true }])] }));
+  const { jobId } = await client.jobs.submit(jobSpec({ tenant: canary, prompts: [withScript('Hang.', [{ hang: true }])] }));
   const places = ['details of ', 'UI /workflows/', 'UI /workflows'].map((place) => place + (place.endsWith('s') ? '' : jobId));
   await expect.poll(() => findSecrets(stack(), [canary])).toEqual(expect.arrayContaining(places));
-  await client.cancel(jobId);
-  await client.result(jobId);
+  await client.jobs.cancel(jobId);
+  await client.jobs.result(jobId);
 });
 
 test('in the stack of a failure in the history of a workflow that no stack looks at', async () => {

@@ -19,9 +19,9 @@ const commands = [
 test('an agent that prints its key shows a mask in its place', async () => {
   const { client } = stack();
   const script = [...commands.map((run) => ({ run })), { say: 'Done.' }];
-  const { jobId } = await client.submit(jobSpec({ prompts: [withScript('Print it.', script)] }));
+  const { jobId } = await client.jobs.submit(jobSpec({ prompts: [withScript('Print it.', script)] }));
   const outputs = new Map<string, string>();
-  for await (const event of client.events(jobId)) if (event.type === 'tool') outputs.set(event.id, event.output ?? '');
+  for await (const event of client.jobs.events(jobId)) if (event.type === 'tool') outputs.set(event.id, event.output ?? '');
   expect([...outputs.values()].map((output) => output.includes('[secret]'))).toEqual(commands.map(() => true));
-  expect(await client.result(jobId)).toMatchObject({ outcome: 'completed' });
+  expect(await client.jobs.result(jobId)).toMatchObject({ outcome: 'completed' });
 });

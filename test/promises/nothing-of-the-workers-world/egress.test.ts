@@ -40,7 +40,7 @@ const egress = { hosts: [`web.test:${port}`] };
 
 async function eventsOf(jobId: string): Promise<JobEvent[]> {
   const events: JobEvent[] = [];
-  for await (const event of stack().client.events(jobId)) events.push(event);
+  for await (const event of stack().client.jobs.events(jobId)) events.push(event);
   return events;
 }
 
@@ -56,10 +56,10 @@ test.each(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
       sandbox: { egress, env: { WEB: `http://web.test:${port}` } },
       artifacts: ['got.txt'],
     });
-    const { jobId } = await stack().client.submit(spec);
+    const { jobId } = await stack().client.jobs.submit(spec);
     const events = await eventsOf(jobId);
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    const got = (await stack().client.artifact(jobId, 'files/got.txt'))?.content.toString();
+    const got = (await stack().client.jobs.artifact(jobId, 'files/got.txt'))?.content.toString();
     expect(got).toContain(`page /${agent}`);
     expect(got).toContain('Valetkey: elsewhere.test:80 is not among the hosts');
     const passed = events.filter((event) => event.type === 'egress');
@@ -71,7 +71,7 @@ test.each(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
 );
 
 test('a job that names a host which the installation does not allow fails by that before its sandbox starts', async () => {
-  const { jobId } = await stack().client.submit(
+  const { jobId } = await stack().client.jobs.submit(
     jobSpec({ agent: 'mock', model: MODELS.mock, sandbox: { egress: { hosts: ['evil.test'] } } }),
   );
   const { failure } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'egress_not_allowed' });
@@ -91,7 +91,7 @@ test(
       withScript('Again.', [{ run: 'cat $NPM_TOKEN_FILE' }, { say: 'Again.' }]),
     ];
     const sandbox = { egress, env: { WEB: `http://web.test:${port}` }, secrets };
-    const { jobId } = await stack().client.submit(jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox }));
+    const { jobId } = await stack().client.jobs.submit(jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox }));
     const events = await eventsOf(jobId);
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
     expect(authorizations).toContain(`Bearer ${TOKEN}`);
@@ -111,7 +111,7 @@ test('when the worker is killed the host is out of reach until the next worker i
   const prompts = [withScript('Wait for it.', [{ run }, { say: 'There.' }])];
   const sandbox = { egress, env: { WEB: `http://web.test:${port}` } };
   isReady = false;
-  const { jobId } = await processes.client.submit(
+  const { jobId } = await processes.client.jobs.submit(
     jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox, artifacts: ['codes.txt'] }),
   );
   await expect.poll(() => asked, { timeout: 60_000 }).toContain('/again');
@@ -120,7 +120,7 @@ test('when the worker is killed the host is out of reach until the next worker i
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   await processes.worker.start();
   await expectEnded(processes, jobId, { outcome: 'completed', code: null });
-  const codes = (await processes.client.artifact(jobId, 'files/codes.txt'))?.content.toString().trim().split('\n') ?? [];
+  const codes = (await processes.client.jobs.artifact(jobId, 'files/codes.txt'))?.content.toString().trim().split('\n') ?? [];
   expect([...new Set(codes)]).toEqual(['503', '000', '200']);
 });
 
@@ -129,6 +129,6 @@ test.each([
   ['for another purpose', { tenant: 'acme', purpose: 'git-token' } as const],
 ])('a secret that was sealed %s fails the job', async (_what, owner) => {
   const secrets = { NPM_TOKEN: await seal(TOKEN, { ...owner, publicKey }) };
-  const { jobId } = await stack().client.submit(jobSpec({ agent: 'mock', model: MODELS.mock, sandbox: { secrets } }));
+  const { jobId } = await stack().client.jobs.submit(jobSpec({ agent: 'mock', model: MODELS.mock, sandbox: { secrets } }));
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'sealed_unreadable' });
 });

@@ -28,7 +28,7 @@ describe.each(agents)('the settlement of a job of %s', (agent) => {
   test('with two turns is what the provider charged for them', async () => {
     const { client } = stack();
     const served = requestsFromNow();
-    const { jobId } = await client.submit(jobSpec({ agent, prompts: twoTurns }));
+    const { jobId } = await client.jobs.submit(jobSpec({ agent, prompts: twoTurns }));
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
     const charged = served();
     expect(charged.requests).toBeGreaterThanOrEqual(4);
@@ -40,7 +40,7 @@ describe.each(agents)('the settlement of a job of %s', (agent) => {
     const { client } = stack();
     const served = requestsFromNow();
     const jobId = await inMidTurn(stack(), 60, { agent });
-    await client.cancel(jobId);
+    await client.jobs.cancel(jobId);
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
     await expect.poll(() => stack().model?.inFlight()).toBe(0);
     expect(usage.usd).toBeGreaterThan(0);
@@ -53,22 +53,22 @@ describe.each(agents)('the settlement of a job of %s', (agent) => {
 test('a settlement that is tried again, also at once, is one with the same figures', async () => {
   const { client } = stack();
   const served = requestsFromNow();
-  const { jobId } = await client.submit(jobSpec({ prompts: twoTurns }));
-  const { usage, keys, turns, endedAt: _, ...job } = await client.result(jobId);
+  const { jobId } = await client.jobs.submit(jobSpec({ prompts: twoTurns }));
+  const { usage, keys, turns, endedAt: _, ...job } = await client.jobs.result(jobId);
   const settler = { leaseId: parseKeyRef(keys[0]?.ref ?? 'a/b/1').leaseId, runId: 'again' };
   const again = await Promise.all([1, 2, 3].map(() => settleJob(database.db, { ...job, turns: turns.length }, settler)));
   for (const settled of again) expect(settled).toMatchObject({ turns: 2, usage });
-  expect(await client.result(jobId)).toMatchObject({ ...job, turns, usage, keys });
+  expect(await client.jobs.result(jobId)).toMatchObject({ ...job, turns, usage, keys });
   expect(await settlements(jobId)).toEqual([served()]);
   const types: string[] = [];
-  for await (const { type } of client.events(jobId)) types.push(type);
+  for await (const { type } of client.jobs.events(jobId)) types.push(type);
   expect(types.filter((type) => type === 'usage' || type === 'job.ended')).toEqual(['usage', 'job.ended']);
 });
 
 test('a settlement that fails in the workflow’s own task waits as a step, and is one', async () => {
   const served = requestsFromNow();
   const table = database.db.schema;
-  const { jobId } = await stack().client.submit(jobSpec({ prompts: twoTurns }));
+  const { jobId } = await stack().client.jobs.submit(jobSpec({ prompts: twoTurns }));
   await table.alterTable('settlements').renameTo('settlements_away').execute();
   try {
     await expect.poll(() => waitingSteps(jobId)).toEqual(['settleUsage']);
@@ -84,7 +84,7 @@ test('jobs of several tenants at once are settled to what the provider charged, 
   const { client } = stack();
   const served = requestsFromNow();
   const wanted = ['one-of-two', 'two-of-two'].flatMap((tenant) => agents.map((agent) => jobSpec({ tenant, agent, prompts: twoTurns })));
-  const submitted = await Promise.all(wanted.map(async (spec) => client.submit(spec)));
+  const submitted = await Promise.all(wanted.map(async (spec) => client.jobs.submit(spec)));
   const results = await Promise.all(submitted.map(async ({ jobId }) => expectEnded(stack(), jobId, { outcome: 'completed', code: null })));
   const rows = await database.db
     .selectFrom('settlements')

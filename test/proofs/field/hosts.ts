@@ -48,13 +48,13 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         await gone.lose();
         const lostAtMs = Date.now();
         await Promise.all([next.gateway.start(), next.worker.start()]);
-        await hosts.client.cancel(String(jobIds['cancelled later']));
+        await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
         const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
-        const other = await hosts.client.submit({ ...JOB, prompts: ['!say hello'] });
+        const other = await hosts.client.jobs.submit({ ...JOB, prompts: ['!say hello'] });
         return firstOf(
           () => allEnded(jobIds, results, lostAtMs),
           async () =>
-            check((await hosts.client.result(other.jobId)).outcome === 'completed', 'a new job does not complete on the other host'),
+            check((await hosts.client.jobs.result(other.jobId)).outcome === 'completed', 'a new job does not complete on the other host'),
         );
       }),
   },
@@ -68,7 +68,7 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         hung.worker.signal('SIGSTOP');
         const lostAtMs = Date.now();
         await Promise.all([other.gateway.start(), other.worker.start()]);
-        await hosts.client.cancel(String(jobIds['cancelled later']));
+        await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
         const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
         hung.worker.signal('SIGCONT');
         return firstOf(
@@ -83,17 +83,17 @@ export const HOSTS: readonly Case<HostsRig>[] = [
     run: async (rig) =>
       onHosts(rig, async (hosts) => {
         const [host, other] = [await started(hosts, 'restarted'), await hosts.host('other')];
-        const { jobId } = await hosts.client.submit({ ...JOB, prompts: [slowly(45)] });
+        const { jobId } = await hosts.client.jobs.submit({ ...JOB, prompts: [slowly(45)] });
         await emits(hosts, jobId, 'message');
-        const waiting = await hosts.client.submit({ ...JOB, prompts: ['!say one'], keepOpen: '9m' });
+        const waiting = await hosts.client.jobs.submit({ ...JOB, prompts: ['!say one'], keepOpen: '9m' });
         await phase(hosts, waiting.jobId, 'waiting');
         await host.worker.kill('SIGKILL');
         await Promise.all([other.gateway.start(), other.worker.start(), sleep(AWAY_MS)]);
         await host.worker.start();
-        const { outcome, failure } = await hosts.client.result(jobId);
-        await hosts.client.prompt(waiting.jobId, '!say two');
-        await hosts.client.cancel(waiting.jobId);
-        const second = await hosts.client.result(waiting.jobId);
+        const { outcome, failure } = await hosts.client.jobs.result(jobId);
+        await hosts.client.jobs.prompt(waiting.jobId, '!say two');
+        await hosts.client.jobs.cancel(waiting.jobId);
+        const second = await hosts.client.jobs.result(waiting.jobId);
         return firstOf(
           () => check(outcome === 'completed', `in mid-turn: ${outcome} ${failure?.code}`),
           () => check(second.outcome === 'cancelled' && !second.sandboxLost, `waiting: ${second.outcome} ${second.failure?.code}`),
@@ -107,11 +107,11 @@ export const HOSTS: readonly Case<HostsRig>[] = [
     run: async (rig) =>
       onHosts(rig, async (hosts) => {
         const [gone, next] = [await started(hosts, 'pod-a'), await hosts.host('pod-b')];
-        const { jobId } = await hosts.client.submit({ ...JOB, prompts: ['!say hello'] });
+        const { jobId } = await hosts.client.jobs.submit({ ...JOB, prompts: ['!say hello'] });
         while ((await sandboxRemains(gone, jobId)).length === 0) await sleep(5);
         await gone.lose();
         await Promise.all([next.gateway.start(), next.worker.start()]);
-        const { outcome, failure } = await hosts.client.result(jobId);
+        const { outcome, failure } = await hosts.client.jobs.result(jobId);
         // It may have been there already: then it is lost with its host.
         return check(outcome === 'completed' || failure?.code === 'sandbox_lost', `${outcome} ${failure?.code}`);
       }),
@@ -137,7 +137,7 @@ async function started(hosts: Hosts, name: string): Promise<Host> {
 async function standing(hosts: Hosts): Promise<Record<string, string>> {
   const jobIds: Record<string, string> = {};
   for (const [name, change] of Object.entries(STANDING)) {
-    const { jobId } = await hosts.client.submit({ ...JOB, ...change });
+    const { jobId } = await hosts.client.jobs.submit({ ...JOB, ...change });
     if (name.startsWith('waiting')) await phase(hosts, jobId, 'waiting');
     else await emits(hosts, jobId, name === 'setting up' ? 'setup.started' : 'message');
     jobIds[name] = jobId;
@@ -146,16 +146,16 @@ async function standing(hosts: Hosts): Promise<Record<string, string>> {
 }
 
 async function emits({ client }: Hosts, jobId: string, wanted: JobEvent['type']): Promise<void> {
-  for await (const { type } of client.events(jobId)) if (type === wanted) return;
+  for await (const { type } of client.jobs.events(jobId)) if (type === wanted) return;
 }
 
 async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<void> {
-  while ((await client.status(jobId)).phase !== wanted) await sleep(100);
+  while ((await client.jobs.status(jobId)).phase !== wanted) await sleep(100);
 }
 
 async function within({ client }: Hosts, jobId: string, fromMs: number): Promise<JobResult | null> {
   const late = sleep(fromMs + LOST_MS - Date.now(), null, { ref: false });
-  return Promise.race([client.result(jobId), late]);
+  return Promise.race([client.jobs.result(jobId), late]);
 }
 
 function allEnded(jobIds: Record<string, string>, results: readonly (JobResult | null)[], lostAtMs: number): string | null {

@@ -20,7 +20,7 @@ async function codeOf(call: Promise<unknown>): Promise<string | null> {
 async function promptAll({ client }: FieldRig, jobId: string, texts: readonly string[]): Promise<void> {
   for (const [index, text] of texts.entries()) {
     for (;;) {
-      const code = await codeOf(client.prompt(jobId, text, { id: `p${index}` }));
+      const code = await codeOf(client.jobs.prompt(jobId, text, { id: `p${index}` }));
       if (code === null) break;
       if (code !== 'no_worker') throw new Error(`prompt ${index}: ${code}`);
     }
@@ -74,10 +74,10 @@ function manyQuestions(count: number): Case<FieldRig> {
       const jobId = await rig.submit({ prompts: [prompt], permissions: 'ask', permissionTimeout: '5m', deadline: '2h' });
       const refused: (string | null)[] = [];
       let asked = 0;
-      for await (const event of rig.client.events(jobId)) {
+      for await (const event of rig.client.jobs.events(jobId)) {
         if (event.type !== 'permission.asked') continue;
         asked += 1;
-        const code = await codeOf(rig.client.answer(jobId, event.id, 'allow'));
+        const code = await codeOf(rig.client.jobs.answer(jobId, event.id, 'allow'));
         if (code !== null) refused.push(code);
       }
       const { result, events, says } = await rig.ended(jobId);
@@ -110,7 +110,7 @@ const USED_ID: Case<FieldRig> = {
       codeOf(rig.submit(spec, { id })),
     ]);
     let events = 0;
-    for await (const _ of rig.client.events(id, { follow: false })) events += 1;
+    for await (const _ of rig.client.jobs.events(id, { follow: false })) events += 1;
     return check(codes.every((code) => code === 'job_conflict') && events === first.events.length, `${codes.join()}; ${events} events`);
   },
 };
@@ -121,8 +121,8 @@ const INTERRUPTED_AT_ONCE: Case<FieldRig> = {
     const turns = 5;
     const jobId = await rig.submit({ prompts: Array.from({ length: turns }, () => '!hang') });
     const refused: (string | null)[] = [];
-    for await (const event of rig.client.events(jobId))
-      if (event.type === 'turn.started') refused.push(await codeOf(rig.client.interrupt(jobId)));
+    for await (const event of rig.client.jobs.events(jobId))
+      if (event.type === 'turn.started') refused.push(await codeOf(rig.client.jobs.interrupt(jobId)));
     const { result, says } = await rig.ended(jobId);
     const stopped = result.turns.filter(({ stopReason }) => stopReason === 'cancelled').length;
     return check(stopped === turns && refused.every((code) => code === null), `${says}: ${stopped} of ${turns}, ${refused.join()}`);
@@ -133,8 +133,8 @@ const PROMPTED_AT_ONCE: Case<FieldRig> = {
   name: 'a job takes a prompt right after the event of its start',
   run: async (rig) => {
     const jobId = await rig.submit({ prompts: [], keepOpen: '10s' });
-    for await (const event of rig.client.events(jobId)) if (event.type === 'job.started') break;
-    const code = await codeOf(rig.client.prompt(jobId, '!say one'));
+    for await (const event of rig.client.jobs.events(jobId)) if (event.type === 'job.started') break;
+    const code = await codeOf(rig.client.jobs.prompt(jobId, '!say one'));
     const { result, says } = await rig.ended(jobId);
     return check(code === null && result.turns[0]?.message === 'one', `${code ?? 'taken'}; ${says}`);
   },

@@ -79,17 +79,17 @@ export async function startFieldRig({ databaseUrl, temporal, environment }: Fiel
     site,
     async submit(spec, options = {}) {
       const { agent = 'mock' } = spec;
-      const { jobId } = await client.submit(
+      const { jobId } = await client.jobs.submit(
         { tenant: 'acme', agent, model: MODELS[agent] ?? OTHER_MODEL, prompts: ['!say done'], budgetUsd: 10, deadline: '10m', ...spec },
         options,
       );
       return jobId;
     },
     async ended(jobId) {
-      const result = await client.result(jobId);
+      const result = await client.jobs.result(jobId);
       const events: JobEvent[] = [];
-      for await (const event of client.events(jobId, { follow: false })) events.push(event);
-      const artifact = await client.artifact(jobId, 'patch').catch(() => null);
+      for await (const event of client.jobs.events(jobId, { follow: false })) events.push(event);
+      const artifact = await client.jobs.artifact(jobId, 'patch').catch(() => null);
       const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
       const output = events.flatMap((event) => (event.type === 'tool' ? [event.output ?? ''] : [])).at(-1) ?? null;
       const says = [result.outcome, result.failure?.code, result.failure?.message, ...warnings].filter(Boolean).join(' | ');

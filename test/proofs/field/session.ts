@@ -85,12 +85,12 @@ const REFUSALS: Case<FieldRig> = {
         return check(seen === path, `${what} gives ${seen}`);
       }),
       async () => {
-        const seen = await rig.client
+        const seen = await rig.client.jobs
           .prompt('job-of-nobody', 'text', { id: '\uD83D' })
           .catch((error: unknown) => (ValetkeyError.is(error) ? error.code : 'not typed'));
         return check(seen === 'invalid_spec', `an ill-formed id of a prompt gives ${JSON.stringify(seen)}`);
       },
-      async () => check((await rig.client.artifact('job-of-nobody', 'a\0b')) === null, 'an artifact of an ill-formed name is there'),
+      async () => check((await rig.client.jobs.artifact('job-of-nobody', 'a\0b')) === null, 'an artifact of an ill-formed name is there'),
     ),
 };
 

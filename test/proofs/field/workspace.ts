@@ -86,9 +86,9 @@ export const WORKSPACE: readonly Case<FieldRig>[] = [
     name: 'work comes out: a job that is cancelled',
     run: async (rig) => {
       const jobId = await rig.submit({ prompts: ['!run echo work > result.txt; touch ready; sleep 600'] });
-      for await (const event of rig.client.events(jobId)) if (event.type === 'tool') break;
+      for await (const event of rig.client.jobs.events(jobId)) if (event.type === 'tool') break;
       await new Promise((resolve) => setTimeout(resolve, 2000));
-      await rig.client.cancel(jobId);
+      await rig.client.jobs.cancel(jobId);
       const { patch, result, says } = await rig.ended(jobId);
       return check(result.outcome === 'cancelled' && patch?.includes('result.txt') === true && result.workspace.complete, says);
     },

@@ -17,14 +17,14 @@ export async function allDown(audit: Audited, lane: Lane, jobs: number): Promise
   const jobIds = Array.from({ length: jobs }, (_, index) => `all-down-${index + 1}`);
   await Promise.all(
     jobIds.map(async (jobId) => {
-      await client.submit({ ...JOB, deadline: '30m', prompts: [slowly(600)] }, { id: jobId });
+      await client.jobs.submit({ ...JOB, deadline: '30m', prompts: [slowly(600)] }, { id: jobId });
       await speaks(audit, jobId);
     }),
   );
   await lane.workers.halt();
   const haltedMs = Date.now();
   const waits = jobIds.map(async (jobId) => {
-    const refs = (await client.status(jobId)).keys.map(({ ref }) => ref);
+    const refs = (await client.jobs.status(jobId)).keys.map(({ ref }) => ref);
     const refused = async (): Promise<number | null> => {
       const states = await Promise.all(refs.map(async (ref) => statusWith(lane, secretOf(lane, ref))));
       return states.every((status) => status === 401) ? Date.now() : null;
@@ -35,7 +35,7 @@ export async function allDown(audit: Audited, lane: Lane, jobs: number): Promise
   await lane.workers.start();
   return Promise.all(
     jobIds.map(async (jobId, index) => {
-      await client.cancel(jobId);
+      await client.jobs.cancel(jobId);
       const report = await auditJob(audit, jobId, { name: jobId, cause: 'all_down', fromMs: Date.now() });
       const revokedMs = refusedMs[index] ?? null;
       const orphans = report.orphans + (revokedMs === null ? 1 : 0);

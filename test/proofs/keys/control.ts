@@ -50,13 +50,13 @@ export async function resetEnded(audit: Audited, everyNth = 1): Promise<CaseRepo
 }
 
 async function ended({ stack: { client } }: Audited): Promise<string> {
-  const { jobId } = await client.submit(JOB);
-  await client.result(jobId);
+  const { jobId } = await client.jobs.submit(JOB);
+  await client.jobs.result(jobId);
   return jobId;
 }
 
 const happens: Record<Event, (audit: Audited, jobId: string, spec: JobSpecInput) => Promise<void>> = {
-  cancel: async ({ stack: { client } }, jobId) => client.cancel(jobId),
+  cancel: async ({ stack: { client } }, jobId) => client.jobs.cancel(jobId),
   terminate: async ({ temporal }, jobId) => void (await temporal.workflow.getHandle(jobId).terminate()),
   reset: async (audit, jobId) => reset(audit, jobId, -1),
   deadline: async ({ temporal }, jobId) => {
@@ -64,7 +64,7 @@ const happens: Record<Event, (audit: Audited, jobId: string, spec: JobSpecInput)
     await sleep(Math.max(0, startTime.getTime() + DEADLINE_S * 1000 - Date.now()));
   },
   duplicate: async ({ stack: { client } }, jobId, spec) => {
-    const { created } = await client.submit(spec, { id: jobId });
+    const { created } = await client.jobs.submit(spec, { id: jobId });
     if (created) throw new Error(`${jobId} was started twice`);
   },
 };

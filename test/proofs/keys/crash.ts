@@ -102,7 +102,7 @@ async function runJob(audit: Audited, scenario: Scenario, jobId: string, fromMs:
 }
 
 async function submit(audit: Audited, scenario: Scenario, jobId: string): Promise<number | null> {
-  await audit.stack.client.submit(scenario.spec, { id: jobId });
+  await audit.stack.client.jobs.submit(scenario.spec, { id: jobId });
   return scenario.drive(audit, jobId);
 }
 
@@ -141,8 +141,8 @@ export async function crashSweeps(audit: Audited, lane: Lane, everyNth: number):
 
 /** A job that is terminated while it waits for a prompt. */
 async function terminated({ stack: { client }, temporal }: Audited, jobId: string): Promise<string> {
-  await client.submit({ ...JOB, keepOpen: '5m' }, { id: jobId });
-  await until(async () => ((await client.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
+  await client.jobs.submit({ ...JOB, keepOpen: '5m' }, { id: jobId });
+  await until(async () => ((await client.jobs.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
   await temporal.workflow.getHandle(jobId).terminate();
   return jobId;
 }

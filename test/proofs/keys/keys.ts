@@ -142,7 +142,7 @@ function stepsFor(quick: boolean): Step[] {
 
 async function atOnce(audit: Audited, jobs: number): Promise<CaseReport[]> {
   const jobIds = Array.from({ length: jobs }, (_, index) => `at-once-${index + 1}`);
-  await Promise.all(jobIds.map(async (id) => audit.stack.client.submit(JOB, { id })));
+  await Promise.all(jobIds.map(async (id) => audit.stack.client.jobs.submit(JOB, { id })));
   return Promise.all(jobIds.map(async (jobId) => auditJob(audit, jobId, { name: jobId, cause: 'clean', fromMs: null })));
 }
 

@@ -47,7 +47,7 @@ export async function newerBuild(audit: Audited, lane: Lane, scenario: Scenario,
 export async function incompatibleBuild(audit: Audited, lane: Lane): Promise<CaseReport[]> {
   return withChange(INCOMPATIBLE, async (copy) => {
     const jobIds = await inMidTurn(audit);
-    const refs = (await Promise.all(jobIds.map(async (jobId) => audit.stack.client.status(jobId)))).flatMap(({ keys }) => keys);
+    const refs = (await Promise.all(jobIds.map(async (jobId) => audit.stack.client.jobs.status(jobId)))).flatMap(({ keys }) => keys);
     await replaceWorker(lane, copy);
     const refused = async (): Promise<true | null> => {
       const states = await Promise.all(refs.map(async ({ ref }) => statusWith(lane, secretOf(lane, ref))));
@@ -69,7 +69,7 @@ async function inMidTurn(audit: Audited): Promise<string[]> {
   return Promise.all(
     Array.from({ length: 3 }, async (_, index) => {
       const jobId = `incompatible-build-${index + 1}`;
-      await audit.stack.client.submit({ ...JOB, prompts: [slowly(8)] }, { id: jobId });
+      await audit.stack.client.jobs.submit({ ...JOB, prompts: [slowly(8)] }, { id: jobId });
       await speaks(audit, jobId);
       return jobId;
     }),

@@ -45,7 +45,7 @@ export const SCENARIOS: readonly Scenario[] = [
     spec: { ...JOB, prompts: [slowly(60)] },
     drive: async (audit, jobId) => {
       await speaks(audit, jobId);
-      await audit.stack.client.cancel(jobId);
+      await audit.stack.client.jobs.cancel(jobId);
       return Date.now();
     },
   },
@@ -53,5 +53,5 @@ export const SCENARIOS: readonly Scenario[] = [
 
 /** Resolves when the agent of a job has said something. */
 export async function speaks({ stack: { client } }: Audited, jobId: string): Promise<void> {
-  for await (const { type } of client.events(jobId)) if (type === 'message') return;
+  for await (const { type } of client.jobs.events(jobId)) if (type === 'message') return;
 }

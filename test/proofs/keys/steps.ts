@@ -31,7 +31,7 @@ export interface Standing {
 /** Submits a job and waits until it stands in a step. */
 export async function standIn(audit: Audited, gates: Gates, step: Step, jobId: string, spec: JobSpecInput): Promise<Standing> {
   const gate = isGated(step) ? gates.hold(step, jobId) : null;
-  await audit.stack.client.submit(spec, { id: jobId });
+  await audit.stack.client.jobs.submit(spec, { id: jobId });
   const arrived = gate === null ? arrives(audit, step, jobId) : until(async () => gate.reached.then(() => true as const), ARRIVE_MS);
   const complaints = (await arrived) === true ? [] : [`${jobId}: the job did not come to ${step}`];
   return { jobId, complaints, goOn: () => gate?.open() };
@@ -44,9 +44,9 @@ async function arrives(audit: Audited, step: Step, jobId: string): Promise<true 
       await speaks(audit, jobId);
       return true;
     case 'waiting':
-      return until(async () => ((await client.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
+      return until(async () => ((await client.jobs.status(jobId)).phase === 'waiting' ? true : null), ARRIVE_MS);
     case 'asked':
-      return until(async () => ((await client.status(jobId)).question !== null ? true : null), ARRIVE_MS);
+      return until(async () => ((await client.jobs.status(jobId)).question !== null ? true : null), ARRIVE_MS);
     default:
       throw new Error(`a gate tells who comes to ${step}`);
   }

@@ -1,0 +1,35 @@
+import type { WorkflowHandle } from '@temporalio/client';
+
+import { ValetkeyError } from '../contract/errors.ts';
+import { keyLives } from '../store/keys.ts';
+import { asTemporalError } from '../temporal/errors.ts';
+import { checkJobId } from './check.ts';
+import type { ClientContext } from './context.ts';
+import { stateOf, type JobState } from './job-state.ts';
+
+/** Connects to Temporal; whether the job exists is not checked. @throws `invalid_spec`, `temporal_unreachable` */
+export async function handleOf({ temporal }: ClientContext, jobId: string): Promise<WorkflowHandle> {
+  const id = checkJobId(jobId);
+  const { workflow } = await temporal.connected();
+  return workflow.getHandle(id);
+}
+
+/** Reads the state of a job from Temporal. @throws `invalid_spec`, `job_not_found`, `temporal_unreachable` */
+export async function readState(context: ClientContext, jobId: string): Promise<JobState> {
+  const handle = await handleOf(context, jobId);
+  return stateOf(await asTemporalError(handle.describe()));
+}
+
+/**
+ * Whether a job has ended. Temporal forgets a job after its retention; the ledger never does.
+ * @throws `job_not_found` for a job that neither of them knows, `temporal_unreachable`, `database_unreachable`
+ */
+export async function hasEnded(context: ClientContext, jobId: string): Promise<boolean> {
+  try {
+    return (await readState(context, jobId)) !== 'running';
+  } catch (error) {
+    if (!ValetkeyError.is(error) || error.code !== 'job_not_found') throw error;
+    if ((await keyLives(context.database.db, jobId)).length > 0) return true;
+    throw error;
+  }
+}
