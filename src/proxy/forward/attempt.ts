@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
@@ -161,10 +162,22 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** Of several parts undici would make one. */
+/** A larger write can hold the event loop for longer than a millisecond. */
+const WRITE_BYTES = 512 * 1024;
+
+/** Several parts are sent as a stream, since undici would copy them into one; so is a large one, since it would be written at once. */
 function bodyOf({ parts, headers }: UpstreamRequest): Pick<Dispatcher.DispatchOptions, 'body' | 'headers'> {
   const [only] = parts;
-  if (only !== undefined && parts.length === 1) return { body: only, headers };
+  if (only !== undefined && parts.length === 1 && only.length <= WRITE_BYTES) return { body: only, headers };
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return { body: Readable.from(parts), headers: { ...headers, 'content-length': String(length) } };
+  return { body: Readable.from(writesOf(parts)), headers: { ...headers, 'content-length': String(length) } };
+}
+
+async function* writesOf(parts: readonly Buffer[]): AsyncGenerator<Buffer, void> {
+  for (const part of parts) {
+    for (let from = 0; from < part.length; from += WRITE_BYTES) {
+      yield part.subarray(from, from + WRITE_BYTES);
+      await setImmediate();
+    }
+  }
 }
