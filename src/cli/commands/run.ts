@@ -8,10 +8,11 @@ import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
 import { followJob } from '../output/follow-job.ts';
-import { liveLines } from '../output/live-lines.ts';
+import { liveLines, type LiveLines } from '../output/live-lines.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
 import { paintFor } from '../output/text.ts';
+import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -85,7 +86,11 @@ export function addRun(program: Command): void {
 async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
   if (out !== undefined) await requireWritable(out);
   const { jobId, created } = await client.jobs.submit(spec, id === undefined ? {} : { id });
-  if (detach === true) return json === true ? printJson({ jobId, created }) : printLines([jobId]);
+  if (detach === true) {
+    if (json === true) printJson({ jobId, created });
+    else printLines([jobId]);
+    return warnIfUnattended(client, jobId);
+  }
   process.once('SIGINT', () => {
     sayThatItGoesOn(jobId);
     process.exit(INTERRUPTED_EXIT_CODE);
@@ -93,7 +98,8 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
   // What a reader who stops early leaves: the outcome is not known yet.
   process.exitCode = INTERRUPTED_EXIT_CODE;
   try {
-    await follow(client, jobId, { created, out, json });
+    const lines = liveLines(process.stdout);
+    await warnUnattended(client, jobId, async () => follow(client, jobId, { lines, created, out, json }), lines.note);
   } catch (error) {
     if (ValetkeyError.is(error) && error.retryable) sayThatItGoesOn(jobId);
     throw error;
@@ -103,10 +109,9 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
 async function follow(
   client: ValetkeyClient,
   jobId: string,
-  { created, out, json }: Pick<RunOptions, 'out' | 'json'> & { created: boolean },
+  { lines, created, out, json }: Pick<RunOptions, 'out' | 'json'> & { lines: LiveLines; created: boolean },
 ): Promise<void> {
   if (json !== true) {
-    const lines = liveLines(process.stdout);
     lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
     await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout));
   }
