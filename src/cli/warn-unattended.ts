@@ -22,13 +22,13 @@ export async function warnUnattended<T>(
 ): Promise<T> {
   let isOver = false;
   let isWarned = false;
-  let timer = setTimeout(check, FIRST_CHECK_MS);
+  let timer = setTimeout(() => void check(), FIRST_CHECK_MS);
   async function check(): Promise<void> {
     const taskQueue = await client.jobs.unattendedQueue(jobId).catch(() => null);
     if (isOver) return;
     if (taskQueue !== null && !isWarned) write(unattendedText(taskQueue));
     isWarned = taskQueue !== null;
-    timer = setTimeout(check, CHECK_EVERY_MS);
+    timer = setTimeout(() => void check(), CHECK_EVERY_MS);
   }
   try {
     return await command();

@@ -7,7 +7,7 @@ type Terminal = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'col
 export interface LiveLines {
   line(text: string): void;
   /** Goes to standard error, whatever reads the others. */
-  note(text: string): void;
+  note: (text: string) => void;
   /** Shown on a terminal only; null takes it away. */
   now(text: string | null): void;
 }
