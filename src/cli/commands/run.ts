@@ -1,5 +1,3 @@
-import { open, writeFile } from 'node:fs/promises';
-
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
@@ -12,6 +10,7 @@ import { liveLines, type LiveLines } from '../output/live-lines.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
 import { paintFor } from '../output/text.ts';
+import { requireWritable, writePatch } from '../patch-file.ts';
 import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
@@ -116,7 +115,7 @@ async function follow(
     await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout));
   }
   const result = await client.jobs.result(jobId);
-  if (out !== undefined) await writeFile(out, (await client.jobs.artifact(jobId, 'patch'))?.content ?? '');
+  if (out !== undefined) await writePatch(client, result, out);
   if (json === true) printJson(result);
   else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
   process.exitCode = exitCodeOfOutcome(result.outcome);
@@ -124,14 +123,6 @@ async function follow(
 
 function sayThatItGoesOn(jobId: string): void {
   process.stderr.write(`\nThe job goes on. To follow it: valetkey events ${jobId}\nTo end it:    valetkey cancel ${jobId}\n`);
-}
-
-/** Before anything is paid for. */
-async function requireWritable(file: string): Promise<void> {
-  const handle = await open(file, 'a').catch((error: NodeJS.ErrnoException) => {
-    throw new ValetkeyError('invalid_spec', `--out: cannot write ${file}: ${error.code ?? error.name}`);
-  });
-  await handle.close();
 }
 
 function append(text: string, before: string[] | undefined): string[] {
