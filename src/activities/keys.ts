@@ -1,4 +1,4 @@
-import { Context } from '@temporalio/activity';
+import { activityInfo, Context, log } from '@temporalio/activity';
 
 import { codeOf } from '../contract/errors.ts';
 import { MAX_FAILED, type EndedKeys } from '../contract/revocation.ts';
@@ -20,6 +20,8 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
   return {
     mintKey: async ({ model, agent, hardExpiresAt, ...key }) => {
       const { ref, tenant } = key;
+      const { attempt } = activityInfo();
+      if (attempt === 1 && key.generation === 1) log.info('Job started.', { tenant, agent, model });
       try {
         const wanted = { ...key, models: [model], hardExpiresAt: new Date(hardExpiresAt) };
         const events: SourcedEvent[] = [

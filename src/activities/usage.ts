@@ -1,4 +1,4 @@
-import { activityInfo } from '@temporalio/activity';
+import { activityInfo, log } from '@temporalio/activity';
 
 import { settleJob } from '../billing/settle-job.ts';
 import type { Database } from '../store/database.ts';
@@ -14,7 +14,11 @@ export function usageActivities({ database: { db } }: UsageDeps): Pick<Activitie
     settleUsage: async ({ leaseId, ...job }) => {
       const { runId = '' } = activityInfo().workflowExecution ?? {};
       try {
-        return await settleJob(db, job, { leaseId, runId });
+        const settled = await settleJob(db, job, { leaseId, runId });
+        const { outcome, usage, turns } = settled;
+        const code = job.failure === null ? {} : { code: job.failure.code };
+        log.info('Job ended.', { tenant: job.tenant, outcome, ...code, turns, usd: usage.usd });
+        return settled;
       } catch (error) {
         throw toFailure(error, 'all');
       }

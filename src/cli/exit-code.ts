@@ -50,6 +50,7 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
   job_closed: EXIT.usage,
   prompt_conflict: EXIT.usage,
   nothing_to_do: EXIT.usage,
+  root_key_missing: EXIT.usage,
   terminated: EXIT.failed,
   job_not_found: EXIT.notFound,
   artifact_not_found: EXIT.notFound,

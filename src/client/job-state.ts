@@ -1,6 +1,7 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 
 import type { FailureCode } from '../contract/errors.ts';
+import type { KeyState } from '../contract/key.ts';
 import type { JobFailure, KeyLife, Outcome } from '../contract/result.ts';
 import { readProblems, searchAttributes } from '../contract/search-attributes.ts';
 import type { JobProgress, Phase } from '../contract/status.ts';
@@ -15,8 +16,8 @@ export interface JobSummary {
   state: JobState;
   /** Why it ended so; null where it runs, has completed, or was not settled. */
   failureCode: FailureCode | null;
-  /** Of the job's newest key: minting, active, disabled, revoked (it was seen refused) or stuck. */
-  keyState: string;
+  /** Of the job's newest key; `revoked`: it was seen refused. Null where none was minted. */
+  keyState: KeyState | null;
   /** USD, up to now. */
   spentUsd: number;
   /** ISO 8601. */
@@ -29,6 +30,8 @@ export interface JobSummary {
 export interface JobStatus extends JobSummary {
   /** Null where no worker answered. */
   phase: Phase | null;
+  /** The task queue that the job waits on, where no worker polls it. */
+  unattendedQueue: string | null;
   turn: number | null;
   turns: number | null;
   deadline: string | null;
@@ -50,7 +53,8 @@ export function summarise(execution: Execution): JobSummary {
     agent: attributes.get(searchAttributes.agent) ?? '',
     state: stateOf(execution),
     failureCode: null,
-    keyState: attributes.get(searchAttributes.keyState) ?? '',
+    // Temporal's own is set before there is a key: the ledger knows.
+    keyState: null,
     spentUsd: attributes.get(searchAttributes.spendUsd) ?? 0,
     startedAt: startTime.toISOString(),
     endedAt: closeTime?.toISOString() ?? null,

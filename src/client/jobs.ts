@@ -17,6 +17,7 @@ import type { JobStatus, JobSummary } from './job-state.ts';
 import { listJobs, readStatus, type ListOptions } from './read-jobs.ts';
 import { waitForResult } from './read-result.ts';
 import { submitJob } from './submit.ts';
+import { unattendedQueue } from './unattended-queue.ts';
 import { updateJob } from './update-job.ts';
 
 /** Jobs: submit them, follow them, talk to their agents, collect what they made. */
@@ -65,13 +66,23 @@ export class Jobs {
   }
 
   /**
-   * Requests the end of a job; its sandbox and its key are ended first. An ended job stays as it is, and one whose last turn ends
-   * before the cancellation arrives completes.
+   * Requests the end of a job; its sandbox and its key are ended first. One whose last turn ends before the cancellation arrives completes.
+   * Resolves to false for a job that has ended: it stays as it is.
    * @throws `job_not_found`, `temporal_unreachable`
    */
-  async cancel(jobId: string): Promise<void> {
-    if ((await readState(this.#context, jobId)) !== 'running') return;
+  async cancel(jobId: string): Promise<boolean> {
+    if ((await readState(this.#context, jobId)) !== 'running') return false;
     await asTemporalError((await handleOf(this.#context, jobId)).cancel());
+    return true;
+  }
+
+  /**
+   * The task queue that a running job waits on, where no worker polls it; null where one does, and for a job that has ended. A worker that
+   * was killed is missed after 6 s.
+   * @throws `job_not_found`, `temporal_unreachable`, `database_unreachable`
+   */
+  async unattendedQueue(jobId: string): Promise<string | null> {
+    return unattendedQueue(this.#context, checkJobId(jobId));
   }
 
   /**

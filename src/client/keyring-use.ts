@@ -3,7 +3,7 @@ import type { WorkflowClient } from '@temporalio/client';
 import { JOB_WORKFLOW } from '../contract/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { sealedWith } from '../secrets/seal.ts';
-import { liveKeysByRootKey } from '../store/key-list.ts';
+import { openKeysByRootKey } from '../store/key-list.ts';
 import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
@@ -15,7 +15,7 @@ import type { ClientContext } from './context.ts';
 export async function readKeyringUse({ temporal, database: { db } }: ClientContext): Promise<KeyringUse> {
   const { workflow } = await temporal.connected();
   const [activeKeys, credentials, runningJobs] = await Promise.all([
-    liveKeysByRootKey(db),
+    openKeysByRootKey(db),
     listUpstreamCredentials(db),
     asTemporalError(sealingKeysOfRunningJobs(workflow)),
   ]);

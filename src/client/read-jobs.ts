@@ -6,6 +6,7 @@ import { readOutcomes, readResult } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 import { summarise, type JobStatus, type JobSummary } from './job-state.ts';
+import { unattendedQueue } from './unattended-queue.ts';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
@@ -27,16 +28,19 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
     keyLives(db, jobId),
     withLedger(context, [recorded]),
   ]);
-  const progress = summary.state === 'running' ? await askProgress(context, handle) : null;
+  const isRunning = summary.state === 'running';
+  const unattended = isRunning ? await unattendedQueue(context, jobId) : null;
+  const progress = isRunning && unattended === null ? await askProgress(context, handle) : null;
   return {
     ...summary,
-    phase: summary.state === 'running' ? (progress?.phase ?? null) : 'ended',
+    phase: isRunning ? (progress?.phase ?? null) : 'ended',
+    unattendedQueue: unattended,
     turn: progress?.turn ?? result?.turns.length ?? null,
     turns: progress?.turns ?? null,
     deadline: progress?.deadline ?? null,
     sandbox: progress?.sandbox ?? null,
     question: progress?.question ?? null,
-    failure: summary.state === 'running' ? null : (result?.failure ?? null),
+    failure: isRunning ? null : (result?.failure ?? null),
     keys,
   };
 }
@@ -74,7 +78,7 @@ async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[
       startedAt,
       state: ended?.outcome ?? job.state,
       failureCode: ended?.code ?? null,
-      keyState: key?.state ?? job.keyState,
+      keyState: key?.state ?? null,
       spentUsd: key?.usd ?? job.spentUsd,
     };
   });

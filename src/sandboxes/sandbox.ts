@@ -1,3 +1,4 @@
+import type { ValetkeyError } from '../contract/errors.ts';
 import type { SandboxLimits, SandboxLimitsSpec } from '../contract/limits-spec.ts';
 import type { EgressSpec } from '../contract/sandbox-spec.ts';
 import type { AgentName, Isolation, SandboxProviderName } from '../contract/spec.ts';
@@ -115,4 +116,6 @@ export interface SandboxProvider {
    * Where it is left out they need nothing.
    */
   serve?(): { close(): Promise<void> };
+  /** What jobs would fail with here, before the first one does; empty: nothing is known. Throws nothing. */
+  check?(): Promise<ValetkeyError[]>;
 }

@@ -92,15 +92,19 @@ export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
   return { active: row?.active ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }
 
-/** How many keys whose end is not over hang on which root key, of all owners. Throws `database_unreachable`. */
-export async function liveKeysByRootKey(db: Db): Promise<Map<string, number>> {
-  const rows = await asDatabaseError(
-    db
-      .selectFrom('keys')
-      .select(['root_key_id', sql<number>`count(*)::int`.as('count')])
-      .where('ended_at', 'is', null)
-      .groupBy('root_key_id')
-      .execute(),
-  );
+/** The root key that an owner's newest key hangs on; null: it never had a key. Throws `database_unreachable`. */
+export async function newestRootKey(db: Db, owner: string): Promise<string | null> {
+  const newest = db.selectFrom('keys').select('root_key_id').where('owner', '=', owner).orderBy('intended_at', 'desc').limit(1);
+  return (await asDatabaseError(newest.executeTakeFirst()))?.root_key_id ?? null;
+}
+
+/** How many keys whose end is not over hang on which root key: of one owner, or of all. Throws `database_unreachable`. */
+export async function openKeysByRootKey(db: Db, owner?: string): Promise<Map<string, number>> {
+  const query = db
+    .selectFrom('keys')
+    .select(['root_key_id', sql<number>`count(*)::int`.as('count')])
+    .where('ended_at', 'is', null)
+    .groupBy('root_key_id');
+  const rows = await asDatabaseError((owner === undefined ? query : query.where('owner', '=', owner)).execute());
   return new Map(rows.map(({ root_key_id, count }) => [root_key_id, count]));
 }

@@ -1,7 +1,7 @@
 import type { InsertQueryBuilder, InsertResult } from 'kysely';
 
 import type { TurnResult } from '../contract/result.ts';
-import { storable } from '../contract/text.ts';
+import { endOfText, storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import type { Schema } from './schema.ts';
 
@@ -43,12 +43,12 @@ export async function readTurns(db: Db, jobId: string, count: number): Promise<T
   );
   return rows.map(({ stop_reason: stopReason, message }) => ({
     stopReason,
-    message: storable(message.toString().slice(-MAX_RESULT_CHARS)),
+    message: storable(endOfText(message.toString(), MAX_RESULT_CHARS)),
   }));
 }
 
 /**
- * The agent's last 16 KiB of text in a turn; empty where the turn did not end with a stop reason.
+ * The agent's text of a turn, as the session stored it; empty where the turn did not end with a stop reason.
  * @throws `database_unreachable`
  */
 export async function readTurnMessage(db: Db, jobId: string, turn: number): Promise<string> {

@@ -34,8 +34,10 @@ import { createJobRecords } from '../temporal/job-records.ts';
 import { createJobSteps } from '../temporal/job-steps.ts';
 import { workerThroughProxy } from '../temporal/outbound.ts';
 import { createWorkspaces } from '../workspace/index.ts';
+import { reportHostProblems } from './host-problems.ts';
 import { startKeyCounts } from './key-counts.ts';
 import { startRetention } from './retention.ts';
+import { checkRootKeys } from './root-key-check.ts';
 import { startSchedules } from './schedules.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { watchStuckJobs } from './stuck-jobs.ts';
@@ -78,7 +80,7 @@ export interface WorkerSettings {
 
 /**
  * Starts a worker: it runs the workflows and drives the sandboxes of this host. Resolves when it polls. Throws
- * `invalid_config`, `temporal_unreachable`, `database_unreachable`.
+ * `invalid_config`, `root_key_missing` where the workers that run use another, `temporal_unreachable`, `database_unreachable`.
  */
 export async function startWorker({ config, logger, temporal, adapt = (adapters) => adapters }: WorkerSettings): Promise<RunningWorker> {
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
@@ -91,9 +93,10 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   const serving: { close(): Promise<void> }[] = [];
   let stopWatching: (() => Promise<void>) | undefined;
   let stopStuckJobs: (() => Promise<void>) | undefined;
+  let reportingHost: Promise<void> | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
-    await Promise.all([stopWatching?.(), stopStuckJobs?.()]);
+    await Promise.all([stopWatching?.(), stopStuckJobs?.(), reportingHost]);
     await connection?.close();
     for (const one of serving) await one.close();
     await stopRetention?.();
@@ -109,6 +112,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     const isPushing = await requireNamespace(connection, namespace);
     await ensureSearchAttributes(connection, namespace);
     const owner = ownerOf(namespace, config.deployment);
+    await checkRootKeys(database.db, owner, ring);
     const client = new Client({ connection, namespace });
     const jobs = createJobRecords(client, config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
@@ -121,6 +125,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       stops: new StopNotices(),
     };
     for (const provider of Object.values(adapters.sandboxes)) if (provider.serve !== undefined) serving.push(provider.serve());
+    reportingHost = reportHostProblems(adapters.sandboxes);
     await startSchedules(client.schedule, config);
     const self = { id: `${process.pid}@${config.host}/${randomUUID()}`, taskQueue: hostTaskQueue(config) };
     stopWatching = await startWatching({
@@ -183,7 +188,11 @@ function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metric
   installed = true;
   const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
   Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => logger[levels[level]](meta ?? {}, message)),
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      // Every host's own queue is for activities alone.
+      if (message.startsWith('No workflows registered')) return;
+      logger[levels[level]](meta ?? {}, message);
+    }),
     shutdownSignals: [],
     telemetryOptions: {
       // Else what is under the SDK writes to standard output, where our one document belongs, past the masks of our log.

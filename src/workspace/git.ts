@@ -2,7 +2,7 @@ import { execa } from 'execa';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { decideGitReason } from './decide-git-reason.ts';
+import { decideGitFailure } from './decide-git-failure.ts';
 
 const GIT_TIMEOUT_MS = 300_000;
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
@@ -53,8 +53,8 @@ export async function git(doing: string, args: string[], options: GitOptions): P
 }
 
 /**
- * Runs git and resolves to the bytes of its output. Throws `workspace_failed` that names `doing` and the reason in words of ours;
- * never git's own, which may hold what stands in a URL.
+ * Runs git and resolves to the bytes of its output. Throws the code of the class of failure (`git_not_found`, `git_unauthorized`, …, else
+ * `workspace_failed`), which names `doing` and the reason in words of ours; never git's own, which may hold what stands in a URL.
  *
  * The credential comes on a descriptor, a socket that only a server's question makes git read: an argument shows to every user
  * of the host, a variable in the environment of each process that git starts and in what a crash leaves, a file lasts, and a
@@ -63,7 +63,14 @@ export async function git(doing: string, args: string[], options: GitOptions): P
 export async function gitBytes(doing: string, args: string[], options: GitOptions): Promise<Buffer> {
   const { path, cwd, env, signal, credential, input, outputFile, accept = [] } = options;
   const stdin = input === undefined ? 'ignore' : input instanceof Uint8Array ? 'pipe' : input;
-  const { exitCode, failed, timedOut, stdout, stderr } = await execa('git', [...credentialOptions(credential), ...args], {
+  const {
+    exitCode,
+    signal: endedBy,
+    failed,
+    timedOut,
+    stdout,
+    stderr,
+  } = await execa('git', [...credentialOptions(credential), ...args], {
     cwd,
     // HOME without a .netrc.
     env: { PATH: path, HOME: cwd, ...GIT_ENV, ...env },
@@ -84,8 +91,8 @@ export async function gitBytes(doing: string, args: string[], options: GitOption
   });
   signal?.throwIfAborted();
   if (!failed || (exitCode !== undefined && accept.includes(exitCode))) return Buffer.from(stdout ?? []);
-  const reason = decideGitReason({ exitCode, timedOut, stderr: Buffer.from(stderr ?? []).toString() });
-  throw new ValetkeyError('workspace_failed', `${doing} failed: ${reason}.`);
+  const { code, reason } = decideGitFailure({ exitCode, signal: endedBy, timedOut, stderr: Buffer.from(stderr ?? []).toString() });
+  throw new ValetkeyError(code, `${doing} failed: ${reason}.`);
 }
 
 function credentialOptions(credential: GitCredential | undefined): string[] {
@@ -96,7 +103,7 @@ function credentialOptions(credential: GitCredential | undefined): string[] {
 /** As git reads a credential. */
 function credentialLines({ token }: GitCredential): Uint8Array {
   const text = token.reveal();
-  if (!/^[!-~]+$/.test(text)) throw new ValetkeyError('workspace_failed', 'The git token is no single word of ASCII.');
+  if (!/^[!-~]+$/.test(text)) throw new ValetkeyError('git_unauthorized', 'The gitToken is not a single word of ASCII.');
   const colon = text.indexOf(':');
   const [user, password] = colon === -1 ? [TOKEN_USER, text] : [text.slice(0, colon), text.slice(colon + 1)];
   return new TextEncoder().encode(`username=${user}\npassword=${password}\n`);

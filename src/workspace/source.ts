@@ -26,7 +26,7 @@ export interface Source {
 
 /**
  * Fetches the commit that `ref` names, else HEAD, of a repository into one of ours in `cwd`. Nothing of the source is run and
- * nothing of it holds `gitToken`. Throws `workspace_failed`, which tells what the source is.
+ * nothing of it holds `gitToken`. Throws `workspace_failed`, which names the source, and the codes of `gitBytes`.
  */
 export async function fetchSource(source: string, workspace: Workspace, options: SourceOptions): Promise<Source> {
   const { path, cwd, signal, gitToken } = options;
@@ -45,7 +45,7 @@ export async function fetchSource(source: string, workspace: Workspace, options:
   const commit = await repository
     .run(`Finding the commit of ${name}`, ['rev-parse', '--quiet', '--verify', '--end-of-options', 'refs/valetkey/start^{commit}'])
     .catch(() => {
-      throw new ValetkeyError('workspace_failed', `${name} of the repository names no commit.`);
+      throw new ValetkeyError('git_ref_not_found', `${name} of the repository names no commit.`);
     });
   await repository.run('Preparing the workspace', ['update-ref', 'refs/heads/main', commit]);
   await repository.run('Preparing the workspace', ['update-ref', '-d', 'refs/valetkey/start']);
@@ -80,12 +80,12 @@ async function findRef(remote: Remote, ref: string | undefined): Promise<Wanted>
   }
   if (ref !== undefined && /^[\da-f]{4,64}$/i.test(ref)) return findCommit(remote, ref.toLowerCase());
   if (ref !== undefined && ref !== 'HEAD')
-    throw new ValetkeyError('workspace_failed', `The repository has no branch, tag, ref or commit ${ref}.`);
+    throw new ValetkeyError('git_ref_not_found', `The repository has no branch, tag, ref or commit ${ref}.`);
   const branches = (await listRefs(remote, ['refs/heads/*'])).size;
   throw new ValetkeyError(
     'workspace_failed',
     branches === 0
-      ? 'The repository has no commit: commit what the job shall start from, or give its files in workspace.files.'
+      ? `The repository has no commit${remote.isUrl ? ', or its address is not that of a repository' : ''}: commit what the job starts from, or give its files in workspace.files.`
       : `HEAD of the repository names a branch that has no commit, and there are others (${branches}): name one in workspace.ref.`,
   );
 }
@@ -121,7 +121,7 @@ async function findCommit({ source, isUrl, options }: Remote, id: string): Promi
       ['--git-dir', folder, 'rev-parse', '--quiet', '--verify', `${id}^{commit}`],
       options,
     ).catch(() => null);
-    if (found === null) throw new ValetkeyError('workspace_failed', `The repository has no branch, tag, ref or commit ${id}.`);
+    if (found === null) throw new ValetkeyError('git_ref_not_found', `The repository has no branch, tag, ref or commit ${id}.`);
     return { name: found, id: found };
   } finally {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });

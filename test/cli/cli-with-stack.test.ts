@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +70,17 @@ test('a job is run, followed in plain lines and found again by every other comma
   expect(later.stdout).toBe(events.stdout.split('\n').slice(2).join('\n'));
   expect(document(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'revoked' }));
   expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +dead`, 'm'));
+});
+
+test('where there is no patch run --out leaves no file, not even that of an earlier job, and says why', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'vk-cli-'));
+  const patch = join(folder, 'made.patch');
+  await writeFile(patch, 'of an earlier job');
+  const unchanged = await cli(['run', '--spec', '-', '--out', patch], spec([{ say: 'Nothing to do.' }]));
+  const left = await readdir(folder);
+  await rm(folder, { recursive: true });
+  expect({ exitCode: unchanged.exitCode, left }).toEqual({ exitCode: 0, left: [] });
+  expect(unchanged.stderr).toBe(`No patch was written to ${patch}: the agent changed nothing that a patch holds.`);
 });
 
 test('a job is described by flags', async () => {

@@ -14,7 +14,7 @@ const stack = useStack({ environment: { VALETKEY_SEALING_KEY: privateKey } });
 
 test.each([
   ['of another tenant fails by that, and is not tried again', 'other', 'sealed_unreadable'],
-  ['of its tenant is opened: the job gets as far as the server, which is not there', 'acme', 'workspace_failed'],
+  ['of its tenant is opened: the job gets as far as the server, which is not there', 'acme', 'git_unreachable'],
 ])('a job with a token %s', async (_what, tenant, code) => {
   const gitToken = await seal(TOKEN, { tenant, purpose: 'git-token', publicKey });
   const workspace = { git: 'https://127.0.0.1:9/shop.git', gitToken };

@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 
 import { agents } from '../../src/agents/index.ts';
+import type { FailureCode } from '../../src/contract/errors.ts';
 import type { JobSpecInput } from '../../src/contract/spec.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
@@ -40,15 +41,15 @@ test('a job whose agent has no adapter on the host fails by that, and says what 
 });
 
 describe('a workspace', () => {
-  const nowhere: [string, (folder: string) => JobSpecInput['workspace']][] = [
-    ['that nobody serves', () => ({ git: 'http://127.0.0.1:9/none.git' })],
-    ['whose folder is not there', (folder) => ({ path: join(folder, 'none') })],
-    ['whose ref is not there', (folder) => ({ path: folder, ref: 'none' })],
+  const nowhere: [string, FailureCode, (folder: string) => JobSpecInput['workspace']][] = [
+    ['that nobody serves', 'git_unreachable', () => ({ git: 'http://127.0.0.1:9/none.git' })],
+    ['whose folder is not there', 'workspace_failed', (folder) => ({ path: join(folder, 'none') })],
+    ['whose ref is not there', 'git_ref_not_found', (folder) => ({ path: folder, ref: 'none' })],
   ];
-  test.each(nowhere)('%s fails the job by that', async (_what, workspace) => {
+  test.each(nowhere)('%s fails the job by that', async (_what, code, workspace) => {
     const { client } = stack();
     const { jobId } = await client.jobs.submit(jobSpec({ workspace: workspace(await repository()) }));
-    const { keys, usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code: 'workspace_failed' });
+    const { keys, usage } = await expectEnded(stack(), jobId, { outcome: 'failed', code });
     expect({ keys: keys.length, requests: usage.requests }).toEqual({ keys: 1, requests: 0 });
   });
 

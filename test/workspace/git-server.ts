@@ -78,6 +78,8 @@ export async function runBackend(root: string, request: IncomingMessage, respons
     },
     input: request,
     encoding: 'buffer',
+    // It ends with an error once it has answered one.
+    reject: false,
   });
   const answer = Buffer.from(stdout);
   const bodyAt = answer.indexOf('\r\n\r\n');

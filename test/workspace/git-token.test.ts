@@ -56,7 +56,7 @@ test('no redirect is followed with a token: the server that it leads to hears no
   const other = await gitServer();
   const server = await gitServer({ authorization: basic('x-access-token'), redirectTo: other.url });
   await expect(makeStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) })).rejects.toMatchObject({
-    code: 'workspace_failed',
+    code: 'git_not_found',
   });
   expect({ asked: server.authorizations.length > 0, other: other.authorizations }).toEqual({ asked: true, other: [] });
 });
@@ -69,7 +69,7 @@ test.each([
   const server = await gitServer({ authorization: basic('x-access-token') });
   const options = { path, cwd: await temporaryFolder(), gitToken: token === undefined ? undefined : new Secret(token) };
   const error: unknown = await makeStart({ git: server.url }, options).catch((caught: unknown) => caught);
-  expect(error).toMatchObject({ code: 'workspace_failed' });
+  expect(error).toMatchObject({ code: 'git_unauthorized' });
   expect(String(error)).not.toMatch(/made-up|127\.0\.0/);
 });
 

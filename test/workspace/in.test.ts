@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { expect, onTestFinished, test } from 'vitest';
 
+import type { FailureCode } from '../../src/contract/errors.ts';
 import { parseJobSpec, type Workspace } from '../../src/contract/spec.ts';
 import { isRef } from '../../src/contract/workspace-spec.ts';
 import { startGitServer } from './git-server.ts';
@@ -54,23 +55,23 @@ test('a repository with ids of SHA-256 goes in and its changes come out', async 
   expect(String((await rig.patch(startCommit)).content)).toContain('+2');
 });
 
-test.each<[string, string, Partial<Workspace>, RegExp]>([
+test.each<[string, string, Partial<Workspace>, RegExp, FailureCode?]>([
   ['a repository without a commit', 'git init -q src', {}, /has no commit/],
   ['a HEAD that names no branch', `${SOURCE}; git symbolic-ref HEAD refs/heads/none`, {}, /HEAD .*no commit.*workspace\.ref/],
-  ['a ref that is not there', SOURCE, { ref: 'nowhere' }, /no branch, tag, ref or commit nowhere/],
-  ['an id that is not there', SOURCE, { ref: '0123456789012345678901234567890123456789' }, /no such commit/],
-  ['a short id that is not there', SOURCE, { ref: '0123456' }, /no branch, tag, ref or commit 0123456/],
-  ['a tag of a file', `${SOURCE}; git tag blob HEAD:f`, { ref: 'blob' }, /names no commit/],
+  ['a ref that is not there', SOURCE, { ref: 'nowhere' }, /no branch, tag, ref or commit nowhere/, 'git_ref_not_found'],
+  ['an id that is not there', SOURCE, { ref: '0123456789012345678901234567890123456789' }, /no such commit/, 'git_ref_not_found'],
+  ['a short id that is not there', SOURCE, { ref: '0123456' }, /no branch, tag, ref or commit 0123456/, 'git_ref_not_found'],
+  ['a tag of a file', `${SOURCE}; git tag blob HEAD:f`, { ref: 'blob' }, /names no commit/, 'git_ref_not_found'],
   [
     'a partial clone without that commit’s files',
     `${SOURCE}; git branch old HEAD~1; cd ..; git clone -q --filter=blob:none file://$PWD/src it; rm -rf src; mv it src; cd src; git branch old origin/old`,
     { ref: 'old' },
     /partial clone/,
   ],
-])('%s fails and says what it is', async (_what, script, change, message) => {
+])('%s fails and says what it is', async (_what, script, change, message, code = 'workspace_failed') => {
   await sh(rig.folder(), script);
   const put = rig.put({ path: join(rig.folder(), 'src'), ...change });
-  await expect(put).rejects.toMatchObject({ code: 'workspace_failed', message: expect.stringMatching(message) as unknown });
+  await expect(put).rejects.toMatchObject({ code, message: expect.stringMatching(message) as unknown });
 });
 
 test('a folder of repositories goes in with their files, also of one without a commit', async () => {

@@ -126,15 +126,15 @@ test('more than 2 MiB goes in parts and arrives whole: a folder, and a repositor
 });
 
 test.each([
-  ['a ref that is not there', async () => ({ path: await repository({ 'a.txt': 'a' }), ref: 'nowhere' })],
-  ['a folder that is not there', () => ({ path: join(tmpdir(), 'valetkey-no-such-folder') })],
-  ['a plain folder with a ref', () => ({ path: folder, ref: 'main' })],
-  ['a repository without a commit', async () => (await git(folder, 'init', '--quiet'), { path: folder })],
-  ['a URL that nobody serves', () => ({ git: 'http://user:upstream-credential-for-tests@127.0.0.1:9/x.git' })],
-  ['ssh, which would use the keys of the worker', () => ({ git: 'ssh://127.0.0.1:9/x.git' })],
-])('%s is told as workspace_failed, and no URL with it', async (_what, make) => {
+  ['a ref that is not there', async () => ({ path: await repository({ 'a.txt': 'a' }), ref: 'nowhere' }), 'git_ref_not_found'],
+  ['a folder that is not there', () => ({ path: join(tmpdir(), 'valetkey-no-such-folder') }), 'workspace_failed'],
+  ['a plain folder with a ref', () => ({ path: folder, ref: 'main' }), 'workspace_failed'],
+  ['a repository without a commit', async () => (await git(folder, 'init', '--quiet'), { path: folder }), 'workspace_failed'],
+  ['a URL that nobody serves', () => ({ git: 'http://user:upstream-credential-for-tests@127.0.0.1:9/x.git' }), 'git_unreachable'],
+  ['ssh, which would use the keys of the worker', () => ({ git: 'ssh://127.0.0.1:9/x.git' }), 'workspace_failed'],
+])('%s fails by a code that names it, and no URL with it', async (_what, make, code) => {
   const error: unknown = await put(await make()).catch((caught: unknown) => caught);
-  expect(error).toMatchObject({ code: 'workspace_failed' });
+  expect(error).toMatchObject({ code });
   expect(String(error)).not.toMatch(/credential|127\.0\.0\.1/);
 });
 

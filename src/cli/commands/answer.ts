@@ -1,6 +1,7 @@
 import { Argument, type Command } from '@commander-js/extra-typings';
 
 import { printJson, printLines } from '../output/print.ts';
+import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -20,7 +21,7 @@ export function addAnswer(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, question, answer, { json }) => {
       await withClient(async (client) => {
-        const { turn } = await client.jobs.answer(jobId, question, answer);
+        const { turn } = await warnUnattended(client, jobId, async () => client.jobs.answer(jobId, question, answer));
         if (json === true) printJson({ jobId, turn, question, answer });
         else printLines([`answered: ${answer}`]);
       });

@@ -3,6 +3,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
 import { paintFor } from '../output/text.ts';
+import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -20,9 +21,13 @@ export function addCancel(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { wait, json }) => {
       await withClient(async (client) => {
-        await client.jobs.cancel(jobId);
-        if (wait !== true) return json === true ? printJson({ jobId }) : printLines([`asked ${jobId} to end`]);
-        const result = await client.jobs.result(jobId);
+        const isAsked = await client.jobs.cancel(jobId);
+        if (wait !== true) {
+          if (json === true) printJson({ jobId, ended: !isAsked });
+          else printLines([isAsked ? `asked ${jobId} to end` : `${jobId} has ended already`]);
+          return isAsked ? warnIfUnattended(client, jobId) : undefined;
+        }
+        const result = await warnUnattended(client, jobId, async () => client.jobs.result(jobId));
         return json === true ? printJson(result) : printLines(resultLines(result, paintFor(process.stdout)));
       });
     });

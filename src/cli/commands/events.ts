@@ -4,6 +4,7 @@ import { followJob } from '../output/follow-job.ts';
 import { liveLines } from '../output/live-lines.ts';
 import { printJson } from '../output/print.ts';
 import { paintFor } from '../output/text.ts';
+import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -24,9 +25,14 @@ export function addEvents(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { after, follow, json }) => {
       await withClient(async (client) => {
+        const lines = liveLines(process.stdout);
         const events = client.jobs.events(jobId, { after, follow });
-        if (json === true) for await (const event of events) printJson(event);
-        else await followJob(events, liveLines(process.stdout), paintFor(process.stdout));
+        const print = async (): Promise<void> => {
+          if (json === true) for await (const event of events) printJson(event);
+          else await followJob(events, lines, paintFor(process.stdout), after > 0 ? 'waiting for an event' : undefined);
+        };
+        if (follow) await warnUnattended(client, jobId, print, lines.note);
+        else await print();
       });
     });
 }

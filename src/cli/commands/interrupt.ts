@@ -1,6 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import { printJson, printLines } from '../output/print.ts';
+import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -17,7 +18,7 @@ export function addInterrupt(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { json }) => {
       await withClient(async (client) => {
-        const { turn } = await client.jobs.interrupt(jobId);
+        const { turn } = await warnUnattended(client, jobId, async () => client.jobs.interrupt(jobId));
         if (json === true) printJson({ jobId, turn });
         else printLines([`interrupting turn ${turn} of ${jobId}`]);
       });

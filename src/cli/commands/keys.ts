@@ -10,7 +10,8 @@ import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
 A key is minting, active, disabled (its revocation has begun), revoked (a request with it was seen refused) or stuck: its end was tried several
-times in vain. Its end is tried on for ever; the error says what keeps it.
+times in vain. Its end is tried on for ever; the error says what keeps it. An active key expires where nothing renews its lease, and with its hard
+expiry, which the event of its mint names, at the latest.
 
 Examples:
   $ valetkey keys --active

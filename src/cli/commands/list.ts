@@ -42,7 +42,7 @@ function jobTable(jobs: readonly JobSummary[]): string {
       sanitize(tenant),
       agent,
       problems.length === 0 ? stateText(state, failureCode) : 'stuck',
-      keyState,
+      keyState ?? '',
       formatUsd(spentUsd),
       started,
       took,

@@ -3,6 +3,7 @@ import { text as readText } from 'node:stream/consumers';
 import type { Command } from '@commander-js/extra-typings';
 
 import { printJson, printLines } from '../output/print.ts';
+import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -23,7 +24,7 @@ export function addPrompt(program: Command): void {
     .action(async (jobId, argument, { id, json }) => {
       const text = argument === '-' ? await readText(process.stdin) : argument;
       await withClient(async (client) => {
-        const { turn } = await client.jobs.prompt(jobId, text, id === undefined ? {} : { id });
+        const { turn } = await warnUnattended(client, jobId, async () => client.jobs.prompt(jobId, text, id === undefined ? {} : { id }));
         if (json === true) printJson({ jobId, turn });
         else printLines([`turn ${turn} of ${jobId}`]);
       });

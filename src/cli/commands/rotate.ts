@@ -1,6 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import { printJson, printLines } from '../output/print.ts';
+import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -19,7 +20,7 @@ export function addRotate(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { json }) => {
       await withClient(async (client) => {
-        const rotated = await client.keys.rotate(jobId);
+        const rotated = await warnUnattended(client, jobId, async () => client.keys.rotate(jobId));
         if (json === true) printJson({ jobId, ...rotated });
         else printLines([`generation ${rotated.generation} of the key of ${jobId}`]);
       });

@@ -1,5 +1,3 @@
-import { open, writeFile } from 'node:fs/promises';
-
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
@@ -8,10 +6,12 @@ import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
 import { followJob } from '../output/follow-job.ts';
-import { liveLines } from '../output/live-lines.ts';
+import { liveLines, type LiveLines } from '../output/live-lines.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
 import { paintFor } from '../output/text.ts';
+import { requireWritable, writePatch } from '../patch-file.ts';
+import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -85,7 +85,11 @@ export function addRun(program: Command): void {
 async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
   if (out !== undefined) await requireWritable(out);
   const { jobId, created } = await client.jobs.submit(spec, id === undefined ? {} : { id });
-  if (detach === true) return json === true ? printJson({ jobId, created }) : printLines([jobId]);
+  if (detach === true) {
+    if (json === true) printJson({ jobId, created });
+    else printLines([jobId]);
+    return warnIfUnattended(client, jobId);
+  }
   process.once('SIGINT', () => {
     sayThatItGoesOn(jobId);
     process.exit(INTERRUPTED_EXIT_CODE);
@@ -93,7 +97,8 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
   // What a reader who stops early leaves: the outcome is not known yet.
   process.exitCode = INTERRUPTED_EXIT_CODE;
   try {
-    await follow(client, jobId, { created, out, json });
+    const lines = liveLines(process.stdout);
+    await warnUnattended(client, jobId, async () => follow(client, jobId, { lines, created, out, json }), lines.note);
   } catch (error) {
     if (ValetkeyError.is(error) && error.retryable) sayThatItGoesOn(jobId);
     throw error;
@@ -103,15 +108,14 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
 async function follow(
   client: ValetkeyClient,
   jobId: string,
-  { created, out, json }: Pick<RunOptions, 'out' | 'json'> & { created: boolean },
+  { lines, created, out, json }: Pick<RunOptions, 'out' | 'json'> & { lines: LiveLines; created: boolean },
 ): Promise<void> {
   if (json !== true) {
-    const lines = liveLines(process.stdout);
     lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
     await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout));
   }
   const result = await client.jobs.result(jobId);
-  if (out !== undefined) await writeFile(out, (await client.jobs.artifact(jobId, 'patch'))?.content ?? '');
+  if (out !== undefined) await writePatch(client, result, out);
   if (json === true) printJson(result);
   else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
   process.exitCode = exitCodeOfOutcome(result.outcome);
@@ -119,14 +123,6 @@ async function follow(
 
 function sayThatItGoesOn(jobId: string): void {
   process.stderr.write(`\nThe job goes on. To follow it: valetkey events ${jobId}\nTo end it:    valetkey cancel ${jobId}\n`);
-}
-
-/** Before anything is paid for. */
-async function requireWritable(file: string): Promise<void> {
-  const handle = await open(file, 'a').catch((error: NodeJS.ErrnoException) => {
-    throw new ValetkeyError('invalid_spec', `--out: cannot write ${file}: ${error.code ?? error.name}`);
-  });
-  await handle.close();
 }
 
 function append(text: string, before: string[] | undefined): string[] {

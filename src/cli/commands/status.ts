@@ -5,6 +5,7 @@ import { formatUsd } from '../../contract/money.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { keyLifeLine } from '../output/result-lines.ts';
 import { elapsed, sanitize, paintFor } from '../output/text.ts';
+import { unattendedText } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -31,7 +32,7 @@ export function addStatus(program: Command): void {
 
 /** The phase, where it says more than the state. */
 function stateText(state: JobStatus['state'], phase: JobStatus['phase']): string {
-  if (phase === null) return `${state}; no worker answers`;
+  if (phase === null) return `${state}, no worker answers`;
   return phase === 'ended' || phase === state ? state : `${state}, ${phase}`;
 }
 
@@ -42,6 +43,7 @@ function statusLines(status: JobStatus): string[] {
     agent,
     state,
     phase,
+    unattendedQueue,
     problems,
     turn,
     turns,
@@ -63,12 +65,13 @@ function statusLines(status: JobStatus): string[] {
     ...field('tenant', tenant),
     ...field('agent', agent),
     ...field('state', stateText(state, phase)),
+    ...field('worker', unattendedQueue === null ? null : unattendedText(unattendedQueue)),
     ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${sanitize(problems.join(', '))})`),
     ...field('failure', failure === null ? null : `${failure.code}: ${sanitize(failure.message)}`),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
     ...field('asks', question === null ? null : `${sanitize(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
     ...field('spent', formatUsd(spentUsd)),
-    ...field('key', keyState),
+    ...field('key', keyState ?? 'none'),
     ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),
     ...field('sandbox', failure?.code === 'sandbox_lost' ? 'lost' : sandbox),
     ...field('started', `${startedAt}, ${elapsed(startedAt, now)} ago`),

@@ -1,6 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import { loadConfig } from '../../config/config.ts';
+import { loadConfig, type Config } from '../../config/config.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
@@ -14,6 +15,21 @@ Examples:
   $ DATABASE_URL=postgres://… VALETKEY_ROOT_KEY=$(cat root.key) valetkey worker
 `;
 
+/** A worker derives the keys of jobs and opens their secrets: it is not to have a provider's credential besides. Throws `invalid_config`. */
+function refuseUpstreamCredentials({ gateway: { anthropic, openai } }: Config): void {
+  const set = [
+    ...(anthropic.credential === undefined ? [] : ['ANTHROPIC_API_KEY']),
+    ...(openai.credential === undefined ? [] : ['OPENAI_API_KEY']),
+  ];
+  if (set.length === 0) return;
+  const message = 'is for gateways; unset it for a worker, which must not hold the credential of a provider';
+  throw new ValetkeyError(
+    'invalid_config',
+    `${set.join(', ')}: ${message}.`,
+    set.map((path) => ({ path, message })),
+  );
+}
+
 export function addWorker(program: Command): void {
   program
     .command('worker')
@@ -22,6 +38,7 @@ export function addWorker(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {
       const config = loadConfig();
+      refuseUpstreamCredentials(config);
       const { startWorker } = await import('../../worker/start.ts');
       const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });
       const stop = stopSignal();

@@ -5,20 +5,27 @@ import type { Paint } from './text.ts';
 
 const TICK_MS = 1000;
 
-/** Shows the events of a job as they come, until they end. On a terminal the last line says what the job does now, and since when. */
-export async function followJob(events: AsyncIterable<JobEvent>, out: LiveLines, paint: Paint): Promise<void> {
+/**
+ * Shows the events of a job as they come, until they end. On a terminal the last line says what the job does now, and since when: `doing`
+ * before an event says it. The first event of a job is a worker's.
+ */
+export async function followJob(
+  events: AsyncIterable<JobEvent>,
+  out: LiveLines,
+  paint: Paint,
+  doing = 'waiting for a worker',
+): Promise<void> {
   const lines = eventLines(paint);
   const sinceMs = Date.now();
-  // The first event is a worker's.
-  let doing = 'waiting for a worker';
+  let now = doing;
   const tick = (): void => {
     const pending = lines.pending();
-    out.now(pending === '' ? `${doing} · ${Math.round((Date.now() - sinceMs) / 1000)}s` : pending);
+    out.now(pending === '' ? `${now} · ${Math.round((Date.now() - sinceMs) / 1000)}s` : pending);
   };
   const timer = setInterval(tick, TICK_MS);
   try {
     for await (const event of events) {
-      doing = afterwards(event) ?? doing;
+      now = afterwards(event) ?? now;
       for (const line of lines.add(event)) out.line(line);
       tick();
     }

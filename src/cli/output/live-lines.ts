@@ -6,6 +6,8 @@ type Terminal = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'col
 /** Lines that stay, and on a terminal one last line that says what happens now. */
 export interface LiveLines {
   line(text: string): void;
+  /** Goes to standard error, whatever reads the others. */
+  note: (text: string) => void;
   /** Shown on a terminal only; null takes it away. */
   now(text: string | null): void;
 }
@@ -25,6 +27,11 @@ export function liveLines(stream: Terminal): LiveLines {
     line(text) {
       erase();
       stream.write(`${text}\n`);
+      draw();
+    },
+    note(text) {
+      erase();
+      process.stderr.write(`${text}\n`);
       draw();
     },
     now(text) {

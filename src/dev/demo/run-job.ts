@@ -113,7 +113,7 @@ async function follow(
     deadline: '10m',
     ...placeOf(repository, registry, isolation),
   });
-  let cancelling = Promise.resolve();
+  let cancelling: Promise<unknown> = Promise.resolve();
   // Where it fails the job goes on to its end.
   const cancel = (): void => void (cancelling = client.jobs.cancel(jobId).catch(() => {}));
   signal.addEventListener('abort', cancel);

@@ -1,4 +1,4 @@
-import { lstat, readlink } from 'node:fs/promises';
+import { lstat, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { execa } from 'execa';
@@ -11,6 +11,7 @@ import { findExecutable, findPackage } from '../../system/packages.ts';
 import { SOCKET_NAME } from '../egress/keep.ts';
 import type { Certificates } from '../egress/tool-environment.ts';
 import { groupMounts, type Group } from './cgroup.ts';
+import { decideNamespaceProblem, NAMESPACE_SETTINGS, type NamespaceSettings } from './decide-namespace-problem.ts';
 import type { SandboxFolder } from './folder.ts';
 import { prlimitCommand } from './prlimit.ts';
 import type { Part } from './readable.ts';
@@ -146,13 +147,28 @@ export function insideView(gatewayPort: number, certificates: Certificates | nul
   };
 }
 
-export function isolationUnavailable(tried: readonly string[]): ValetkeyError {
+export async function isolationUnavailable(tried: readonly string[]): Promise<ValetkeyError> {
+  const reason = decideNamespaceProblem(await readNamespaceSettings());
   return new ValetkeyError(
     'isolation_unavailable',
     tried.length === 0
       ? 'bubblewrap is not installed: there is no bwrap on PATH, nor the one that comes with Codex.'
-      : `bubblewrap does not work here (tried ${tried.join(', ')}): it is older than 0.8, or the host forbids user namespaces.`,
+      : `bubblewrap does not work on this host (tried ${tried.join(', ')}): ${reason}.`,
   );
+}
+
+async function readNamespaceSettings(): Promise<NamespaceSettings> {
+  const read = async (path: string): Promise<string | null> =>
+    readFile(path, 'utf8').then(
+      (text) => text.trim(),
+      () => null,
+    );
+  const { apparmorRestricts, unprivilegedClone, maxNamespaces } = NAMESPACE_SETTINGS;
+  return {
+    apparmorRestricts: await read(apparmorRestricts),
+    unprivilegedClone: await read(unprivilegedClone),
+    maxNamespaces: await read(maxNamespaces),
+  };
 }
 
 /** `/bin`, `/lib` and the like are links into /usr, or on some systems folders of their own. */

@@ -17,6 +17,7 @@ import { PLAIN_MACHINE } from '../machine-settings.ts';
 import type { HostFolders, SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from '../sandbox.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './bubblewrap.ts';
 import { removeGroups } from './cgroup.ts';
+import { checkHost } from './check-host.ts';
 import { connectTo } from './connection.ts';
 import { claimedFolder, claimFolder, freeFolder, isCode, jobFolder, labelledFolders, sandboxFolder, type SandboxFolder } from './folder.ts';
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, untilHealthy } from './launch.ts';
@@ -97,6 +98,10 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     async list() {
       const folders = await labelledFolders(stateDir);
       return folders.filter((folder) => folder.owner === owner).map(({ id, jobId, claimedAt }) => ({ id, jobId, startedAt: claimedAt }));
+    },
+
+    async check() {
+      return checkHost(options);
     },
 
     serve() {

@@ -138,7 +138,7 @@ async function workingBubblewrap(
     const bubblewrap = pathOf(await readable([{ name: 'bwrap', path: candidate }]), 'bwrap');
     if (await isolates(bubblewrap, identity)) return bubblewrap;
   }
-  throw isolationUnavailable(candidates);
+  throw await isolationUnavailable(candidates);
 }
 
 async function serverBinary(): Promise<string> {

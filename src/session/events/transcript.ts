@@ -1,7 +1,7 @@
 import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
 
 import type { JobEventBody } from '../../contract/events.ts';
-import { storable } from '../../contract/text.ts';
+import { endOfText, storable } from '../../contract/text.ts';
 import type { AcpMessage } from '../acp/acp.ts';
 import { createUpdateReader } from './updates.ts';
 
@@ -22,7 +22,10 @@ export interface Transcript {
   rest(): JobEventBody[];
   /** Of a tool call that was read. */
   titleOf: (toolCallId: string) => string | undefined;
-  /** The agent's text of the turn so far: its last 16 KiB, a blank line where it did something else in between. */
+  /**
+   * The agent's text of the turn so far, a blank line where it did something else in between. Of more than 16,384 characters (UTF-16) the
+   * last, under a mark that says how many are missing.
+   */
   text(): string;
 }
 
@@ -30,6 +33,7 @@ export interface Transcript {
 export function createTranscript(turn: number): Transcript {
   const updates = createUpdateReader();
   let text = '';
+  let dropped = 0;
   let paused = false;
   let begun = false;
   let unread = 0;
@@ -55,13 +59,17 @@ export function createTranscript(turn: number): Transcript {
       const body = updates.read(params, begun ? turn : Math.max(1, turn - 1));
       if (body === 'unreadable') return unreadable();
       if (body === null) return null;
-      if (begun && body.type === 'message') text = `${text}${paused && text !== '' ? '\n\n' : ''}${body.text}`.slice(-MAX_TEXT_CHARS);
+      if (begun && body.type === 'message') {
+        const whole = `${text}${paused && text !== '' ? '\n\n' : ''}${body.text}`;
+        text = whole.slice(-MAX_TEXT_CHARS);
+        dropped += whole.length - text.length;
+      }
       paused = body.type !== 'message';
       return body;
     },
     unreadable,
     rest: () => updates.rest(turn),
     titleOf: updates.titleOf,
-    text: () => storable(text),
+    text: () => storable(endOfText(text, MAX_TEXT_CHARS, dropped)),
   };
 }

@@ -59,7 +59,7 @@ function manyTurns(name: string, turns: number, prompt: string, answer: string):
       );
       const { result, events, says } = await rig.ended(jobId);
       const told = events.filter(({ type }) => type === 'turn.ended').length;
-      const right = result.turns.filter(({ stopReason, message }) => stopReason === 'end_turn' && message.startsWith(answer)).length;
+      const right = result.turns.filter(({ stopReason, message }) => stopReason === 'end_turn' && message.endsWith(answer)).length;
       return check(result.outcome === 'completed' && right === turns && told === turns, `${says}: ${right} and ${told} of ${turns} turns`);
     },
   };

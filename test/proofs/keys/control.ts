@@ -56,7 +56,7 @@ async function ended({ stack: { client } }: Audited): Promise<string> {
 }
 
 const happens: Record<Event, (audit: Audited, jobId: string, spec: JobSpecInput) => Promise<void>> = {
-  cancel: async ({ stack: { client } }, jobId) => client.jobs.cancel(jobId),
+  cancel: async ({ stack: { client } }, jobId) => void (await client.jobs.cancel(jobId)),
   terminate: async ({ temporal }, jobId) => void (await temporal.workflow.getHandle(jobId).terminate()),
   reset: async (audit, jobId) => reset(audit, jobId, -1),
   deadline: async ({ temporal }, jobId) => {
