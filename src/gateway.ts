@@ -9,8 +9,8 @@ import { syncPricedModels } from './store/priced-models.ts';
 import type { Logger } from './telemetry/log.ts';
 
 /**
- * The gateway process: a replica of the built-in gateway's data plane over a pool of connections of its own. Closing it closes
- * both. Throws `invalid_config`, `database_unreachable`.
+ * Runs the gateway process: one replica of the built-in gateway's data plane, with its own pool of database connections. Closing it
+ * closes both. Throws `invalid_config`, `database_unreachable`.
  */
 export async function runGateway(config: Config, logger?: Logger): Promise<Proxy> {
   const unsealer = createUnsealer(openKeyring(config, (problem) => logger?.warn(problem)));

@@ -3,7 +3,7 @@ export interface StepRecord {
   state: 'running' | 'closed';
   runId: string;
   /** Ids of the activities that the workflow waits for, and wants to end. */
-  cancelledSteps: readonly string[];
+  cancelledActivities: readonly string[];
 }
 
 export type StopDecision =
@@ -23,6 +23,6 @@ export type StopDecision =
 export function decideStop(record: StepRecord | null, step: { runId: string; activityId: string }, signalled: boolean): StopDecision {
   if (record === null || record.state === 'closed') return 'gone';
   if (record.runId !== step.runId) return 'detach';
-  if (record.cancelledSteps.includes(step.activityId)) return 'cancel';
+  if (record.cancelledActivities.includes(step.activityId)) return 'cancel';
   return signalled ? 'detach' : 'go_on';
 }

@@ -3,9 +3,9 @@ import { activityInfo, Context, log } from '@temporalio/activity';
 import { codeOf } from '../contract/errors.ts';
 import { MAX_FAILED, type EndedKeys } from '../contract/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
-import { endKey, endLastKeys } from '../keys/end-key.ts';
+import { endKey, endRemainingKeys } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
-import { someAtOnce } from '../keys/sweep/sweep-runner.ts';
+import { forEachConcurrently } from '../keys/sweep/sweep-runner.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { endingKeys } from '../store/revocations.ts';
 import type { Activities } from './contracts.ts';
@@ -36,7 +36,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
 
     revokeKey: async ({ cause, ...key }) => {
       try {
-        await withLivenessHeartbeat(async () => (cause === 'job' ? endLastKeys(keys, key) : void (await endKey(keys, key, cause))));
+        await withLivenessHeartbeat(async () => (cause === 'job' ? endRemainingKeys(keys, key) : void (await endKey(keys, key, cause))));
       } catch (error) {
         throw toFailure(error, 'all');
       }
@@ -48,7 +48,7 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
       try {
         const open = await endingKeys(keys.db, keys.owner, target);
         await withLivenessHeartbeat(() =>
-          someAtOnce(open, async (key) => {
+          forEachConcurrently(open, async (key) => {
             // A worker that shuts down leaves the rest to the next.
             cancellationSignal.throwIfAborted();
             try {

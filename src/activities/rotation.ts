@@ -5,7 +5,7 @@ import { codeOf } from '../contract/errors.ts';
 import type { RotationReport } from '../contract/rotation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
-import { sessionKey } from '../keys/session-key.ts';
+import { renewSessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Session } from '../session/index.ts';
 import { markBound } from '../store/keys.ts';
@@ -37,7 +37,7 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
     const sandbox = sandboxes[handle.provider].connect(handle);
     try {
       return await withLivenessHeartbeat(async () => {
-        const { ref, secret } = await sessionKey(keys, jobId);
+        const { ref, secret } = await renewSessionKey(keys, jobId);
         await session.bindKey(sandbox, agent, secret, { model, permissions }, signal);
         await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
         while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).action === 'wait')

@@ -5,7 +5,7 @@ import type { Agents } from '../agents/index.ts';
 import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
-import { RENEWALS_PER_LEASE, renewLeases, sessionKey, type SessionKey } from '../keys/session-key.ts';
+import { RENEWALS_PER_LEASE, renewLeases, renewSessionKey, type SessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
@@ -54,7 +54,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
     const { jobId } = input;
     const cleanUp = onceAborted(signals.gone, () => cleanUpClosedJob(deps, deps.sandboxes[input.handle.provider], jobId));
     const cancelled: Cancelled = { turn: null };
-    const key = await sessionKey(deps.keys, jobId).catch((error: unknown) => {
+    const key = await renewSessionKey(deps.keys, jobId).catch((error: unknown) => {
       // The gateway took the job's key, so its credential was right and will be again.
       throw toFailure(error, [...RETRIED, 'gateway_refused']);
     });

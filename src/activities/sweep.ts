@@ -21,7 +21,7 @@ export interface SweepDeps {
 export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' | 'sweepKeys' | 'sweepSandboxes' | 'findHosts'> {
   const { keys, jobs, sandboxes, graceMs } = deps;
   const tell = (reports: SweepReport[]): SweepReport[] => {
-    for (const report of reports) keys.metrics.swept(report);
+    for (const report of reports) keys.metrics.recordSweep(report);
     return reports;
   };
   return {

@@ -6,18 +6,19 @@ import { keyAccounts } from '../store/keys.ts';
 import { settle, type Settler } from '../store/settlements.ts';
 import { readTurns } from '../store/turns.ts';
 
-/** How a job ended, and how many of its turns ended with a stop reason: their results are in the store. */
+/** The outcome of a job, and how many of its turns ended with a stop reason: their results are in the store. */
 export type JobToSettle = Omit<JobResult, 'turns' | 'usage' | 'keys' | 'endedAt'> & { turns: number };
 
 /**
- * Settles a job to the gateway's own figure for each of its keys, as their ends put it on record, and stores how the job ended.
- * Idempotent on job id and lease; the caller retries. Throws `gateway_unreachable` while a key's figure is not final, `database_unreachable`.
+ * Settles a job to the gateway's own figure for each of its keys, which the end of each key has recorded, and stores the outcome of
+ * the job. Idempotent on job id and lease; the caller retries. Throws `gateway_unreachable` while a key's spend is not final,
+ * `database_unreachable`.
  */
 export async function settleJob(db: Db, { turns: count, ...job }: JobToSettle, settler: Settler): Promise<SettledJob> {
   const { jobId, outcome, failure } = job;
   const [accounts, turns] = await Promise.all([keyAccounts(db, jobId), readTurns(db, jobId, count)]);
   const open = accounts.find(({ isSettled }) => !isSettled);
-  if (open !== undefined) throw new ValetkeyError('gateway_unreachable', `the spend of the key ${open.life.ref} is not final yet`);
+  if (open !== undefined) throw new ValetkeyError('gateway_unreachable', `The spend of the key ${open.life.ref} is not final yet.`);
   const keys = accounts.map(({ life }) => life);
   const usage = total(accounts.map((account) => account.usage));
   const endedAt = new Date().toISOString();

@@ -3,7 +3,7 @@ import type { Usage } from '../contract/result.ts';
 import type { GatewayName } from '../contract/spec.ts';
 import type { Secret } from '../secrets/secret.ts';
 
-/** Which key, and whose. */
+/** A key and the tenant that it is minted for. */
 export interface KeyIdentity {
   ref: KeyRef;
   jobId: string;
@@ -13,72 +13,88 @@ export interface KeyIdentity {
 }
 
 export interface MintRequest extends KeyIdentity {
-  /** The key itself, derived from its ref: a repeat names the same. */
+  /** The key itself, derived from its ref: a repeated request carries the same one. */
   secret: Secret;
   /** USD. */
   budgetUsd: number;
   /** The models that the key may use; never empty. */
   models: readonly string[];
-  /** The key expires then, whatever becomes of us. */
+  /** The gateway refuses the key from then on, even if no worker or proxy of ours runs. */
   expiresAt: Date;
 }
 
-/** A key that was intended, for the calls that may have to show it. */
+/** A key whose intent is in the ledger, with its secret, for calls that make a request with it. */
 export interface MintedKey {
   ref: KeyRef;
   secret: Secret;
-  /** False: the ledger does not know that it ever came to be; the answer to its mint may have been lost. */
+  /** False where the ledger does not know whether the mint succeeded: its answer may have been lost. */
   wasMinted: boolean;
 }
 
-/** One key as a gateway lists it. */
+/** A key in a gateway's own list. */
 export interface ListedKey {
   ref: KeyRef;
-  /** Namespace and deployment that minted it. */
+  /** The namespace and deployment that minted it. */
   owner: string;
   createdAt: Date;
 }
 
 /**
- * What mints, budgets and revokes keys. Whoever calls has put it on record in the ledger before (keys/). An implementation never
- * retries: every caller is an activity that Temporal retries. Every call throws `gateway_refused`, too, where the gateway refuses our
- * own credential: a mint fails its job then, all others are tried on until somebody replaced it.
+ * Mints, budgets and revokes keys.
+ *
+ * The caller (keys/) records each step in the ledger before it calls. An implementation never retries: every caller is an activity
+ * that Temporal retries. Every method also throws `gateway_refused` where the gateway refuses our own credential: a mint then fails
+ * its job; Temporal retries the other calls until an operator replaces the credential.
  */
 export interface Gateway {
   readonly name: GatewayName;
 
   /**
-   * Idempotent on ref: a repeat changes nothing. Never called for a ref whose end has begun. Throws `gateway_unreachable` where the
-   * outcome is not known or a repeat may help, `gateway_refused` where none helps.
+   * Mints a key. Idempotent on ref: a repeat changes nothing. The caller retries. It never calls this for a ref whose end has begun.
+   * Resolves when the gateway accepts the key.
+   * @throws `gateway_unreachable` where the outcome is unknown or a retry may succeed, `gateway_refused` where no retry can succeed
    */
   mint(request: MintRequest): Promise<void>;
 
   /**
-   * Moves the expiry of a active key, also of one that is past it. Idempotent. An unknown or disabled key resolves and stays as it is.
-   * Where it is absent a key lives to the deadline of its job, plus slack. Throws `gateway_unreachable`.
+   * Moves the expiry of an active key, including a key that has expired already. Idempotent on ref and expiry. The caller retries with
+   * its next renewal. An unknown or disabled key resolves and stays as it is. Absent where a gateway cannot change an expiry: the key
+   * then stays valid until the deadline of its job, plus slack.
+   * @throws `gateway_unreachable`
    */
   extend?(ref: KeyRef, expiresAt: Date): Promise<void>;
 
   /**
-   * Idempotent on ref; an unknown one resolves. Resolves when the control plane accepted, not when traffic stops: `probe` tells that.
-   * Throws `gateway_unreachable`.
+   * Disables a key. Idempotent on ref. The caller retries without limit. An unknown ref resolves. Resolves when the control plane has
+   * accepted, not when traffic stops: `probe` checks that.
+   * @throws `gateway_unreachable`
    */
   disable(ref: KeyRef): Promise<void>;
 
-  /** Whether the data plane refuses the key: it makes a real request with it. Throws `gateway_unreachable` where that is not to be had. */
+  /**
+   * Makes a real request with the key and resolves to whether the data plane refuses it. Idempotent; the caller repeats it until it
+   * resolves to true. A key that was never minted counts as refused.
+   * @throws `gateway_unreachable` where the data plane gives no answer
+   */
   probe(key: MintedKey): Promise<boolean>;
 
   /**
-   * What a revoked key was used for, final. An unknown ref has used nothing. Throws `gateway_unreachable` while that is not known yet.
+   * Reads the final usage of a revoked key. Idempotent on ref. The caller retries without limit. An unknown ref resolves to no usage.
+   * @throws `gateway_unreachable` while the final figures are not available
    */
   spend(ref: KeyRef): Promise<Usage>;
 
-  /** Idempotent on ref; an unknown one resolves. Absent where the gateway keeps its keys. Throws `gateway_unreachable`. */
+  /**
+   * Deletes a key. Idempotent on ref. The caller retries without limit. An unknown ref resolves. Absent where a gateway keeps revoked
+   * keys.
+   * @throws `gateway_unreachable`
+   */
   delete?(ref: KeyRef): Promise<void>;
 
   /**
-   * The keys that bear our prefix, any number at a time, those of other owners included. Absent where the ledger itself is the list.
-   * Throws `gateway_unreachable`, also in the midst of it.
+   * Lists the keys with our prefix, those of other owners included; the pages may have any size. Absent where the ledger itself is the
+   * list. The next sweep repeats a list that failed.
+   * @throws `gateway_unreachable`, also after some of the keys
    */
   list?(): AsyncIterable<ListedKey>;
 }

@@ -4,7 +4,7 @@ import type { Gateway } from './gateway.ts';
 
 export type Gateways = Record<GatewayName, Gateway>;
 
-/** Every gateway that a job can name. Construction does no I/O. */
+/** Creates every gateway that a job can name. Construction does no I/O. */
 export function createGateways(options: { builtin: BuiltinGatewayOptions }): Gateways {
   return { builtin: new BuiltinGateway(options.builtin) };
 }

@@ -3,19 +3,19 @@ import type { Db } from '../store/database.ts';
 import type { KeyMetrics } from '../telemetry/metrics.ts';
 import type { RootKeys } from './derive.ts';
 
-/** What the life of a key hangs on. */
+/** What the functions of a key's life depend on. */
 export interface KeyContext {
   db: Db;
   gateways: Gateways;
   rootKeys: RootKeys;
-  /** Namespace and deployment: keys of others are left alone. */
+  /** Namespace and deployment of this installation: keys of other owners are never touched. */
   owner: string;
-  /** ms that a key lives without a renewal. */
+  /** ms that a lease lasts without a renewal. */
   leaseMs: number;
-  metrics: Pick<KeyMetrics, 'died' | 'swept'>;
+  metrics: Pick<KeyMetrics, 'recordRevoked' | 'recordSweep'>;
 }
 
-/** Who keys belong to: two installations in one namespace, or in one database, end their own only. */
+/** Names the owner of an installation's keys: two installations that share a namespace or a database end only their own keys. */
 export function ownerOf(namespace: string, deployment: string): string {
   return `${namespace}/${deployment}`;
 }

@@ -1,25 +1,25 @@
-/** How much hangs on keys of key rings, by the key's id. */
+/** The number of things that depend on each key of a keyring, by the key's id. */
 export interface KeyringUse {
   /** Keys of jobs that have not ended, by root key. */
   activeKeys: ReadonlyMap<string, number>;
-  /** Jobs that run and hold a sealed secret, by sealing key. */
+  /** Running jobs that hold a sealed secret, by sealing key. */
   runningJobs: ReadonlyMap<string, number>;
   /** Stored credentials of the gateway, by sealing key. */
   upstreamCredentials: ReadonlyMap<string, number>;
 }
 
-/** The ids of a key ring; the first of each is the current one. */
-export interface RingIds {
+/** The ids of a keyring's keys; the first of each list is the current one. */
+export interface KeyringIds {
   rootKeys: readonly string[];
   sealingKeys: readonly string[];
 }
 
 export type PruneDecision = { action: 'drop'; ids: readonly string[] } | { action: 'refuse'; reason: string };
 
-/** Which keys a key ring can do without: all but the current ones, or none as long as one of them is needed. */
-export function decidePrune(ring: RingIds, use: KeyringUse): PruneDecision {
-  const rootKeys = ring.rootKeys.slice(1);
-  const sealingKeys = ring.sealingKeys.slice(1);
+/** Decides which keys a keyring can drop: all but the current ones, or none while one of them is needed. */
+export function decidePrune(keyring: KeyringIds, use: KeyringUse): PruneDecision {
+  const rootKeys = keyring.rootKeys.slice(1);
+  const sealingKeys = keyring.sealingKeys.slice(1);
   const needs = [
     ...rootKeys.flatMap((id) => need('the root key', id, [['active keys', use.activeKeys.get(id)]])),
     ...sealingKeys.flatMap((id) =>

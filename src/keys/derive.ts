@@ -6,23 +6,27 @@ import type { Keyring } from '../secrets/keyring.ts';
 import { readRootKeys, type RootKey } from '../secrets/root-key.ts';
 import { Secret } from '../secrets/secret.ts';
 
-/** What every key of a job begins with, so that a scanner of leaked secrets can know it. */
+/** The prefix of every job key, which lets a scanner of leaked secrets recognize one. */
 const PREFIX = 'sk-vk-';
 
 /** The root keys of a worker. */
 export interface RootKeys {
-  /** Names the one that new keys are derived from: another one after a rotation. */
+  /** The id of the root key that new keys are derived from; a rotation changes it. */
   readonly currentId: string;
-  /** Throws `root_key_missing` for a root key that this worker does not have: another may, or this one once it has the newest ring. */
+  /**
+   * Derives the secret of a ref. Throws `root_key_missing` for a root key that this worker does not have: another worker may have it,
+   * or this one once it has read the newest keyring.
+   */
   derive(rootKeyId: string, ref: KeyRef): Secret;
 }
 
-/** `keys`: the content of VALETKEY_ROOT_KEY, or a ring that can change. Throws `invalid_config` where there is none. */
+/** Reads root keys from the content of VALETKEY_ROOT_KEY, or from a keyring, which can change. Throws `invalid_config` where there is none. */
 export function createRootKeys(keys: Secret | Pick<Keyring, 'rootKeys'>): RootKeys {
-  const ring = keys instanceof Secret ? { rootKeys: readRootKeys(keys.reveal()) ?? [] } : keys;
+  const keyring = keys instanceof Secret ? { rootKeys: readRootKeys(keys.reveal()) ?? [] } : keys;
   const current = (): RootKey => {
-    const [key] = ring.rootKeys;
-    if (key === undefined) throw new ValetkeyError('invalid_config', 'VALETKEY_ROOT_KEY is not set to root keys, nor is VALETKEY_KEYRING');
+    const [key] = keyring.rootKeys;
+    if (key === undefined)
+      throw new ValetkeyError('invalid_config', 'There is no root key. Set VALETKEY_ROOT_KEY, or VALETKEY_KEYRING to a keyring that has one.');
     return key;
   };
   current();
@@ -31,16 +35,17 @@ export function createRootKeys(keys: Secret | Pick<Keyring, 'rootKeys'>): RootKe
       return current().id;
     },
     derive(rootKeyId, ref) {
-      const root = ring.rootKeys.find(({ id }) => id === rootKeyId);
-      if (root === undefined) throw new ValetkeyError('root_key_missing', `the key ${ref} hangs on the root key ${rootKeyId}`);
+      const root = keyring.rootKeys.find(({ id }) => id === rootKeyId);
+      if (root === undefined)
+        throw new ValetkeyError('root_key_missing', `The key ${ref} needs the root key ${rootKeyId}, which this worker does not have.`);
       return deriveSecret(root.key, ref);
     },
   };
 }
 
 /**
- * The secret of a ref: HMAC-SHA256 of it under the root key. A retried mint computes it again, so nobody has to carry it
- * and no history ever holds it.
+ * Derives the secret of a ref: its HMAC-SHA256 under the root key. A retried mint computes it again, so it is never passed between
+ * processes and no workflow history holds it.
  */
 export function deriveSecret(rootKey: KeyObject, ref: KeyRef): Secret {
   const digest = createHmac('sha256', rootKey).update(`valetkey key ${ref}`).digest('base64url');

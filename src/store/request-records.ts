@@ -51,13 +51,13 @@ export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
  * began half a minute ago. One key at a time, so that nobody waits for two. Resolves to how many were charged. Throws
  * `database_unreachable`.
  */
-export async function chargeAbandoned(db: Db, { ref, proxyGoneAfterS }: { ref: KeyRef | null; proxyGoneAfterS: number }): Promise<number> {
+export async function chargeAbandoned(db: Db, { ref, replicaLostAfterS }: { ref: KeyRef | null; replicaLostAfterS: number }): Promise<number> {
   const isAbandoned = sql`
     requests.ended_at is null and (
       keys.ending_at < now() - make_interval(secs => ${ABANDONED_AFTER_S})
       or not exists (
-        select from proxies where id = requests.proxy and seen_at > now() - make_interval(secs => ${proxyGoneAfterS})
-      ) and requests.started_at < now() - make_interval(secs => ${proxyGoneAfterS})
+        select from proxies where id = requests.proxy and seen_at > now() - make_interval(secs => ${replicaLostAfterS})
+      ) and requests.started_at < now() - make_interval(secs => ${replicaLostAfterS})
     )`;
   const { rows } = await asDatabaseError(
     sql<{ ref: KeyRef }>`

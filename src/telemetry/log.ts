@@ -10,16 +10,16 @@ const MAX_FRAMES = 10;
 
 export interface LogOptions {
   level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
-  /** Masked wherever they would show, as is what the process learns later. */
+  /** Masked in every line, as are the secrets that the process learns later. */
   secrets?: readonly Secret[];
   /** Path of the file to append to; standard error where left out. */
   file?: string;
 }
 
 /**
- * A logger of JSON lines. Every line passes the redactor as text, since pino's own redaction sees only named fields. An
- * error is logged by its name, code, message and where it was thrown; never its cause or what else hangs on it, which have
- * held request headers elsewhere.
+ * Creates a logger of JSON lines. Every line passes the redactor as text, since pino's own redaction covers only named fields. An
+ * error is logged with its name, code, message and stack frames, never with its cause or other properties: those of some clients
+ * hold request headers.
  */
 export function createLogger({ level, secrets = [], file }: LogOptions): Logger {
   const redact = createLiveRedactor(secrets);
@@ -31,7 +31,7 @@ export function createLogger({ level, secrets = [], file }: LogOptions): Logger 
 }
 
 function describeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: 'not an error' };
+  if (!(error instanceof Error)) return { message: 'The thrown value is not an Error.' };
   const code = ValetkeyError.is(error) ? error.code : 'code' in error ? String(error.code) : undefined;
   const frames = ValetkeyError.is(error) ? undefined : error.stack?.match(/^ +at .+$/gm)?.slice(0, MAX_FRAMES);
   return { name: error.name, code, message: error.message, frames };

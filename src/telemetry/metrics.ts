@@ -3,51 +3,51 @@ import type { MetricMeter } from '@temporalio/common';
 import type { EndCause } from '../contract/key.ts';
 import type { SweepReport } from '../contract/sweep.ts';
 
-/** What the ledger says of an installation's keys at a moment. */
+/** The number of an installation's keys in the ledger, by state. */
 export interface KeyCounts {
   active: number;
   stuck: number;
-  /** Seconds since the oldest key that has no job was found so; 0: there is none. */
+  /** Seconds since the oldest orphaned key was found orphaned; 0 where there is none. */
   oldestOrphanSeconds: number;
 }
 
-/** What a worker tells of keys to whoever scrapes it. */
+/** A worker's metrics about keys. */
 export interface KeyMetrics {
-  counted(counts: KeyCounts): void;
-  /** A key was seen refused; `ms` from the moment when it had no use any more. */
-  died(cause: EndCause, ms: number): void;
-  swept(report: SweepReport): void;
+  setCounts(counts: KeyCounts): void;
+  /** Records that a request with a key was refused, `ms` after the key was last needed. */
+  recordRevoked(cause: EndCause, ms: number): void;
+  recordSweep(report: SweepReport): void;
 }
 
-/** Sets the number of jobs whose workflow task fails again and again. */
+/** Creates a gauge of the jobs whose workflow task keeps failing. */
 export function createStuckJobsGauge(meter: MetricMeter): (jobs: number) => void {
-  const gauge = meter.createGauge('valetkey_stuck_jobs', 'int', undefined, 'Jobs whose workflow task fails again and again');
+  const gauge = meter.createGauge('valetkey_stuck_jobs', 'int', undefined, 'Jobs whose workflow task keeps failing');
   return (jobs) => gauge.set(jobs);
 }
 
-/** Over the meter of Temporal's SDK, so that they stand beside its own at one address. */
+/** Creates the metrics on the meter of Temporal's SDK, so that one address serves both. */
 export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
   const active = meter.createGauge('valetkey_active_keys', 'int', undefined, 'Keys that the gateway accepts');
-  const stuck = meter.createGauge('valetkey_stuck_keys', 'int', undefined, 'Keys whose end was tried and did not succeed yet');
-  const orphan = meter.createGauge('valetkey_oldest_orphan_age', 'float', 's', 'Seconds since the oldest key without a job was found');
+  const stuck = meter.createGauge('valetkey_stuck_keys', 'int', undefined, 'Keys that repeated attempts have not revoked, settled or deleted');
+  const orphan = meter.createGauge('valetkey_oldest_orphan_age', 'float', 's', 'Seconds since the oldest orphaned key was found');
   const timeToRevoked = meter.createHistogram(
     'valetkey_key_time_to_revoked',
     'float',
     's',
     'Seconds from the end of a key’s use to a refused request',
   );
-  const findings = meter.createCounter('valetkey_sweep_findings', undefined, 'What sweeps found without a job');
-  const errors = meter.createCounter('valetkey_sweep_errors', undefined, 'What sweeps could not look at');
+  const findings = meter.createCounter('valetkey_sweep_findings', undefined, 'Orphaned keys and sandboxes that sweeps found');
+  const errors = meter.createCounter('valetkey_sweep_errors', undefined, 'Items that sweeps failed to check');
   return {
-    counted(counts) {
+    setCounts(counts) {
       active.set(counts.active);
       stuck.set(counts.stuck);
       orphan.set(counts.oldestOrphanSeconds);
     },
-    died(cause, ms) {
+    recordRevoked(cause, ms) {
       timeToRevoked.record(Math.max(0, ms) / 1000, { cause });
     },
-    swept(report) {
+    recordSweep(report) {
       for (const { kind, action, reason } of report.findings) findings.add(1, { kind, action, reason });
       for (const code of report.errors) errors.add(1, { code });
     },

@@ -23,7 +23,7 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
           state: CLOSED.has(status.name) ? 'closed' : 'running',
           closedAt: closeTime,
           runId,
-          cancelledSteps: cancelled.map(({ activityId }) => activityId ?? ''),
+          cancelledActivities: cancelled.map(({ activityId }) => activityId ?? ''),
         };
       } catch (error) {
         if (ValetkeyError.is(error) && error.code === 'job_not_found') return null;
@@ -31,7 +31,7 @@ export function createJobRecords({ workflow }: Pick<Client, 'workflow'>, taskQue
       }
     },
 
-    async *closedWithKeys(withinMs) {
+    async *listClosedWithKeys(withinMs) {
       const since = new Date(Date.now() - withinMs).toISOString();
       const query = [
         `WorkflowType = '${JOB_WORKFLOW}'`,

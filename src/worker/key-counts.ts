@@ -9,7 +9,7 @@ export function startKeyCounts(db: Db, owner: string, metrics: KeyMetrics): () =
   const count = async (): Promise<void> => {
     // A gauge that Postgres does not feed stays as it was; that it is away shows elsewhere.
     await countKeys(db, owner).then(
-      (counts) => metrics.counted(counts),
+      (counts) => metrics.setCounts(counts),
       () => {},
     );
   };

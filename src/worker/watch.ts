@@ -1,8 +1,8 @@
 import { Runtime } from '@temporalio/worker';
 
 import { codeOf } from '../contract/errors.ts';
-import { decideGone, look, NOBODY_SEEN } from '../keys/sweep/decide-gone.ts';
-import { someAtOnce } from '../keys/sweep/sweep-runner.ts';
+import { decideLost, addScan, NO_QUIET_TIMES } from '../keys/sweep/decide-lost.ts';
+import { forEachConcurrently } from '../keys/sweep/sweep-runner.ts';
 import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
 import { forgetLongGone, listWorkers } from '../store/workers.ts';
@@ -34,18 +34,18 @@ export interface WatchDeps {
 export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): () => Promise<void> {
   const { keys } = context;
   const { db, owner } = keys;
-  let quiet = NOBODY_SEEN;
+  let quiet = NO_QUIET_TIMES;
   /** Workers whose steps were taken, and when: by a process that hangs a step can be begun still, from what had reached it before. */
   const taken = new Map<string, { firstMs: number; lastMs: number }>();
   let closedJobsAtMs = Date.now();
 
   const watchWorkers = async (): Promise<void> => {
     const seen = await listWorkers(db, owner);
-    quiet = look(quiet, seen, Date.now());
-    const { dead, goneHosts } = decideGone(quiet, seen);
-    const deadIds = new Set(dead.map(({ id }) => id));
-    for (const id of taken.keys()) if (!deadIds.has(id)) taken.delete(id);
-    for (const worker of dead) {
+    quiet = addScan(quiet, seen, Date.now());
+    const { lostWorkers, lostHosts } = decideLost(quiet, seen);
+    const lostIds = new Set(lostWorkers.map(({ id }) => id));
+    for (const id of taken.keys()) if (!lostIds.has(id)) taken.delete(id);
+    for (const worker of lostWorkers) {
       const nowMs = Date.now();
       const { firstMs, lastMs } = taken.get(worker.id) ?? { firstMs: nowMs, lastMs: 0 };
       if (nowMs - lastMs < TAKE_AGAIN_MS || nowMs - firstMs > TAKE_UNTIL_MS) continue;
@@ -53,7 +53,7 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
       await withEach(held, async ({ jobId }) => steps.takeFrom(worker.id, jobId));
       taken.set(worker.id, { firstMs, lastMs: nowMs });
     }
-    await withEach(await sandboxesOn(db, owner, goneHosts, { givenUp: false }), async ({ jobId, id }) => {
+    await withEach(await sandboxesOn(db, owner, lostHosts, { givenUp: false }), async ({ jobId, id }) => {
       await steps.giveUp(jobId, { sandbox: id });
       await giveUpSandboxes(db, { jobId, id });
     });
@@ -61,11 +61,11 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
   const watchClosedJobs = async (): Promise<void> => {
     if (Date.now() - closedJobsAtMs < closedJobsMs) return;
     closedJobsAtMs = Date.now();
-    keys.metrics.swept(await sweepClosedJobs({ ...context, dryRun: false }, CLOSED_WITHIN_MS));
+    keys.metrics.recordSweep(await sweepClosedJobs({ ...context, dryRun: false }, CLOSED_WITHIN_MS));
   };
   const watch = async (): Promise<void> => {
     if (!(await lock.isHeld())) {
-      quiet = NOBODY_SEEN;
+      quiet = NO_QUIET_TIMES;
       return;
     }
     const results = await Promise.allSettled([watchWorkers(), watchClosedJobs(), forgetLongGone(db, owner)]);
@@ -92,7 +92,7 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
 /** Does the work for each: one that fails keeps no other from its turn. Throws the first failure at the end. */
 async function withEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
   const failures: unknown[] = [];
-  await someAtOnce(items, async (item) => {
+  await forEachConcurrently(items, async (item) => {
     await work(item).catch((error: unknown) => failures.push(error));
   });
   if (failures.length > 0) throw failures[0];

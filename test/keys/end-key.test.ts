@@ -6,7 +6,7 @@ import type { KeyRef } from '../../src/contract/ref.ts';
 import type { Gateway } from '../../src/gateways/gateway.ts';
 import type { KeyContext } from '../../src/keys/context.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
-import { endKey, endLastKeys } from '../../src/keys/end-key.ts';
+import { endKey, endRemainingKeys } from '../../src/keys/end-key.ts';
 import { mintKey } from '../../src/keys/mint-key.ts';
 import { renewLeases } from '../../src/keys/session-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
@@ -74,9 +74,9 @@ test('what a key has spent is on record before the gateway is told to delete it'
 test('a key that cannot be ended keeps no other key of its job from its end', async () => {
   const key = await mintedKey(context);
   const next = await mintedNext(context, key);
-  await expect(endLastKeys(failingAt('disable', next.ref), next)).rejects.toThrow('broken');
+  await expect(endRemainingKeys(failingAt('disable', next.ref), next)).rejects.toThrow('broken');
   expect(ledger.live(key.jobId)).toEqual([2]);
-  await endLastKeys(context, next);
+  await endRemainingKeys(context, next);
   expect(ledger.live(key.jobId)).toEqual([]);
 });
 

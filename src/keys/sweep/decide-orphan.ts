@@ -1,13 +1,13 @@
-/** What Temporal's own record says of a job: `unknown` when it has none. */
+/** The state of a job in Temporal's own record; `unknown` where Temporal has no record of it. */
 export type JobState = 'running' | 'closed' | 'unknown';
 
-/** A key or a sandbox that an inventory came upon. */
+/** A key or a sandbox that a sweep found, and that may be orphaned. */
 export interface Suspect {
   job: JobState;
   createdAtMs: number;
-  /** When an earlier look found it without a job, null: never. */
+  /** When an earlier sweep found it orphaned; null where none did. */
   sightedAtMs: number | null;
-  /** When its end began, null: it has not. */
+  /** When its end began; null where it has not. */
   endingAtMs: number | null;
 }
 
@@ -17,10 +17,10 @@ export type OrphanDecision =
   | { action: 'end'; reason: 'job_closed' | 'job_unknown' | 'end_begun' };
 
 /**
- * Whether something that was found has lost its job. What was just made is left alone for `graceMs`, since its job may not be on
- * record everywhere; and one look never suffices: half of that time has to lie between two which find the same. An end
- * that has begun is for whoever began it, for `graceMs`; then nobody is at it any more. What cannot be known is left alone: then nothing
- * calls this.
+ * Decides whether a key or a sandbox is orphaned. A new one is kept for `graceMs`, since its job may not be visible everywhere yet. One
+ * sighting never suffices: two sightings must be at least half of `graceMs` apart. An end that has begun belongs to its caller for
+ * `graceMs`; after that the caller counts as gone, and the sweep takes the end over. Where Temporal gives no answer the caller skips the
+ * item and never calls this.
  */
 export function decideOrphan({ job, createdAtMs, sightedAtMs, endingAtMs }: Suspect, nowMs: number, graceMs: number): OrphanDecision {
   if (endingAtMs !== null)

@@ -1,23 +1,23 @@
-/** What Temporal says of one job, whichever of its runs is the newest. */
+/** Temporal's record of a job's newest run. */
 export interface JobRecord {
   state: 'running' | 'closed';
   /** Null while it runs. */
   closedAt: Date | null;
-  /** A reset closes one run and begins the next. */
+  /** A reset closes one run and starts the next. */
   runId: string;
-  /** Ids of the activities that the workflow waits for, and wants to end. */
-  cancelledSteps: readonly string[];
+  /** Ids of the activities whose cancellation the workflow has requested and waits for. */
+  cancelledActivities: readonly string[];
 }
 
-/** Temporal's record of the jobs, as the end of keys needs it. */
+/** Access to Temporal's record of the jobs, for the sweep and the end of keys. */
 export interface JobRecords {
-  /** By its own record, not by visibility, which lags; null for a job that it does not know. Throws `temporal_unreachable`. */
+  /** Reads a job's own record, not visibility, which lags; null for an unknown job. Throws `temporal_unreachable`. */
   describe(jobId: string): Promise<JobRecord | null>;
   /**
-   * Jobs that ended in the last `withinMs` and whose key, by their search attribute, is not `revoked`, the newest first; by visibility,
-   * so a hint only. Throws `temporal_unreachable`.
+   * Lists the ids of jobs that closed in the last `withinMs` and whose search attribute says that their key is not `revoked`, the newest
+   * first. Visibility lags, so the list is only a hint. Throws `temporal_unreachable`.
    */
-  closedWithKeys(withinMs: number): AsyncIterable<string>;
-  /** Asks a job that runs for the rotation of its key; resolves when it has taken it up. Throws `no_worker`, `nothing_to_do`, `job_closed`. */
+  listClosedWithKeys(withinMs: number): AsyncIterable<string>;
+  /** Requests a rotation of a running job's key; resolves when the job has accepted it. Throws `no_worker`, `nothing_to_do`, `job_closed`. */
   rotate(jobId: string): Promise<void>;
 }

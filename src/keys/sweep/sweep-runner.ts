@@ -4,20 +4,20 @@ import type { Db } from '../../store/database.ts';
 import { firstSighting, forgetSighting, recordSighting } from '../../store/sightings.ts';
 import { decideOrphan, type JobState, type Suspect } from './decide-orphan.ts';
 
-const AT_ONCE = 8;
+const MAX_CONCURRENT_ITEMS = 8;
 
 /** Options of a sweep. */
 export interface SweepOptions {
-  /** Reports what it would end, and ends nothing. */
+  /** The sweep reports what it would end, and ends nothing. */
   dryRun: boolean;
-  /** ms: keys and sandboxes that were created later are kept. */
+  /** ms: keys and sandboxes younger than this are kept. */
   graceMs: number;
 }
 
-/** A key or sandbox that a sweep found. Without `reason` the finding has the decision's own reason. */
+/** A key or sandbox that a sweep found. Without a `reason` the finding takes the decision's. */
 export type Found = Pick<Finding, 'kind' | 'id' | 'jobId'> & { reason?: string };
 
-/** Applies the decision about what was found: `end` ends it, or it waits for the next sweep. Resolves to null where it is kept. */
+/** Applies the decision about an item: calls `end`, or leaves the item for the next sweep. Resolves to null where the item is kept. */
 export async function applyDecision(
   options: SweepOptions,
   found: Found,
@@ -35,7 +35,7 @@ export async function applyDecision(
   }
 }
 
-/** Ends what was found, unless the run is dry. A failure is part of the finding. */
+/** Ends an item, unless the sweep is a dry run. A failure becomes part of the finding. */
 export async function endUnlessDryRun({ dryRun }: SweepOptions, found: Required<Found>, end: () => Promise<unknown>): Promise<Finding> {
   if (dryRun) return { ...found, action: 'would_end', code: null };
   try {
@@ -47,10 +47,10 @@ export async function endUnlessDryRun({ dryRun }: SweepOptions, found: Required<
 }
 
 /**
- * Resolves to when an earlier sweep found it orphaned, epoch ms; to null where none did. This sighting is recorded: two have to follow each
- * other, so a sweep that finds its job running forgets the earlier one. Throws `database_unreachable`.
+ * Records the sighting of an item, and resolves to when an earlier sweep found it orphaned (epoch ms); to null where none did. Two
+ * sightings have to follow each other, so a sweep that finds the job running deletes the earlier one. Throws `database_unreachable`.
  */
-export async function sightedAt(
+export async function updateSighting(
   { dryRun }: SweepOptions,
   db: Db,
   { kind, id }: { kind: 'sandbox' | 'gateway_key'; id: string },
@@ -64,7 +64,7 @@ export async function sightedAt(
   return first?.getTime() ?? null;
 }
 
-/** Resolves to the report that `scan` fills. An error ends it early and is part of the report. */
+/** Resolves to the report that `scan` fills. An error ends the scan early and becomes part of the report. */
 export async function collectReport(scan: (report: SweepReport) => Promise<void>): Promise<SweepReport> {
   const report: SweepReport = { scanned: 0, counts: {}, findings: [], errors: [] };
   try {
@@ -75,9 +75,9 @@ export async function collectReport(scan: (report: SweepReport) => Promise<void>
   return report;
 }
 
-/** Sweeps each item. One that fails is counted, and the others go on. */
+/** Sweeps each item. A failure is counted, and the others continue. */
 export async function sweepEach<T>(items: readonly T[], report: SweepReport, sweep: (item: T) => Promise<Finding | null>): Promise<void> {
-  await someAtOnce(items, async (item) => {
+  await forEachConcurrently(items, async (item) => {
     try {
       const finding = await sweep(item);
       if (finding !== null) report.findings.push(finding);
@@ -87,11 +87,11 @@ export async function sweepEach<T>(items: readonly T[], report: SweepReport, swe
   });
 }
 
-/** Runs the work on every item, eight at a time. Throws what the work throws. */
-export async function someAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+/** Calls `work` for every item, at most eight at a time. Throws what `work` throws. */
+export async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
-  const workOff = async (): Promise<void> => {
+  const drainQueue = async (): Promise<void> => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, workOff));
+  await Promise.all(Array.from({ length: MAX_CONCURRENT_ITEMS }, drainQueue));
 }

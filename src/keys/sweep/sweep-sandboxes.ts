@@ -2,10 +2,10 @@ import type { SweepReport } from '../../contract/sweep.ts';
 import type { SandboxProvider } from '../../sandboxes/sandbox.ts';
 import { forgetSandbox } from '../../store/sandboxes.ts';
 import { forgetSighting } from '../../store/sightings.ts';
-import { sweepEach, applyDecision, collectReport, sightedAt } from './sweep-runner.ts';
-import { stateOf, type SweepContext } from './sweep.ts';
+import { sweepEach, applyDecision, collectReport, updateSighting } from './sweep-runner.ts';
+import { readJobState, type SweepContext } from './sweep.ts';
 
-/** Looks at the sandboxes of a provider, each against Temporal's record of its job. Throws nothing: what fails is counted. */
+/** Compares each sandbox of a provider with Temporal's record of its job, and stops the orphans. Throws nothing: failures are counted. */
 export async function sweepSandboxes(context: SweepContext, provider: SandboxProvider): Promise<SweepReport> {
   const { keys, jobs } = context;
   return collectReport(async (report) => {
@@ -13,11 +13,11 @@ export async function sweepSandboxes(context: SweepContext, provider: SandboxPro
     report.scanned = listed.length;
     await sweepEach(listed, report, async ({ id, jobId, startedAt }) => {
       const found = { kind: 'sandbox', id, jobId } as const;
-      const job = await stateOf(jobs, jobId);
+      const job = await readJobState(jobs, jobId);
       const suspect = {
         job,
         createdAtMs: startedAt.getTime(),
-        sightedAtMs: await sightedAt(context, keys.db, found, job),
+        sightedAtMs: await updateSighting(context, keys.db, found, job),
         endingAtMs: null,
       };
       return applyDecision(context, found, suspect, async () => {

@@ -9,10 +9,10 @@ import type { KeyContext } from '../context.ts';
 import { endAtGateway, endKey } from '../end-key.ts';
 import type { JobState } from './decide-orphan.ts';
 import type { JobRecords } from './job-records.ts';
-import { endUnlessDryRun, sweepEach, applyDecision, collectReport, sightedAt, type SweepOptions } from './sweep-runner.ts';
+import { endUnlessDryRun, sweepEach, applyDecision, collectReport, updateSighting, type SweepOptions } from './sweep-runner.ts';
 
-/** Jobs and keys of one sweep. */
-const BATCH = 500;
+/** The most jobs, or keys, of one sweep. */
+const MAX_BATCH_SIZE = 500;
 
 export interface SweepContext extends SweepOptions {
   keys: KeyContext;
@@ -20,14 +20,14 @@ export interface SweepContext extends SweepOptions {
 }
 
 /**
- * Ends the keys of jobs that have just closed without their cleanup, as Temporal's visibility and then its record of the job tell. At
- * once: a job that is closed by its own record does not come back with the same run. Throws nothing: what fails is counted.
+ * Ends the keys of jobs that closed without their cleanup in the last `withinMs`. Visibility names the jobs, and Temporal's own record
+ * of each job confirms that it is closed. No grace period: a closed run never runs again. Throws nothing: failures are counted.
  */
 export async function sweepClosedJobs(context: SweepContext, withinMs: number): Promise<SweepReport> {
   const { keys, jobs } = context;
   return collectReport(async (report) => {
     const jobIds: string[] = [];
-    for await (const jobId of jobs.closedWithKeys(withinMs)) if (jobIds.push(jobId) === BATCH) break;
+    for await (const jobId of jobs.listClosedWithKeys(withinMs)) if (jobIds.push(jobId) === MAX_BATCH_SIZE) break;
     report.scanned = jobIds.length;
     const open = (await openKeys(keys.db, keys.owner, jobIds)).filter(({ retryAt }) => retryAt === null || retryAt.getTime() <= Date.now());
     await sweepEach(open, report, async (key) => {
@@ -45,17 +45,17 @@ export async function sweepClosedJobs(context: SweepContext, withinMs: number): 
 }
 
 /**
- * Looks at the keys of the ledger whose end is not over, those first that were looked at longest ago, each against Temporal's record of
- * its job. An end that was begun and left is tried again. Throws nothing: what fails is counted.
+ * Compares each key of the ledger whose end is not over with Temporal's record of its job, and ends the orphans; the keys that were
+ * checked longest ago come first. An end that was begun and abandoned is retried. Throws nothing: failures are counted.
  */
 export async function sweepLedger(context: SweepContext): Promise<SweepReport> {
   const { keys, jobs, dryRun } = context;
   return collectReport(async (report) => {
-    const batch = await keysToCheck(keys.db, keys.owner, BATCH, { take: !dryRun });
+    const batch = await keysToCheck(keys.db, keys.owner, MAX_BATCH_SIZE, { take: !dryRun });
     report.scanned = batch.length;
     await sweepEach(batch, report, async (key) => {
       const found = { kind: 'ledger_key', id: key.ref, jobId: key.jobId } as const;
-      const job = await stateOf(jobs, key.jobId);
+      const job = await readJobState(jobs, key.jobId);
       const suspect = {
         job,
         createdAtMs: key.intendedAt.getTime(),
@@ -70,8 +70,8 @@ export async function sweepLedger(context: SweepContext): Promise<SweepReport> {
 }
 
 /**
- * Looks through what a gateway itself has of our keys, for those that the ledger does not know or takes for ended: a mint that came
- * through after its end, a ledger that was restored. Throws nothing: what fails is counted.
+ * Compares a gateway's own list of our keys with the ledger, and ends those that the ledger does not know or has as ended: after a mint
+ * that succeeded after the end of its ref, or a restore of the ledger. Throws nothing: failures are counted.
  */
 export async function sweepGateway(context: SweepContext, gateway: Gateway): Promise<SweepReport> {
   return collectReport(async (report) => {
@@ -83,7 +83,7 @@ export async function sweepGateway(context: SweepContext, gateway: Gateway): Pro
       await sweepListed(context, gateway, listed, report);
     };
     for await (const key of gateway.list?.() ?? []) {
-      if (key.owner === context.keys.owner && page.push(key) === BATCH) await flush();
+      if (key.owner === context.keys.owner && page.push(key) === MAX_BATCH_SIZE) await flush();
     }
     await flush();
   });
@@ -96,18 +96,18 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
   const known = new Map((await readKeys(db, refs)).map((key) => [key.ref, key]));
   await sweepEach(listed, report, async ({ ref, createdAt }) => {
     const key = known.get(ref);
-    // The ledger's own sweep ends it.
+    // The sweep of the ledger ends this key.
     if (key !== undefined && !key.isOver) return null;
     const { jobId } = parseKeyRef(ref);
     const reason = key === undefined ? 'not_in_ledger' : 'ended_in_ledger';
     const found = { kind: 'gateway_key', id: ref, jobId, reason } as const;
-    // A ledger that lost it says nothing of its job.
-    const job = key === undefined ? await stateOf(jobs, jobId) : 'closed';
-    const sightedAtMs = await sightedAt(context, db, found, job);
-    // A gateway whose clock is fast must not put off the end of its keys.
+    // Only where the ledger has lost the key may its job still run.
+    const job = key === undefined ? await readJobState(jobs, jobId) : 'closed';
+    const sightedAtMs = await updateSighting(context, db, found, job);
+    // A gateway whose clock is ahead must not delay the end of its keys.
     const createdAtMs = Math.min(createdAt.getTime(), sightedAtMs ?? Date.now());
     return applyDecision(context, found, { job, createdAtMs, sightedAtMs, endingAtMs: null }, async () => {
-      // One whose end came before its intent has none on record.
+      // A key whose end was recorded before its intent has no root key in the ledger.
       const secret = rootKeys.derive(key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId, ref);
       await endAtGateway(gateway, { ref, secret, wasMinted: true });
       await forgetSighting(db, 'gateway_key', ref);
@@ -115,7 +115,7 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
   });
 }
 
-/** What Temporal says of a job. Throws `temporal_unreachable`: then nobody knows, and nothing is ended. */
-export async function stateOf(jobs: JobRecords, jobId: string): Promise<JobState> {
+/** Reads a job's state from Temporal's record. Throws `temporal_unreachable`: the state is then unknown, and nothing is ended. */
+export async function readJobState(jobs: JobRecords, jobId: string): Promise<JobState> {
   return (await jobs.describe(jobId))?.state ?? 'unknown';
 }

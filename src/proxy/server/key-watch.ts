@@ -48,7 +48,7 @@ export async function watchKeys({ database, proxy, open, endUnknown }: WatchOpti
   // Whoever could not reach Postgres for a while must not take its peers, who could not either, for gone.
   const chargeGone = async (): Promise<void> => {
     if (aliveSinceMs === null || performance.now() - aliveSinceMs < GONE_AFTER_S * 1000) return;
-    const charged = await chargeAbandoned(database.db, { ref: null, proxyGoneAfterS: GONE_AFTER_S });
+    const charged = await chargeAbandoned(database.db, { ref: null, replicaLostAfterS: GONE_AFTER_S });
     await endUnknown();
     if (charged > 0) logger?.warn({ requests: charged }, 'requests of a gateway that is gone are charged by their reservations');
   };

@@ -17,7 +17,7 @@ import type { KeyContext } from '../../../src/keys/context.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
 import { mintKey, type MintParams } from '../../../src/keys/mint-key.ts';
-import { sessionKey } from '../../../src/keys/session-key.ts';
+import { renewSessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
 import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
@@ -115,7 +115,7 @@ describe('at the gateway', () => {
     const key = await mint({});
     await endKey(context, key, 'job');
     await expect(mintKey(context, key, [])).rejects.toMatchObject({ code: 'key_ended' });
-    await expect(sessionKey(context, key.jobId)).rejects.toMatchObject({ code: 'key_ended' });
+    await expect(renewSessionKey(context, key.jobId)).rejects.toMatchObject({ code: 'key_ended' });
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
   });
 

@@ -38,7 +38,7 @@ export const MUTATIONS: readonly Mutation[] = [
     only: 'lease',
   },
   {
-    removed: 'last cleanUp: a step that learns that its job is gone ends its key',
+    removed: 'cleanup of a closed job: a step that learns that its job is gone ends its key',
     file: 'activities/clean-up-closed-job.ts',
     text: `await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), stopSandbox()]);`,
     replacement: `await Promise.allSettled([endKeysOfJob.length, stopSandbox.length].map(async (size) => size));`,
@@ -78,9 +78,9 @@ export const MUTATIONS: readonly Mutation[] = [
     only: 'for one look',
   },
   {
-    removed: 'probe: a key counts as dead once it was seen refused',
+    removed: 'probe: a key counts as revoked once a request was refused',
     file: 'keys/end-key.ts',
-    text: `      await untilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });`,
+    text: `      await waitUntilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });`,
     replacement: `      rootKeys.derive(end.rootKeyId, ref);`,
     tests: `${PROMISE}/faults.test.ts`,
     only: 'cache',
