@@ -33,10 +33,10 @@ export interface Agent {
   files(binding: AgentBinding): AgentFile[];
 
   /** What it wants said as its session is opened and loaded, beyond ACP's own; left out: nothing. */
-  opening?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionOpening;
+  sessionSettings?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionSettings;
 }
 
-export interface SessionOpening {
+export interface SessionSettings {
   /** `_meta` of `session/new` and `session/load`. */
   meta: Record<string, unknown>;
   /** The session's mode by ACP `session/set_mode`: the first of these that the agent has. Where it has none, the session does not open. */
@@ -53,13 +53,13 @@ export interface AgentAbilities {
   /** A new process goes on with the conversation of one that died (ACP `session/load`); else the session is lost with the process. */
   loadsSession: boolean;
   /** Asks leave for what it does (ACP `session/request_permission`) unless the job's policy is `allow`. */
-  asksPermission: boolean;
+  requestsPermission: boolean;
   /** The stop reason by which a denial ends the turn; where this is left out the model hears of it and goes on. */
   endsTurnWhenDenied?: 'cancelled' | 'end_turn';
   /** Goes on with a new key in mid-turn when the file has changed and the old key is revoked. */
-  takesRotatedKey: boolean;
+  supportsKeyRotation: boolean;
   /** Works with a gateway's key; else only with a credential of its vendor, delivered into the sandbox. */
-  takesGatewayKey: boolean;
+  supportsGatewayKey: boolean;
 }
 
 export interface AgentInstallation {

@@ -19,7 +19,7 @@ export const amp: Agent = {
   package: { name: '@ampcode/cli', version: '0.0.1790142911-g7618fb' },
   program: programFile('amp-acp'),
   protocol: 'messages',
-  abilities: { loadsSession: true, asksPermission: false, takesRotatedKey: false, takesGatewayKey: false },
+  abilities: { loadsSession: true, requestsPermission: false, supportsKeyRotation: false, supportsGatewayKey: false },
 
   launch({ node, nodeModules, program }) {
     return { command: node, args: [program, join(nodeModules, `@ampcode/cli-${process.platform}-${process.arch}`, 'amp')], env: {} };

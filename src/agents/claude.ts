@@ -10,7 +10,7 @@ export const claude: Agent = {
   package: adapter,
   program: null,
   protocol: 'messages',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ nodeModules, node }) {
     return {
@@ -37,7 +37,7 @@ export const claude: Agent = {
     ];
   },
 
-  opening({ paths, permissions }) {
+  sessionSettings({ paths, permissions }) {
     return {
       meta: { claudeCode: { options: { projectConfigRoot: projectRoot(paths), strictMcpConfig: true } } },
       // A repository can forbid the mode that asks nothing: the adapter reads its settings for that alone. What is then asked is allowed.

@@ -16,7 +16,13 @@ export const codex: Agent = {
   package: adapter,
   program: null,
   protocol: 'responses',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: 'cancelled' },
+  abilities: {
+    loadsSession: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+    endsTurnWhenDenied: 'cancelled',
+  },
 
   launch({ nodeModules, node }) {
     return {

@@ -7,7 +7,7 @@ export const mock: Agent = {
   package: null,
   program: programFile('mock-agent'),
   protocol: 'chat',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ node, program }) {
     return { command: node, args: [program], env: {} };

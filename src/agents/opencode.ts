@@ -24,7 +24,7 @@ export const opencode: Agent = {
   package: { name: 'opencode-ai', version: '1.18.33' },
   program: null,
   protocol: 'chat',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ nodeModules }) {
     return {

@@ -9,7 +9,13 @@ export const qwen: Agent = {
   package: { name: '@qwen-code/qwen-code', version: '0.24.4' },
   program: null,
   protocol: 'chat',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: 'end_turn' },
+  abilities: {
+    loadsSession: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+    endsTurnWhenDenied: 'end_turn',
+  },
 
   launch({ node, nodeModules }) {
     return {
