@@ -47,11 +47,11 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
     workspaces: {
       put: () => Promise.resolve({ startCommit: '0'.repeat(40), warnings: [] }),
       runSetup: () => Promise.resolve(),
-      beginWork: () => Promise.resolve(),
-      openWork: () =>
+      recordBaseline: () => Promise.resolve(),
+      openArtifacts: () =>
         Promise.resolve({
-          takePatch: () => Promise.resolve({ content: Buffer.alloc(0), omitted: [] }),
-          takeFile: () => Promise.resolve({ content: Buffer.alloc(0) }),
+          collectPatch: () => Promise.resolve({ content: Buffer.alloc(0), omitted: [] }),
+          collectFile: () => Promise.resolve({ content: Buffer.alloc(0) }),
           close: () => Promise.resolve(),
         }),
     },

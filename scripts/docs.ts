@@ -34,10 +34,10 @@ export async function readPage(name: string): Promise<string> {
 function agentRows(): string[] {
   const rows = Object.values(agents).map(({ name, package: adapter, program, protocol, abilities }) => {
     const made = adapter === null ? 'ours' : `${program === null ? '' : 'ours, with '}\`${adapter.name}\` ${adapter.version}`;
-    const { loadsSession, asksPermission, endsTurnWhenDenied, takesRotatedKey, takesGatewayKey } = abilities;
-    const asks = asksPermission && endsTurnWhenDenied !== undefined ? 'yes; a denial ends the turn' : yesNo(asksPermission);
+    const { loadsSession, requestsPermission, endsTurnWhenDenied, supportsKeyRotation, supportsGatewayKey } = abilities;
+    const asks = requestsPermission && endsTurnWhenDenied !== undefined ? 'yes; a denial ends the turn' : yesNo(requestsPermission);
     const tested = existsSync(join(CONFORMANCE, `${name}.test.ts`));
-    const cells = [`\`${name}\``, made, protocol, takesGatewayKey, takesRotatedKey, loadsSession, asks, tested];
+    const cells = [`\`${name}\``, made, protocol, supportsGatewayKey, supportsKeyRotation, loadsSession, asks, tested];
     return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;
   });
   const head = '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Asks leave | In the suite |';

@@ -30,7 +30,7 @@ const TAKE_OUT_MS = 4 * 60_000;
 export interface TakeOutDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
-  workspaces: Pick<Workspaces, 'openWork'>;
+  workspaces: Pick<Workspaces, 'openArtifacts'>;
 }
 
 /**
@@ -106,8 +106,8 @@ async function collect(
   try {
     const folders = await provider.halt(handle);
     if (folders === null) return lost('sandbox_lost');
-    work = await workspaces.openWork(folders, startCommit, signal);
-    const patch = await work.takePatch(store.free());
+    work = await workspaces.openArtifacts(folders, startCommit, signal);
+    const patch = await work.collectPatch(store.free());
     // Another attempt may be removing the files: what was seen then is not what the agent left.
     if ((await provider.hostFolders(handle)) === null) return lost('sandbox_lost');
     if (patch.content.length > 0) await store.add('patch', patch.content);
@@ -116,7 +116,7 @@ async function collect(
     const inside = connection.paths.workspace;
     await connection.close();
     for (const file of new Set(artifacts)) {
-      const taken = await work.takeFile(file, inside, store.free());
+      const taken = await work.collectFile(file, inside, store.free());
       if ('content' in taken) await store.add(`files/${file}`, taken.content);
       else files.push({ path: `files/${file}`, reason: taken.reason, files: 1 });
     }

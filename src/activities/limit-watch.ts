@@ -3,7 +3,7 @@ import { log } from '@temporalio/activity';
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
 import type { SandboxLimits } from '../contract/limits-spec.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import type { LimitSighting, SandboxHandle } from '../sandboxes/sandbox.ts';
+import type { LimitWarning, SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 
@@ -22,7 +22,7 @@ export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, han
   const exceeded = new AbortController();
   const stopped = new AbortController();
   let storing = Promise.resolve();
-  const onSighting = (sighting: LimitSighting, limits: SandboxLimits): void => {
+  const onWarning = (sighting: LimitWarning, limits: SandboxLimits): void => {
     const event = warningOf(handle.id, sighting, limits);
     if (event !== null) {
       storing = storing
@@ -34,7 +34,7 @@ export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, han
     if (sighting.limit === 'disk' && sighting.shareUsed >= 1)
       exceeded.abort(new ValetkeyError('disk_full', `The sandbox wrote ${sighting.usedMiB} MiB: its limit is ${limits.diskMiB} MiB.`));
   };
-  const watching = sandboxes[handle.provider].watchLimits?.(handle, onSighting, stopped.signal);
+  const watching = sandboxes[handle.provider].watchLimits?.(handle, onWarning, stopped.signal);
   return {
     exceeded: exceeded.signal,
     async stop() {
@@ -46,7 +46,7 @@ export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, han
 }
 
 /** The same sighting of another attempt is the same event. */
-function warningOf(sandboxId: string, sighting: LimitSighting, limits: SandboxLimits): SourcedEvent | null {
+function warningOf(sandboxId: string, sighting: LimitWarning, limits: SandboxLimits): SourcedEvent | null {
   const event = (which: string, message: string): SourcedEvent => ({
     source: `limit:${sandboxId}:${sighting.limit}:${which}`,
     body: { type: 'warning', code: `${sighting.limit}_limit`, message },

@@ -44,7 +44,7 @@ export async function prepare(
   } finally {
     await sandbox.close();
   }
-  await workspaces.beginWork(folders, startCommit, signal);
+  await workspaces.recordBaseline(folders, startCommit, signal);
 }
 
 /** Throws `sandbox_lost` where a sandbox has no files any more. */

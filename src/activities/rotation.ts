@@ -33,7 +33,7 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
   const rebindKey = async (input: RebindKeyInput, { any: signal }: StopSignals): Promise<boolean> => {
     const { jobId, handle, agent: name, model, permissions, replaces } = input;
     const agent = agents[name];
-    if (!agent.abilities.takesRotatedKey) return false;
+    if (!agent.abilities.supportsKeyRotation) return false;
     const sandbox = sandboxes[handle.provider].connect(handle);
     try {
       return await withLivenessHeartbeat(async () => {

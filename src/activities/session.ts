@@ -116,7 +116,7 @@ async function drive(
           jobId,
           turn,
           prompt,
-          opening: deps.agents[agent].opening?.({ paths: sandbox.paths, permissions }),
+          sessionSettings: deps.agents[agent].sessionSettings?.({ paths: sandbox.paths, permissions }),
           modelStop: () => lastModelStop(db, jobId, startedSource(input)),
           resume: state,
           secrets: [secret, ...toolSecrets.values(), ...nextKeys(deps.keys, input)],

@@ -1,65 +1,74 @@
 import type { AgentName, JobSpec } from '../contract/spec.ts';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 
-/** One agent behind its ACP adapter. Knows files and environment; knows nothing of keys' lives, sandboxes' starts or Temporal. */
+/**
+ * One agent behind its ACP adapter. It knows files and environment variables, and nothing of the life of a key, the start of a
+ * sandbox, or Temporal. No method does I/O or throws; all are pure, so their order and repetition do not matter.
+ */
 export interface Agent {
   readonly name: AgentName;
   /**
-   * The npm package that is looked for on the host and shown to the sandbox, read only, with all that it needs: the adapter
-   * itself, or what a `program` of ours runs. Null: nothing but Node is needed.
+   * The npm package that is looked up on the host and mounted read-only into the sandbox with all its dependencies: the adapter
+   * itself, or what our `program` runs. Null where the agent needs nothing but Node.
    */
   readonly package: AgentPackage | null;
   /**
-   * An adapter of ours: the absolute path on the host of one file that imports nothing but Node, copied into the sandbox
-   * and run by Node there (`programFile` finds it). Null: the adapter is the package's.
+   * The absolute path on the host of an adapter of ours (`programFile` finds it): one file that imports nothing but Node. It is
+   * copied into the sandbox and run by Node there. Null where the package holds the adapter.
    */
   readonly program: string | null;
-  /** How it speaks to the LLM: Anthropic Messages, OpenAI Responses or OpenAI Chat Completions. */
+  /** The protocol of its LLM calls: Anthropic Messages, OpenAI Responses or OpenAI Chat Completions. */
   readonly protocol: 'messages' | 'responses' | 'chat';
-  /** What the conformance suite holds it to, what is missing included. */
+  /** What the agent can do. The conformance suite tests each ability, and each that is missing. */
   readonly abilities: AgentAbilities;
 
   /**
-   * The command that runs the adapter and the environment that it needs, given where things are inside the sandbox.
-   * No secret, no base URL, nothing of the job: these come later, by file. The environment switches off what traffic it can;
-   * so do the files.
+   * Returns the command that runs the adapter, and its environment. It holds no secret, no base URL and nothing of the job: these
+   * come later, by file. It disables traffic of the agent that is not LLM calls, as far as variables can; `files` disables the
+   * rest.
    */
   launch(at: AgentInstallation): AgentLaunch;
 
   /**
-   * The files that a key's file, a base URL and the job's wishes become. Written before the agent's process starts, and again
-   * with each key, so they never change within a job; the key itself stands in `keyFile` only.
+   * Returns the files of the agent’s configuration for a key file, a base URL and a job. They are written before the agent starts,
+   * and again with each key, so they must not differ within a job. The key itself is in `keyFile` only.
    */
   files(binding: AgentBinding): AgentFile[];
 
-  /** What it wants said as its session is opened and loaded, beyond ACP's own; left out: nothing. */
-  opening?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionOpening;
+  /** Returns what opening and loading a session needs beyond plain ACP. Absent where plain ACP is enough. */
+  sessionSettings?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionSettings;
 }
 
-export interface SessionOpening {
+export interface SessionSettings {
   /** `_meta` of `session/new` and `session/load`. */
   meta: Record<string, unknown>;
-  /** The session's mode by ACP `session/set_mode`: the first of these that the agent has. Where it has none, the session does not open. */
+  /**
+   * The session’s mode, set by ACP `session/set_mode`: the first of these that the agent offers. Where it offers none of them, the
+   * session does not open.
+   */
   modes: readonly string[];
 }
 
 export interface AgentPackage {
   name: string;
-  /** What Valetkey is tested with. */
+  /** The version that Valetkey is tested with. */
   version: string;
 }
 
 export interface AgentAbilities {
-  /** A new process goes on with the conversation of one that died (ACP `session/load`); else the session is lost with the process. */
+  /** A new process continues the conversation of one that ended (ACP `session/load`); else the session is lost with the process. */
   loadsSession: boolean;
-  /** Asks leave for what it does (ACP `session/request_permission`) unless the job's policy is `allow`. */
-  asksPermission: boolean;
-  /** The stop reason by which a denial ends the turn; where this is left out the model hears of it and goes on. */
+  /** Requests permission (ACP `session/request_permission`) unless the job’s policy is `allow`. */
+  requestsPermission: boolean;
+  /**
+   * The stop reason with which a denied permission ends the turn. Absent where the model receives the denial and the turn
+   * continues.
+   */
   endsTurnWhenDenied?: 'cancelled' | 'end_turn';
-  /** Goes on with a new key in mid-turn when the file has changed and the old key is revoked. */
-  takesRotatedKey: boolean;
-  /** Works with a gateway's key; else only with a credential of its vendor, delivered into the sandbox. */
-  takesGatewayKey: boolean;
+  /** Continues in the middle of a turn with a new key, once the key file has changed and the old key is revoked. */
+  supportsKeyRotation: boolean;
+  /** Works with a gateway’s key; else only with a credential of its vendor, delivered into the sandbox. */
+  supportsGatewayKey: boolean;
 }
 
 export interface AgentInstallation {
@@ -67,7 +76,7 @@ export interface AgentInstallation {
   nodeModules: string;
   /** The node binary, as seen inside the sandbox. */
   node: string;
-  /** The agent's `program`, as seen inside the sandbox; nothing lies there where it has none. */
+  /** The agent’s `program`, as seen inside the sandbox. The path does not exist where the agent has none. */
   program: string;
 }
 
@@ -82,12 +91,12 @@ export interface AgentBinding {
   /** Absolute path, inside the sandbox, of the file that holds the key and nothing else. */
   keyFile: string;
   model: string;
-  /** With `allow` the agent does not ask at all; else it asks before it changes or runs anything, where it is able to. */
+  /** `allow`: the agent requests no permissions. Else it requests one before it changes or runs anything, where it is able to. */
   permissions: JobSpec['permissions'];
 }
 
 export interface AgentFile {
-  /** Absolute, inside the sandbox. */
+  /** Absolute path inside the sandbox. */
   path: string;
   content: string;
   executable?: boolean;

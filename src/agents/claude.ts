@@ -10,14 +10,14 @@ export const claude: Agent = {
   package: adapter,
   program: null,
   protocol: 'messages',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ nodeModules, node }) {
     return {
       command: '/bin/sh',
       args: ['-c', 'exec "$HOME/.claude/start.sh" "$0" "$1"', node, join(nodeModules, adapter.name, 'dist/index.js')],
       env: {
-        // Without it Claude Code refuses `bypassPermissions` to a root user.
+        // Without this variable Claude Code refuses `bypassPermissions` to root.
         IS_SANDBOX: '1',
         NO_BROWSER: '1',
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
@@ -37,26 +37,28 @@ export const claude: Agent = {
     ];
   },
 
-  opening({ paths, permissions }) {
+  sessionSettings({ paths, permissions }) {
     return {
       meta: { claudeCode: { options: { projectConfigRoot: projectRoot(paths), strictMcpConfig: true } } },
-      // A repository can forbid the mode that asks nothing: the adapter reads its settings for that alone. What is then asked is allowed.
+      // A repository’s settings can forbid `bypassPermissions`: the adapter reads them for that alone. `default` then requests
+      // permissions, and the job’s policy allows them.
       modes: permissions === 'allow' ? ['bypassPermissions', 'default'] : ['default'],
     };
   },
 };
 
 /**
- * What Claude Code takes for the root of the project's configuration in place of the workspace. It has no settings, so neither
- * settings, hooks and rules nor `.mcp.json` of a repository count; CLAUDE.md does, which it reads from the workspace.
+ * Returns the folder that Claude Code uses as the root of the project’s configuration, in place of the workspace. The folder has
+ * no settings, so the settings, hooks, rules and `.mcp.json` of a repository have no effect. CLAUDE.md is read from the workspace
+ * all the same.
  */
 function projectRoot({ home }: SandboxPaths): string {
   return `${home}/.claude/project`;
 }
 
 /**
- * Skills, commands and subagents are the repository's own only where nothing is asked: each can permit itself tools. The adapter
- * reads ANTHROPIC_MODEL before any settings.
+ * Links the repository’s skills, commands and subagents only where no permissions are requested: each of them can grant itself
+ * tools. ANTHROPIC_MODEL is exported since the adapter reads it before any settings.
  */
 function startScript(paths: SandboxPaths, model: string, permissions: AgentBinding['permissions']): string {
   const own = `${projectRoot(paths)}/.claude`;
@@ -74,13 +76,13 @@ function settings(baseUrl: string, apiKeyHelper: string, model: string, permissi
     promptSuggestionEnabled: false,
     permissions: {
       defaultMode: permissions === 'allow' ? 'bypassPermissions' : 'default',
-      // Both reach the web from outside the sandbox.
+      // Both tools reach the web from outside the sandbox.
       deny: ['WebFetch', 'WebSearch'],
     },
     env: {
       ANTHROPIC_BASE_URL: baseUrl,
       ANTHROPIC_MODEL: model,
-      // Each alias means the job's model: the key may use no other.
+      // Each alias is the job’s model: the key may use no other.
       ANTHROPIC_DEFAULT_HAIKU_MODEL: model,
       ANTHROPIC_DEFAULT_SONNET_MODEL: model,
       ANTHROPIC_DEFAULT_OPUS_MODEL: model,

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 import type { Agent, AgentBinding } from './agent.ts';
 
-/** The name of Codex's package for this machine's platform; on Linux it also brings a static bubblewrap. */
+/** The name of Codex’s package for this platform. On Linux it includes a static bubblewrap. */
 export const codexPlatformPackage = `@openai/codex-${process.platform}-${process.arch}`;
 
-/** Where that package keeps its binaries, relative to its own folder. */
+/** The folder of that package’s binaries, relative to the package. */
 export const codexVendorFolder = `vendor/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-${process.platform === 'darwin' ? 'apple-darwin' : 'unknown-linux-musl'}`;
 
 const adapter = { name: '@agentclientprotocol/codex-acp', version: '2.6.0' };
@@ -16,14 +16,20 @@ export const codex: Agent = {
   package: adapter,
   program: null,
   protocol: 'responses',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: 'cancelled' },
+  abilities: {
+    loadsSession: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+    endsTurnWhenDenied: 'cancelled',
+  },
 
   launch({ nodeModules, node }) {
     return {
       command: '/bin/sh',
       args: ['-c', 'exec "$0" --import "file://$HOME/.codex/valetkey.js" "$1"', node, join(nodeModules, adapter.name, 'dist/index.js')],
       env: {
-        // The binary itself: npm's launcher would stay as one more process.
+        // The path of the binary: npm’s launcher would stay running as a further process.
         CODEX_PATH: join(nodeModules, codexPlatformPackage, codexVendorFolder, 'bin/codex'),
         NO_BROWSER: '1',
         CODEX_ACP_PROMPT_SUGGESTIONS: 'false',
@@ -40,9 +46,10 @@ export const codex: Agent = {
 };
 
 /**
- * Runs in the adapter's process before it does. The adapter tells Codex that each session's folder is trusted, and Codex then
- * takes configuration, MCP servers, hooks and rules from the folder's `.codex`. In one that is not trusted it passes them over, and
- * AGENTS.md, too, which it then has as the user's own. Quotes within a prompt are escaped: no text of it is met.
+ * Returns the source of a module that runs in the adapter’s process before the adapter. The adapter tells Codex that the folder of
+ * each session is trusted, and Codex then reads configuration, MCP servers, hooks and rules from the folder’s `.codex`. In an
+ * untrusted folder Codex ignores them, but AGENTS.md, too, which is therefore linked as the user’s own. Quotes inside a prompt are
+ * escaped, so the replacement never matches the text of a prompt.
  */
 function preloadSource({ home, workspace }: SandboxPaths): string {
   return `import childProcess from 'node:child_process';
@@ -67,14 +74,15 @@ const untrusted = (chunk) => String(chunk).replaceAll('"trust_level":"trusted"',
 }
 
 /**
- * Codex does not read OPENAI_BASE_URL. It asks once more where an answer breaks off, and cannot tell that from an error that the
- * gateway has tried again already: more would multiply the two. It runs `auth.command` again when a key is refused, so a rotated key is taken up in
- * mid-turn. The permission profile makes the adapter leave alone what stands here: each of its own modes has a policy of its own.
+ * Returns Codex’s configuration. Codex does not read OPENAI_BASE_URL. `stream_max_retries` is 1: Codex repeats a request whose
+ * answer is cut off, and cannot tell that from an error that the gateway has retried already, so the two counts multiply. Codex
+ * runs `auth.command` again when a key is refused, so it uses a rotated key in the middle of a turn. `default_permissions` keeps
+ * the adapter from setting a mode of its own, each of which has its own policy.
  */
 function configToml(baseUrl: string, keyFile: string, model: string, permissions: AgentBinding['permissions']): string {
-  // A JSON string without control characters is a TOML string.
+  // A JSON string without control characters is a valid TOML string.
   const text = JSON.stringify;
-  const { policy, files, network, landlock } = permissions === 'allow' ? FREE : CONFINED;
+  const { policy, files, network, landlock } = permissions === 'allow' ? UNRESTRICTED : RESTRICTED;
   return `model = ${text(model)}
 model_provider = "valetkey"
 check_for_update_on_startup = false
@@ -110,14 +118,15 @@ refresh_interval_ms = 1000
 `;
 }
 
-const FREE = { policy: '"never"', files: 'write', network: true, landlock: false };
+const UNRESTRICTED = { policy: '"never"', files: 'write', network: true, landlock: false };
 
 /**
- * No policy of Codex asks before each command. This one tries a command where it can change nothing, and asks leave to run
- * it outside when that fails. Its newer way to confine a command nests user namespaces, which the job's sandbox forbids; the
- * older one does without, and where the kernel has no Landlock each command fails, so that Codex asks for each.
+ * The settings under which Codex requests permissions. None of its policies asks before each command. This one first runs a
+ * command where it can change nothing, and requests permission to run it outside when that fails. Codex’s newer sandbox nests user
+ * namespaces, which the job’s sandbox forbids; the older one (Landlock) does not. On a kernel without Landlock each command fails,
+ * so Codex asks for each.
  */
-const CONFINED = {
+const RESTRICTED = {
   policy: '{ granular = { sandbox_approval = true, rules = true, mcp_elicitations = false } }',
   files: 'read',
   network: false,

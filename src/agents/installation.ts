@@ -7,11 +7,14 @@ import type { Agent, AgentPackage } from './agent.ts';
 export interface AgentPlaces {
   /** Folder whose `node_modules` holds the agents' packages. */
   agentsDir: string | undefined;
-  /** PATH, to look for one that is installed globally. */
+  /** PATH, to find a package that is installed globally. */
   path: string;
 }
 
-/** The package of an agent, first in the list, and all that it needs; empty where it needs none. Throws `agent_not_installed`. */
+/**
+ * Returns the package of an agent, first in the list, and all its dependencies; empty where the agent needs none. Throws
+ * `agent_not_installed`.
+ */
 export async function findAgentPackages({ name, package: wanted }: Agent, { agentsDir, path }: AgentPlaces): Promise<InstalledPackage[]> {
   if (wanted === null) return [];
   const found = await findAgentPackage(wanted, { agentsDir, path });
@@ -23,11 +26,11 @@ export async function findAgentPackages({ name, package: wanted }: Agent, { agen
   ];
   throw new ValetkeyError(
     'agent_not_installed',
-    `The package of ${name} is not installed: npm install ${wanted.name}@${wanted.version}. Looked in: ${places.join(', ')}.`,
+    `The package of the agent ${name} is not installed: run npm install ${wanted.name}@${wanted.version}. Searched: ${places.join(', ')}.`,
   );
 }
 
-/** Looks in the configured folder, then in Valetkey's own installation, then on PATH. */
+/** Searches the configured folder, then Valetkey’s own installation, then PATH. */
 export async function findAgentPackage({ name }: AgentPackage, { agentsDir, path }: AgentPlaces): Promise<InstalledPackage | undefined> {
   return (
     (agentsDir === undefined ? undefined : await findPackage(name, agentsDir)) ??

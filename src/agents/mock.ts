@@ -1,13 +1,13 @@
 import { programFile } from '../in-sandbox/program-file.ts';
 import type { Agent } from './agent.ts';
 
-/** An agent of ours for tests and trials: deterministic, light, and it does what the lines of a prompt tell it. */
+/** An agent of ours for tests and trials: deterministic, small, and controlled by the lines of the prompt. */
 export const mock: Agent = {
   name: 'mock',
   package: null,
   program: programFile('mock-agent'),
   protocol: 'chat',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true },
+  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ node, program }) {
     return { command: node, args: [program], env: {} };

@@ -9,25 +9,31 @@ export const qwen: Agent = {
   package: { name: '@qwen-code/qwen-code', version: '0.24.4' },
   program: null,
   protocol: 'chat',
-  abilities: { loadsSession: true, asksPermission: true, takesRotatedKey: true, takesGatewayKey: true, endsTurnWhenDenied: 'end_turn' },
+  abilities: {
+    loadsSession: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+    endsTurnWhenDenied: 'end_turn',
+  },
 
   launch({ node, nodeModules }) {
     return {
       command: '/bin/sh',
-      // The settings of the system count more than those that the workspace brings along.
+      // System settings take precedence over those in the workspace.
       args: [
         '-c',
         'QWEN_CODE_SYSTEM_SETTINGS_PATH="$HOME/.qwen/valetkey.json" exec "$0" --import "file://$HOME/.qwen/valetkey.js" "$1" --acp',
         node,
         join(nodeModules, '@qwen-code/qwen-code/cli.js'),
       ],
-      // Else it starts itself once more, without our file.
+      // Without this variable Qwen Code starts itself again, without our module.
       env: { QWEN_CODE_NO_RELAUNCH: 'true' },
     };
   },
 
   files({ paths, keyFile, model, permissions }) {
-    const settings = settingsOf(paths, model, permissions);
+    const settings = settingsFor(paths, model, permissions);
     return [
       { path: `${paths.home}/.qwen/valetkey.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
       { path: `${paths.home}/.qwen/valetkey.js`, content: preloadSource(keyFile, paths.gatewayUrl) },
@@ -35,22 +41,23 @@ export const qwen: Agent = {
   },
 };
 
-function settingsOf({ home, workspace, gatewayUrl }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
+function settingsFor({ home, workspace, gatewayUrl }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
   return {
     security: {
-      // Ours takes its place in each request.
+      // Our module replaces this API key in each request.
       auth: { selectedType: 'openai', apiKey: 'stands-in-the-key-file', baseUrl: `${gatewayUrl}/v1` },
-      // Of a folder that is not trusted, and none is, neither settings nor .env, MCP servers, hooks and commands count.
+      // No folder is trusted, so the settings, .env, MCP servers, hooks and commands of the workspace have no effect.
       folderTrust: { enabled: true },
     },
-    // Nor would these, which it looks for in its own folder, too.
+    // In an untrusted folder these files are ignored, too. Qwen Code also looks for them in its own folder, hence the relative
+    // paths.
     context: { fileName: ['QWEN.md', 'AGENTS.md'].map((name) => relative(`${home}/.qwen`, `${workspace}/${name}`)) },
-    // How long the model may be silent is the gateway's to say.
+    // The gateway decides how long a model may be silent.
     model: { name: model, generationConfig: { maxRetries: 0, timeout: 3_600_000, streamIdleTimeoutMs: 0 } },
     tools: { approvalMode: 'default' },
-    // There is no mode without questions where nothing is trusted.
+    // No mode runs without questions in an untrusted folder, so these tools are allowed one by one.
     permissions: { allow: permissions === 'allow' ? ['Bash', 'Edit', 'Read', 'WebFetch', 'Skill', 'Agent'] : [] },
-    // Each of these asks the LLM for something that nobody asked for.
+    // Each of these features calls the LLM for something that the user did not request.
     memory: { enableManagedAutoMemory: false, enableManagedAutoDream: false },
     ui: { enableFollowupSuggestions: false },
     general: { enableAutoUpdate: false },
@@ -60,9 +67,9 @@ function settingsOf({ home, workspace, gatewayUrl }: SandboxPaths, model: string
 }
 
 /**
- * Runs in its process before it does. It calls the LLM by an undici of its own, which tells of each request before it is sent
- * (undici, docs/api/DiagnosticsChannel.md): the key is read from its file for each. It takes a failure that looks like a passing
- * one up again for minutes: what it is told here looks like none.
+ * Returns the source of a module that runs in Qwen Code’s process before it. Qwen Code calls the LLM with its own copy of undici,
+ * which publishes each request before it is sent (undici, docs/api/DiagnosticsChannel.md): the module reads the key from its file
+ * for each. Qwen Code retries a failure that looks transient for minutes, so the module turns each failure into one that does not.
  */
 function preloadSource(keyFile: string, gatewayUrl: string): string {
   return `import { subscribe } from 'node:diagnostics_channel';
@@ -76,7 +83,7 @@ subscribe('undici:request:create', ({ request }) => {
   request.onHeaders = (status, ...rest) => onHeaders.call(request, status >= 400 ? 400 : status, ...rest);
   request.onData = (chunk) => {
     if (!/^data: ?\\{"error"/m.test(chunk)) return onData.call(request, chunk);
-    setImmediate(() => request.abort(Object.assign(new Error('The answer of the model broke off.'), { code: 'ECONNRESET' })));
+    setImmediate(() => request.abort(Object.assign(new Error('The answer of the model is incomplete.'), { code: 'ECONNRESET' })));
     return true;
   };
 });

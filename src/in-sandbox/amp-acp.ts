@@ -1,8 +1,8 @@
 /**
- * Amp's command line as an ACP agent on stdin and stdout, one JSON-RPC message a line: `node amp-acp.ts <amp>`. Runs alone
- * inside the sandbox, so it imports nothing but Node. Each prompt is one run of Amp, the first of a session begins a thread
- * and the others continue it; the token is read from its file each time and is in the environment of that run only.
- * What a session has told is kept in a file, from which another process tells it again.
+ * Presents Amp’s command line as an ACP agent on stdin and stdout, one JSON-RPC message per line: `node amp-acp.ts <amp>`. It runs
+ * alone inside the sandbox, so it imports nothing but Node. Each prompt is one run of Amp: the first of a session starts a thread
+ * and the others continue it. The token is read from its file each time and is in the environment of that run only. The updates of
+ * a session are stored in a file, from which another process replays them.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -16,14 +16,14 @@ type Json = Record<string, unknown>;
 interface Session {
   id: string;
   cwd: string;
-  /** Amp's own name for it; null before its first prompt. */
+  /** The id of Amp’s thread; null before the first prompt. */
   thread: string | null;
-  /** The run of the prompt that is being answered. */
+  /** The process of the current prompt. */
   run: ChildProcess | null;
   cancelled: boolean;
 }
 
-/** How a request fails. */
+/** The error with which a request is answered. */
 class RpcError extends Error {
   readonly code: number;
   constructor(code: number, message: string) {
@@ -32,11 +32,11 @@ class RpcError extends Error {
   }
 }
 
-const KILL_AFTER_MS = 1000;
+const KILL_DELAY_MS = 1000;
 const MAX_TITLE_CHARS = 200;
-const NOT_FOUND = -32601;
-const INVALID = -32602;
-const FAILED = -32603;
+const METHOD_NOT_FOUND = -32601;
+const INVALID_PARAMS = -32602;
+const INTERNAL_ERROR = -32603;
 
 const folder = join(homedir(), '.amp-acp');
 const [amp = 'amp'] = process.argv.slice(2);
@@ -53,7 +53,7 @@ async function onMessage({ id, method, params }: Json): Promise<void> {
   if (typeof method !== 'string') return;
   const answer = await handle(method, isObject(params) ? params : {}).then(
     (result) => ({ result }),
-    (error: unknown) => ({ error: { code: error instanceof RpcError ? error.code : FAILED, message: messageOf(error) } }),
+    (error: unknown) => ({ error: { code: error instanceof RpcError ? error.code : INTERNAL_ERROR, message: messageOf(error) } }),
   );
   if (id !== undefined) send({ id, ...answer });
 }
@@ -73,38 +73,38 @@ async function handle(method: string, params: Json): Promise<Json> {
       cancel(sessionOf(params));
       return {};
     default:
-      throw new RpcError(NOT_FOUND, 'Method not found');
+      throw new RpcError(METHOD_NOT_FOUND, 'The method does not exist.');
   }
 }
 
 function newSession(cwd: string): Session {
   const session: Session = { id: randomUUID(), cwd, thread: null, run: null, cancelled: false };
   sessions.set(session.id, session);
-  keep(session, {});
+  appendEntry(session, {});
   return session;
 }
 
 function loadSession(id: string, cwd: string): void {
   const session: Session = { id, cwd, thread: null, run: null, cancelled: false };
-  for (const { thread, update } of readBacklog(id)) {
+  for (const { thread, update } of readEntries(id)) {
     if (typeof thread === 'string') session.thread = thread;
-    if (isObject(update)) tell(session, update);
+    if (isObject(update)) sendUpdate(session, update);
   }
   sessions.set(id, session);
 }
 
 async function prompt(session: Session, blocks: Json[]): Promise<Json> {
-  if (session.run !== null) throw new RpcError(INVALID, 'A prompt is running.');
+  if (session.run !== null) throw new RpcError(INVALID_PARAMS, 'A prompt is already running in this session.');
   const content = blocks.filter(({ type }) => type === 'text').map((block) => ({ type: 'text', text: text(block['text']) }));
   const { keyFile, mode } = parse(readFileSync(join(folder, 'settings.json'), 'utf8'));
-  for (const block of content) keep(session, { update: { sessionUpdate: 'user_message_chunk', content: block } });
+  for (const block of content) appendEntry(session, { update: { sessionUpdate: 'user_message_chunk', content: block } });
 
   session.cancelled = false;
-  const which = session.thread === null ? ['--no-archive-after-execute'] : ['threads', 'continue', session.thread];
-  const words = [amp, ...which, '--execute', '--stream-json-thinking', '--stream-json-input', '--mode', text(mode)];
-  const run = spawn('/bin/sh', ['-c', 'AMP_API_KEY=$(cat "$0") exec "$@"', text(keyFile), ...words], {
+  const threadArgs = session.thread === null ? ['--no-archive-after-execute'] : ['threads', 'continue', session.thread];
+  const command = [amp, ...threadArgs, '--execute', '--stream-json-thinking', '--stream-json-input', '--mode', text(mode)];
+  const run = spawn('/bin/sh', ['-c', 'AMP_API_KEY=$(cat "$0") exec "$@"', text(keyFile), ...command], {
     cwd: session.cwd,
-    // What it says on the third may hold anything.
+    // Standard error may hold anything, so it is dropped.
     stdio: ['pipe', 'pipe', 'ignore'],
   });
   session.run = run;
@@ -117,7 +117,7 @@ async function prompt(session: Session, blocks: Json[]): Promise<Json> {
     onOutput(session, message);
   });
   const ended = await new Promise<string>((resolve) => {
-    run.once('error', () => resolve('could not be run'));
+    run.once('error', () => resolve('could not be started and ended'));
     run.once('close', (code, signal) => resolve(`ended with ${signal ?? `exit code ${code}`}`));
   });
   session.run = null;
@@ -126,39 +126,40 @@ async function prompt(session: Session, blocks: Json[]): Promise<Json> {
 }
 
 function stopReasonOf(result: Json | null, ended: string): string {
-  if (result === null) throw new RpcError(FAILED, `Amp ${ended} and without a result.`);
+  if (result === null) throw new RpcError(INTERNAL_ERROR, `Amp ${ended} without a result.`);
   if (result['subtype'] === 'error_max_turns') return 'max_turn_requests';
-  // Its error text is the service's.
-  if (result['is_error'] !== false) throw new RpcError(FAILED, 'Amp ended the turn with an error.');
+  // The error text comes from the service, so it is not passed on.
+  if (result['is_error'] !== false) throw new RpcError(INTERNAL_ERROR, 'Amp ended the turn with an error.');
   return 'end_turn';
 }
 
-/** The answer of the prompt comes when the run has ended. */
+/** Stops the current run. The prompt is answered when the run has ended. */
 function cancel(session: Session): void {
   const { run } = session;
   if (run === null) return;
   session.cancelled = true;
   run.kill('SIGTERM');
-  setTimeout(() => run.kill('SIGKILL'), KILL_AFTER_MS).unref();
+  setTimeout(() => run.kill('SIGKILL'), KILL_DELAY_MS).unref();
 }
 
-/** One line of Amp's, in the format of Claude Code's stream-json. */
+/** Handles one line of Amp’s output, in the format of Claude Code’s stream-json. */
 function onOutput(session: Session, { type, session_id: thread, message, parent_tool_use_id: parent }: Json): void {
   if (typeof thread === 'string' && thread !== session.thread) {
     session.thread = thread;
-    keep(session, { thread });
+    appendEntry(session, { thread });
   }
   if (!isObject(message)) return;
   for (const block of list(message['content'])) {
-    const update = type === 'assistant' ? ofAssistant(block, typeof parent === 'string') : type === 'user' ? ofToolResult(block) : null;
+    const update =
+      type === 'assistant' ? assistantUpdate(block, typeof parent === 'string') : type === 'user' ? toolResultUpdate(block) : null;
     if (update === null) continue;
-    keep(session, { update });
-    tell(session, update);
+    appendEntry(session, { update });
+    sendUpdate(session, update);
   }
 }
 
-/** What a subagent says is no part of the answer; what it does is told. */
-function ofAssistant(block: Json, isSubagent: boolean): Json | null {
+/** Converts a block of an assistant message. The text of a subagent is not part of the answer; its tool calls are reported. */
+function assistantUpdate(block: Json, isSubagent: boolean): Json | null {
   switch (block['type']) {
     case 'text':
       return isSubagent ? null : { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: text(block['text']) } };
@@ -169,7 +170,7 @@ function ofAssistant(block: Json, isSubagent: boolean): Json | null {
         sessionUpdate: 'tool_call',
         toolCallId: text(block['id']),
         title: titleOf(text(block['name']), block['input']),
-        kind: KINDS[text(block['name'])] ?? 'other',
+        kind: TOOL_KINDS[text(block['name'])] ?? 'other',
         status: 'in_progress',
         rawInput: block['input'],
       };
@@ -178,7 +179,7 @@ function ofAssistant(block: Json, isSubagent: boolean): Json | null {
   }
 }
 
-const KINDS: Record<string, string> = {
+const TOOL_KINDS: Record<string, string> = {
   Bash: 'execute',
   Read: 'read',
   Grep: 'search',
@@ -197,7 +198,7 @@ function titleOf(name: string, input: unknown): string {
   return (object === undefined ? name : `${name}: ${object}`).slice(0, MAX_TITLE_CHARS);
 }
 
-function ofToolResult(block: Json): Json | null {
+function toolResultUpdate(block: Json): Json | null {
   if (block['type'] !== 'tool_result') return null;
   return {
     sessionUpdate: 'tool_call_update',
@@ -207,7 +208,7 @@ function ofToolResult(block: Json): Json | null {
   };
 }
 
-function tell({ id }: Session, update: Json): void {
+function sendUpdate({ id }: Session, update: Json): void {
   send({ method: 'session/update', params: { sessionId: id, update } });
 }
 
@@ -215,31 +216,31 @@ function send(message: Json): void {
   process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
 }
 
-function keep({ id }: Session, entry: Json): void {
+function appendEntry({ id }: Session, entry: Json): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   appendFileSync(fileOf(id), `${JSON.stringify(entry)}\n`, { mode: 0o600 });
 }
 
-function readBacklog(id: string): Json[] {
+function readEntries(id: string): Json[] {
   try {
     return readFileSync(fileOf(id), 'utf8').split('\n').filter(Boolean).map(parse);
   } catch {
-    throw new RpcError(INVALID, 'There is no such session.');
+    throw new RpcError(INVALID_PARAMS, 'The session does not exist.');
   }
 }
 
 function fileOf(id: string): string {
-  if (!/^[\w-]+$/.test(id)) throw new RpcError(INVALID, 'There is no such session.');
+  if (!/^[\w-]+$/.test(id)) throw new RpcError(INVALID_PARAMS, 'The session does not exist.');
   return join(folder, `${id}.jsonl`);
 }
 
 function sessionOf(params: Json): Session {
   const session = sessions.get(text(params['sessionId']));
-  if (session === undefined) throw new RpcError(INVALID, 'There is no such session.');
+  if (session === undefined) throw new RpcError(INVALID_PARAMS, 'The session does not exist.');
   return session;
 }
 
-/** A line that is no JSON object says nothing. */
+/** Parses a line; an empty object where it is not a JSON object. */
 function parse(line: string): Json {
   try {
     const value: unknown = JSON.parse(line);
@@ -261,7 +262,7 @@ function text(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** A file that cannot be read is told by its code. */
+/** The message of an error; of a system error only its code is passed on. */
 function messageOf(error: unknown): string {
   if (error instanceof RpcError) return error.message;
   return error instanceof Error && 'code' in error ? `Amp’s adapter failed: ${String(error.code)}.` : 'Amp’s adapter failed.';

@@ -1,7 +1,8 @@
 /**
- * The first program in a sandbox: `node init.ts <gateway port> <gateway socket> <run folder> <server> [<egress port> <egress socket>]`.
- * Runs the sandbox-agent server, forwards the loopback ports to the sockets of the gateway and of the egress proxy, and
- * `<run folder>/agent.sock` to the server. Self-contained: it is copied into the sandbox. It ends when the server ends.
+ * The first program in a sandbox: `node init.ts <gateway port> <gateway socket> <run folder> <server> [<egress port> <egress
+ * socket>]`. It runs the sandbox-agent server, forwards the loopback ports to the sockets of the gateway and of the egress proxy,
+ * and forwards `<run folder>/agent.sock` to the server. It is copied into the sandbox as one file, so it imports nothing but Node.
+ * It ends when the server ends.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, readdirSync, readFileSync, renameSync } from 'node:fs';
@@ -12,7 +13,7 @@ const [gatewayPort, gatewaySocket = '', runFolder = '', serverCommand = '', egre
 const host = '127.0.0.1';
 const workspace = process.cwd();
 
-closeInherited();
+closeInheritedDescriptors();
 await forward({ host, port: Number(gatewayPort) }, { path: gatewaySocket });
 if (egressPort !== undefined) await forward({ host, port: Number(egressPort) }, { path: egressSocket });
 
@@ -24,17 +25,20 @@ const server = spawn(serverCommand, ['server', '--no-token', '--no-telemetry', '
 server.once('error', () => process.exit(1));
 server.once('exit', () => process.exit(1));
 
-// The socket appears when the server answers: whoever finds a socket that does not answer knows that the sandbox is dead.
+// The socket appears when the server answers, so a socket that does not answer means that the sandbox has ended.
 while (!(await accepts(port))) await delay(5);
-// Relative, because an address has room for 107 bytes only.
+// The path is relative, because a socket address holds 107 bytes only.
 process.chdir(runFolder);
 await forward({ path: 'starting.sock' }, { host, port }).catch(() => server.kill('SIGKILL'));
-// A socket is there a moment before it listens; under its name it does both.
+// A socket exists a moment before it listens; with its final name it does both.
 renameSync('starting.sock', 'agent.sock');
 process.chdir(workspace);
 
-/** What the worker's own parent left open would reach the agent. Node marks what it opens itself. */
-function closeInherited(): void {
+/**
+ * Closes descriptors that the worker inherited from its own parent: the agent would inherit them, too. Node marks its own as
+ * close-on-exec.
+ */
+function closeInheritedDescriptors(): void {
   const closedOnExec = 0o2000000;
   for (const descriptor of readdirSync('/proc/self/fd').map(Number)) {
     const flags = /flags:\s+(\d+)/.exec(fdInfo(descriptor))?.[1];
@@ -42,7 +46,7 @@ function closeInherited(): void {
   }
 }
 
-/** Empty for the descriptor that listed the others. */
+/** Empty for the descriptor that listed the others, which is closed by now. */
 function fdInfo(descriptor: number): string {
   try {
     return readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');
@@ -55,15 +59,15 @@ async function forward(from: ListenOptions, to: NetConnectOpts): Promise<void> {
   await listen(
     createServer((caller) => {
       const callee = connect(to);
-      join(caller, callee);
-      join(callee, caller);
+      connectStreams(caller, callee);
+      connectStreams(callee, caller);
     }),
     from,
   );
 }
 
-/** An end is passed on as an end, after the last byte; a break as a break, so that half an answer never looks whole. */
-function join(from: Socket, to: Socket): void {
+/** Forwards an end as an end, after the last byte, and a reset as a reset, so that half a response never looks complete. */
+function connectStreams(from: Socket, to: Socket): void {
   from.setNoDelay(true);
   from.pipe(to);
   from.on('error', () => to.destroy());

@@ -1,12 +1,15 @@
 /**
- * The agent `mock`: ACP on stdin and stdout, one JSON-RPC message a line. It runs alone inside the sandbox, so it imports
- * nothing but Node. It calls the LLM (Chat Completions) with the key that stands in its file at that moment, runs the commands
- * that the model asks for, and keeps each conversation in a file, so that another process can load it.
+ * The agent `mock`: ACP on stdin and stdout, one JSON-RPC message per line. It runs alone inside the sandbox, so it imports
+ * nothing but Node. It calls the LLM (Chat Completions) with the key that is in its file at that moment, runs the commands that
+ * the model requests, and stores each conversation in a file, so that another process can load it.
  *
- * A prompt with lines that begin with `!` is done by these, without the LLM:
- *   !say TEXT · !think TEXT · !chunks N MS (N chunks, one each MS ms) · !flood N (at once) · !recall (says the prompts before)
- *   !run COMMAND · !write PATH TEXT · !env (says its environment) · !ask TITLE (asks leave whatever the policy, says the answer)
- *   !crash (the process dies) · !hang (until it is cancelled)
+ * Lines of a prompt that begin with `!` are commands. A prompt with such lines runs them and does not call the LLM:
+ * - `!say TEXT`, `!think TEXT`
+ * - `!chunks N MS`: N chunks, one every MS ms; `!flood N`: N chunks at once
+ * - `!recall`: says the earlier prompts; `!env`: says its environment
+ * - `!run COMMAND`, `!write PATH TEXT`
+ * - `!ask TITLE`: requests permission whatever the policy, and says the answer
+ * - `!crash`: the process kills itself; `!hang`: waits until it is cancelled
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -24,7 +27,7 @@ interface ToolCall {
   function: { name: string; arguments: string };
 }
 
-/** As Chat Completions have it. */
+/** A message of Chat Completions. */
 type Message =
   | { role: 'user'; content: string }
   | { role: 'assistant'; content: string; tool_calls?: ToolCall[] }
@@ -34,7 +37,7 @@ interface Session {
   id: string;
   cwd: string;
   messages: Message[];
-  /** Of the prompt that runs or ran last. */
+  /** Cancels the current or the last prompt. */
   cancel: AbortController;
 }
 
@@ -46,20 +49,20 @@ class RpcError extends Error {
   }
 }
 
-/** In the middle of the answer: before its first byte the gateway tries again. */
-class BrokenOff extends RpcError {
+/** The answer was cut off after its first byte. Before it, the gateway retries. */
+class IncompleteAnswerError extends RpcError {
   constructor() {
-    super(-32603, 'the answer of the LLM broke off');
+    super(-32603, 'The answer of the LLM is incomplete.');
   }
 }
 
-/** Of one answer. */
+/** Retries of one answer. */
 const MAX_RETRIES = 2;
 const FOLDER = join(homedir(), '.mock');
 const DAY_MS = 86_400_000;
 const MAX_OUTPUT_CHARS = 64 * 1024;
-/** Any other that begins so is a text like the rest. */
-const LINE = /^!(say|think|chunks|flood|recall|run|write|env|ask|crash|hang)( |$)/;
+/** Any other line that begins with `!` is ordinary text. */
+const COMMAND_LINE = /^!(say|think|chunks|flood|recall|run|write|env|ask|crash|hang)( |$)/;
 const BASH = {
   type: 'function',
   function: {
@@ -70,7 +73,7 @@ const BASH = {
 };
 
 const sessions = new Map<unknown, Session>();
-/** What the client was asked and has not answered yet. */
+/** Permission requests that the client has not answered yet. */
 const questions = new Map<unknown, (result: unknown) => void>();
 let questionsAsked = 0;
 
@@ -83,7 +86,10 @@ async function receive(message: unknown): Promise<void> {
   const method = at(message, 'method');
   if (method === undefined) return questions.get(id)?.(at(message, 'result'));
   const answer = await handle(method, at(message, 'params')).catch((error: unknown) => ({
-    error: { code: error instanceof RpcError ? error.code : -32603, message: error instanceof Error ? error.message : 'failed' },
+    error: {
+      code: error instanceof RpcError ? error.code : -32603,
+      message: error instanceof Error ? error.message : 'The mock agent failed.',
+    },
   }));
   if (id !== undefined) send({ id, ...answer });
 }
@@ -105,7 +111,7 @@ async function handle(method: unknown, params: unknown): Promise<{ result: objec
       sessionOf(params).cancel.abort();
       return { result: {} };
     default:
-      throw new RpcError(-32601, 'no such method');
+      throw new RpcError(-32601, 'The method does not exist.');
   }
 }
 
@@ -118,7 +124,7 @@ function createSession(cwd: string): Session {
 }
 
 function loadSession(id: string, cwd: string): Session {
-  if (!/^[\w-]+$/.test(id) || !existsSync(fileOf(id))) throw new RpcError(-32602, 'no such session');
+  if (!/^[\w-]+$/.test(id) || !existsSync(fileOf(id))) throw new RpcError(-32602, 'The session does not exist.');
   const lines = readFileSync(fileOf(id), 'utf8').trimEnd().split('\n');
   const session: Session = { id, cwd, messages: lines.map(parse).filter(isMessage), cancel: new AbortController() };
   sessions.set(id, session);
@@ -127,7 +133,7 @@ function loadSession(id: string, cwd: string): Session {
 
 function sessionOf(params: unknown): Session {
   const session = sessions.get(at(params, 'sessionId'));
-  if (session === undefined) throw new RpcError(-32602, 'no such session');
+  if (session === undefined) throw new RpcError(-32602, 'The session does not exist.');
   return session;
 }
 
@@ -135,7 +141,7 @@ function isMessage(value: unknown): value is Message {
   return text(at(value, 'role')) !== '';
 }
 
-function openCalls({ messages }: Session): ToolCall[] {
+function callsWithoutResult({ messages }: Session): ToolCall[] {
   const done = new Set(messages.map((message) => (message.role === 'tool' ? message.tool_call_id : '')));
   return messages.flatMap((message) => (message.role === 'assistant' ? (message.tool_calls ?? []) : [])).filter(({ id }) => !done.has(id));
 }
@@ -150,18 +156,18 @@ function replay({ id, messages }: Session): void {
   }
 }
 
-/** Resolves to ACP's stop reason. */
+/** Resolves to the stop reason of ACP. */
 async function runPrompt(session: Session, parts: unknown[]): Promise<string> {
   const prompt = parts.map((part) => text(at(part, 'text'))).join('\n');
   session.cancel = new AbortController();
   const { signal } = session.cancel;
-  // No model takes calls without results, which a cancel or the end of a process leaves.
-  for (const { id } of openCalls(session)) remember(session, { role: 'tool', content: 'interrupted', tool_call_id: id });
-  remember(session, { role: 'user', content: prompt });
-  const lines = prompt.split('\n').filter((line) => LINE.test(line));
+  // Models refuse tool calls without results, which a cancel or the end of a process leaves behind.
+  for (const { id } of callsWithoutResult(session)) appendMessage(session, { role: 'tool', content: 'interrupted', tool_call_id: id });
+  appendMessage(session, { role: 'user', content: prompt });
+  const lines = prompt.split('\n').filter((line) => COMMAND_LINE.test(line));
   try {
-    if (lines.length === 0) await converse(session, signal);
-    for (const line of lines) await obey(session, line, signal);
+    if (lines.length === 0) await runModelLoop(session, signal);
+    for (const line of lines) await runCommandLine(session, line, signal);
     return 'end_turn';
   } catch (error) {
     if (signal.aborted) return 'cancelled';
@@ -169,7 +175,7 @@ async function runPrompt(session: Session, parts: unknown[]): Promise<string> {
   }
 }
 
-async function obey(session: Session, line: string, signal: AbortSignal): Promise<void> {
+async function runCommandLine(session: Session, line: string, signal: AbortSignal): Promise<void> {
   const [, verb, rest = ''] = /^!(\w+) ?(.*)$/.exec(line) ?? [];
   const [first = '', ...others] = rest.split(' ');
   switch (verb) {
@@ -199,7 +205,7 @@ async function obey(session: Session, line: string, signal: AbortSignal): Promis
     case 'run':
       return void (await runTool(session, randomUUID(), rest, signal));
     case 'write':
-      return void (await runTool(session, randomUUID(), `printf %s ${quoted(others.join(' '))} > ${quoted(first)}`, signal));
+      return void (await runTool(session, randomUUID(), `printf %s ${shellQuote(others.join(' '))} > ${shellQuote(first)}`, signal));
     case 'crash':
       return void process.kill(process.pid, 'SIGKILL');
     case 'hang':
@@ -209,14 +215,14 @@ async function obey(session: Session, line: string, signal: AbortSignal): Promis
   }
 }
 
-/** Asks the LLM and runs what it wants run, until it wants nothing more. */
-async function converse(session: Session, signal: AbortSignal): Promise<void> {
+/** Calls the LLM and runs the tools that it requests, until it requests none. */
+async function runModelLoop(session: Session, signal: AbortSignal): Promise<void> {
   for (;;) {
-    const answer = await complete(session, signal);
-    remember(session, answer);
+    const answer = await requestAnswer(session, signal);
+    appendMessage(session, answer);
     for (const { id, function: call } of answer.tool_calls ?? []) {
       const content = await runTool(session, id, commandOf(call.arguments), signal);
-      remember(session, { role: 'tool', content, tool_call_id: id });
+      appendMessage(session, { role: 'tool', content, tool_call_id: id });
     }
     if (answer.tool_calls === undefined) return;
   }
@@ -224,13 +230,13 @@ async function converse(session: Session, signal: AbortSignal): Promise<void> {
 
 type Answer = Extract<Message, { role: 'assistant' }>;
 
-/** An answer that broke off is asked for again. */
-async function complete(session: Session, signal: AbortSignal): Promise<Answer> {
+/** Requests an answer again where it was cut off. */
+async function requestAnswer(session: Session, signal: AbortSignal): Promise<Answer> {
   for (let retries = 0; ; retries += 1) {
     try {
       return await readAnswer(session, signal);
     } catch (error) {
-      if (!(error instanceof BrokenOff) || retries === MAX_RETRIES || signal.aborted) throw error;
+      if (!(error instanceof IncompleteAnswerError) || retries === MAX_RETRIES || signal.aborted) throw error;
     }
   }
 }
@@ -239,13 +245,13 @@ async function readAnswer({ id, messages }: Session, signal: AbortSignal): Promi
   const response = await post(messages, signal);
   let content = '';
   const calls: ToolCall[] = [];
-  let isWhole = false;
+  let isComplete = false;
   for await (const line of linesOf(response)) {
     if (!line.startsWith('data: {')) continue;
     const event = parse(line.slice('data: '.length));
-    if (at(event, 'error') !== undefined) throw new BrokenOff();
+    if (at(event, 'error') !== undefined) throw new IncompleteAnswerError();
     const choice = list(at(event, 'choices'))[0];
-    isWhole ||= text(at(choice, 'finish_reason')) !== '';
+    isComplete ||= text(at(choice, 'finish_reason')) !== '';
     const delta = at(choice, 'delta');
     const piece = text(at(delta, 'content'));
     if (piece !== '') update(id, chunk('agent_message_chunk', piece));
@@ -257,7 +263,7 @@ async function readAnswer({ id, messages }: Session, signal: AbortSignal): Promi
       call.function.arguments += text(at(at(part, 'function'), 'arguments'));
     }
   }
-  if (!response.complete || !isWhole) throw new BrokenOff();
+  if (!response.complete || !isComplete) throw new IncompleteAnswerError();
   return { role: 'assistant', content, ...(calls.length > 0 && { tool_calls: calls }) };
 }
 
@@ -265,13 +271,13 @@ async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   try {
     yield* createInterface({ input: response, crlfDelay: Infinity });
   } catch {
-    throw new BrokenOff();
+    throw new IncompleteAnswerError();
   }
 }
 
-/** A key that was refused is read again: it may have been rotated in between. */
+/** Sends the request. Where the key is refused, the file is read again, since the key may have been rotated in between. */
 async function post(messages: Message[], signal: AbortSignal): Promise<IncomingMessage> {
-  // Late, because it takes 10 MB: sessions that only wait do without.
+  // Imported on use, because it takes 10 MB: sessions that only wait do without.
   const { request } = await import('node:http');
   const { baseUrl, keyFile, model } = settings();
   const body = JSON.stringify({ model, messages, tools: [BASH], stream: true, stream_options: { include_usage: true } });
@@ -285,12 +291,12 @@ async function post(messages: Message[], signal: AbortSignal): Promise<IncomingM
   const next = readFileSync(keyFile, 'utf8');
   if (response.statusCode === 401 && next !== key) response = await ask(next);
   if (response.statusCode === 200) return response;
-  // To its end, as agents do that read what the error is.
+  // The body is read to its end, as agents do that report the error.
   await once(response.resume(), 'end');
-  throw new RpcError(response.statusCode === 401 ? -32000 : -32603, `the LLM answered ${response.statusCode}`);
+  throw new RpcError(response.statusCode === 401 ? -32000 : -32603, `The LLM call failed with HTTP status ${response.statusCode}.`);
 }
 
-/** Resolves to what the model is told. */
+/** Runs a command as a tool call. Resolves to the text that the model receives. */
 async function runTool(session: Session, toolCallId: string, command: string, signal: AbortSignal): Promise<string> {
   update(session.id, toolCall(toolCallId, command));
   const allowed = !settings().asks || (await isAllowed(session, toolCallId, command, signal));
@@ -324,7 +330,7 @@ async function isAllowed({ id: sessionId }: Session, toolCallId: string, title: 
   const id = (questionsAsked += 1);
   const result = await new Promise((resolve, reject) => {
     questions.set(id, resolve);
-    signal.addEventListener('abort', () => reject(new Error('cancelled')));
+    signal.addEventListener('abort', () => reject(new Error('The prompt was cancelled.')));
     const options = [
       { optionId: 'yes', name: 'Allow', kind: 'allow_once' },
       { optionId: 'no', name: 'Deny', kind: 'reject_once' },
@@ -337,7 +343,7 @@ async function isAllowed({ id: sessionId }: Session, toolCallId: string, title: 
 
 function say(session: Session, content: string): void {
   update(session.id, chunk('agent_message_chunk', content));
-  remember(session, { role: 'assistant', content });
+  appendMessage(session, { role: 'assistant', content });
 }
 
 function chunk(sessionUpdate: string, words: string): object {
@@ -360,7 +366,7 @@ function send(message: object): void {
   process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
 }
 
-function remember({ id, messages }: Session, message: Message): void {
+function appendMessage({ id, messages }: Session, message: Message): void {
   messages.push(message);
   appendFileSync(fileOf(id), `${JSON.stringify(message)}\n`);
 }
@@ -369,7 +375,7 @@ function fileOf(id: string): string {
   return join(FOLDER, `${id}.jsonl`);
 }
 
-/** Read again each time, because they come after the process may have started. */
+/** Reads the settings each time: they may be written after the process has started. */
 function settings(): { baseUrl: string; keyFile: string; model: string; asks: boolean } {
   const file = parse(readFileSync(join(FOLDER, 'settings.json'), 'utf8'));
   const word = (key: string): string => text(at(file, key));
@@ -380,7 +386,7 @@ function commandOf(input: string): string {
   return text(at(parse(input), 'command'));
 }
 
-function quoted(word: string): string {
+function shellQuote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -26,7 +26,10 @@ export function createRootKeys(keys: Secret | Pick<Keyring, 'rootKeys'>): RootKe
   const current = (): RootKey => {
     const [key] = keyring.rootKeys;
     if (key === undefined)
-      throw new ValetkeyError('invalid_config', 'There is no root key. Set VALETKEY_ROOT_KEY, or VALETKEY_KEYRING to a keyring that has one.');
+      throw new ValetkeyError(
+        'invalid_config',
+        'There is no root key. Set VALETKEY_ROOT_KEY, or VALETKEY_KEYRING to a keyring that has one.',
+      );
     return key;
   };
   current();

@@ -27,7 +27,7 @@ export function readOutboundProxies(environment: NodeJS.ProcessEnv): OutboundPro
 }
 
 /** Those of this process. Throws `invalid_config`. */
-export function ownProxies(): OutboundProxies {
+export function processProxies(): OutboundProxies {
   return readOutboundProxies(process.env);
 }
 

@@ -3,27 +3,30 @@ import { z } from 'zod';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
-/** The server takes 2 MiB a file at most (sandbox-agent 0.4.2). */
-export const PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;
+/** The sandbox-agent server accepts at most 2 MiB per file (sandbox-agent 0.4.2). */
+export const MAX_PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;
 
-const MAX_ANSWER_BYTES = 1024 * 1024;
-const RUN_TIMEOUT_MS = 300_000;
+const MAX_RESPONSE_BYTES = 1024 * 1024;
+const SCRIPT_TIMEOUT_MS = 300_000;
 
 const runSchema = z.object({ exitCode: z.number().nullish(), timedOut: z.boolean() });
 
-/** Writes a file; its folders come to be. Not atomic. `content`: at most `PART_BYTES`. Throws `sandbox_lost`. */
+/** Writes a file and creates the folders above it. Not atomic. `content`: at most `MAX_PART_BYTES` bytes. Throws `sandbox_lost`. */
 export async function putFile(sandbox: SandboxConnection, path: string, content: string | Uint8Array, signal?: AbortSignal): Promise<void> {
   await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, { method: 'PUT', body: content, ...(signal && { signal }) });
 }
 
-/** The bytes of a file; null where it is longer than `maxBytes`, whatever the sandbox says about it. Throws `sandbox_lost`. */
+/**
+ * Reads a file; null where it is longer than `maxBytes`. The length is counted here, since nothing that the sandbox says about it
+ * can be trusted. Throws `sandbox_lost`.
+ */
 export async function readFile(sandbox: SandboxConnection, path: string, maxBytes: number, signal?: AbortSignal): Promise<Buffer | null> {
   return readCapped(await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, signal && { signal }), maxBytes);
 }
 
 /**
- * Runs a POSIX shell script in the sandbox and resolves to its exit code, null when it took longer than 300 s or a signal
- * ended it. `env` reaches the script only: what varies goes there, never into the text. Throws `sandbox_lost`.
+ * Runs a POSIX shell script in the sandbox and resolves to its exit code; null where it took longer than 300 s or a signal ended
+ * it. `env` reaches the script only: pass every value that varies there, never in the text of the script. Throws `sandbox_lost`.
  */
 export async function runScript(
   sandbox: SandboxConnection,
@@ -31,9 +34,9 @@ export async function runScript(
   env: Record<string, string>,
   signal?: AbortSignal,
 ): Promise<number | null> {
-  const request = { command: 'sh', args: ['-c', script], cwd: '/', env, timeoutMs: RUN_TIMEOUT_MS, maxOutputBytes: 1024 };
+  const request = { command: 'sh', args: ['-c', script], cwd: '/', env, timeoutMs: SCRIPT_TIMEOUT_MS, maxOutputBytes: 1024 };
   const parsed = runSchema.safeParse(await callJson(sandbox, '/v1/processes/run', request, signal));
-  if (!parsed.success) throw refused('/v1/processes/run', 200);
+  if (!parsed.success) throw requestRefused('/v1/processes/run', 200);
   return parsed.data.timedOut ? null : (parsed.data.exitCode ?? null);
 }
 
@@ -42,9 +45,11 @@ async function callJson(sandbox: SandboxConnection, path: string, body: object, 
   return readJson(await call(sandbox, path, { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) }));
 }
 
-/** The JSON of an answer, undefined where it is none or longer than 1 MiB: the agent may have replaced the server. */
+/**
+ * Parses a response as JSON; undefined where it is not JSON or is longer than 1 MiB, since the agent may have replaced the server.
+ */
 export async function readJson(response: Response): Promise<unknown> {
-  const bytes = await readCapped(response, MAX_ANSWER_BYTES);
+  const bytes = await readCapped(response, MAX_RESPONSE_BYTES);
   try {
     return bytes === null ? undefined : JSON.parse(bytes.toString());
   } catch {
@@ -56,7 +61,7 @@ async function call(sandbox: SandboxConnection, path: string, init?: SandboxFetc
   const response = await sandbox.fetch(path, init);
   if (response.ok) return response;
   await response.body?.cancel();
-  throw refused(path, response.status);
+  throw requestRefused(path, response.status);
 }
 
 async function readCapped(response: Response, maxBytes: number): Promise<Buffer | null> {
@@ -71,13 +76,13 @@ async function readCapped(response: Response, maxBytes: number): Promise<Buffer 
     }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    // What fetch throws where the connection ends before the answer does.
-    throw new ValetkeyError('sandbox_lost', 'The sandbox broke off its answer.');
+    // fetch throws a TypeError where the connection ends before the response does.
+    throw new ValetkeyError('sandbox_lost', 'The sandbox closed the connection before its response was complete.');
   }
   return Buffer.concat(parts);
 }
 
-/** The path without its query: that names files. */
-function refused(path: string, status: number): ValetkeyError {
-  return new ValetkeyError('sandbox_lost', `The sandbox did not do what was asked of it (${path.split('?')[0]}, HTTP ${status}).`);
+/** The message leaves out the query of the path, which names files. */
+function requestRefused(path: string, status: number): ValetkeyError {
+  return new ValetkeyError('sandbox_lost', `The sandbox refused a request (${path.split('?')[0]}, HTTP ${status}).`);
 }

@@ -4,7 +4,7 @@ import type { SandboxProvider } from './sandbox.ts';
 
 export type Sandboxes = Record<SandboxProviderName, SandboxProvider>;
 
-/** Every sandbox provider that a job can name. Construction does no I/O. */
+/** Creates every sandbox provider that a job can name. Construction does no I/O. */
 export function createSandboxes(options: { local: LocalProviderOptions }): Sandboxes {
   return { local: createLocalProvider(options.local) };
 }

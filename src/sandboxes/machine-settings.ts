@@ -4,22 +4,25 @@ import { z } from 'zod';
 
 import { parseLimits, type LimitSettings } from '../contract/limits-spec.ts';
 
-/** What operators set of the machine that a sandbox is. */
+/** The settings by which an operator shapes every sandbox of a host. */
 export interface MachineSettings {
   limits: LimitSettings;
-  /** Absolute paths of the host that every sandbox sees, read-only and at the same place. */
+  /** Absolute paths of the host that every sandbox sees, read-only and at the same path. */
   mounts: readonly string[];
-  /** Folders that come into its PATH. */
+  /** Absolute paths of folders that are added to the PATH of every sandbox. */
   path: readonly string[];
 }
 
-/** Nothing set. */
-export const PLAIN_MACHINE: MachineSettings = { limits: { defaults: {}, maxima: {} }, mounts: [], path: [] };
+/** The settings where the operator set none. */
+export const DEFAULT_MACHINE_SETTINGS: MachineSettings = { limits: { defaults: {}, maxima: {} }, mounts: [], path: [] };
 
-/** Of these, and of what is in them, a sandbox has a view of its own, or must see nothing. */
-const CLOSED = ['/boot', '/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var/run'];
-/** These hold more than a toolchain. */
-const TOO_MUCH = ['/', '/bin', '/home', '/lib', '/lib64', '/root', '/sbin', '/srv', '/usr', '/usr/local', '/var', '/var/lib'];
+/**
+ * A sandbox has its own version of these folders, or must not see them at all, so neither they nor anything in them can be
+ * mounted.
+ */
+const PRIVATE_FOLDERS = ['/boot', '/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var/run'];
+/** These folders hold more than a toolchain. */
+const BROAD_FOLDERS = ['/', '/bin', '/home', '/lib', '/lib64', '/root', '/sbin', '/srv', '/usr', '/usr/local', '/var', '/var/lib'];
 
 const limitsSchema = z
   .string()
@@ -39,33 +42,33 @@ const foldersSchema = z
   .transform((text) => text.split(':').filter((path) => path !== ''))
   .refine(
     (paths) => paths.every((path) => /^\/[^/]/.test(path) && !/\/(\.{1,2}(\/|$)|\/|$)/.test(path)),
-    'must be absolute paths with : between them',
+    'must be absolute paths, separated by colons',
   );
 
-/** The variables that set it, for the schema of the environment. */
+/** The environment variables of these settings, for the schema of the environment. */
 export const machineVariables = {
   VALETKEY_SANDBOX_LIMITS: limitsSchema.describe(
-    'Limits of sandboxes whose jobs name none, for example `cpus=4,memoryMiB=8192,processes=4096,diskMiB=20480`.',
+    'Limits of sandboxes whose job sets none, for example `cpus=4,memoryMiB=8192,processes=4096,diskMiB=20480`.',
   ),
-  VALETKEY_SANDBOX_MAX_LIMITS: limitsSchema.describe('The most that a job may name, written like VALETKEY_SANDBOX_LIMITS.'),
+  VALETKEY_SANDBOX_MAX_LIMITS: limitsSchema.describe('The highest limits that a job may set, in the format of VALETKEY_SANDBOX_LIMITS.'),
   VALETKEY_SANDBOX_MOUNTS: foldersSchema
     .refine(
-      (paths) => paths.every((path) => !holdsTooMuch(path)),
-      'must not name a home or a folder of the system: name the toolchain itself, such as /opt/jdk',
+      (paths) => paths.every((path) => !exposesTooMuch(path)),
+      'must not name a home or a system folder: name the folder of the toolchain itself, such as /opt/jdk',
     )
     .describe(
-      'Folders of toolchains outside of /usr that every sandbox sees, read-only and at the same place, for example `/opt/jdk:/opt/maven`.',
+      'Folders of toolchains outside /usr that every sandbox sees, read-only and at the same path, for example `/opt/jdk:/opt/maven`.',
     ),
   VALETKEY_SANDBOX_PATH: foldersSchema.describe(
-    'Folders that come first into the PATH of every sandbox, for example `/opt/jdk/bin:/opt/maven/bin`.',
+    'Folders that come first in the PATH of every sandbox, for example `/opt/jdk/bin:/opt/maven/bin`.',
   ),
 };
 
-function holdsTooMuch(path: string): boolean {
+function exposesTooMuch(path: string): boolean {
   const isAbove = (below: string): boolean => `${below}/`.startsWith(`${path}/`);
   return (
-    TOO_MUCH.includes(path) ||
-    CLOSED.some((closed) => isAbove(closed) || path.startsWith(`${closed}/`)) ||
+    BROAD_FOLDERS.includes(path) ||
+    PRIVATE_FOLDERS.some((folder) => isAbove(folder) || path.startsWith(`${folder}/`)) ||
     isAbove(homedir()) ||
     /^\/home\/[^/]+$/.test(path)
   );

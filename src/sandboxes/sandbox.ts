@@ -4,15 +4,15 @@ import type { EgressSpec } from '../contract/sandbox-spec.ts';
 import type { AgentName, Isolation, SandboxProviderName } from '../contract/spec.ts';
 
 /**
- * What every agent is called at the sandbox-agent server: it takes a few names only, and starts what our launcher of that name
- * runs (sandbox-agent 0.4.2). This one wants no program besides.
+ * The name under which every agent is registered at the sandbox-agent server. The server accepts a fixed list of names and runs
+ * our launcher of that name (sandbox-agent 0.4.2); this name is the one that needs no further program.
  */
 export const SERVER_AGENT = 'mock';
 
-/** Serialisable: any worker that knows it can talk to the sandbox and end it. */
+/** Identifies a sandbox. Serializable: any worker that has it can connect to the sandbox and stop it. */
 export interface SandboxHandle {
   provider: SandboxProviderName;
-  /** Unique within the provider, made from the job id. */
+  /** Unique within the provider, derived from the job id. */
   id: string;
   isolation: Isolation;
   /** The task queue of the host that the sandbox is bound to; null where any worker can drive it. */
@@ -23,47 +23,52 @@ export interface SandboxRequest {
   jobId: string;
   agent: AgentName;
   isolation: Isolation;
-  /** What it reaches by name beside the gateway; left out: nothing. */
+  /** The hosts that the sandbox reaches beside the gateway; left out: none. */
   egress?: EgressSpec | undefined;
-  /** Variables of the job's own, which never take the place of ours. */
+  /** The job’s own environment variables. A variable of ours with the same name wins. */
   env?: Readonly<Record<string, string>> | undefined;
-  /** Names of the secrets whose files come later: the variables that hold their paths are set from the start. */
+  /** The names of the job’s secrets. Their files are written later; the variables that hold the paths are set from the start. */
   secretNames?: readonly string[] | undefined;
-  /** What its job names of them. */
+  /** The limits that the job sets; the provider applies its defaults and maxima. */
   limits?: SandboxLimitsSpec | undefined;
 }
 
-/** A limit that a sandbox is near to or has reached. Memory, processes: so many times since its start, never zero. */
-export type LimitSighting = { limit: 'disk'; usedMiB: number; shareUsed: number } | { limit: 'memory' | 'processes'; times: number };
+/** Reports a limit that a sandbox is close to or has reached. `times` counts since the start of the sandbox and is never zero. */
+export type LimitWarning = { limit: 'disk'; usedMiB: number; shareUsed: number } | { limit: 'memory' | 'processes'; times: number };
 
-/** A sandbox as an inventory finds it. */
+/** A sandbox in the result of `list`. */
 export interface ListedSandbox {
   id: string;
   jobId: string;
   startedAt: Date;
 }
 
-/** Where things are, as seen from inside the sandbox. */
+/** Paths and addresses as the processes in a sandbox see them. */
 export interface SandboxPaths {
-  /** The agent's private home. */
+  /** The home folder of the agent. */
   home: string;
   workspace: string;
   /** Base URL of the gateway, without a trailing slash and without `/v1`. */
   gatewayUrl: string;
 }
 
-/** Folders of this host that belong to a sandbox and last as long as it. */
+/** Folders of this host that belong to a sandbox and exist as long as it does. */
 export interface HostFolders {
-  /** The agent's: nothing in it can be believed. */
+  /** Written by the agent: trust nothing in it. */
   workspace: string;
-  /** The worker's own, out of the sandbox's reach; its user makes it. */
+  /** For the worker’s own files, out of the sandbox’s reach. The worker creates it on first use. */
   kept: string;
 }
 
-/** A way to talk to the sandbox-agent server in one sandbox. Construction does no I/O. */
+/** A connection to the sandbox-agent server in one sandbox. Construction does no I/O. */
 export interface SandboxConnection {
   readonly paths: SandboxPaths;
-  /** Like the global fetch, `path` begins with `/v1/`. Throws `sandbox_lost` or `sandbox_socket_refused`. */
+  /**
+   * Like the global fetch; `path` begins with `/v1/`.
+   *
+   * @throws ValetkeyError `sandbox_lost` where the server does not answer; `sandbox_socket_refused` where the agent replaced its
+   * socket.
+   */
   fetch(path: string, init?: SandboxFetchInit): Promise<Response>;
   close(): Promise<void>;
 }
@@ -78,42 +83,47 @@ export interface SandboxFetchInit {
 export interface SandboxProvider {
   readonly name: SandboxProviderName;
   /**
-   * Idempotent on job id: a sandbox of that job that is healthy is returned as it is, one that is not is ended first.
-   * Resolves when the sandbox-agent server answers. Throws `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`,
-   * `egress_not_allowed`.
+   * Starts a sandbox. Idempotent on job id: a healthy sandbox of that job is returned as it is, and one that is not healthy is
+   * stopped first. The caller retries. Resolves when the sandbox-agent server answers.
+   *
+   * @throws ValetkeyError `isolation_unavailable`, `agent_not_installed`, `sandbox_start_failed`, `egress_not_allowed`
    */
   start(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxHandle>;
-  /** Throws nothing: an ended sandbox shows on the first fetch. */
+  /** Connects without I/O and never throws: a sandbox that is gone shows on the first `fetch`. */
   connect(handle: SandboxHandle): SandboxConnection;
   /**
-   * Looks at what a sandbox uses until the signal aborts, and resolves after a last look. Each call reports what was there
-   * before it, too; a report of the disk has a higher tenth of the limit than the one before, from 80 % on. Absent: the provider's
-   * own limits fail the programs, and no warning is reported. Throws nothing: a sandbox that has ended is looked at no more.
+   * Reports when a sandbox comes close to a limit or reaches it. Checks until the signal aborts or the sandbox is gone, and
+   * resolves after a last check. Each call starts over: it also reports what happened before it. Disk use is reported from 80 % of
+   * the limit on, once for each further 10 %. Never throws. Absent where the provider enforces limits without reporting them.
    */
   watchLimits?(
     handle: SandboxHandle,
-    onSighting: (sighting: LimitSighting, limits: SandboxLimits) => void,
+    onWarning: (warning: LimitWarning, limits: SandboxLimits) => void,
     signal: AbortSignal,
   ): Promise<void>;
   /**
-   * Ends every process of the sandbox and keeps its files until `stop`, so that what it left can be collected. Idempotent.
-   * Resolves to where they lie; null where they are gone.
+   * Ends every process of a sandbox and keeps its files until `stop`, so that artifacts can be collected. Idempotent. Resolves to
+   * the folders of those files; null where the sandbox is gone.
    */
   halt(handle: SandboxHandle): Promise<HostFolders | null>;
-  /** Where its files lie on this host, while it runs; null where they are gone. */
+  /** Resolves to the folders of a sandbox’s files while it runs; null where the sandbox is gone. */
   hostFolders(handle: SandboxHandle): Promise<HostFolders | null>;
   /** Whether its process is there. */
   isAlive(handle: SandboxHandle): Promise<boolean>;
   /**
-   * Idempotent on job id, and works from any process of the host, also where `start` never answered. An unknown job resolves.
-   * Resolves when no process, no socket and no file is left.
+   * Ends the sandbox of a job and deletes its files. Idempotent on job id. Works from any process of the host, also where `start`
+   * never returned. The caller retries without limit. An unknown job resolves: its sandbox is gone already. Resolves when no
+   * process, socket or file of it is left.
    */
   stop(jobId: string): Promise<void>;
-  /** All that workers of this deployment started and this one could end. One that is just being made may be missing. */
+  /**
+   * Lists the sandboxes that workers of this deployment started and this worker can stop. One that is starting right now may be
+   * missing.
+   */
   list(): Promise<ListedSandbox[]>;
   /**
-   * Serves what running sandboxes need of a process of this host, those too that were started by one which has ended, until it is closed.
-   * Where it is left out they need nothing.
+   * Runs what sandboxes need from a process of this host (such as their egress proxies) until it is closed, also for sandboxes of
+   * a process that has ended. Absent where they need nothing.
    */
   serve?(): { close(): Promise<void> };
   /** What jobs would fail with here, before the first one does; empty: nothing is known. Throws nothing. */

@@ -51,7 +51,10 @@ export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
  * began half a minute ago. One key at a time, so that nobody waits for two. Resolves to how many were charged. Throws
  * `database_unreachable`.
  */
-export async function chargeAbandoned(db: Db, { ref, replicaLostAfterS }: { ref: KeyRef | null; replicaLostAfterS: number }): Promise<number> {
+export async function chargeAbandoned(
+  db: Db,
+  { ref, replicaLostAfterS }: { ref: KeyRef | null; replicaLostAfterS: number },
+): Promise<number> {
   const isAbandoned = sql`
     requests.ended_at is null and (
       keys.ending_at < now() - make_interval(secs => ${ABANDONED_AFTER_S})

@@ -28,7 +28,12 @@ export function createStuckJobsGauge(meter: MetricMeter): (jobs: number) => void
 /** Creates the metrics on the meter of Temporal's SDK, so that one address serves both. */
 export function createKeyMetrics(meter: MetricMeter): KeyMetrics {
   const active = meter.createGauge('valetkey_active_keys', 'int', undefined, 'Keys that the gateway accepts');
-  const stuck = meter.createGauge('valetkey_stuck_keys', 'int', undefined, 'Keys that repeated attempts have not revoked, settled or deleted');
+  const stuck = meter.createGauge(
+    'valetkey_stuck_keys',
+    'int',
+    undefined,
+    'Keys that repeated attempts have not revoked, settled or deleted',
+  );
   const orphan = meter.createGauge('valetkey_oldest_orphan_age', 'float', 's', 'Seconds since the oldest orphaned key was found');
   const timeToRevoked = meter.createHistogram(
     'valetkey_key_time_to_revoked',

@@ -3,7 +3,7 @@ import type { NativeConnectionOptions } from '@temporalio/worker';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import { trustedCertificates } from '../outbound/certificates.ts';
-import { ownProxies, proxyFor } from '../outbound/proxies.ts';
+import { processProxies, proxyFor } from '../outbound/proxies.ts';
 
 const DEFAULT_ADDRESS = 'localhost:7233';
 
@@ -60,7 +60,7 @@ export function workerThroughProxy(options: NativeConnectionOptions): NativeConn
 
 function temporalProxy(address: string): TemporalProxy | null {
   const url = `https://${address}`;
-  const proxy = URL.canParse(url) ? proxyFor(ownProxies(), new URL(url)) : null;
+  const proxy = URL.canParse(url) ? proxyFor(processProxies(), new URL(url)) : null;
   if (proxy === null) return null;
   const { protocol, hostname, port, username, password } = new URL(proxy);
   if (protocol !== 'http:') {

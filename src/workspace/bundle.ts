@@ -43,7 +43,7 @@ export interface Start extends Source {
  * committed stay behind. `path` without a repository: its files, without what its .gitignore names; repositories in it are
  * folders. `files`, nothing: one commit. Nothing of it holds `gitToken`. Throws `workspace_failed`, which says what the source is.
  */
-export async function makeStart(workspace: Workspace, options: SourceOptions): Promise<Start> {
+export async function createStart(workspace: Workspace, options: SourceOptions): Promise<Start> {
   const repositorySource = workspace.git ?? (workspace.path === undefined ? null : await repositoryAt(workspace.path));
   if (repositorySource === null && workspace.ref !== undefined)
     throw new ValetkeyError('workspace_failed', 'The folder is no git repository, so it has no ref.');

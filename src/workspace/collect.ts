@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { readBase, writeBase } from './base.ts';
-import { takeFile, type TakenFile } from './files.ts';
+import { collectFile, type CollectedFile } from './files.ts';
 import { openHostFolder } from './host-folder.ts';
-import { takePatch, type Patch } from './patch.ts';
+import { collectPatch, type Patch } from './patch.ts';
 import { keptRepository } from './put.ts';
 import { openRepository, type Repository } from './repository.ts';
 
@@ -17,9 +17,9 @@ export interface WorkspaceFolders {
 
 export interface Work {
   /** What the agent changed, as far as it fits into `maxBytes`. Throws `workspace_failed`. */
-  takePatch(maxBytes: number): Promise<Patch>;
+  collectPatch(maxBytes: number): Promise<Patch>;
   /** A file by its path in the workspace, which is at `inside` in the sandbox. */
-  takeFile(file: string, inside: string, maxBytes: number): Promise<TakenFile>;
+  collectFile(file: string, inside: string, maxBytes: number): Promise<CollectedFile>;
   close(): Promise<void>;
 }
 
@@ -27,15 +27,15 @@ export interface Work {
  * Opens the work of an agent whose processes have ended, on the host: nothing in the workspace is run or believed. `path`: PATH.
  * Throws the system's error where the folders are gone.
  */
-export async function openWork(folders: WorkspaceFolders, startCommit: string, path: string, signal?: AbortSignal): Promise<Work> {
+export async function openArtifacts(folders: WorkspaceFolders, startCommit: string, path: string, signal?: AbortSignal): Promise<Work> {
   const folder = openHostFolder(folders.workspace, { makeReadable: true });
   try {
     const cwd = await mkdtemp(join(folders.kept, 'collecting-'));
     const repository = repositoryIn(folders, startCommit, { path, cwd, signal });
     const base = await readBase(baseFile(folders, startCommit));
     return {
-      takePatch: (maxBytes) => takePatch(folder, repository, { path, cwd, signal, start: startCommit, base, maxBytes }),
-      takeFile: (file, inside, maxBytes) => takeFile(folder, file, inside, maxBytes),
+      collectPatch: (maxBytes) => collectPatch(folder, repository, { path, cwd, signal, start: startCommit, base, maxBytes }),
+      collectFile: (file, inside, maxBytes) => collectFile(folder, file, inside, maxBytes),
       async close() {
         folder.close();
         await rm(cwd, { recursive: true, force: true, maxRetries: 3 });
@@ -48,7 +48,7 @@ export async function openWork(folders: WorkspaceFolders, startCommit: string, p
 }
 
 /** Takes what is in the workspace now for what the agent begins with. Idempotent; the agent must not run yet. `path`: PATH. */
-export async function beginWork(folders: WorkspaceFolders, startCommit: string, path: string, signal?: AbortSignal): Promise<void> {
+export async function recordBaseline(folders: WorkspaceFolders, startCommit: string, path: string, signal?: AbortSignal): Promise<void> {
   const folder = openHostFolder(folders.workspace);
   try {
     const cwd = await mkdtemp(join(folders.kept, 'beginning-'));

@@ -8,13 +8,13 @@ import { readEntry } from './snapshot.ts';
 const MAX_LINKS = 40;
 
 /** A file that the job named, or why it does not come out. */
-export type TakenFile = { content: Buffer } | { reason: Extract<OmitReason, 'missing' | 'outside' | 'too_large' | 'unreadable'> };
+export type CollectedFile = { content: Buffer } | { reason: Extract<OmitReason, 'missing' | 'outside' | 'too_large' | 'unreadable'> };
 
 /**
  * The bytes of a file of the workspace, by its path there. Links within the workspace are followed as they lead inside the
  * sandbox, where the workspace is at `inside`; one that leads out is refused, so that what is taken for work is from there.
  */
-export async function takeFile(folder: HostFolder, file: string, inside: string, maxBytes: number): Promise<TakenFile> {
+export async function collectFile(folder: HostFolder, file: string, inside: string, maxBytes: number): Promise<CollectedFile> {
   try {
     const path = resolve(folder, rawPath(file), rawPath(inside));
     if (path === 'missing' || path === 'outside') return { reason: path };

@@ -48,7 +48,7 @@ interface Change {
  * it changed is compared with the start. No path keeps another out. `cwd`: an empty folder of ours. Throws `workspace_failed`
  * where nothing can be reported.
  */
-export async function takePatch(folder: HostFolder, repository: Repository, options: PatchOptions): Promise<Patch> {
+export async function collectPatch(folder: HostFolder, repository: Repository, options: PatchOptions): Promise<Patch> {
   const { start, base, maxBytes, signal } = options;
   const inStart = await repository.readTree(start);
   const inBase = base ?? inStart;

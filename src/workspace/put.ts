@@ -4,10 +4,10 @@ import { join } from 'node:path';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
-import { PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
+import { MAX_PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { makeStart } from './bundle.ts';
+import { createStart } from './bundle.ts';
 import { GIT_ENV } from './git.ts';
 
 /**
@@ -60,7 +60,7 @@ export async function putWorkspace(
   await makeKept(kept);
   const folder = await mkdtemp(join(kept, 'making-'));
   try {
-    const { repository, commit, warnings, pack, shallow } = await makeStart(workspace, { path, cwd: folder, signal, gitToken });
+    const { repository, commit, warnings, pack, shallow } = await createStart(workspace, { path, cwd: folder, signal, gitToken });
     const parts = `${sandbox.paths.home}/.valetkey/start-${randomUUID()}`;
     await putParts(sandbox, pack, `${parts}/pack-`, signal);
     if (shallow !== null) await putFile(sandbox, `${parts}/shallow`, shallow, signal);
@@ -91,9 +91,9 @@ async function makeKept(kept: string): Promise<void> {
 
 async function putParts(sandbox: SandboxConnection, file: string, prefix: string, signal?: AbortSignal): Promise<void> {
   await using handle = await open(file);
-  const buffer = Buffer.alloc(PART_BYTES);
+  const buffer = Buffer.alloc(MAX_PART_BYTES);
   for (let part = 0; ; part += 1) {
-    const { bytesRead } = await handle.read(buffer, 0, PART_BYTES, part * PART_BYTES);
+    const { bytesRead } = await handle.read(buffer, 0, MAX_PART_BYTES, part * MAX_PART_BYTES);
     if (bytesRead === 0) return;
     await putFile(sandbox, `${prefix}${String(part).padStart(6, '0')}`, buffer.subarray(0, bytesRead), signal);
   }

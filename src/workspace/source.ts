@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
-import { gitNetwork } from '../outbound/git.ts';
+import { gitNetworkEnvironment } from '../outbound/git.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { git, type GitCredential, type GitOptions } from './git.ts';
 import { createRepository, type Repository } from './repository.ts';
@@ -34,7 +34,7 @@ export async function fetchSource(source: string, workspace: Workspace, options:
   const isUrl = workspace.git !== undefined;
   const credential = gitToken && isUrl ? { origin: new URL(source).origin, token: gitToken } : undefined;
   // No ssh: it would take the worker's own keys.
-  const base = { path, cwd, signal, env: { ...(await gitNetwork(cwd)), GIT_ALLOW_PROTOCOL: isUrl ? 'https:http:git' : 'file' } };
+  const base = { path, cwd, signal, env: { ...(await gitNetworkEnvironment(cwd)), GIT_ALLOW_PROTOCOL: isUrl ? 'https:http:git' : 'file' } };
   const remote: Remote = { source, isUrl, options: { ...base, credential } };
 
   const wanted = await findRef(remote, ref);

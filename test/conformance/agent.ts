@@ -92,15 +92,15 @@ export function describeAgent(agent: Agent): void {
       expect(askedSince(earlier)).toBeLessThanOrEqual(MAX_ASKED);
     });
 
-    test(`${abilities.takesRotatedKey ? 'goes on with' : 'ends the turn by'} a key that is rotated in mid-turn, the old one dead`, async () => {
+    test(`${abilities.supportsKeyRotation ? 'goes on with' : 'ends the turn by'} a key that is rotated in mid-turn, the old one dead`, async () => {
       const waits = 'touch waits; while [ ! -e go ]; do sleep 0.05; done';
       const turn = job.turn(withScript('Work for a while.', [{ run: waits }, { say: 'still at it' }]));
       await Promise.race([turn, untilThere(join(job.folder, 'workspace/waits'))]);
       await job.rotate();
       await run(job.sandbox, 'touch go');
       const end = turn.then(({ message }) => message, codeOf);
-      expect(await end).toContain(abilities.takesRotatedKey ? 'still at it' : 'agent_failed');
-      expect((await job.statuses()).includes(200)).toBe(abilities.takesRotatedKey);
+      expect(await end).toContain(abilities.supportsKeyRotation ? 'still at it' : 'agent_failed');
+      expect((await job.statuses()).includes(200)).toBe(abilities.supportsKeyRotation);
     });
 
     test('is cancelled within 2 s, its call of the LLM, too, and takes the next prompt', async () => {
@@ -135,7 +135,7 @@ export function describeAgent(agent: Agent): void {
       job = await rig.startJob('ask');
     });
 
-    test.runIf(abilities.asksPermission)('asks leave for a command, and runs it when it is allowed', async () => {
+    test.runIf(abilities.requestsPermission)('asks leave for a command, and runs it when it is allowed', async () => {
       const prompt = withScript('Touch it.', [{ run: 'touch allowed' }, { say: 'ready' }]);
       const question = await job.untilQuestion(prompt);
       const file = join(job.folder, 'workspace/allowed');
@@ -145,7 +145,7 @@ export function describeAgent(agent: Agent): void {
       expect(await isThere(file)).toBe(true);
     });
 
-    test.runIf(abilities.asksPermission)('does not run a command that it is denied, and takes the next prompt', async () => {
+    test.runIf(abilities.requestsPermission)('does not run a command that it is denied, and takes the next prompt', async () => {
       const prompt = withScript('Touch it.', [{ run: 'touch denied' }, { say: 'ready' }]);
       await job.untilQuestion(prompt);
       const { message, stopReason } = await job.answer(prompt, 'deny');
@@ -156,7 +156,7 @@ export function describeAgent(agent: Agent): void {
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });
 
-    test.skipIf(abilities.asksPermission)('asks nothing', async () => {
+    test.skipIf(abilities.requestsPermission)('asks nothing', async () => {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
   });

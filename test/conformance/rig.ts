@@ -132,7 +132,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         const turn = await runTurn({
           ...{ sandbox, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
-          opening: agent.opening?.({ paths: sandbox.paths, permissions }),
+          sessionSettings: agent.sessionSettings?.({ paths: sandbox.paths, permissions }),
           decide: () => ({ answer: 'allow', by: 'policy' }),
           onState: (next) => (state = next),
           ...options,

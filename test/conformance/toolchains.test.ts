@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { makeReadable } from '../../src/sandboxes/local/readable.ts';
-import { PLAIN_MACHINE } from '../../src/sandboxes/machine-settings.ts';
+import { DEFAULT_MACHINE_SETTINGS } from '../../src/sandboxes/machine-settings.ts';
 import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
 import { createRig, run, type Rig } from '../sandboxes/rig.ts';
 
@@ -149,7 +149,10 @@ beforeAll(async () => {
   copies = await mkdtemp(join(tmpdir(), 'valetkey-toolchains-'));
   await chmod(copies, 0o755);
   const rust = await rustFolder();
-  rig = await createRig(undefined, rust === undefined ? PLAIN_MACHINE : { ...PLAIN_MACHINE, mounts: [rust], path: [join(rust, 'bin')] });
+  rig = await createRig(
+    undefined,
+    rust === undefined ? DEFAULT_MACHINE_SETTINGS : { ...DEFAULT_MACHINE_SETTINGS, mounts: [rust], path: [join(rust, 'bin')] },
+  );
   inside = rig.provider.connect(await rig.provider.start({ jobId: 'toolchains', agent: 'codex', isolation: 'bubblewrap' }));
 }, 120_000);
 

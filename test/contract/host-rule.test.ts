@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { namesHost, normalizeHost, parseAllowedHost, parseHostRule, parsePrivateHost } from '../../src/contract/host-rule.ts';
 import { egressSchema } from '../../src/contract/sandbox-spec.ts';
-import { decideEgress, findUncovered } from '../../src/sandboxes/egress/decide-egress.ts';
+import { decideEgress, findHostNotAllowed } from '../../src/sandboxes/egress/decide-egress.ts';
 
 test.each([
   ['Git.Example.COM', 'git.example.com'],
@@ -67,13 +67,13 @@ test.each<[string, string[], number[] | undefined, string | null]>([
   ['nothing of the list', ['evil.example'], undefined, 'evil.example:443'],
 ])('an installation’s list against %s', (_what, hosts, ports, uncovered) => {
   const allowed = ['git.example.com', '*.example.org', 'ci.example.com:8443'].flatMap((entry) => parseAllowedHost(entry) ?? []);
-  expect(findUncovered(egressSchema.parse({ hosts, ...(ports === undefined ? {} : { ports }) }), allowed)).toBe(uncovered);
+  expect(findHostNotAllowed(egressSchema.parse({ hosts, ...(ports === undefined ? {} : { ports }) }), allowed)).toBe(uncovered);
 });
 
 test('an installation that names nothing allows nothing, and one that allows all does so at the usual ports', () => {
   const job = egressSchema.parse({ hosts: ['*.example.org'], ports: [443, 8080] });
-  expect(findUncovered(job, [])).toBe('*.example.org:443');
-  expect(findUncovered(job, [{ host: '*', below: false, port: null }])).toBe('*.example.org:8080');
+  expect(findHostNotAllowed(job, [])).toBe('*.example.org:443');
+  expect(findHostNotAllowed(job, [{ host: '*', below: false, port: null }])).toBe('*.example.org:8080');
 });
 
 test('what an installation has taken from its list since is refused to a job that runs', () => {

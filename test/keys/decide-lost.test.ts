@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 
-import { WORKER_LOST_AFTER_MS, decideLost, HOST_LOST_AFTER_MS, addScan, NO_QUIET_TIMES, type QuietTimes } from '../../src/keys/sweep/decide-lost.ts';
+import {
+  WORKER_LOST_AFTER_MS,
+  decideLost,
+  HOST_LOST_AFTER_MS,
+  addScan,
+  NO_QUIET_TIMES,
+  type QuietTimes,
+} from '../../src/keys/sweep/decide-lost.ts';
 
 /** Scans the same workers every two seconds for `forMs`, and returns the workers and hosts that are lost then. */
 function watched(workers: readonly [id: string, host: string, seenAtMs: (nowMs: number) => number][], forMs: number, every = 2_000) {

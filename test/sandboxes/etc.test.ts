@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 
 import { beforeEach, expect, test } from 'vitest';
 
-import { decideListed } from '../../src/sandboxes/local/etc-list.ts';
-import { makeEtc } from '../../src/sandboxes/local/etc.ts';
+import { isVisibleInEtc } from '../../src/sandboxes/local/etc-list.ts';
+import { copyEtc } from '../../src/sandboxes/local/etc.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -28,7 +28,7 @@ test.each([
   ],
   ...['php/8.2/cli/conf.d/20-curl.ini', 'pki/ca-trust/extracted/pem/tls-ca-bundle.pem', 'alternatives/java'],
 ])('%s is shown', (path) => {
-  expect(decideListed(path, false)).toBe(true);
+  expect(isVisibleInEtc(path, false)).toBe(true);
 });
 
 test.each([
@@ -52,7 +52,7 @@ test.each([
     'javascript',
   ],
 ])('%s is not shown', (path) => {
-  expect(decideListed(path, false)).toBe(false);
+  expect(isVisibleInEtc(path, false)).toBe(false);
 });
 
 test.runIf(isRoot)('what root keeps to itself, what is another’s and what holds a private key is not copied', async () => {
@@ -62,7 +62,7 @@ test.runIf(isRoot)('what root keeps to itself, what is another’s and what hold
   await put('ssl/certs/good.pem', 'certificate\n');
   await put('fonts/closed/fonts.conf', 'x');
   await chmod(join(etc, 'fonts/closed'), 0o700);
-  const copy = await makeEtc(copies, '/home/agent', etc);
+  const copy = await copyEtc(copies, '/home/agent', etc);
   expect(await readFile(join(copy, 'services'), 'utf8')).toBe('ssh 22/tcp\n');
   expect(await readFile(join(copy, 'ssl/certs/good.pem'), 'utf8')).toBe('certificate\n');
   for (const path of ['protocols', 'ssl/certs/own.pem', 'fonts/closed']) await expect(stat(join(copy, path))).rejects.toThrow('ENOENT');
@@ -80,7 +80,7 @@ test.runIf(isRoot)('a link into /usr stays a link, one that leaves becomes what 
   await symlink('/etc/shadow', join(etc, 'alternatives/shadow'));
   for (const name of ['open', 'closed', 'key.txt']) await symlink(join(outside, name), join(etc, 'alternatives', name));
   await symlink('../../usr/share/zoneinfo/UTC', join(etc, 'localtime'));
-  const copy = await makeEtc(copies, '/home/agent', etc);
+  const copy = await copyEtc(copies, '/home/agent', etc);
   expect(await readlink(join(copy, 'alternatives/vi'))).toBe('/usr/bin/vim');
   expect(await readFile(join(copy, 'alternatives/open'), 'utf8')).toBe('open');
   for (const name of ['shadow', 'closed', 'key.txt']) await expect(stat(join(copy, 'alternatives', name))).rejects.toThrow('ENOENT');
@@ -88,11 +88,11 @@ test.runIf(isRoot)('a link into /usr stays a link, one that leaves becomes what 
 
 test.runIf(isRoot)('it is copied once, and anew when the host’s has changed', async () => {
   await put('services', 'one');
-  const [first, second] = await Promise.all([makeEtc(copies, '/home/agent', etc), makeEtc(copies, '/home/agent', etc)]);
+  const [first, second] = await Promise.all([copyEtc(copies, '/home/agent', etc), copyEtc(copies, '/home/agent', etc)]);
   expect(second).toBe(first);
   await rm(join(etc, 'services'));
   await put('services', 'another');
-  const third = await makeEtc(copies, '/home/agent', etc);
+  const third = await copyEtc(copies, '/home/agent', etc);
   expect(third).not.toBe(first);
   expect(await readFile(join(third, 'services'), 'utf8')).toBe('another');
 });

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { agents } from '../../src/agents/index.ts';
 import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local/local.ts';
-import { PLAIN_MACHINE, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
+import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
 import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
 export interface Rig {
@@ -22,7 +22,7 @@ export interface Rig {
 }
 
 /** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
-export async function createRig(egress?: EgressOptions, machine: MachineSettings = PLAIN_MACHINE): Promise<Rig> {
+export async function createRig(egress?: EgressOptions, machine: MachineSettings = DEFAULT_MACHINE_SETTINGS): Promise<Rig> {
   const stateDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
   await chmod(stateDir, 0o755);
   const socketDir = join(stateDir, 'gateway');

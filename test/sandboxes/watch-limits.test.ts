@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { sandboxFolder, type SandboxFolder } from '../../src/sandboxes/local/folder.ts';
 import { writeLimitsRecord } from '../../src/sandboxes/local/limits-record.ts';
 import { watchLimits } from '../../src/sandboxes/local/watch-limits.ts';
-import type { LimitSighting } from '../../src/sandboxes/sandbox.ts';
+import type { LimitWarning } from '../../src/sandboxes/sandbox.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 test('a disk that fills up is reported from 80 % on, wherever the sandbox writes, each tenth once', { timeout: 60_000 }, async () => {
@@ -31,7 +31,7 @@ test('what was there before is reported at once, and a watch ends with the folde
 
 test('a folder without a record of its limits is not looked at', async () => {
   const folder = sandboxFolder(await temporaryFolder(), `${'0'.repeat(20)}/1-8787-00000000`);
-  const sightings: LimitSighting[] = [];
+  const sightings: LimitWarning[] = [];
   if (folder !== undefined) await watchLimits(folder, (sighting) => sightings.push(sighting), new AbortController().signal);
   expect(sightings).toEqual([]);
 });
@@ -39,14 +39,14 @@ test('a folder without a record of its limits is not looked at', async () => {
 async function watched(
   diskMiB: number,
   given?: SandboxFolder,
-): Promise<{ folder: SandboxFolder; sightings: LimitSighting[]; done: Promise<void> }> {
+): Promise<{ folder: SandboxFolder; sightings: LimitWarning[]; done: Promise<void> }> {
   const folder = given ?? sandboxFolder(await temporaryFolder(), `${'0'.repeat(20)}/1-8787-00000000`);
   if (folder === undefined) throw new Error('no name of a sandbox');
   if (given === undefined) {
     for (const path of [folder.home, folder.workspace, folder.tmp, folder.varTmp]) await mkdir(path, { recursive: true });
     await writeLimitsRecord(folder.limits, { limits: { cpus: null, memoryMiB: 256, processes: 64, diskMiB }, groups: [] });
   }
-  const sightings: LimitSighting[] = [];
+  const sightings: LimitWarning[] = [];
   const stop = new AbortController();
   const done = watchLimits(folder, (sighting) => sightings.push(sighting), stop.signal);
   onTestFinished(async () => {

@@ -85,7 +85,7 @@ test('a silence costs the server nothing but the pings', async () => {
   await store.said('before');
   await sleep(5000);
   expect(relay.streams).toBe(1);
-  expect(await readFile(join(server.paths.home, '.valetkey/said.jsonl'), 'utf8')).not.toContain('_valetkey/newest');
+  expect(await readFile(join(server.paths.home, '.valetkey/backlog.jsonl'), 'utf8')).not.toContain('_valetkey/newest');
   cancel.abort(new Error('enough'));
   await expect(turn).rejects.toThrow('enough');
 });

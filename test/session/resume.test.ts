@@ -129,7 +129,7 @@ describe('what the server has forgotten while nobody was attached', () => {
     ['counts otherwise', (file) => writeFile(file, `{"first":1}\n${'{}\n'.repeat(2000)}`)],
     ['is no file of the shim', (file) => writeFile(file, 'nothing')],
   ])('is told as a gap where its file %s, and the turn ends as it did', async (_what, damage) => {
-    await damage(join(server.paths.home, '.valetkey/said.jsonl'));
+    await damage(join(server.paths.home, '.valetkey/backlog.jsonl'));
     expect(await turnOn(server, store, { prompt: long, resume })).toMatchObject({ stopReason: 'end_turn', message: 'end' });
     expect(steps().length).toBeGreaterThan(1000);
     expect(gaps()).toEqual([1500 - steps().length]);

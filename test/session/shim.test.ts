@@ -230,7 +230,7 @@ test('chunks of different kinds, sessions and messages are not joined, and every
 });
 
 test('what was passed on is kept as it was, by its number, the newest of it', async () => {
-  const kept = join(home, '.valetkey/said.jsonl');
+  const kept = join(home, '.valetkey/backlog.jsonl');
   const few = runShim(...telling(chunk('1'), chunk('2'), chunk('3'), 'no JSON'));
   few.stdin.end(`${request('turn-1', 'session/prompt')}\n\n   \nno JSON\n`);
   const { stdout } = await few;

@@ -6,7 +6,7 @@ import { createServer as createSocketServer, type Server } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { ValetkeyError, type FailureCode } from '../../src/contract/errors.ts';
-import { makeStart } from '../../src/workspace/bundle.ts';
+import { createStart } from '../../src/workspace/bundle.ts';
 import { decideGitFailure } from '../../src/workspace/decide-git-failure.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 import { certificateFor } from '../sandboxes/egress/certificate.ts';
@@ -93,12 +93,12 @@ test.each([
   expect(decideGitFailure({ exitCode: undefined, stderr: '', ...ended }).code).toBe(code);
 });
 
-async function start(workspace: Parameters<typeof makeStart>[0]): Promise<unknown> {
-  return makeStart(workspace, { path: process.env['PATH'] ?? '', cwd: await temporaryFolder() });
+async function start(workspace: Parameters<typeof createStart>[0]): Promise<unknown> {
+  return createStart(workspace, { path: process.env['PATH'] ?? '', cwd: await temporaryFolder() });
 }
 
 /** The code that the workspace fails with; what else it says is looked through. */
-async function failureOf(workspace: Parameters<typeof makeStart>[0]): Promise<string> {
+async function failureOf(workspace: Parameters<typeof createStart>[0]): Promise<string> {
   const error: unknown = await start(workspace).catch((caught: unknown) => caught);
   expect(String(error)).not.toMatch(/made-up|127\.0\.0|nowhere\.invalid/);
   return ValetkeyError.is(error) ? error.code : 'no failure';

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { Secret } from '../../src/secrets/secret.ts';
-import { makeStart } from '../../src/workspace/bundle.ts';
+import { createStart } from '../../src/workspace/bundle.ts';
 import { createWorkspaces } from '../../src/workspace/index.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 import { base64Of } from '../secret-scan/needles.ts';
@@ -24,7 +24,7 @@ test('the token opens a repository, and stands in no argument, no environment an
     authorization: basic('x-access-token'),
     onPack: async () => void seen.push(...(await processes()), ...(await files(cwd))),
   });
-  const { repository, commit } = await makeStart({ git: server.url }, { path, cwd, gitToken: new Secret(TOKEN) });
+  const { repository, commit } = await createStart({ git: server.url }, { path, cwd, gitToken: new Secret(TOKEN) });
   expect(await repository.run('Reading', ['rev-parse', 'main'])).toBe(commit);
   // Where processes can be seen at all, git is among them.
   expect(seen.some((text) => text.includes(server.url))).toBe(existsSync('/proc/self/environ'));
@@ -48,16 +48,18 @@ test('the sandbox gets the repository, and neither its token nor its address', a
 
 test('a token can name its user', async () => {
   const server = await gitServer({ authorization: basic('deploy') });
-  await makeStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(`deploy:${TOKEN}`) });
+  await createStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(`deploy:${TOKEN}`) });
   expect(server.authorizations.at(-1)).toBe(basic('deploy'));
 });
 
 test('no redirect is followed with a token: the server that it leads to hears nothing', async () => {
   const other = await gitServer();
   const server = await gitServer({ authorization: basic('x-access-token'), redirectTo: other.url });
-  await expect(makeStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) })).rejects.toMatchObject({
-    code: 'git_not_found',
-  });
+  await expect(createStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) })).rejects.toMatchObject(
+    {
+      code: 'git_not_found',
+    },
+  );
   expect({ asked: server.authorizations.length > 0, other: other.authorizations }).toEqual({ asked: true, other: [] });
 });
 
@@ -68,7 +70,7 @@ test.each([
 ])('%s a private repository fails the workspace, and no token is said', async (_what, token) => {
   const server = await gitServer({ authorization: basic('x-access-token') });
   const options = { path, cwd: await temporaryFolder(), gitToken: token === undefined ? undefined : new Secret(token) };
-  const error: unknown = await makeStart({ git: server.url }, options).catch((caught: unknown) => caught);
+  const error: unknown = await createStart({ git: server.url }, options).catch((caught: unknown) => caught);
   expect(error).toMatchObject({ code: 'git_unauthorized' });
   expect(String(error)).not.toMatch(/made-up|127\.0\.0/);
 });

@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 
 import type { Workspace } from '../../src/contract/spec.ts';
-import type { TakenFile } from '../../src/workspace/files.ts';
+import type { CollectedFile } from '../../src/workspace/files.ts';
 import { createWorkspaces, type Workspaces } from '../../src/workspace/index.ts';
 import type { Patch } from '../../src/workspace/patch.ts';
 import { startServer, type Server } from '../session/server.ts';
@@ -21,7 +21,7 @@ export interface WorkspaceRig {
   workspaces: Workspaces;
   put(workspace: Workspace): Promise<{ startCommit: string; warnings: string[] }>;
   patch(startCommit: string, maxBytes?: number): Promise<Patch>;
-  file(name: string, maxBytes?: number): Promise<TakenFile>;
+  file(name: string, maxBytes?: number): Promise<CollectedFile>;
   begin(startCommit: string): Promise<void>;
   inWorkspace(...names: string[]): string;
 }
@@ -56,22 +56,22 @@ export function useWorkspace(): WorkspaceRig {
       return put;
     },
     async patch(startCommit, maxBytes = 10 * MIB) {
-      const work = await workspaces.openWork(folders(), startCommit);
+      const work = await workspaces.openArtifacts(folders(), startCommit);
       try {
-        return await work.takePatch(maxBytes);
+        return await work.collectPatch(maxBytes);
       } finally {
         await work.close();
       }
     },
     async file(name, maxBytes = MIB) {
-      const work = await workspaces.openWork(folders(), lastCommit);
+      const work = await workspaces.openArtifacts(folders(), lastCommit);
       try {
-        return await work.takeFile(name, server.paths.workspace, maxBytes);
+        return await work.collectFile(name, server.paths.workspace, maxBytes);
       } finally {
         await work.close();
       }
     },
-    begin: (startCommit) => workspaces.beginWork(folders(), startCommit),
+    begin: (startCommit) => workspaces.recordBaseline(folders(), startCommit),
     inWorkspace: (...names) => join(server.paths.workspace, ...names),
   };
 }

@@ -19,7 +19,7 @@ beforeEach(() => {
   folder = rig.folder();
 });
 const put = async (workspace: Workspace): Promise<string> => (await rig.put(workspace)).startCommit;
-const takePatch = async (start: string): Promise<Buffer> => (await rig.patch(start)).content;
+const collectPatch = async (start: string): Promise<Buffer> => (await rig.patch(start)).content;
 const workspacePath = (): string => rig.server().paths.workspace;
 
 test('new, changed, deleted, binary and committed files come out as a patch that makes the same files of the start', async () => {
@@ -47,9 +47,9 @@ test('new, changed, deleted, binary and committed files come out as a patch that
   await writeFile(inWorkspace('ignored'), 'not for you');
   const status = await git(workspacePath(), 'status', '--porcelain');
 
-  const patch = await takePatch(start);
+  const patch = await collectPatch(start);
   expect(await git(workspacePath(), 'status', '--porcelain')).toBe(status);
-  expect((await takePatch(start)).equals(patch)).toBe(true);
+  expect((await collectPatch(start)).equals(patch)).toBe(true);
   await execa('git', ['apply', '--binary', '--index'], { cwd: folder, input: patch });
   expect(await git(folder, 'ls-files')).toBe(
     '.gitignore\nchange.txt\ndeep/er/new.bin\nkeep.txt\nlink\nscript.sh\n"\\303\\244 \\303\\266.txt"',
@@ -75,13 +75,13 @@ test('inline files become the start, the same commit each time, and what was the
   expect(await put(workspace)).toBe(start);
   expect(await git(workspacePath(), 'ls-files')).toBe('a.txt\nsrc/b.ts');
   expect(await git(workspacePath(), 'status', '--porcelain')).toBe('');
-  expect((await takePatch(start)).length).toBe(0);
+  expect((await collectPatch(start)).length).toBe(0);
 });
 
 test('an empty workspace is a repository, too', async () => {
   const start = await put({});
   await writeFile(inWorkspace('new.txt'), 'new\n');
-  expect(String(await takePatch(start))).toContain('+new');
+  expect(String(await collectPatch(start))).toContain('+new');
 });
 
 test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without one; nothing that is not committed', async () => {

@@ -1,10 +1,11 @@
 const MARK = /\n\[… (\d{1,15}) characters cut …\]\n/g;
-/** A mark takes less. */
+/** The mark is shorter than this. */
 const MARK_CHARS = 64;
 
 /**
- * The beginning and the end of a text of more than `maxChars` characters (UTF-16) with a mark between them that says how many are missing,
- * those of earlier cuts included: a text that grows piece by piece can be cut after each. The result is at most 64 characters longer.
+ * Shortens a text of more than `maxChars` characters (UTF-16) to its beginning and end, with a mark between them that holds the
+ * number of missing characters. Characters of earlier cuts are counted, so a text that grows piece by piece can be cut after each
+ * piece. The result is at most 64 characters longer than `maxChars`.
  */
 export function cut(text: string, maxChars: number): string {
   if (text.length <= maxChars + MARK_CHARS) return text;
@@ -19,7 +20,7 @@ export function cut(text: string, maxChars: number): string {
   return detached(`${head}\n[… ${earlier + between.length} characters cut …]\n${tail}`);
 }
 
-/** A text in pieces of at most `maxChars` characters, no emoji divided. */
+/** Splits a text into pieces of at most `maxChars` characters and never divides a surrogate pair. */
 export function pieces(text: string, maxChars: number): string[] {
   const parts: string[] = [];
   for (let from = 0; from < text.length;) {
@@ -31,12 +32,12 @@ export function pieces(text: string, maxChars: number): string[] {
   return parts;
 }
 
-/** Whether a cut before that character would divide a pair of surrogates. */
+/** Whether a cut before the character `at` would divide a surrogate pair. */
 function isInPair(text: string, at: number): boolean {
   return at > 0 && at < text.length && /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1));
 }
 
-/** V8 keeps a whole text alive for a slice of it. */
+/** Copies a text, since V8 keeps the whole text in memory for a slice of it. */
 function detached(text: string): string {
   return Buffer.from(text, 'utf16le').toString('utf16le');
 }

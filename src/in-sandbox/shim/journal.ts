@@ -3,14 +3,14 @@ import { dirname } from 'node:path';
 
 import { isObject, parseJson } from './message.ts';
 
-/** Of the error by which a prompt is answered that an earlier process of the agent received and did not answer. */
+/** The code of the error that answers a prompt which an earlier process of the agent received and did not answer. */
 const INTERRUPTED = -31001;
 
 /**
- * Adds that a prompt was received, or its answer. Written before it is passed on: what another has seen is there. Whether it could be
- * written; a prompt without its answer is one that was interrupted.
+ * Appends that a prompt was received, or its answer; false where it could not be written. It is written before it is sent on, so
+ * everything that a reader has seen is in the journal. A prompt without an answer was interrupted.
  */
-export function remember(file: string, entry: { id: unknown; answer?: string }): boolean {
+export function appendToJournal(file: string, entry: { id: unknown; answer?: string }): boolean {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     appendFileSync(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
@@ -20,7 +20,7 @@ export function remember(file: string, entry: { id: unknown; answer?: string }):
   }
 }
 
-/** By the id of each prompt of an earlier process its answer, the error `INTERRUPTED` where it has none. */
+/** Reads the answers to the prompts of earlier processes, by prompt id; the error `INTERRUPTED` for a prompt without an answer. */
 export function readJournal(file: string): Map<unknown, string | null> {
   const answers = new Map<unknown, string | null>();
   if (!existsSync(file)) return answers;

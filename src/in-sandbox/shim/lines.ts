@@ -3,15 +3,15 @@ import type { Readable } from 'node:stream';
 const HEAD_BYTES = 4096;
 
 export interface LineHandlers {
-  /** A line without its end; bytes that are no UTF-8 are U+FFFD. */
+  /** Receives a line without its terminator; invalid UTF-8 becomes U+FFFD. */
   onLine: (text: string) => void;
-  /** A line longer than the most: its first 4 KiB, and its length in bytes. */
+  /** Receives the first 4 KiB of a line longer than `maxBytes`, and its length in bytes. */
   onTooLong: (head: string, bytes: number) => void;
 }
 
 /**
- * Reads lines that end with LF or CRLF, and nothing else: Node's readline ends one at U+2028 and at a lone CR, too, which stand in the
- * texts of JSON. Holds at most `maxBytes` of a line.
+ * Reads lines that end with LF or CRLF only: Node’s readline also splits at U+2028 and at a lone CR, which may occur in JSON
+ * strings. Holds at most `maxBytes` of a line.
  */
 export function readLines(stream: Readable, maxBytes: number, { onLine, onTooLong }: LineHandlers): void {
   let parts: Buffer[] = [];

@@ -1,9 +1,9 @@
 import { fit } from './fit.ts';
 
-/** A longer chunk is passed on in parts. */
+/** A longer chunk is sent in parts. */
 export const MAX_CHUNK_CHARS = 32 * 1024;
 
-/** A JSON-RPC message as far as it is looked at here. */
+/** The fields of a JSON-RPC message that the shim reads. */
 export interface Message {
   id?: unknown;
   method?: unknown;
@@ -12,13 +12,13 @@ export interface Message {
   error?: unknown;
 }
 
-/** Null for what is no JSON object. */
+/** Parses a line; null where it is not a JSON object. */
 export function parse(line: string): Message | null {
   const message = parseJson(line);
   return isObject(message) ? message : null;
 }
 
-/** Undefined for what is no JSON. */
+/** Parses JSON; undefined where the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -29,17 +29,17 @@ export function parseJson(text: string): unknown {
 
 export interface ReadMessage {
   message: Message;
-  /** The message as the server can take it. */
+  /** The message, limited to what the server accepts. */
   line: string;
-  /** The message's id as JSON, every digit of it; undefined where it has none. */
+  /** The message’s id as JSON text with all its digits; undefined where it has none. */
   rawId: string | undefined;
 }
 
-/** A line of the agent. Null for what is no JSON object. */
+/** Reads a line of the agent; null where it is not a JSON object. */
 export function readMessage(text: string): ReadMessage | null {
   const whole = parse(text);
   if (whole === null) return null;
-  // The text of a chunk is not cut: it is passed on in parts.
+  // The text of a chunk is not cut, since it is sent in parts.
   const content = chunkOf(whole);
   const long = content !== null && content.text.length > MAX_CHUNK_CHARS ? content.text.toWellFormed() : null;
   if (content !== null && long !== null) content.text = '';
@@ -50,7 +50,7 @@ export function readMessage(text: string): ReadMessage | null {
   return { message, line: message === whole && long === null ? text : JSON.stringify(message), rawId: rawIdOf(whole, text) };
 }
 
-/** A number beyond 2^53 is another one once it is parsed. */
+/** Returns the id’s source text: a number beyond 2^53 changes when it is parsed. */
 function rawIdOf({ id }: Message, text: string): string | undefined {
   if (id === undefined) return undefined;
   if (typeof id !== 'number' || Number.isSafeInteger(id)) return JSON.stringify(id);
@@ -63,7 +63,7 @@ function rawIdOf({ id }: Message, text: string): string | undefined {
   return raw;
 }
 
-/** The content of a chunk of text; null for any other message. */
+/** Returns the content of a chunk of text; null for any other message. */
 export function chunkOf({ method, params }: Message): { text: string } | null {
   if (method !== 'session/update') return null;
   const update = child(params, 'update');

@@ -1,13 +1,13 @@
 import type { ReadMessage } from './message.ts';
 
-/** An agent that asks this much at once is answered that it may not. */
+/** Further requests are refused while this many are open. */
 const MAX_OPEN = 10_000;
 const METHOD_NOT_FOUND = { code: -32601, message: 'Method not found' };
 const TOO_MANY = { code: -32603, message: 'Too many open requests' };
 
 /**
- * The requests of the agent to its client. They get numbers of ours, `q1` and so on: an agent may use any id, the same one twice, and
- * integers that JavaScript cannot hold. The first answer to each counts: two workers may both answer.
+ * Translates the agent’s requests to its client. They get ids of ours, `q1` and so on, since an agent may use any id, the same one
+ * twice, and integers that JavaScript cannot represent. Only the first answer to each counts, since two workers may both answer.
  */
 export class Questions {
   readonly #toAgent: (line: string) => void;
@@ -18,7 +18,7 @@ export class Questions {
     this.#toAgent = toAgent;
   }
 
-  /** The line that asks it of the worker. Null for what a worker refuses in any case: the agent is answered at once. */
+  /** Returns the line that asks the worker; null for a request that every worker refuses, which is answered at once. */
   ask({ message, rawId = 'null' }: ReadMessage): string | null {
     const refusal = message.method !== 'session/request_permission' ? METHOD_NOT_FOUND : this.#open.size >= MAX_OPEN ? TOO_MANY : null;
     if (refusal !== null) {
@@ -31,7 +31,7 @@ export class Questions {
     return JSON.stringify({ ...message, id });
   }
 
-  /** Passes an answer of a worker on to the agent. */
+  /** Forwards a worker’s answer to the agent. */
   answer(id: unknown, { result, error }: { result?: unknown; error?: unknown }): void {
     const rawId = typeof id === 'string' ? this.#open.get(id) : undefined;
     if (rawId === undefined) return;

@@ -1,58 +1,59 @@
 /**
- * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`.
- * It makes the session durable, and imports nothing but Node and its own folder, because that is mounted alone. What it adds to a plain
- * pipe:
- * - A request whose id it has seen does not reach the agent again: any worker may post the same request once more. One that
- *   was answered gets the same answer again. Its memory is as old as the agent's process, and so is the conversation.
- * - Prompts and their answers are remembered past that, in a file: in a new process that loaded the session, one that was
- *   answered before gets its answer, one that was not gets the error `INTERRUPTED`; neither reaches the agent again.
- * - What the agent repeats while it loads a session goes nowhere: it was told before.
+ * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`. It
+ * makes the session durable. It imports nothing but Node and its own folder, because only that folder is copied into the sandbox.
+ * Beyond a plain pipe it does the following:
+ * - Requests are deduplicated by id: any worker may post the same request again, and it reaches the agent once. A request that was
+ *   answered gets the same answer again. This memory lasts as long as the agent’s process, as the conversation does.
+ * - Prompts and their answers are also recorded in a file. In a new process that loaded the session, a prompt that was answered
+ *   gets its answer again, and one that was not gets the error `INTERRUPTED`; neither reaches the agent again.
+ * - Updates that the agent repeats while it loads a session are dropped, since they were sent before.
  * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
- * - A prompt that Claude Code ends without having begun it is sent to it again.
- * - The agent's requests have ids of ours, and the first answer to each counts.
- * - `_valetkey/ping {after}` ends here: that it could be written says that the agent's process lives. Where `after`, the number of the
- *   newest message that the sender has, is not the newest, `_valetkey/newest` follows: the sender then sees a gap.
- * - The agent is started by the first message for it, so this process can be there before the agent's files.
- * - Chunks of text that come fast are joined here.
- * - What was passed on is in a file, too, line by line: the server forgets it earlier.
- * - Whatever the agent writes, the server and the worker can read what is passed on: what is too long, too deep or not well-formed is made
- *   to fit, what is no JSON at all is passed over, and reported by `_valetkey/unreadable {bytes}` where it begins like a message.
+ * - A prompt that Claude Code ended without starting it is sent to it again.
+ * - The agent’s requests get ids of ours, and only the first answer to each counts.
+ * - `_valetkey/ping {after}` is not forwarded: that it can be written shows that the agent’s process runs. `after` is the number
+ *   of the newest message that the sender has; where it is not the newest, `_valetkey/newest` is sent, and the sender sees a gap.
+ * - The agent starts with the first message for it, so the shim can start before the agent’s files exist.
+ * - Chunks of text that arrive in quick succession are joined.
+ * - Every message sent is also appended to a file, because the server’s buffer is short.
+ * - Whatever the agent writes, the server and the worker can read what is sent: messages that are too long, too deep or not
+ *   well-formed are made to fit. A line that is not JSON is dropped, and reported by `_valetkey/unreadable {bytes}` where it
+ *   begins like a message.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { JoinedChunks } from './joined-chunks.ts';
-import { readJournal, remember } from './journal.ts';
-import { KeptLines } from './kept-lines.ts';
+import { Backlog } from './backlog.ts';
+import { ChunkJoiner } from './chunk-joiner.ts';
+import { readJournal, appendToJournal } from './journal.ts';
 import { readLines } from './lines.ts';
 import { child, parse, readMessage, type Message } from './message.ts';
 import { Questions } from './questions.ts';
 
-/** Of the agent's; a tool's output is in one. */
-const MAX_LINE_BYTES = 64 * 1024 * 1024;
-/** A prompt has at most 256 KiB. */
+/** The longest line of the agent; a tool’s output is in one line. */
+const MAX_AGENT_LINE_BYTES = 64 * 1024 * 1024;
+/** The longest line of the server. A prompt has at most 256 KiB. */
 const MAX_SERVER_LINE_BYTES = 16 * 1024 * 1024;
 
-/** The agent's children may hold its output open after its end. */
-const LAST_WORDS_MS = 1000;
-/** An agent that has closed its output can answer nothing. */
-const CLOSED_MS = 5000;
+/** The agent’s children may hold its output open after it has ended. */
+const OUTPUT_DRAIN_MS = 1000;
+/** An agent that has closed its output can answer nothing and is killed after this time. */
+const CLOSED_OUTPUT_KILL_DELAY_MS = 5000;
 
 /**
- * How Claude Code 2.1 ends a prompt that comes just after a turn which failed or was cancelled: no model was asked
- * (claude-agent-acp 0.101.0 knows it as the empty user interruption, and lets those pass whose turn it did not cancel).
+ * Claude Code 2.1 ends a prompt in this way, without calling a model, where it comes just after a turn that failed or was
+ * cancelled. (claude-agent-acp 0.101.0 calls it the empty user interruption, and forwards those of turns that it did not cancel.)
  */
-const NOT_BEGUN = /\[ede_diagnostic\] result_type=user last_content_type=n\/a stop_reason=null/;
-const AGAIN_MS = 200;
-const MAX_AGAIN = 3;
+const PROMPT_NOT_STARTED = /\[ede_diagnostic\] result_type=user last_content_type=n\/a stop_reason=null/;
+const RESEND_DELAY_MS = 200;
+const MAX_RESENDS = 3;
 
 interface Prompt {
   line: string;
-  /** The agent has said or done something, or is told to stop: it is not sent again. */
-  begun: boolean;
-  sentAgain: number;
+  /** The agent has sent something for the prompt, or was told to cancel it: it is not sent again. */
+  started: boolean;
+  resends: number;
 }
 
 const [command = '', ...args] = process.argv.slice(process.argv[2] === '--' ? 3 : 2);
@@ -63,45 +64,48 @@ if (command === '') {
 
 const folder = join(homedir(), '.valetkey');
 const journal = join(folder, 'prompts.jsonl');
-const kept = new KeptLines(join(folder, 'said.jsonl'));
-/** Lines that were passed on: the server counts them, too. */
-let passedOn = 0;
-/** Null before the first message for it. */
+const backlog = new Backlog(join(folder, 'backlog.jsonl'));
+/** The number of lines sent; the server counts them, too. */
+let linesSent = 0;
+/** Null before the first message for the agent. */
 let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
-/** Request id → the agent's answer as it came, null before. */
+/** Request id → the agent’s answer as it arrived; null while the request is open. */
 const requests = readJournal(journal);
 const prompts = new Map<unknown, Prompt>();
-let newest: Prompt | null = null;
-/** The answer that is kept back while a prompt waits to be sent again. */
-let again: { sending: NodeJS.Timeout; answer: string } | null = null;
+let newestPrompt: Prompt | null = null;
+/** The answer that is held back while a prompt waits to be sent again. */
+let resend: { timer: NodeJS.Timeout; answer: string } | null = null;
 let loading: unknown = null;
 const questions = new Questions(toAgent);
-const chunks = new JoinedChunks(passOn);
+const chunks = new ChunkJoiner(sendLine);
 
-// The server is gone: so is the one who could read.
+// Without the server nobody reads the output.
 process.stdout.on('error', () => stop('SIGKILL'));
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
 
 readLines(process.stdin, MAX_SERVER_LINE_BYTES, { onLine: fromServer, onTooLong: () => {} });
 process.stdin.on('close', () => agent?.stdin.end());
 
-/** Its standard error goes nowhere: the server keeps it, ends it at the first byte that is no UTF-8, and nobody reads it. */
+/**
+ * Starts the agent. Its standard error is dropped: the server would store it, would stop reading at the first invalid UTF-8, and
+ * nobody reads it.
+ */
 function startAgent(): ChildProcessByStdio<Writable, Readable, null> {
   const started = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'] });
   started.on('error', () => process.exit(127));
   started.on('close', end);
-  started.on('exit', (code, signal) => void setTimeout(end, LAST_WORDS_MS, code, signal));
-  // A write that fails means that the agent is gone: 'close' follows.
+  started.on('exit', (code, signal) => void setTimeout(end, OUTPUT_DRAIN_MS, code, signal));
+  // A write fails where the agent has ended: `close` follows.
   started.stdin.on('error', () => {});
-  started.stdout.on('end', () => void setTimeout(() => started.kill('SIGKILL'), CLOSED_MS));
-  readLines(started.stdout, MAX_LINE_BYTES, { onLine: fromAgent, onTooLong: unreadable });
+  started.stdout.on('end', () => void setTimeout(() => started.kill('SIGKILL'), CLOSED_OUTPUT_KILL_DELAY_MS));
+  readLines(started.stdout, MAX_AGENT_LINE_BYTES, { onLine: fromAgent, onTooLong: reportUnreadable });
   return started;
 }
 
-/** Ends as the agent did. */
+/** Exits as the agent did. */
 function end(code: number | null, signal: NodeJS.Signals | null): void {
   chunks.flush();
-  // Its last words go out first.
+  // Everything written before is flushed first.
   process.stdout.write('', () => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
 }
 
@@ -116,7 +120,7 @@ function fromServer(line: string): void {
   const { id, method } = message;
   if (method === '_valetkey/ping') return ping(message);
   if (id === undefined) {
-    if (method === 'session/cancel') leaveIt();
+    if (method === 'session/cancel') cancelResend();
     return toAgent(line);
   }
   if (method === undefined) return questions.answer(id, message);
@@ -129,101 +133,101 @@ function fromServer(line: string): void {
   requests.set(id, null);
   if (method === 'session/load') loading = id;
   if (method === 'session/prompt') {
-    newest = { line, begun: false, sentAgain: 0 };
-    prompts.set(id, newest);
-    if (!remember(journal, { id })) return cannotRemember(id);
+    newestPrompt = { line, started: false, resends: 0 };
+    prompts.set(id, newestPrompt);
+    if (!appendToJournal(journal, { id })) return refuseUnrecorded(id);
   }
   toAgent(line);
 }
 
-/** A prompt that nobody would know to have run could run twice. */
-function cannotRemember(id: unknown): void {
-  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The disk is full' } };
-  answered(message, JSON.stringify(message));
+/** Refuses a prompt that could not be recorded: it could run twice. */
+function refuseUnrecorded(id: unknown): void {
+  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The prompt could not be recorded: the disk may be full.' } };
+  recordAnswer(message, JSON.stringify(message));
 }
 
 function ping({ params }: Message): void {
   const after = typeof params === 'object' && params !== null && 'after' in params ? params.after : null;
-  if (typeof after === 'number' && after < passedOn) toServer({ method: '_valetkey/newest' });
+  if (typeof after === 'number' && after < linesSent) toServer({ method: '_valetkey/newest' });
 }
 
 function fromAgent(text: string): void {
   const line = text.replace(/^\uFEFF/, '').trim();
-  // Some log to their standard output.
+  // Some agents log to their standard output.
   if (!line.startsWith('{')) return;
   const read = readMessage(line);
-  if (read === null) return unreadable(line.slice(0, 4096), Buffer.byteLength(line));
+  if (read === null) return reportUnreadable(line.slice(0, 4096), Buffer.byteLength(line));
   const { message } = read;
   if (/^_(valetkey|adapter)\//.test(String(message.method))) return;
   if (loading !== null && message.method === 'session/update') return;
-  if (newest !== null && begins(message)) newest.begun = true;
-  if (message.method === undefined) return answered(message, read.line);
+  if (newestPrompt !== null && startsTurn(message)) newestPrompt.started = true;
+  if (message.method === undefined) return recordAnswer(message, read.line);
   const passed = read.rawId === undefined ? read.line : questions.ask(read);
   if (passed !== null) chunks.add(message, passed);
 }
 
-/** The first answer to a request counts, and one that nobody waits for does not. */
-function answered(message: Message, line: string): void {
+/** Sends the first answer to a request, and drops any further one and any that no request waits for. */
+function recordAnswer(message: Message, line: string): void {
   const { id } = message;
   if (requests.get(id) !== null) return;
   const prompt = prompts.get(id);
-  if (prompt !== undefined && sendsAgain(prompt, line)) return;
+  if (prompt !== undefined && scheduleResend(prompt, line)) return;
   requests.set(id, line);
   if (id === loading) loading = null;
-  if (prompt !== undefined) remember(journal, { id, answer: line });
+  if (prompt !== undefined) appendToJournal(journal, { id, answer: line });
   chunks.add(message, line);
 }
 
-/** An answer is answered by an error: somebody waits for it. */
-function unreadable(head: string, bytes: number): void {
+/** Reports a line that cannot be read. Where it is an answer, its request is answered by an error, since a worker waits for it. */
+function reportUnreadable(head: string, bytes: number): void {
   toServer({ method: '_valetkey/unreadable', params: { bytes } });
   if (head.includes('"method"')) return;
   const open = [...requests].flatMap(([id, answer]) => (answer === null ? [id] : []));
   const id = open.find((one) => head.replaceAll(/\s/g, '').includes(`"id":${JSON.stringify(one)}`));
   if (id === undefined) return;
-  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The answer cannot be read' } };
-  answered(message, JSON.stringify(message));
+  const message = { jsonrpc: '2.0', id, error: { code: -32603, message: 'The answer of the agent cannot be read.' } };
+  recordAnswer(message, JSON.stringify(message));
 }
 
-function begins({ method, params }: Message): boolean {
+function startsTurn({ method, params }: Message): boolean {
   const kind = method === 'session/update' ? child(params, 'update')?.['sessionUpdate'] : undefined;
   return method === 'session/request_permission' || kind === 'plan' || /^(agent_|tool_)/.test(String(kind));
 }
 
-function sendsAgain(prompt: Prompt, answer: string): boolean {
-  if (prompt.begun || prompt.sentAgain === MAX_AGAIN || !NOT_BEGUN.test(answer)) return false;
-  prompt.sentAgain += 1;
-  const sending = setTimeout(() => {
-    again = null;
+function scheduleResend(prompt: Prompt, answer: string): boolean {
+  if (prompt.started || prompt.resends === MAX_RESENDS || !PROMPT_NOT_STARTED.test(answer)) return false;
+  prompt.resends += 1;
+  const timer = setTimeout(() => {
+    resend = null;
     toAgent(prompt.line);
-  }, AGAIN_MS);
-  again = { sending, answer };
+  }, RESEND_DELAY_MS);
+  resend = { timer, answer };
   return true;
 }
 
-/** A cancel that came between the two would be lost on the agent. */
-function leaveIt(): void {
-  if (newest !== null) newest.begun = true;
-  if (again === null) return;
-  const { sending, answer } = again;
-  again = null;
-  clearTimeout(sending);
+/** Stops a resend that is due: a cancel that reached the agent before the resent prompt would have no effect. */
+function cancelResend(): void {
+  if (newestPrompt !== null) newestPrompt.started = true;
+  if (resend === null) return;
+  const { timer, answer } = resend;
+  resend = null;
+  clearTimeout(timer);
   fromAgent(answer);
 }
 
-/** A notification of ours. */
+/** Sends a notification of ours. */
 function toServer(message: Message): void {
   chunks.add(message, JSON.stringify({ jsonrpc: '2.0', ...message }));
 }
 
-/** Kept first: what another has seen is there. */
-function passOn(line: string): void {
-  passedOn += 1;
-  kept.add(line, passedOn);
+/** The backlog is written first: everything that a reader has seen is in it. */
+function sendLine(line: string): void {
+  linesSent += 1;
+  backlog.add(line, linesSent);
   process.stdout.write(`${line}\n`);
 }
 
-/** Node's readline, which agents read with, ends a line at these two as well. */
+/** Escapes U+2028 and U+2029: agents that use Node’s readline would split the line there. */
 function toAgent(line: string): void {
   agent ??= startAgent();
   agent.stdin.write(`${line.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')}\n`);

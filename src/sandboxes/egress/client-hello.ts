@@ -1,10 +1,12 @@
-/** Bytes. Clients with large key shares send two kilobytes. */
+/** In bytes. Clients with large key shares send two kilobytes. */
 const MAX_HELLO_BYTES = 16 * 1024;
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
 
-/** What the first bytes of a connection say about TLS. `more`: too few of them to tell. `malformed`: TLS, and no readable name. */
+/**
+ * What the first bytes of a connection show about TLS. `more`: they are too few to tell. `malformed`: TLS without a readable name.
+ */
 export type HelloReading = { kind: 'more' } | { kind: 'plain' } | { kind: 'malformed' } | { kind: 'tls'; serverName: string | null };
 
 /** Reads the server name (SNI, RFC 6066) that a TLS client asks for; null where it asks for none. */
@@ -19,7 +21,7 @@ export function readClientHello(bytes: Buffer): HelloReading {
   return (length ?? 0) > MAX_HELLO_BYTES || bytes.length > MAX_HELLO_BYTES ? { kind: 'malformed' } : { kind: 'more' };
 }
 
-/** What the records hold, joined: a message may be spread over several. Null where one of them is no handshake. */
+/** Joins the contents of the TLS records, since a message may span several. Null where a record is not a handshake. */
 function handshakeIn(bytes: Buffer): Buffer | null {
   const parts: Buffer[] = [];
   for (let at = 0; at + 5 <= bytes.length;) {
@@ -48,7 +50,7 @@ function nameIn(hello: Buffer): HelloReading {
       const names = createReader(content.take(content.number(2)));
       const nameType = names.number(1);
       const name = names.take(names.number(2));
-      // One name of the one type that there is: a second could be what the server takes.
+      // A second name could be the one that the server uses; RFC 6066 defines a single type and allows one name of it.
       if (nameType !== 0 || names.left() > 0) return { kind: 'malformed' };
       return { kind: 'tls', serverName: name.toString('latin1').toLowerCase() };
     }
@@ -64,7 +66,7 @@ interface Reader {
   take(length: number): Buffer;
 }
 
-/** Throws past the end. */
+/** Reads big-endian numbers and byte ranges in order. Throws RangeError past the end. */
 function createReader(bytes: Buffer): Reader {
   let at = 0;
   return {
@@ -74,7 +76,7 @@ function createReader(bytes: Buffer): Reader {
       return bytes.readUIntBE(at - size, size);
     },
     take(length) {
-      if (at + length > bytes.length) throw new RangeError('past the end');
+      if (at + length > bytes.length) throw new RangeError('The message ends too early.');
       at += length;
       return bytes.subarray(at - length, at);
     },

@@ -2,31 +2,35 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { HostRule } from '../../contract/host-rule.ts';
 import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 import type { SourcedEvent } from '../../store/events.ts';
-import { findUncovered } from './decide-egress.ts';
+import { findHostNotAllowed } from './decide-egress.ts';
 import type { Lookup, PrivateHosts } from './resolve.ts';
 
-/** What an operator allows, and where what passes is recorded. */
+/** The egress settings of an installation, and where its traffic is recorded. */
 export interface EgressOptions {
-  /** Hosts that jobs may name; none: no job has egress. */
+  /** The hosts that jobs may name; empty: no job has egress. */
   allowed: readonly HostRule[];
   privateHosts: PrivateHosts;
-  /** Bytes that one sandbox may transfer at most. */
+  /** The most bytes that one sandbox may transfer. */
   maxBytes: number;
-  /** Absolute path of a PEM file that tools in sandboxes trust beside the system's certificates. */
+  /** Absolute path of a PEM file with certificates that tools in sandboxes trust beside the system’s. */
   caFile: string | undefined;
   store: (jobId: string, events: SourcedEvent[]) => Promise<void>;
-  /** Default: the name servers of this host. */
+  /** Default: `lookupInDns`. */
   lookup?: Lookup;
 }
 
-/** Throws `egress_not_allowed` where a job wants more than the installation allows. */
+/** Checks a job’s egress against the installation’s. Throws `egress_not_allowed` where the job requests more. */
 export function requireAllowed(job: EgressSpec, { allowed, maxBytes }: Pick<EgressOptions, 'allowed' | 'maxBytes'>): void {
-  const uncovered = findUncovered(job, allowed);
-  if (uncovered !== null) throw new ValetkeyError('egress_not_allowed', `This installation does not let jobs reach ${uncovered}.`);
-  const mostMiB = Math.floor(maxBytes / (1024 * 1024));
-  if (job.maxMiB !== undefined && job.maxMiB > mostMiB)
+  const notAllowed = findHostNotAllowed(job, allowed);
+  if (notAllowed !== null)
     throw new ValetkeyError(
       'egress_not_allowed',
-      `This installation lets a sandbox transfer ${mostMiB} MiB, and the job wants ${job.maxMiB}.`,
+      `This installation does not allow jobs to reach ${notAllowed}. Ask the operator to add it to the allowed hosts.`,
+    );
+  const allowedMiB = Math.floor(maxBytes / (1024 * 1024));
+  if (job.maxMiB !== undefined && job.maxMiB > allowedMiB)
+    throw new ValetkeyError(
+      'egress_not_allowed',
+      `The job requests ${job.maxMiB} MiB of egress traffic, and this installation allows at most ${allowedMiB} MiB. Lower sandbox.egress.maxMiB.`,
     );
 }

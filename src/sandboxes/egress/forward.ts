@@ -1,76 +1,79 @@
 import { request as sendRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 
-import { Refused, type Gate, type Passage } from './gate.ts';
-import { statusOf } from './tunnel.ts';
+import { EgressRefusal, type Gate, type OpenConnection } from './gate.ts';
+import { httpStatusOf } from './tunnel.ts';
 
-/** They belong to one connection (RFC 9110, 7.6.1), or are answered here. */
-const NOT_PASSED_ON = new Set([
+/** Headers that belong to one connection (RFC 9110, 7.6.1) or that this proxy isListening itself. */
+const HOP_BY_HOP_HEADERS = new Set([
   ...['connection', 'proxy-connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings'],
   ...['proxy-authorization', 'proxy-authenticate', 'expect', 'host'],
 ]);
 
-/** Answers a request in absolute form (`GET http://host/…`) with the host's answer. Never throws. */
+/** Answers a request in absolute form (`GET http://host/…`) with the response of the host. Never throws. */
 export async function forward(gate: Gate, request: IncomingMessage, response: ServerResponse): Promise<void> {
   request.on('error', () => {});
   response.on('error', () => {});
   try {
-    await exchange(gate, request, response);
+    await forwardOrThrow(gate, request, response);
   } catch (error) {
     if (response.headersSent || response.destroyed) return void response.destroy();
-    const refused = error instanceof Refused ? error : new Refused('unreachable', 'Valetkey: the host broke the connection off.');
-    // What is left of the body would be read as the next request.
+    const refused =
+      error instanceof EgressRefusal
+        ? error
+        : new EgressRefusal('unreachable', 'Valetkey: The host closed the connection before its response was complete.');
+    // The rest of the body would be read as the next request.
     response.shouldKeepAlive = false;
-    response.writeHead(statusOf(refused), { 'content-type': 'text/plain', connection: 'close' }).end(`${refused.message}\n`);
+    response.writeHead(httpStatusOf(refused), { 'content-type': 'text/plain', connection: 'close' }).end(`${refused.message}\n`);
   }
 }
 
-async function exchange(gate: Gate, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { name, port, path, authority } = targetOf(gate, request);
-  const passage = await gate.open(name, port);
+async function forwardOrThrow(gate: Gate, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { name, port, path, authority } = parseTarget(gate, request);
+  const connection = await gate.open(name, port);
   try {
     if (response.destroyed) return;
-    await pass(passage, request, response, { path, authority });
+    await relay(connection, request, response, { path, authority });
   } finally {
-    passage.socket.destroy();
+    connection.socket.destroy();
   }
-  if (!response.writableEnded) throw new Error('the answer broke off');
+  if (!response.writableEnded) throw new Error('The response is incomplete.');
 }
 
-async function pass(
-  { socket, flow }: Passage,
+async function relay(
+  { socket, counters }: OpenConnection,
   request: IncomingMessage,
   response: ServerResponse,
   { path, authority }: Pick<Target, 'path' | 'authority'>,
 ): Promise<void> {
-  const framing = framingOf(request);
+  const framing = rebuildFraming(request);
   const sent = sendRequest({
     method: request.method,
     path,
     setHost: false,
-    headers: [...passedOn(request.rawHeaders), 'host', authority, ...framing, 'connection', 'close'],
+    headers: [...endToEndHeaders(request.rawHeaders), 'host', authority, ...framing, 'connection', 'close'],
     createConnection: () => socket,
     maxHeaderSize: 64 * 1024,
   });
-  flow.up(path.length + sizeOf(request.rawHeaders));
+  counters.up(path.length + sizeOf(request.rawHeaders));
   response.once('close', () => sent.destroy());
   await new Promise<void>((resolve, reject) => {
     sent.once('error', reject);
     sent.once('close', resolve);
-    // An answer that switches protocols is none: nothing here reads what follows.
-    sent.once('upgrade', () => reject(new Error('upgrade')));
+    // A response that switches protocols cannot be forwarded: nothing here reads the new protocol.
+    sent.once('upgrade', () => reject(new Error('The host switched protocols.')));
     sent.once('response', (answer) => {
-      flow.down(sizeOf(answer.rawHeaders));
-      answer.on('data', (bytes: Buffer) => flow.down(bytes.length));
+      counters.down(sizeOf(answer.rawHeaders));
+      answer.on('data', (bytes: Buffer) => counters.down(bytes.length));
       answer.once('error', reject);
       try {
-        // What a host may send as a status is not all that may be written.
-        response.writeHead(answer.statusCode ?? 502, passedOn(answer.rawHeaders));
+        // writeHead throws on statuses and headers that Node’s client accepts.
+        response.writeHead(answer.statusCode ?? 502, endToEndHeaders(answer.rawHeaders));
         answer.pipe(response);
       } catch (error) {
         reject(error);
       }
     });
-    request.on('data', (bytes: Buffer) => flow.up(bytes.length));
+    request.on('data', (bytes: Buffer) => counters.up(bytes.length));
     request.pipe(sent);
   });
 }
@@ -78,27 +81,27 @@ async function pass(
 interface Target {
   name: string;
   port: number;
-  /** As it was sent: never decoded, never made anew. */
+  /** The path as it was sent: never decoded, never rebuilt. */
   path: string;
-  /** The host and, unless it is 80, the port. */
+  /** The host, with the port unless that is 80. */
   authority: string;
 }
 
-/** Whom a request is for. Everything that two readers could take in two ways is refused. */
-function targetOf(gate: Gate, request: IncomingMessage): Target {
+/** Reads the target of a request. Throws a refusal where two parsers could read it in two ways. */
+function parseTarget(gate: Gate, request: IncomingMessage): Target {
   const match = /^http:\/\/([^\s:/@?#\\[\]]+)(?::(\d{1,5}))?([/?][\x21-\x7e]*)?$/i.exec(request.url ?? '');
   const [, name = '', digits = '80', rest = '/'] = match ?? [];
   const port = Number(digits);
   const authority = port === 80 ? name : `${name}:${port}`;
   const hosts = valuesOf(request.rawHeaders, 'host');
-  const said = hosts[0]?.toLowerCase().replace(/:80$/, '');
+  const hostHeader = hosts[0]?.toLowerCase().replace(/:80$/, '');
   const isClear =
     match !== null &&
     port > 0 &&
     port <= 65_535 &&
     hosts.length === 1 &&
-    said === authority.toLowerCase() &&
-    // Node refuses both together; HTTP/1.0 knows no chunks.
+    hostHeader === authority.toLowerCase() &&
+    // Node refuses a request that has inBothCases headers; HTTP/1.0 has no chunked encoding.
     valuesOf(request.rawHeaders, 'content-length').length <= 1 &&
     (request.headers['transfer-encoding'] === undefined ||
       (request.headers['transfer-encoding'].toLowerCase() === 'chunked' && request.httpVersion === '1.1'));
@@ -106,17 +109,17 @@ function targetOf(gate: Gate, request: IncomingMessage): Target {
   return { name, port, path: rest.startsWith('?') ? `/${rest}` : rest, authority };
 }
 
-/** How the body is framed, made anew: a length that was read passes among the headers. */
-function framingOf({ headers, method }: IncomingMessage): string[] {
+/** Rebuilds the framing of the body. A content-length is forwarded among the other headers. */
+function rebuildFraming({ headers, method }: IncomingMessage): string[] {
   if (headers['transfer-encoding'] !== undefined) return ['transfer-encoding', 'chunked'];
   const hasBody = headers['content-length'] !== undefined || !['POST', 'PUT', 'PATCH'].includes(method ?? '');
   return hasBody ? [] : ['content-length', '0'];
 }
 
-function passedOn(rawHeaders: readonly string[]): string[] {
+function endToEndHeaders(rawHeaders: readonly string[]): string[] {
   const named = valuesOf(rawHeaders, 'connection').flatMap((value) => value.split(',').map((name) => name.trim().toLowerCase()));
-  // A length is never hop-by-hop, whatever a header says: without it the body would end where the connection does.
-  const dropped = new Set([...NOT_PASSED_ON, ...named.filter((name) => name !== 'content-length')]);
+  // content-length is kept even where Connection names it: without it the body would end with the connection.
+  const dropped = new Set([...HOP_BY_HOP_HEADERS, ...named.filter((name) => name !== 'content-length')]);
   return pairs(rawHeaders).flatMap(([name, value]) => (dropped.has(name.toLowerCase()) ? [] : [name, value]));
 }
 

@@ -2,56 +2,55 @@ import { connect, type Socket } from 'node:net';
 
 import { normalizeHost, type HostRule } from '../../contract/host-rule.ts';
 import type { EgressSpec } from '../../contract/sandbox-spec.ts';
-import { decideEgress, type Refusal } from './decide-egress.ts';
+import { decideEgress, type RefusalReason } from './decide-egress.ts';
 import { resolveHost, type Lookup, type PrivateHosts } from './resolve.ts';
-import type { Flow, Tally } from './tally.ts';
+import type { ByteCounters, TrafficCounter } from './traffic.ts';
 
-/** ms. */
 const CONNECT_TIMEOUT_MS = 15_000;
 const ATTEMPT_TIMEOUT_MS = 3_000;
-/** ms without a byte in either direction. */
+/** Closes a connection without a byte in either direction. */
 const IDLE_TIMEOUT_MS = 300_000;
 
-/** What one sandbox may reach, and what it has. */
+/** The limits of one sandbox’s egress, and the counter of its traffic. */
 export interface GateOptions {
   job: EgressSpec;
-  /** The installation's list: it holds beside the job's own. */
+  /** The installation’s list, which applies beside the job’s own. */
   allowed: readonly HostRule[];
-  /** Bytes, both directions together. */
+  /** In bytes, inBothCases directions together. */
   maxBytes: number;
   privateHosts: PrivateHosts;
   lookup: Lookup;
-  tally: Tally;
+  traffic: TrafficCounter;
 }
 
-/** A connection to a host that the job may reach, whose bytes are counted; `destroy`ed with an error past the limit. */
-export interface Passage {
+/** An open connection to a host that the job may reach. Its bytes are counted; past the limit it is destroyed with an error. */
+export interface OpenConnection {
   socket: Socket;
-  flow: Flow;
+  counters: ByteCounters;
 }
 
-/** A refusal, to be answered to the program inside. Its message never leaves the sandbox. */
-export class Refused extends Error {
-  readonly reason: Refusal;
+/** A refusal that the proxy isListening to the program in the sandbox. Its message never leaves the sandbox. */
+export class EgressRefusal extends Error {
+  readonly reason: RefusalReason;
 
-  constructor(reason: Refusal, message: string) {
+  constructor(reason: RefusalReason, message: string) {
     super(message);
     this.reason = reason;
   }
 }
 
-/** Opens connections for one sandbox. */
+/** Opens connections for one sandbox, within its limits. */
 export interface Gate {
-  /** Resolves to a connection that is open. Throws `Refused`, which is counted. */
-  open(name: string, port: number): Promise<Passage>;
-  /** Counts a refusal that was found later. */
-  refuse(host: string, port: number, reason: Refusal): Refused;
+  /** Resolves to an open connection. Throws `EgressRefusal`, which is counted. */
+  open(name: string, port: number): Promise<OpenConnection>;
+  /** Counts and creates a refusal that the caller found itself. */
+  refuse(host: string, port: number, reason: RefusalReason): EgressRefusal;
 }
 
-export function createGate({ job, allowed, maxBytes, privateHosts, lookup, tally }: GateOptions): Gate {
-  const refuse = (host: string, port: number, reason: Refusal): Refused => {
-    tally.refuse(host, port, reason);
-    return new Refused(reason, `Valetkey: ${host}:${port} ${WORDS[reason]}`);
+export function createGate({ job, allowed, maxBytes, privateHosts, lookup, traffic }: GateOptions): Gate {
+  const refuse = (host: string, port: number, reason: RefusalReason): EgressRefusal => {
+    traffic.refuse(host, port, reason);
+    return new EgressRefusal(reason, `Valetkey: ${host}:${port} ${REASON_TEXTS[reason]}`);
   };
 
   return {
@@ -59,25 +58,25 @@ export function createGate({ job, allowed, maxBytes, privateHosts, lookup, tally
     async open(name, port) {
       const host = normalizeHost(name);
       if (host === null) throw refuse('(no host name)', port, 'not_a_host');
-      if (tally.total() >= maxBytes) throw refuse(host, port, 'transfer_limit');
+      if (traffic.total() >= maxBytes) throw refuse(host, port, 'transfer_limit');
       const decision = decideEgress(host, port, job, allowed);
       if (decision.action === 'refuse') throw refuse(host, port, decision.reason);
       const resolution = await resolveHost(host, port, lookup, privateHosts);
       if ('refused' in resolution) throw refuse(host, port, resolution.refused);
       const socket = await connectTo(host, port, resolution.addresses).catch(() => null);
       if (socket === null) throw refuse(host, port, 'unreachable');
-      const flow = tally.connect(host, port);
+      const counters = traffic.connect(host, port);
       const limited = (count: (bytes: number) => void) => (bytes: number) => {
         count(bytes);
-        if (tally.total() < maxBytes || socket.destroyed) return;
+        if (traffic.total() < maxBytes || socket.destroyed) return;
         socket.destroy(refuse(host, port, 'transfer_limit'));
       };
-      return { socket, flow: { up: limited((bytes) => flow.up(bytes)), down: limited((bytes) => flow.down(bytes)) } };
+      return { socket, counters: { up: limited((bytes) => counters.up(bytes)), down: limited((bytes) => counters.down(bytes)) } };
     },
   };
 }
 
-/** To the addresses that were found and checked: the name is not looked up again. */
+/** Connects to the addresses that were checked, without a second look-up: DNS could answer differently now. */
 async function connectTo(host: string, port: number, addresses: readonly string[]): Promise<Socket> {
   const pinned = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
   return new Promise((resolve, reject) => {
@@ -88,13 +87,13 @@ async function connectTo(host: string, port: number, addresses: readonly string[
       autoSelectFamilyAttemptTimeout: ATTEMPT_TIMEOUT_MS,
       lookup: (_name, _options, callback) => callback(null, pinned),
     });
-    const timer = setTimeout(() => socket.destroy(new Error('timed out')), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(() => socket.destroy(new Error('The connection timed out.')), CONNECT_TIMEOUT_MS);
     socket.once('error', reject);
     socket.once('close', () => clearTimeout(timer));
     socket.once('connect', () => {
       clearTimeout(timer);
       socket.off('error', reject);
-      // Its end is reported by `close`.
+      // `close` follows every error.
       socket.on('error', () => {});
       socket.setNoDelay(true);
       socket.setTimeout(IDLE_TIMEOUT_MS, () => socket.destroy());
@@ -103,14 +102,14 @@ async function connectTo(host: string, port: number, addresses: readonly string[
   });
 }
 
-const WORDS: Record<Refusal, string> = {
+const REASON_TEXTS: Record<RefusalReason, string> = {
   not_allowed: 'is not among the hosts that this job may reach (sandbox.egress).',
-  not_a_host: 'is not a host name: addresses are not reached.',
+  not_a_host: 'is not a host name, and addresses cannot be reached.',
   private_address: 'resolves to an address that is not public.',
-  wrong_server_name: 'was asked for another server name than the one of the connection, or for none.',
-  bad_request: 'was asked for by a request that is not passed on.',
-  transfer_limit: 'is not reached any more: the job has transferred as much as it may.',
-  too_many_connections: 'is not reached: the job has too many connections open.',
+  wrong_server_name: 'was refused: the TLS server name is missing, or is not the host of the connection.',
+  bad_request: 'was refused: the proxy does not forward requests of this form.',
+  transfer_limit: 'was refused: the job has used up its transfer limit (sandbox.egress.maxMiB).',
+  too_many_connections: 'was refused: the job has too many open connections.',
   unresolved: 'does not resolve.',
-  unreachable: 'does not take the connection.',
+  unreachable: 'did not accept the connection.',
 };

@@ -4,19 +4,18 @@ import { forward } from './forward.ts';
 import type { Gate } from './gate.ts';
 import { tunnel } from './tunnel.ts';
 
-/** Of one sandbox, idle ones included. npm opens 15 at once. */
+/** Counts idle connections, too. npm opens 15 at once. */
 const MAX_CONNECTIONS = 128;
 const HEADERS_TIMEOUT_MS = 20_000;
 const KEEP_ALIVE_MS = 10_000;
-/** Bytes. */
 const MAX_HEADER_BYTES = 64 * 1024;
 
-/** An HTTP proxy for one sandbox: CONNECT, and plain HTTP in absolute form. It listens nowhere yet. */
+/** Creates an HTTP proxy for one sandbox, which accepts CONNECT and plain HTTP in absolute form. The caller makes it listen. */
 export function createEgressProxy(gate: Gate): Server {
   const server = createServer(
     {
       headersTimeout: HEADERS_TIMEOUT_MS,
-      // A large upload takes its time; a silent one is ended with its connection to the host.
+      // A large upload may take long; a silent one ends with its connection to the host, by that one’s idle timeout.
       requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,

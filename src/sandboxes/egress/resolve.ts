@@ -2,22 +2,24 @@ import { Resolver } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 
 import { addressKind } from './addresses.ts';
-import type { Refusal } from './decide-egress.ts';
+import type { RefusalReason } from './decide-egress.ts';
 
-/** The addresses of a host, in no order; rejects or resolves to none where it has none. */
+/** Looks up the addresses of a host, in no order. Rejects or resolves to an empty list where there are none. */
 export type Lookup = (host: string) => Promise<readonly string[]>;
 
-/** A host and a port of the operator's own network, by `host:port`: its addresses may be private; a given one is taken in place of DNS. */
+/**
+ * Hosts of the operator’s own network, by `host:port`: their addresses may be private. A value, where there is one, replaces DNS.
+ */
 export type PrivateHosts = ReadonlyMap<string, string | null>;
 
-export type Resolution = { addresses: readonly string[] } | { refused: Refusal };
+export type Resolution = { addresses: readonly string[] } | { refused: RefusalReason };
 
-const TIMEOUT_MS = 4_000;
-const TRIES = 2;
+const QUERY_TIMEOUT_MS = 4_000;
+const MAX_QUERY_ATTEMPTS = 2;
 
 /**
- * The addresses that a connection to a host may be made to: it is made to one of these and to no other, whatever the name resolves to
- * a moment later. An address that is not public is left out, unless the operator named host and port; so are those of this host.
+ * Resolves a host to the only addresses that a connection may be made to, whatever the name resolves to a moment later. Addresses
+ * that are not public are left out unless the operator named host and port; so are the addresses of this host.
  */
 export async function resolveHost(host: string, port: number, lookup: Lookup, privateHosts: PrivateHosts): Promise<Resolution> {
   const given = privateHosts.get(`${host}:${port}`);
@@ -33,16 +35,16 @@ export async function resolveHost(host: string, port: number, lookup: Lookup, pr
 }
 
 /**
- * Asks the name servers of this host, and no file of it. In place of the system's own resolver: that blocks a thread of the worker for
- * as long as a server is silent, and a job may choose the server.
+ * Queries the name servers of this host, without /etc/hosts. The system’s resolver is not used: it blocks a thread of the worker
+ * while a server is silent, and a job may choose the server.
  */
 export const lookupInDns: Lookup = async (host) => {
-  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
-  const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
-  return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: MAX_QUERY_ATTEMPTS });
+  const isListening = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+  return isListening.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
 };
 
-/** Servers of this host that listen everywhere answer at its public addresses, too. */
+/** Servers that listen on all interfaces also answer at the public addresses of this host. */
 function ownAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((addresses) => addresses?.map(({ address }) => address) ?? []);
 }

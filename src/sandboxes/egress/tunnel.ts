@@ -2,43 +2,43 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 import { readClientHello } from './client-hello.ts';
-import { Refused, type Gate, type Passage } from './gate.ts';
+import { EgressRefusal, type Gate, type OpenConnection } from './gate.ts';
 
 const TLS_PORT = 443;
 
-/** Answers a CONNECT: bytes pass both ways until either side ends. Never throws. */
+/** Answers a CONNECT: bytes pass inBothCases ways until either side ends. Never throws. */
 export async function tunnel(gate: Gate, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
   client.on('error', () => client.destroy());
   const match = /^([^\s:/@[\]]+):(\d{1,5})$/.exec(request.url ?? '');
   const [host = '', port = 0] = match === null ? [] : [match[1], Number(match[2])];
   try {
     if (match === null || port < 1 || port > 65_535) throw gate.refuse('(no host name)', 0, 'not_a_host');
-    const passage = await gate.open(host, port);
-    if (client.destroyed) return void passage.socket.destroy();
+    const connection = await gate.open(host, port);
+    if (client.destroyed) return void connection.socket.destroy();
     client.write('HTTP/1.1 200 Connection established\r\n\r\n');
-    join(gate, passage, client, head, host.toLowerCase(), port);
+    connectStreams(gate, connection, client, head, host.toLowerCase(), port);
   } catch (error) {
-    const refused = error instanceof Refused ? error : new Refused('bad_request', 'Valetkey: the connection failed.');
+    const refused = error instanceof EgressRefusal ? error : new EgressRefusal('bad_request', 'Valetkey: The connection failed.');
     const text = `${refused.message}\n`;
     client.end(
-      `HTTP/1.1 ${statusOf(refused)} Refused\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+      `HTTP/1.1 ${httpStatusOf(refused)} Refused\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
     );
   }
 }
 
-/** What the proxy answers: what may work later is distinguished from what is not allowed. */
-export function statusOf({ reason }: Refused): number {
+/** The HTTP status of a refusal: 5xx for what may work later, 4xx for what is not allowed. */
+export function httpStatusOf({ reason }: EgressRefusal): number {
   if (reason === 'unresolved' || reason === 'unreachable') return 502;
   if (reason === 'too_many_connections') return 503;
   return reason === 'bad_request' || reason === 'not_a_host' ? 400 : 403;
 }
 
 /**
- * The first bytes of the client are read before they are passed on: a TLS server behind the address of an allowed host may serve others,
- * so the name that the client asks it for has to be the one that was allowed. Bytes of the server pass at once: with some protocols it
- * speaks first.
+ * Connects inBothCases streams. The client’s first bytes are read before they are forwarded: a TLS server at the address of an allowed
+ * host may serve other hosts, so the server name in the ClientHello has to be the allowed one. The server’s bytes pass at once,
+ * since in some protocols the server speaks first.
  */
-function join(gate: Gate, { socket, flow }: Passage, client: Duplex, head: Buffer, host: string, port: number): void {
+function connectStreams(gate: Gate, { socket, counters }: OpenConnection, client: Duplex, head: Buffer, host: string, port: number): void {
   let opening: Buffer = Buffer.alloc(0);
   const end = (): void => {
     client.destroy();
@@ -46,10 +46,10 @@ function join(gate: Gate, { socket, flow }: Passage, client: Duplex, head: Buffe
   };
   const pass = (): void => {
     client.off('data', onOpening);
-    flow.up(opening.length);
+    counters.up(opening.length);
     if (socket.destroyed) return;
     socket.write(opening);
-    client.on('data', (bytes: Buffer) => flow.up(bytes.length));
+    client.on('data', (bytes: Buffer) => counters.up(bytes.length));
     client.pipe(socket);
   };
   const onOpening = (bytes: Buffer): void => {
@@ -61,7 +61,7 @@ function join(gate: Gate, { socket, flow }: Passage, client: Duplex, head: Buffe
     gate.refuse(host, port, 'wrong_server_name');
     end();
   };
-  socket.on('data', (bytes: Buffer) => flow.down(bytes.length));
+  socket.on('data', (bytes: Buffer) => counters.down(bytes.length));
   socket.pipe(client);
   socket.once('close', () => (socket.readableEnded ? client.end() : client.destroy()));
   client.once('close', () => socket.destroy());

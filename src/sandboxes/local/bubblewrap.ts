@@ -8,22 +8,22 @@ import { findAgentPackage } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { findExecutable, findPackage } from '../../system/packages.ts';
-import { SOCKET_NAME } from '../egress/keep.ts';
+import { SOCKET_NAME } from '../egress/supervisor.ts';
 import type { Certificates } from '../egress/tool-environment.ts';
 import { groupMounts, type Group } from './cgroup.ts';
 import { decideNamespaceProblem, NAMESPACE_SETTINGS, type NamespaceSettings } from './decide-namespace-problem.ts';
 import type { SandboxFolder } from './folder.ts';
 import { prlimitCommand } from './prlimit.ts';
-import type { Part } from './readable.ts';
-import { SANDBOX_UID, type Identity, type View } from './tools.ts';
+import type { HostPart } from './readable.ts';
+import { SANDBOX_UID, type UserIdentity, type SandboxView } from './tools.ts';
 
 const MIB = 1024 * 1024;
-/** Of the memory limit, which counts it where there are control groups. */
-const SHARED_MEMORY_SHARE = 0.25;
-/** What runtimes read to count CPUs and to size pages and heaps: the same for everybody on the host. */
-const SYSTEM_FACTS = ['/sys/devices/system/cpu', '/sys/devices/system/node', '/sys/kernel/mm/transparent_hugepage'];
+/** The size of /dev/shm as a share of the memory limit; control groups count it as memory. */
+const SHM_SHARE = 0.25;
+/** Runtimes read these to count CPUs and to size pages and heaps. They are the same for every user of the host. */
+const HARDWARE_INFO_FOLDERS = ['/sys/devices/system/cpu', '/sys/devices/system/node', '/sys/kernel/mm/transparent_hugepage'];
 
-/** Loopback port of the forwarder to the gateway; the sandbox has a loopback of its own. */
+/** Loopback port of the forwarder to the gateway. Every sandbox has a loopback interface of its own. */
 export const INSIDE_GATEWAY_PORT = 8787;
 /** Loopback port of the forwarder to the egress proxy. */
 const INSIDE_EGRESS_PORT = 8788;
@@ -40,7 +40,7 @@ export const insidePaths = {
   nodeModules: '/opt/agent/node_modules',
 } as const;
 
-/** Places of a bubblewrap: those on PATH, then the static one that comes with Codex. */
+/** Paths of bubblewrap: the one on PATH, then the static one in Codex’s package. */
 export async function bubblewrapCandidates(path: string, agentsDir: string | undefined): Promise<string[]> {
   const adapter = codex.package === null ? undefined : await findAgentPackage(codex.package, { agentsDir, path });
   const launcher = await findPackage('@openai/codex', adapter?.folder);
@@ -52,8 +52,10 @@ export async function bubblewrapCandidates(path: string, agentsDir: string | und
   ];
 }
 
-/** Whether this bubblewrap can do what `bubblewrapArguments` ask of it: old ones, and hosts that forbid user namespaces, cannot. */
-export async function isolates(bubblewrap: string, identity: Identity): Promise<boolean> {
+/**
+ * Whether this bubblewrap supports what `bubblewrapArguments` uses: old versions do not, nor do hosts that forbid user namespaces.
+ */
+export async function canIsolate(bubblewrap: string, identity: UserIdentity): Promise<boolean> {
   const args = [...namespaces, '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', '--disable-userns', '--', '/bin/true'];
   const { failed } = await execa(bubblewrap, args, {
     ...identity,
@@ -77,10 +79,10 @@ export interface BubblewrapRequest {
   gatewayFolder: string;
   node: string;
   server: string;
-  packages: readonly Part[];
-  /** The /etc that sandboxes see. */
+  packages: readonly HostPart[];
+  /** The folder that becomes /etc. */
   etc: string;
-  /** More of the host, each at its own path. */
+  /** Further folders of the host, each mounted at its own path. */
   mounts: readonly string[];
   limits: SandboxLimits;
   groups: readonly Group[];
@@ -89,7 +91,10 @@ export interface BubblewrapRequest {
   hasEgress: boolean;
 }
 
-/** Never a secret: a sandbox sees the arguments of its first process. Descriptor 3 takes the record. */
+/**
+ * Builds the arguments of bubblewrap. They hold no secret: a sandbox sees the arguments of its first process. Descriptor 3
+ * receives bubblewrap’s status record.
+ */
 export async function bubblewrapArguments({
   folder,
   gatewayFolder,
@@ -108,12 +113,12 @@ export async function bubblewrapArguments({
   const mounts = [
     ...['--ro-bind', '/usr', '/usr', ...(await systemFolders())],
     ...['--ro-bind', etc, '/etc', '--ro-bind', join(folder.tools, 'machine-id'), '/etc/machine-id'],
-    ...[...SYSTEM_FACTS.flatMap((path) => ['--ro-bind-try', path, path]), ...groupMounts(groups)],
+    ...[...HARDWARE_INFO_FOLDERS.flatMap((path) => ['--ro-bind-try', path, path]), ...groupMounts(groups)],
     ...['--ro-bind', folder.tools, at.tools, '--ro-bind', node, at.node, '--ro-bind', server, at.server],
     ...packages.flatMap(({ name, path }) => ['--ro-bind', path, join(at.nodeModules, name)]),
     ...(hasEgress ? ['--ro-bind', folder.egress, at.egressFolder] : []),
     ...['--ro-bind', gatewayFolder, at.gatewayFolder, '--proc', '/proc', '--dev', '/dev'],
-    ...['--perms', '1777', '--size', String(Math.floor(limits.memoryMiB * SHARED_MEMORY_SHARE) * MIB), '--tmpfs', '/dev/shm'],
+    ...['--perms', '1777', '--size', String(Math.floor(limits.memoryMiB * SHM_SHARE) * MIB), '--tmpfs', '/dev/shm'],
     ...['--bind', folder.tmp, '/tmp', '--bind', folder.varTmp, '/var/tmp', '--symlink', '/run', '/var/run'],
     ...['--bind', folder.run, at.run, '--bind', folder.home, at.home, '--bind', folder.workspace, at.workspace, '--chdir', at.workspace],
     ...extra.flatMap((path) => ['--ro-bind', path, path]),
@@ -136,8 +141,8 @@ export async function bubblewrapArguments({
   ];
 }
 
-/** How a sandbox under bubblewrap sees itself. */
-export function insideView(gatewayPort: number, certificates: Certificates | null, hasEgress: boolean): View {
+/** The view of a sandbox under bubblewrap. */
+export function insideView(gatewayPort: number, certificates: Certificates | null, hasEgress: boolean): SandboxView {
   const egress = { socket: join(insidePaths.egressFolder, SOCKET_NAME), port: INSIDE_EGRESS_PORT, certificates };
   return {
     ...insidePaths,
@@ -152,7 +157,7 @@ export async function isolationUnavailable(tried: readonly string[]): Promise<Va
   return new ValetkeyError(
     'isolation_unavailable',
     tried.length === 0
-      ? 'bubblewrap is not installed: there is no bwrap on PATH, nor the one that comes with Codex.'
+      ? 'bubblewrap is not installed: bwrap is neither on PATH nor in Codex’s package. Install the package bubblewrap.'
       : `bubblewrap does not work on this host (tried ${tried.join(', ')}): ${reason}.`,
   );
 }
@@ -171,7 +176,7 @@ async function readNamespaceSettings(): Promise<NamespaceSettings> {
   };
 }
 
-/** `/bin`, `/lib` and the like are links into /usr, or on some systems folders of their own. */
+/** Mounts /bin, /lib and so on: links into /usr, or folders of their own on some systems. */
 async function systemFolders(): Promise<string[]> {
   const args = await Promise.all(
     ['/bin', '/sbin', '/lib', '/lib32', '/lib64'].map(async (path) => {

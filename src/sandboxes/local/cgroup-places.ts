@@ -1,14 +1,14 @@
-/** A mounted hierarchy of control groups, and where in it this process is. */
+/** A mounted hierarchy of control groups, and the place of this process in it. */
 export interface Hierarchy {
   version: 1 | 2;
   mountPoint: string;
   /** The group of this process, a folder at or below the mount point. */
   own: string;
-  /** Version 1 only: those that it is mounted with. */
+  /** The controllers of the hierarchy; version 1 only. */
   controllers: string[];
 }
 
-/** Reads `/proc/self/mountinfo` and `/proc/self/cgroup` (proc(5), cgroups(7)). */
+/** Parses `/proc/self/mountinfo` and `/proc/self/cgroup` (proc(5), cgroups(7)). */
 export function parseHierarchies(mountInfo: string, cgroups: string): Hierarchy[] {
   const paths = cgroups.split('\n').flatMap((line) => {
     const [, names, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
@@ -27,7 +27,7 @@ export function parseHierarchies(mountInfo: string, cgroups: string): Hierarchy[
   });
 }
 
-/** A container may see a part of the hierarchy only, whose root is not `/`. */
+/** Resolves a group’s path against the root of the mount, which is not `/` where a container sees a part of the hierarchy. */
 function below(path: string, root: string): string {
   if (root === '/') return path === '/' ? '' : path;
   return path.startsWith(`${root}/`) ? path.slice(root.length) : '';

@@ -8,37 +8,37 @@ import { execa } from 'execa';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { parseHierarchies, type Hierarchy } from './cgroup-places.ts';
 import { isCode } from './folder.ts';
-import { type Identity } from './tools.ts';
+import { type UserIdentity } from './tools.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
 const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
-const PREFIX = 'valetkey-';
+const GROUP_NAME_PREFIX = 'valetkey-';
 const CPU_PERIOD_US = 100_000;
 const MIB = 1024 * 1024;
-const REMOVE_TRIES = 100;
+const MAX_REMOVE_ATTEMPTS = 100;
 
 type Controller = (typeof CONTROLLERS)[number];
 
-/** Where a control group is made. Version 2 has one for all controllers. */
+/** A folder in which control groups can be created. Version 2 has one for all controllers. */
 export interface GroupParent {
   version: 1 | 2;
   folder: string;
   controllers: Controller[];
-  /** Where a sandbox sees its own group. */
+  /** The path at which a sandbox sees its own group. */
   seenAt: string;
 }
 
-/** The control groups of a sandbox; empty where this host has none that we may make. */
+/** A control group of one sandbox. */
 export interface Group extends GroupParent {
   /** The folder of the group. */
   path: string;
 }
 
 /**
- * Where this process can make control groups: below its own group, else beside it, else at the top; with version 1 below its own.
- * Empty where it may not, as an ordinary user without delegation and in most containers.
+ * Finds where this process can create control groups: below its own group, else beside it, else at the top; with version 1 below
+ * its own. Empty where it may not, as for an ordinary user without delegation and in most containers.
  */
-export async function findGroupParents(identity: Identity): Promise<GroupParent[]> {
+export async function findGroupParents(identity: UserIdentity): Promise<GroupParent[]> {
   if (identity.uid !== undefined && !(await isExecutable(SETPRIV))) return [];
   const [mountInfo, cgroups] = await Promise.all(
     ['/proc/self/mountinfo', '/proc/self/cgroup'].map((file) => readFile(file, 'utf8').catch(() => '')),
@@ -47,19 +47,19 @@ export async function findGroupParents(identity: Identity): Promise<GroupParent[
   const parents: GroupParent[] = [];
   for (const hierarchy of hierarchies) {
     const parent = await parentIn(hierarchy);
-    // The same hierarchy may be mounted at several places.
+    // The same hierarchy may be mounted several times.
     const isNew = parent?.controllers.every((name) => !parents.some(({ controllers }) => controllers.includes(name))) === true;
     if (parent !== undefined && isNew && (await canJoin(parent, identity))) parents.push(parent);
   }
   return parents;
 }
 
-/** Makes the groups of a sandbox and sets its limits. `name` is the sandbox's own. Throws what the file system does. */
+/** Creates the groups of a sandbox and sets its limits. Throws the file system’s errors. */
 export async function createGroups(groups: readonly Group[], limits: SandboxLimits): Promise<void> {
   for (const group of groups) {
     await mkdir(group.path);
-    for (const [file, value] of settings(group, limits)) {
-      // What counts swap is there on some kernels only.
+    for (const [file, value] of limitFiles(group, limits)) {
+      // Only some kernels have the files that limit swap.
       const isOptional = /swap|memsw/.test(file);
       await writeFile(join(group.path, file), value).catch((error: unknown) => {
         if (!isOptional) throw error;
@@ -68,14 +68,17 @@ export async function createGroups(groups: readonly Group[], limits: SandboxLimi
   }
 }
 
-/** The groups that a sandbox of this id is to have. */
+/** Returns the groups of the sandbox with this id, without creating them. */
 export function groupsOf(parents: readonly GroupParent[], sandboxId: string): Group[] {
-  const name = PREFIX + sandboxId.replace('/', '-');
+  const name = GROUP_NAME_PREFIX + sandboxId.replace('/', '-');
   return parents.map((parent) => ({ ...parent, path: join(parent.folder, name) }));
 }
 
-/** The words before a command that start it in the groups, as the user of sandboxes. It sees nothing of the shell that does it. */
-export function joinCommand(groups: readonly Group[], { uid, gid }: Identity): string[] {
+/**
+ * Returns the arguments to put before a command, so that it starts in the groups and as the sandboxes’ user. The command sees
+ * nothing of the shell that does this.
+ */
+export function joinCommand(groups: readonly Group[], { uid, gid }: UserIdentity): string[] {
   if (groups.length === 0) return [];
   const files = groups.map(({ path }) => join(path, 'cgroup.procs'));
   const script = `for file in ${files.map((_, index) => `"$${index + 1}"`).join(' ')}; do echo 0 > "$file" || exit 1; done; shift ${files.length}; exec env -u PWD -u OLDPWD -u SHLVL -u _ "$@"`;
@@ -83,13 +86,13 @@ export function joinCommand(groups: readonly Group[], { uid, gid }: Identity): s
   return ['/bin/sh', '-c', script, 'sh', ...files, ...become];
 }
 
-/** Mounts by which a sandbox sees its own groups and no others. */
+/** Bubblewrap’s arguments by which a sandbox sees its own groups and no others. */
 export function groupMounts(groups: readonly Group[]): string[] {
   return groups.flatMap(({ path, seenAt }) => ['--ro-bind', path, seenAt]);
 }
 
-/** How often a limit was reached since the start: processes killed for memory, processes that could not be started. */
-export async function limitHits(groups: readonly Group[]): Promise<{ memory: number; processes: number }> {
+/** Counts since the start of the sandbox the processes killed for memory and the starts of processes that were refused. */
+export async function countLimitHits(groups: readonly Group[]): Promise<{ memory: number; processes: number }> {
   const count = async (controller: Controller, files: readonly string[], name: string): Promise<number> => {
     const group = groups.find(({ controllers }) => controllers.includes(controller));
     if (group === undefined) return 0;
@@ -102,9 +105,9 @@ export async function limitHits(groups: readonly Group[]): Promise<{ memory: num
   };
 }
 
-/** Removes groups whose processes have ended. One that is not ours by its name is left. */
+/** Removes groups whose processes have ended. A group without our name prefix is left alone. */
 export async function removeGroups(groups: readonly Pick<Group, 'path'>[]): Promise<void> {
-  for (const { path } of groups) if (basename(path).startsWith(PREFIX)) await removeGroup(path);
+  for (const { path } of groups) if (basename(path).startsWith(GROUP_NAME_PREFIX)) await removeGroup(path);
 }
 
 async function removeGroup(path: string): Promise<void> {
@@ -113,8 +116,8 @@ async function removeGroup(path: string): Promise<void> {
       return await rmdir(path);
     } catch (error) {
       if (isCode(error, 'ENOENT')) return;
-      // What was killed is there until somebody has collected it.
-      if (!isCode(error, 'EBUSY') || tries === REMOVE_TRIES) throw error;
+      // A killed process stays in the group until its parent has reaped it.
+      if (!isCode(error, 'EBUSY') || tries === MAX_REMOVE_ATTEMPTS) throw error;
       await delay(20);
     }
   }
@@ -133,7 +136,10 @@ async function parentIn({ version, mountPoint, own, controllers }: Hierarchy): P
   return best;
 }
 
-/** Those that groups below a folder can have. A group that holds processes gives none to those below, except the top one. */
+/**
+ * Enables the controllers for the groups below a folder and returns the enabled ones. The kernel refuses this for a group that
+ * holds processes, except the root group.
+ */
 async function enableControllers(folder: string): Promise<Controller[]> {
   const file = join(folder, 'cgroup.subtree_control');
   for (const name of CONTROLLERS) await writeFile(file, `+${name}`).catch(() => {});
@@ -141,9 +147,9 @@ async function enableControllers(folder: string): Promise<Controller[]> {
   return CONTROLLERS.filter((name) => enabled.includes(name));
 }
 
-/** Whether a process can be started there: tried, since who may is not to be read from modes. */
-async function canJoin(parent: GroupParent, identity: Identity): Promise<boolean> {
-  const group: Group = { ...parent, path: join(parent.folder, `${PREFIX}probe-${randomUUID()}`) };
+/** Whether a process can be started in a group of this parent. It is tried, since modes do not tell who may join. */
+async function canJoin(parent: GroupParent, identity: UserIdentity): Promise<boolean> {
+  const group: Group = { ...parent, path: join(parent.folder, `${GROUP_NAME_PREFIX}probe-${randomUUID()}`) };
   try {
     await createGroups([group], { cpus: null, memoryMiB: 256, processes: 64, diskMiB: 64 });
     const { failed } = await execa('/usr/bin/env', [...joinCommand([group], identity), '/bin/true'], {
@@ -162,27 +168,28 @@ async function canJoin(parent: GroupParent, identity: Identity): Promise<boolean
   }
 }
 
-function settings({ version, controllers }: GroupParent, { cpus, memoryMiB, processes }: SandboxLimits): [string, string][] {
+function limitFiles({ version, controllers }: GroupParent, { cpus, memoryMiB, processes }: SandboxLimits): [string, string][] {
   const bytes = String(memoryMiB * MIB);
   const quotaUs = cpus === null ? null : Math.round(cpus * CPU_PERIOD_US);
-  const of = (controller: Controller, files: [string, string][]): [string, string][] => (controllers.includes(controller) ? files : []);
+  const forController = (controller: Controller, files: [string, string][]): [string, string][] =>
+    controllers.includes(controller) ? files : [];
   if (version === 2) {
     return [
-      ...of('memory', [
+      ...forController('memory', [
         ['memory.max', bytes],
         ['memory.swap.max', '0'],
       ]),
-      ...of('pids', [['pids.max', String(processes)]]),
-      ...of('cpu', quotaUs === null ? [] : [['cpu.max', `${quotaUs} ${CPU_PERIOD_US}`]]),
+      ...forController('pids', [['pids.max', String(processes)]]),
+      ...forController('cpu', quotaUs === null ? [] : [['cpu.max', `${quotaUs} ${CPU_PERIOD_US}`]]),
     ];
   }
   return [
-    ...of('memory', [
+    ...forController('memory', [
       ['memory.limit_in_bytes', bytes],
       ['memory.memsw.limit_in_bytes', bytes],
     ]),
-    ...of('pids', [['pids.max', String(processes)]]),
-    ...of(
+    ...forController('pids', [['pids.max', String(processes)]]),
+    ...forController(
       'cpu',
       quotaUs === null
         ? []

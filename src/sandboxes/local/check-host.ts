@@ -1,11 +1,14 @@
 import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import { locate, type LocalProviderOptions } from './locate.ts';
+import { locateParts, type LocalProviderOptions } from './locate.ts';
 
 /** What jobs would fail with on this host: agents that are not installed, and what keeps every sandbox from starting. Throws nothing. */
 export async function checkHost(options: LocalProviderOptions): Promise<ValetkeyError[]> {
-  const agents = Object.values(options.agents).filter(({ abilities }) => abilities.takesGatewayKey);
-  const checks = [...agents.map(async (agent) => findAgentPackages(agent, options)), locate(options, options.agents.mock, 'bubblewrap')];
+  const agents = Object.values(options.agents).filter(({ abilities }) => abilities.acceptsGatewayKey);
+  const checks = [
+    ...agents.map(async (agent) => findAgentPackages(agent, options)),
+    locateParts(options, options.agents.mock, 'bubblewrap'),
+  ];
   const results = await Promise.allSettled(checks);
   return results.flatMap((result) => (result.status === 'rejected' ? [problemOf(result.reason)] : []));
 }

@@ -6,10 +6,13 @@ import { Agent, fetch, type buildConnector } from 'undici';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxConnection, SandboxPaths } from '../sandbox.ts';
 
-/** Linux: a descriptor that names a file without opening it. Node has no constant for it. */
+/** Linux: opens a descriptor that names a file without opening the file itself. Node has no constant for it. */
 const O_PATH = 0o10000000;
 
-/** Speaks HTTP with the server behind a unix socket that the other side may replace at any time. No time-outs: event streams stay open. */
+/**
+ * Connects over HTTP to the server behind a unix socket that the agent may replace at any time. It has no timeouts, since event
+ * streams stay open.
+ */
 export function connectTo(socketFile: string, paths: SandboxPaths): SandboxConnection {
   const dispatcher = new Agent({ connect: socketConnector(socketFile), headersTimeout: 0, bodyTimeout: 0 });
   return {
@@ -21,7 +24,9 @@ export function connectTo(socketFile: string, paths: SandboxPaths): SandboxConne
       } catch (error) {
         if (init.signal?.aborted === true) throw error;
         const cause = error instanceof Error ? error.cause : undefined;
-        throw ValetkeyError.is(cause) ? cause : new ValetkeyError('sandbox_lost', 'The server in the sandbox does not answer.');
+        throw ValetkeyError.is(cause)
+          ? cause
+          : new ValetkeyError('sandbox_lost', 'The sandbox-agent server in the sandbox does not answer.');
       }
     },
     async close() {
@@ -36,10 +41,11 @@ function socketConnector(socketFile: string): buildConnector.connector {
     try {
       descriptor = openSocket(socketFile);
     } catch (error) {
-      callback(error instanceof Error ? error : new Error('unknown'), null);
+      callback(error instanceof Error ? error : new Error('The socket cannot be opened.'), null);
       return;
     }
-    // By descriptor: what was checked is what is connected to, and the path may be longer than the 107 bytes of an address.
+    // The path goes through the descriptor, so the checked file is the one connected to, and the length limit of 107 bytes for a
+    // socket address does not apply.
     const socket = connectSocket({ path: `/proc/self/fd/${descriptor}` });
     const fail = (error: Error): void => {
       closeSync(descriptor);
@@ -54,10 +60,13 @@ function socketConnector(socketFile: string): buildConnector.connector {
   };
 }
 
-/** The agent owns the socket's folder: a link put there would lead to any socket of the host, another job's included. */
+/** The agent owns the folder of the socket: a link put there would lead to any socket of the host, including another job’s. */
 function openSocket(file: string): number {
   const descriptor = openSync(file, O_PATH | constants.O_NOFOLLOW);
   if (fstatSync(descriptor).isSocket()) return descriptor;
   closeSync(descriptor);
-  throw new ValetkeyError('sandbox_socket_refused', 'What lies in the place of the sandbox’s socket is not a socket.');
+  throw new ValetkeyError(
+    'sandbox_socket_refused',
+    'The sandbox replaced its server’s socket with another file, so the connection was refused.',
+  );
 }

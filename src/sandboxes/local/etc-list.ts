@@ -1,4 +1,7 @@
-/** What of the host's /etc a sandbox sees: what programs and runtimes read there, and what holds no secret by its purpose. */
+/**
+ * The files of the host’s /etc that a sandbox sees: those that programs and runtimes read and that hold no secret by their
+ * purpose.
+ */
 const FILES = new Set([
   ...['services', 'protocols', 'rpc', 'networks', 'ethertypes', 'mime.types', 'magic', 'magic.mime', 'shells', 'inputrc'],
   ...['localtime', 'timezone', 'locale.alias', 'gai.conf', 'host.conf', 'ld.so.cache', 'ld.so.conf', 'ca-certificates.conf'],
@@ -9,28 +12,31 @@ const FILES = new Set([
 const FOLDERS = [
   ...['alternatives', 'ca-certificates', 'crypto-policies', 'fonts', 'glvnd', 'ld.so.conf.d', 'maven/logging', 'perl', 'sgml', 'ssl/certs'],
   ...['terminfo', 'xml', 'pki/ca-trust/extracted', 'pki/java', 'pki/tls/certs'],
-  // Configuration of the JDKs and of Python by version, the extensions of PHP.
+  // Configuration of the JDKs, of Python by version, and the extensions of PHP.
   ...[/^java(-[^/]+)?$/, /^jvm-[^/]+$/, /^python[\d.]*$/, /^php\/[^/]+\/(cli\/conf\.d|mods-available)$/],
 ];
 
-/** By its name it may hold a secret, whatever folder it lies in. */
-const SUSPECT = /passw|secret|credential|token|htaccess|\.(key|p12|pfx|jks|keytab)$/i;
+/** A file with such a name may hold a secret, whatever folder it is in. */
+const SECRET_NAME = /passw|secret|credential|token|htaccess|\.(key|p12|pfx|jks|keytab)$/i;
 
-/** `path`: relative to /etc. A folder that leads to a listed one is entered, and nothing else in it is listed. */
-export function decideListed(path: string, isFolder: boolean): boolean {
-  if (SUSPECT.test(path.split('/').at(-1) ?? '')) return false;
+/**
+ * Whether a sandbox sees this entry of /etc. `path`: relative to /etc. A folder that leads to a listed one is entered, and nothing
+ * else in it is visible.
+ */
+export function isVisibleInEtc(path: string, isFolder: boolean): boolean {
+  if (SECRET_NAME.test(path.split('/').at(-1) ?? '')) return false;
   if (!isFolder && FILES.has(path)) return true;
   const parts = path.split('/');
   const isInside = parts.some((_, index) => isListedFolder(parts.slice(0, index + 1).join('/')));
   if (isInside) return true;
-  return isFolder && (LEADING.has(path) || /^php(\/[^/]+(\/cli)?)?$/.test(path));
+  return isFolder && (PARENT_FOLDERS.has(path) || /^php(\/[^/]+(\/cli)?)?$/.test(path));
 }
 
 function isListedFolder(path: string): boolean {
   return FOLDERS.some((folder) => (typeof folder === 'string' ? folder === path : folder.test(path)));
 }
 
-const LEADING = new Set(
+const PARENT_FOLDERS = new Set(
   [...FILES, ...FOLDERS.filter((folder) => typeof folder === 'string')].flatMap((path) => {
     const parts = path.split('/');
     return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));

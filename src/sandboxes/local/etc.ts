@@ -2,65 +2,66 @@ import { createHash, randomBytes } from 'node:crypto';
 import { lstat, readdir, readFile, readlink, realpath, rename, rm, stat, symlink, writeFile, chmod } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { decideListed } from './etc-list.ts';
+import { isVisibleInEtc } from './etc-list.ts';
 import { isCode } from './folder.ts';
-import { firstBlocked, openFolder } from './readable.ts';
+import { firstUnreadable, createOpenFolder } from './readable.ts';
 import { SANDBOX_UID } from './tools.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const PRIVATE_KEY = '-----BEGIN ';
 
-/** Ours, in place of the host's: its own need a daemon, name a server of names, or may hold a secret. */
+/** Generated files replace the host’s, which need a daemon, name a DNS server or may hold a secret. */
 const GENERATED: Record<string, string> = {
   group: `agent:x:${SANDBOX_UID}:\nnogroup:x:65534:\n`,
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost sandbox\n',
-  // Another one is mounted over it for each sandbox.
+  // Each sandbox has its own machine id mounted over this one.
   'machine-id': '',
   'nsswitch.conf': ['passwd', 'group', 'shadow', 'networks', 'protocols', 'services', 'ethers', 'rpc']
     .map((name) => `${name}: files\n`)
     .concat('hosts: files dns\n')
     .join(''),
-  // A login shell keeps the PATH of the sandbox.
+  // An empty profile: a login shell keeps the PATH of the sandbox.
   profile: '# The environment is set by the sandbox.\n',
-  'resolv.conf': '# A sandbox reaches no server of names.\noptions attempts:1 timeout:1\n',
+  'resolv.conf': '# A sandbox reaches no DNS server.\noptions attempts:1 timeout:1\n',
 };
 
 /**
- * A copy of the host's /etc as sandboxes see it, below `copies`; made once for each state of what is listed. Only what root owns
- * and all may read is copied, and no file that holds a private key; a link that leaves /etc and /usr becomes what it points
- * to, under the same conditions. `home` is that of the sandbox's user.
+ * Copies what sandboxes may see of the host’s /etc into a folder below `copies`, once for each state of the listed files, and
+ * resolves to that folder. Only files that root owns and everyone may read are copied, and none that holds a private key. A link
+ * that leads outside /etc and /usr is replaced by its target, under the same conditions. `home` is the home of the sandboxes’
+ * user.
  */
-export async function makeEtc(copies: string, home: string, from = '/etc'): Promise<string> {
+export async function copyEtc(copies: string, home: string, from = '/etc'): Promise<string> {
   const generated = {
     ...GENERATED,
     passwd: `agent:x:${SANDBOX_UID}:${SANDBOX_UID}:Agent:${home}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
   };
   const listed = await listEntries(from, '');
-  const kept = join(copies, fingerprint([JSON.stringify(generated), ...listed.map(({ mark }) => mark)]));
-  if (await exists(kept)) return kept;
-  const draft = `${kept}.${randomBytes(4).toString('hex')}`;
+  const copy = join(copies, fingerprint([JSON.stringify(generated), ...listed.map(({ version }) => version)]));
+  if (await exists(copy)) return copy;
+  const draft = `${copy}.${randomBytes(4).toString('hex')}`;
   try {
-    await openFolder(draft);
+    await createOpenFolder(draft);
     for (const { path } of listed) await copyEntry(from, path, draft);
-    for (const [name, text] of Object.entries(generated)) await writeOpen(join(draft, name), text);
+    for (const [name, text] of Object.entries(generated)) await writePublicFile(join(draft, name), text);
     await symlink('../proc/self/mounts', join(draft, 'mtab'));
-    await rename(draft, kept);
+    await rename(draft, copy);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another worker was faster.
+    // Another worker created the copy first.
     if (!isCode(error, 'ENOTEMPTY') && !isCode(error, 'EEXIST')) throw error;
   }
-  return kept;
+  return copy;
 }
 
 interface Entry {
   path: string;
-  /** Changes with its content. */
-  mark: string;
+  /** Changes when the content of the file changes. */
+  version: string;
 }
 
-/** What is listed and safe to show, folders left out: they come to be with what is in them. */
+/** Lists the visible files and links. Folders are left out: the copy creates them as needed. */
 async function listEntries(from: string, folder: string): Promise<Entry[]> {
   const names = await readdir(join(from, folder)).catch(() => []);
   const found = await Promise.all(
@@ -69,10 +70,10 @@ async function listEntries(from: string, folder: string): Promise<Entry[]> {
       .map(async (name): Promise<Entry[]> => {
         const path = folder === '' ? name : `${folder}/${name}`;
         const stats = await lstat(join(from, path)).catch(() => null);
-        if (stats === null || !decideListed(path, stats.isDirectory())) return [];
+        if (stats === null || !isVisibleInEtc(path, stats.isDirectory())) return [];
         if (stats.isDirectory()) return (stats.mode & 0o005) === 0o005 ? await listEntries(from, path) : [];
         const { ino, size, ctimeMs } = stats;
-        return [{ path, mark: JSON.stringify([path, ino, size, ctimeMs]) }];
+        return [{ path, version: JSON.stringify([path, ino, size, ctimeMs]) }];
       }),
   );
   return found.flat();
@@ -83,29 +84,29 @@ async function copyEntry(from: string, path: string, to: string): Promise<void> 
   const stats = await lstat(at);
   if (stats.isSymbolicLink()) {
     const target = await readlink(at);
-    if (staysInside(resolve(dirname(join('/etc', path)), target))) {
-      await openFolder(dirname(join(to, path)));
+    if (leadsToVisible(resolve(dirname(join('/etc', path)), target))) {
+      await createOpenFolder(dirname(join(to, path)));
       return await symlink(target, join(to, path));
     }
   }
-  const content = await safeContent(at);
+  const content = await readPublicFile(at);
   if (content === null) return;
-  await openFolder(dirname(join(to, path)));
-  await writeOpen(join(to, path), content);
+  await createOpenFolder(dirname(join(to, path)));
+  await writePublicFile(join(to, path), content);
 }
 
-/** A sandbox has /usr, and of /etc what is listed: such a link leads to nothing that it may not see. */
-function staysInside(target: string): boolean {
+/** Whether the target of a link is visible in a sandbox: anything in /usr, and what is listed of /etc. */
+function leadsToVisible(target: string): boolean {
   if (target.startsWith('/usr/')) return true;
-  return target.startsWith('/etc/') && decideListed(target.slice('/etc/'.length), false);
+  return target.startsWith('/etc/') && isVisibleInEtc(target.slice('/etc/'.length), false);
 }
 
-/** Null for what is no file, is not root's or not everybody's to read, or holds a private key. */
-async function safeContent(path: string): Promise<Buffer | null> {
+/** Reads a file; null where it is not a regular file, root does not own it, not everyone may read it, or it holds a private key. */
+async function readPublicFile(path: string): Promise<Buffer | null> {
   try {
     const target = await realpath(path);
     const stats = await stat(target);
-    const isOpen = stats.uid === 0 && (stats.mode & 0o004) !== 0 && (await firstBlocked(dirname(target))) === undefined;
+    const isOpen = stats.uid === 0 && (stats.mode & 0o004) !== 0 && (await firstUnreadable(dirname(target))) === undefined;
     if (!stats.isFile() || !isOpen || stats.size > MAX_FILE_BYTES) return null;
     const content = await readFile(target);
     return content.includes(PRIVATE_KEY) && /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(content.toString('latin1')) ? null : content;
@@ -114,13 +115,13 @@ async function safeContent(path: string): Promise<Buffer | null> {
   }
 }
 
-async function writeOpen(file: string, content: string | Buffer): Promise<void> {
+async function writePublicFile(file: string, content: string | Buffer): Promise<void> {
   await writeFile(file, content);
   await chmod(file, 0o644);
 }
 
-function fingerprint(marks: readonly string[]): string {
-  return createHash('sha256').update(marks.join('\n')).digest('hex').slice(0, 16);
+function fingerprint(versions: readonly string[]): string {
+  return createHash('sha256').update(versions.join('\n')).digest('hex').slice(0, 16);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -8,40 +8,40 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
 
 /**
- * `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` is the claim on a job's sandbox, renaming it away is its end: both
- * are atomic, so no lock is needed that a killed worker would leave behind. A launch whose folder was taken away meanwhile
- * finds none of its files and fails by itself; an incarnation's name is never used twice.
+ * The layout of `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` claims a job’s sandbox and renaming it ends the claim:
+ * both are atomic, so there is no lock that a killed worker would leave behind. A launch whose folder was renamed meanwhile finds
+ * none of its files and fails. The name of an incarnation is never used twice.
  */
 export interface SandboxFolder {
-  /** `<job>/<incarnation>`: the id of the sandbox. */
+  /** The id of the sandbox: `<job>/<incarnation>`. */
   id: string;
   path: string;
   home: string;
   workspace: string;
-  /** `/tmp` and `/var/tmp` of the sandbox: on disk, like all that it writes. */
+  /** The sandbox’s `/tmp` and `/var/tmp`: on disk, like everything that it writes. */
   tmp: string;
   varTmp: string;
-  /** Holds nothing but the socket of the sandbox-agent server, and is the agent's to change. */
+  /** Holds nothing but the socket of the sandbox-agent server. The agent can change it. */
   run: string;
   socket: string;
-  /** What of ours the sandbox sees, read-only. */
+  /** Our programs and files in the sandbox, read-only there. */
   tools: string;
-  /** Holds the socket of the egress proxy; the sandbox sees it read-only, where it has egress. */
+  /** Holds the socket of the egress proxy. The sandbox sees it read-only, if it has egress. */
   egress: string;
-  /** What the egress proxy is and has passed; the sandbox does not see it. */
+  /** The record of the egress proxy. The sandbox does not see it. */
   egressRecord: string;
-  /** What the worker keeps of the job; no sandbox sees it. */
+  /** The worker’s own files of the job. No sandbox sees them. */
   kept: string;
   log: string;
-  /** What bubblewrap says about its child. */
+  /** Bubblewrap’s status record, with the pid of its child. */
   record: string;
-  /** Its limits and its control groups. */
+  /** The sandbox’s limits and control groups. */
   limits: string;
-  /** Whose it is. */
+  /** The job and the owner of the sandbox. */
   label: string;
   /** Loopback port of the forwarder to the gateway. */
   gatewayPort: number;
-  /** The process that made it. */
+  /** The process that created the folder. */
   ownerPid: number;
 }
 
@@ -51,7 +51,7 @@ export function jobFolder(stateDir: string, jobId: string): string {
   return join(stateDir, 'jobs', createHash('sha256').update(jobId).digest('hex').slice(0, 20));
 }
 
-/** The layout of a sandbox's folder; undefined where `id` is not the name of one, whatever else it may point to. */
+/** Returns the paths of a sandbox’s folder; undefined where `id` is not the id of a sandbox, so that it cannot point elsewhere. */
 export function sandboxFolder(stateDir: string, id: string): SandboxFolder | undefined {
   const match = ID.exec(id);
   if (match === null) return undefined;
@@ -83,14 +83,14 @@ const labelSchema = z.object({ jobId: z.string(), owner: z.string() });
 type Label = z.infer<typeof labelSchema>;
 
 /**
- * Takes a job's place; undefined where somebody else has it. Throws `sandbox_start_failed` where it is taken away at once: the job was
- * told to end.
+ * Claims the folder of a job; undefined where another process holds it. Throws `sandbox_start_failed` where the claim is taken
+ * away at once, because the job was stopped.
  */
 export async function claimFolder(stateDir: string, label: Label, gatewayPort: number): Promise<SandboxFolder | undefined> {
   const job = jobFolder(stateDir, label.jobId);
   const incarnation = `${process.pid}-${gatewayPort}-${randomBytes(4).toString('hex')}`;
   const folder = sandboxFolder(stateDir, `${basename(job)}/${incarnation}`);
-  if (folder === undefined) throw new Error(`${incarnation} is no name of a sandbox`);
+  if (folder === undefined) throw new Error(`The name ${incarnation} is not valid for a sandbox.`);
   try {
     await mkdir(job, { mode: 0o700 });
   } catch (error) {
@@ -102,12 +102,12 @@ export async function claimFolder(stateDir: string, label: Label, gatewayPort: n
     await writeFile(folder.label, JSON.stringify(label), { mode: 0o600 });
     return folder;
   } catch (error) {
-    if (isCode(error, 'ENOENT')) throw new ValetkeyError('sandbox_start_failed', 'The sandbox was ended while it started.');
+    if (isCode(error, 'ENOENT')) throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
     throw error;
   }
 }
 
-/** Every folder that bears a label: also those whose sandbox has ended, or never came up. */
+/** Lists every folder with a label, including those whose sandbox has ended or never started. */
 export async function labelledFolders(stateDir: string): Promise<(Label & { id: string; claimedAt: Date })[]> {
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
@@ -118,7 +118,7 @@ export async function labelledFolders(stateDir: string): Promise<(Label & { id: 
       if (folder === undefined) return [];
       const [text, info] = await Promise.all([readFile(folder.label, 'utf8').catch(() => ''), stat(folder.label).catch(() => null)]);
       const label = labelSchema.safeParse(parseJson(text));
-      // A job's id is in the folder's name, so a label that an agent changed speaks for nobody else.
+      // The folder’s name is derived from the job id, so a label that an agent changed cannot claim another job.
       if (!label.success || info === null || !name.startsWith(basename(jobFolder(stateDir, label.data.jobId)))) return [];
       return [{ ...label.data, id: folder.id, claimedAt: info.mtime }];
     }),
@@ -126,7 +126,7 @@ export async function labelledFolders(stateDir: string): Promise<(Label & { id: 
   return found.flat();
 }
 
-/** Who has a job's place, and for how long; `folder` is undefined for a moment while it is being claimed. */
+/** Returns the claimed folder of a job and the age of the claim; `folder` is undefined for a moment while the claim is made. */
 export async function claimedFolder(
   stateDir: string,
   jobId: string,
@@ -143,8 +143,11 @@ export async function claimedFolder(
   }
 }
 
-/** Frees a job's place. Resolves to the folders whose processes and files are still to be ended, those of earlier attempts included. */
-export async function freeFolder(stateDir: string, jobId: string): Promise<string[]> {
+/**
+ * Releases the claim on a job’s folder. Resolves to the folders whose processes and files still have to be removed, including
+ * those of earlier attempts.
+ */
+export async function releaseFolder(stateDir: string, jobId: string): Promise<string[]> {
   const job = jobFolder(stateDir, jobId);
   await rename(job, `${job}.ended-${randomBytes(4).toString('hex')}`).catch((error: unknown) => {
     if (!isCode(error, 'ENOENT')) throw error;

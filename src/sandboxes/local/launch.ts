@@ -13,26 +13,26 @@ import { bubblewrapArguments, insidePaths, insideView } from './bubblewrap.ts';
 import { createGroups, groupsOf, joinCommand, removeGroups } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
 import { writeLimitsRecord } from './limits-record.ts';
-import type { Located } from './locate.ts';
-import { environmentOf, initCommand, writeTools, type View } from './tools.ts';
+import type { SandboxParts } from './locate.ts';
+import { environmentOf, initCommand, writeTools, type SandboxView } from './tools.ts';
 
-/** On a busy machine a sandbox is up in a second or two. */
+/** On a busy host a sandbox starts in a second or two. */
 export const START_TIMEOUT_MS = 30_000;
 const HEALTH_TIMEOUT_MS = 5_000;
-const POLL_MS = 10;
+const HEALTH_POLL_INTERVAL_MS = 10;
 
 export interface LaunchRequest {
-  located: Located;
+  located: SandboxParts;
   agent: Agent;
   gatewayFolder: string;
-  /** A PEM file of the operator. */
+  /** Path of the operator’s PEM file. */
   caFile: string | undefined;
   request: SandboxRequest;
-  /** Decided of the request's. */
+  /** The limits that apply, defaults included. */
   limits: SandboxLimits;
 }
 
-/** Starts a sandbox in a folder that was claimed for it. The process outlives this one. */
+/** Starts a sandbox in a claimed folder. The sandbox outlives this process. */
 export async function launchSandbox(
   folder: SandboxFolder,
   { located, agent, gatewayFolder, caFile, request, limits }: LaunchRequest,
@@ -47,17 +47,17 @@ export async function launchSandbox(
     bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort, certificates, hasEgress);
   await writeTools(folder.tools, view, agent, bubblewrap === undefined ? packages : []);
   if (view.egress !== null) await writeHome(folder.home, toolFiles(view.egress.port));
-  if (identity.uid !== undefined) await giveTo(identity.uid, dirname(folder.path));
+  if (identity.uid !== undefined) await changeOwner(identity.uid, dirname(folder.path));
 
   const groups = groupsOf(located.groupParents, folder.id);
   await writeLimitsRecord(folder.limits, { limits, groups });
   await createGroups(groups, limits);
   if (!(await isThere(folder.path))) {
-    // Whoever took the folder away may have looked for the groups before they were made.
+    // The process that took the folder away may have looked for the groups before they existed.
     await removeGroups(groups);
-    throw new ValetkeyError('sandbox_start_failed', 'The sandbox was ended while it started.');
+    throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
   }
-  // It is root that may put a process into a group, and the process becomes the sandbox's user after that.
+  // Only root may move a process into a group; the process becomes the sandboxes’ user afterwards.
   const user = groups.length === 0 ? identity : {};
   const joining = joinCommand(groups, identity);
   const env = environmentOf(view, agent, request, toolFolders);
@@ -67,22 +67,22 @@ export async function launchSandbox(
   return await spawnDetached(folder, [...joining, bubblewrap, ...args], { ...user, cwd: '/', env: {} });
 }
 
-/** Resolves when the server answers. Throws `sandbox_start_failed` when the process ends first, or time is up. */
-export async function untilHealthy(
+/** Waits until the server isAnswering. Throws `sandbox_start_failed` where the process ends first, or after `START_TIMEOUT_MS`. */
+export async function waitUntilHealthy(
   child: ChildProcess,
   connection: SandboxConnection,
   folder: SandboxFolder,
   signal?: AbortSignal,
 ): Promise<void> {
-  const giveUpAt = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = Date.now() + START_TIMEOUT_MS;
   let ended: string | undefined;
-  child.once('error', () => (ended = 'cannot be run'));
-  child.once('exit', () => (ended = 'ended at once'));
+  child.once('error', () => (ended = 'cannot be started'));
+  child.once('exit', () => (ended = 'ended at its start'));
   while (!(await isHealthy(connection))) {
     signal?.throwIfAborted();
-    if (ended === undefined && Date.now() > giveUpAt) ended = `did not answer within ${START_TIMEOUT_MS / 1000} s`;
-    if (ended !== undefined) throw new ValetkeyError('sandbox_start_failed', `The sandbox ${ended}${await lastWords(folder.log)}`);
-    await delay(POLL_MS);
+    if (ended === undefined && Date.now() > deadlineMs) ended = `did not answer within ${START_TIMEOUT_MS / 1000} s`;
+    if (ended !== undefined) throw new ValetkeyError('sandbox_start_failed', `The sandbox ${ended}${await lastLogLine(folder.log)}`);
+    await delay(HEALTH_POLL_INTERVAL_MS);
   }
 }
 
@@ -115,8 +115,8 @@ async function spawnDetached(
   return child;
 }
 
-/** Without isolation a sandbox sees the host's own paths. */
-function hostView(folder: SandboxFolder, { node, server }: Located, gatewayFolder: string): View {
+/** Without isolation a sandbox sees the host’s own paths. */
+function hostView(folder: SandboxFolder, { node, server }: SandboxParts, gatewayFolder: string): SandboxView {
   const { home, workspace, run, tools, gatewayPort } = folder;
   const gatewaySocket = join(gatewayFolder, 'gateway.sock');
   return { home, workspace, run, tools, node, server, nodeModules: join(tools, 'node_modules'), gatewaySocket, gatewayPort, egress: null };
@@ -129,7 +129,7 @@ async function writeHome(home: string, files: Record<string, string>): Promise<v
   }
 }
 
-async function giveTo(uid: number, folder: string): Promise<void> {
+async function changeOwner(uid: number, folder: string): Promise<void> {
   await lchown(folder, uid, uid);
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }))
     await lchown(join(entry.parentPath, entry.name), uid, uid);
@@ -142,9 +142,9 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** Nothing secret is in a sandbox yet when its start fails. */
-async function lastWords(log: string): Promise<string> {
+/** Returns the end of an error message with the last line of the log. A sandbox holds no secret yet when its start fails. */
+async function lastLogLine(log: string): Promise<string> {
   const text = await readFile(log, 'utf8').catch(() => '');
   const line = text.trim().split('\n').at(-1) ?? '';
-  return line === '' ? '.' : `: ${line.slice(0, 300)}`;
+  return line === '' ? '.' : `: ${line.slice(0, 300).replace(/\.$/, '')}.`;
 }

@@ -20,15 +20,15 @@ const recordSchema = z.object({
   ),
 });
 
-/** What any worker of the host must know of a sandbox's limits. */
+/** The limits of a sandbox, for every worker of the host. */
 export type LimitsRecord = z.output<typeof recordSchema>;
 
-/** Written before a group is made: whoever ends the sandbox finds it. */
+/** Writes the record. It is written before a group is created, so that the process which stops the sandbox finds every group. */
 export async function writeLimitsRecord(file: string, record: LimitsRecord): Promise<void> {
   await writeFile(file, JSON.stringify(record), { mode: 0o600 });
 }
 
-/** Undefined where there is none: the sandbox has not been launched. */
+/** Reads the record; undefined where there is none, because the sandbox was not launched. */
 export async function readLimitsRecord(file: string): Promise<LimitsRecord | undefined> {
   try {
     return recordSchema.parse(JSON.parse(await readFile(file, 'utf8')));

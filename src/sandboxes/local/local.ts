@@ -11,31 +11,43 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { decideLimits } from '../../contract/limits-spec.ts';
 import type { Isolation } from '../../contract/spec.ts';
 import { requireAllowed } from '../egress/egress.ts';
-import { createKeeper, type EgressPlace } from '../egress/keep.ts';
 import { lookupInDns } from '../egress/resolve.ts';
-import { PLAIN_MACHINE } from '../machine-settings.ts';
+import { createEgressSupervisor, type EgressPlace } from '../egress/supervisor.ts';
+import { DEFAULT_MACHINE_SETTINGS } from '../machine-settings.ts';
 import type { HostFolders, SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from '../sandbox.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from './bubblewrap.ts';
 import { removeGroups } from './cgroup.ts';
 import { checkHost } from './check-host.ts';
 import { connectTo } from './connection.ts';
-import { claimedFolder, claimFolder, freeFolder, isCode, jobFolder, labelledFolders, sandboxFolder, type SandboxFolder } from './folder.ts';
-import { isHealthy, launchSandbox, START_TIMEOUT_MS, untilHealthy } from './launch.ts';
+import {
+  claimedFolder,
+  claimFolder,
+  releaseFolder,
+  isCode,
+  jobFolder,
+  labelledFolders,
+  sandboxFolder,
+  type SandboxFolder,
+} from './folder.ts';
+import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './launch.ts';
 import { readLimitsRecord } from './limits-record.ts';
-import { locate, type LocalProviderOptions, type Located } from './locate.ts';
-import { endProcesses, isRunning, processesIn, recordedProcess } from './processes.ts';
-import { pathsOf } from './tools.ts';
+import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
+import { killProcesses, isRunning, processesIn, recordedProcess } from './processes.ts';
+import { sandboxPaths } from './tools.ts';
 import { watchLimits } from './watch-limits.ts';
 
 export type { LocalProviderOptions };
 
 const MIB = 1024 * 1024;
 
-/** Sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, the gateway's socket its only way out. */
+/**
+ * Creates the provider of sandboxes on this host: the sandbox-agent server under bubblewrap, without a network, with the gateway’s
+ * socket as its only way out.
+ */
 export function createLocalProvider(options: LocalProviderOptions): SandboxProvider {
-  const { agents, owner, stateDir, socketDir, hostTaskQueue, machine = PLAIN_MACHINE } = options;
+  const { agents, owner, stateDir, socketDir, hostTaskQueue, machine = DEFAULT_MACHINE_SETTINGS } = options;
   const egressOptions = options.egress ?? NO_EGRESS;
-  const keeper = createKeeper({ lookup: lookupInDns, ...egressOptions });
+  const egressSupervisor = createEgressSupervisor({ lookup: lookupInDns, ...egressOptions });
 
   const toHandle = ({ id }: SandboxFolder, isolation: Isolation): SandboxHandle => ({ provider: 'local', id, isolation, hostTaskQueue });
 
@@ -50,7 +62,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
         if (ValetkeyError.is(error) || signal?.aborted === true) throw error;
         throw new ValetkeyError(
           'sandbox_start_failed',
-          `The sandbox cannot be prepared: ${error instanceof Error ? error.message : 'unknown'}`,
+          `The sandbox cannot be prepared: ${error instanceof Error ? error.message : 'unknown error'}.`,
         );
       }
     },
@@ -59,16 +71,16 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       return connect(sandboxFolder(stateDir, id), isolation);
     },
 
-    async watchLimits({ id }, onSighting, signal) {
+    async watchLimits({ id }, onWarning, signal) {
       const folder = sandboxFolder(stateDir, id);
-      if (folder !== undefined) await watchLimits(folder, onSighting, signal);
+      if (folder !== undefined) await watchLimits(folder, onWarning, signal);
     },
 
     async halt(handle) {
       const folder = sandboxFolder(stateDir, handle.id);
       if (folder === undefined) return null;
       const job = dirname(folder.path);
-      await endProcesses(job, [job]);
+      await killProcesses(job, [job]);
       return hostFoldersOf(folder);
     },
 
@@ -86,9 +98,9 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     },
 
     async stop(jobId) {
-      const folders = await freeFolder(stateDir, jobId);
-      await endProcesses(jobFolder(stateDir, jobId), folders);
-      await keeper.end(`${basename(jobFolder(stateDir, jobId))}/`);
+      const folders = await releaseFolder(stateDir, jobId);
+      await killProcesses(jobFolder(stateDir, jobId), folders);
+      await egressSupervisor.stop(`${basename(jobFolder(stateDir, jobId))}/`);
       for (const folder of folders) {
         await removeGroupsOf(folder);
         await remove(folder);
@@ -114,50 +126,50 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
         async close() {
           clearInterval(timer);
           await adopting;
-          await keeper.end('');
+          await egressSupervisor.stop('');
         },
       };
     },
   };
   return provider;
 
-  /** What cannot be taken over now may be in a moment. */
+  /** A proxy that cannot be adopted now is tried again with the next interval. */
   async function adopt(): Promise<void> {
     for (const { id } of (await labelledFolders(stateDir)).filter((folder) => folder.owner === owner)) {
       const folder = sandboxFolder(stateDir, id);
-      if (folder !== undefined) await keeper.adopt(egressPlace(folder)).catch(() => {});
+      if (folder !== undefined) await egressSupervisor.adopt(egressPlace(folder)).catch(() => {});
     }
   }
 
   async function startOrJoin(request: SandboxRequest, signal?: AbortSignal): Promise<SandboxFolder> {
     const { jobId, agent, isolation, egress } = request;
     const limits = decideLimits(request.limits ?? {}, machine.limits, totalmem() / MIB);
-    let located: Located | undefined;
+    let located: SandboxParts | undefined;
     for (;;) {
       signal?.throwIfAborted();
-      const claimed = await claimedFolder(stateDir, jobId);
-      if (claimed !== undefined) {
-        const { folder, ageMs } = claimed;
-        // Looked at first: a socket that comes up between the two looks must not be taken for one that answers no more.
+      const claim = await claimedFolder(stateDir, jobId);
+      if (claim !== undefined) {
+        const { folder, ageMs } = claim;
+        // This is checked first: a socket that appears between the two checks must not be taken for one that no longer isAnswering.
         const starting = ageMs < START_TIMEOUT_MS && (await isStarting(folder));
-        if (folder !== undefined && (await answers(folder, isolation))) return folder;
+        if (folder !== undefined && (await isAnswering(folder, isolation))) return folder;
         if (starting) await delay(25);
         else await provider.stop(jobId);
         continue;
       }
-      located ??= await locate(options, agents[agent], isolation);
+      located ??= await locateParts(options, agents[agent], isolation);
       const port = isolation === 'none' ? await getPort({ host: '127.0.0.1' }) : INSIDE_GATEWAY_PORT;
       const folder = await claimFolder(stateDir, { jobId, owner }, port);
       if (folder === undefined) continue;
       const connection = connect(folder, isolation);
       try {
-        if (egress !== undefined) await keeper.begin(egressPlace(folder), jobId, egress);
+        if (egress !== undefined) await egressSupervisor.start(egressPlace(folder), jobId, egress);
         const { caFile } = egressOptions;
         const child = await launchSandbox(folder, { located, agent: agents[agent], gatewayFolder: socketDir, caFile, request, limits });
-        await untilHealthy(child, connection, folder, signal);
+        await waitUntilHealthy(child, connection, folder, signal);
         return folder;
       } catch (error) {
-        // Whoever took the folder away has ended what was in it, and may have started another by now.
+        // The process that took the folder away has stopped what was in it, and another sandbox may have started since.
         if ((await claimedFolder(stateDir, jobId))?.folder?.id === folder.id) await provider.stop(jobId);
         throw error;
       } finally {
@@ -167,7 +179,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
   }
 }
 
-/** How soon a sandbox whose worker ended has its egress again. */
+/** A sandbox whose worker ended has its egress back after this interval. */
 const ADOPT_INTERVAL_MS = 2_000;
 const NO_EGRESS = { allowed: [], privateHosts: new Map(), maxBytes: 0, caFile: undefined, store: () => Promise.resolve() };
 
@@ -175,12 +187,12 @@ function egressPlace({ id, egress, egressRecord }: SandboxFolder): EgressPlace {
   return { id, socketFolder: egress, record: egressRecord };
 }
 
-/** A folder that is not one of ours is connected to like one whose sandbox has ended. */
+/** An unknown folder is connected to like that of a sandbox that has ended. */
 function connect(folder: SandboxFolder | undefined, isolation: Isolation): SandboxConnection {
   const { home = '', workspace = '', gatewayPort = 0 } = folder ?? {};
   return connectTo(
     folder?.socket ?? '',
-    pathsOf(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort }),
+    sandboxPaths(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort }),
   );
 }
 
@@ -189,7 +201,7 @@ async function hostFoldersOf({ workspace, kept }: SandboxFolder): Promise<HostFo
   return isThere === undefined ? null : { workspace, kept };
 }
 
-async function answers(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {
+async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {
   const connection = connect(folder, isolation);
   try {
     return await isHealthy(connection);
@@ -198,13 +210,13 @@ async function answers(folder: SandboxFolder, isolation: Isolation): Promise<boo
   }
 }
 
-/** Somebody is at it: no socket yet, and whoever claimed the folder lives. */
+/** Whether another process is starting the sandbox: there is no socket yet, and the process that claim the folder runs. */
 async function isStarting(folder: SandboxFolder | undefined): Promise<boolean> {
   if (folder === undefined) return true;
   return isRunning(folder.ownerPid) && !(await lstat(folder.socket).catch(() => undefined));
 }
 
-/** `folder`: of a job, with its incarnations. Their processes have ended. */
+/** Removes the control groups of a job’s sandboxes, whose processes have ended. `folder`: the job’s, with its incarnations. */
 async function removeGroupsOf(folder: string): Promise<void> {
   for (const incarnation of await readdir(folder).catch(() => []))
     await removeGroups((await readLimitsRecord(join(folder, incarnation, 'limits.json')))?.groups ?? []);
@@ -215,7 +227,7 @@ async function remove(folder: string): Promise<void> {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch (error) {
     if (!isCode(error, 'EACCES')) throw error;
-    // Caches of some tools are read-only folders.
+    // Some tools make the folders of their caches read-only.
     await promisify(execFile)('chmod', ['-R', 'u+rwX', folder]);
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }

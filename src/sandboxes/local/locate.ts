@@ -8,19 +8,19 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { Isolation } from '../../contract/spec.ts';
 import { findPackage } from '../../system/packages.ts';
 import type { EgressOptions } from '../egress/egress.ts';
-import { PLAIN_MACHINE, type MachineSettings } from '../machine-settings.ts';
-import { bubblewrapCandidates, insidePaths, isolates, isolationUnavailable } from './bubblewrap.ts';
+import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../machine-settings.ts';
+import { bubblewrapCandidates, insidePaths, canIsolate, isolationUnavailable } from './bubblewrap.ts';
 import { findGroupParents, type GroupParent } from './cgroup.ts';
-import { makeEtc } from './etc.ts';
-import { makeReadable, openFolder, requireReadable, type Part } from './readable.ts';
-import { SANDBOX_UID, type Identity } from './tools.ts';
+import { copyEtc } from './etc.ts';
+import { makeReadable, createOpenFolder, requireReadable, type HostPart } from './readable.ts';
+import { SANDBOX_UID, type UserIdentity } from './tools.ts';
 
 export interface LocalProviderOptions {
-  /** Namespace and deployment of the workers: what tells their sandboxes from those of others on this host. */
+  /** Namespace and deployment of the workers: distinguishes their sandboxes from others on this host. */
   owner: string;
-  /** Everything of the sandboxes lies here. */
+  /** The folder of all sandboxes. */
   stateDir: string;
-  /** Folder of the gateway's socket, `gateway.sock`. */
+  /** The folder of the gateway’s socket, `gateway.sock`. */
   socketDir: string;
   agents: Agents;
   /** Folder whose `node_modules` holds the agents' adapters. */
@@ -29,40 +29,43 @@ export interface LocalProviderOptions {
   hostTaskQueue: string;
   /** PATH, to look for bubblewrap and adapters. */
   path: string;
-  /** What of the network jobs may have; left out: none has any. */
+  /** The egress that jobs may have; left out: none. */
   egress?: EgressOptions;
-  /** Default: nothing of all that. */
+  /** Default: `DEFAULT_MACHINE_SETTINGS`. */
   machine?: MachineSettings;
 }
 
-/** Where installers put toolchains that bring a folder of their own. */
-const TOOL_FOLDERS = ['/usr/local/go/bin', '/usr/local/cargo/bin', '/usr/lib/go/bin'];
+/** Folders in which installers put toolchains outside the standard PATH. */
+const KNOWN_TOOL_FOLDERS = ['/usr/local/go/bin', '/usr/local/cargo/bin', '/usr/lib/go/bin'];
 
-/** What a sandbox is made of, each at a place that its user can read. */
-export interface Located {
-  /** Undefined: no isolation. */
+/** The parts of a sandbox, each at a path that its user can read. */
+export interface SandboxParts {
+  /** Undefined without isolation. */
   bubblewrap: string | undefined;
   node: string;
   server: string;
-  packages: Part[];
-  identity: Identity;
-  /** Where its control groups are made. */
+  packages: HostPart[];
+  identity: UserIdentity;
+  /** The cachedGroupParents of its control groups. */
   groupParents: readonly GroupParent[];
   etc: string;
   mounts: readonly string[];
-  /** What comes into its PATH. */
+  /** Folders for its PATH. */
   toolFolders: readonly string[];
 }
 
-/** Throws `isolation_unavailable`, `agent_not_installed`, or `sandbox_start_failed` where a folder keeps the sandbox's user out. */
-export async function locate(options: LocalProviderOptions, agent: Agent, isolation: Isolation): Promise<Located> {
-  const { stateDir, socketDir, agentsDir, path, machine = PLAIN_MACHINE } = options;
-  if (process.platform !== 'linux') throw new ValetkeyError('isolation_unavailable', 'The local provider needs Linux.');
+/**
+ * Locates the parts of a sandbox. Throws `isolation_unavailable`, `agent_not_installed`, or `sandbox_start_failed` where the
+ * sandboxes’ user cannot enter a folder.
+ */
+export async function locateParts(options: LocalProviderOptions, agent: Agent, isolation: Isolation): Promise<SandboxParts> {
+  const { stateDir, socketDir, agentsDir, path, machine = DEFAULT_MACHINE_SETTINGS } = options;
+  if (process.platform !== 'linux') throw new ValetkeyError('isolation_unavailable', 'The local provider runs on Linux only.');
   const isRoot = process.getuid?.() === 0;
   const identity = isRoot ? { uid: SANDBOX_UID, gid: SANDBOX_UID } : {};
   await prepareFolders(stateDir, socketDir, isRoot);
 
-  const readable = async (parts: Part[]): Promise<readonly Part[]> =>
+  const readable = async (parts: HostPart[]): Promise<readonly HostPart[]> =>
     isRoot ? await makeReadable(parts, join(stateDir, 'copies')) : parts;
   const packages = (await findAgentPackages(agent, { agentsDir, path })).map(({ name, folder }) => ({
     name: `node_modules/${name}`,
@@ -81,35 +84,36 @@ export async function locate(options: LocalProviderOptions, agent: Agent, isolat
     groupParents: await groupParents(identity),
     etc: await currentEtc(stateDir),
     mounts: await usableMounts(machine.mounts, isRoot),
-    toolFolders: [...machine.path, ...(await existing(TOOL_FOLDERS))],
+    toolFolders: [...machine.path, ...(await existing(KNOWN_TOOL_FOLDERS))],
   };
 }
 
-/** Looked at anew once a minute: the host's certificates are renewed. */
-const ETC_CHECK_MS = 60_000;
-const etcs = new Map<string, { checkedAtMs: number; etc: Promise<string> }>();
+/** The copy is checked again once a minute: the host’s certificates are renewed. */
+const ETC_CHECK_INTERVAL_MS = 60_000;
+const etcCopies = new Map<string, { checkedAtMs: number; etc: Promise<string> }>();
 
 async function currentEtc(stateDir: string): Promise<string> {
-  const known = etcs.get(stateDir);
-  if (known !== undefined && performance.now() - known.checkedAtMs < ETC_CHECK_MS && (await isThere(await known.etc)))
+  const known = etcCopies.get(stateDir);
+  if (known !== undefined && performance.now() - known.checkedAtMs < ETC_CHECK_INTERVAL_MS && (await isThere(await known.etc)))
     return await known.etc;
-  const etc = makeEtc(join(stateDir, 'etc'), insidePaths.home);
-  etcs.set(stateDir, { checkedAtMs: performance.now(), etc });
-  etc.catch(() => etcs.delete(stateDir));
+  const etc = copyEtc(join(stateDir, 'etc'), insidePaths.home);
+  etcCopies.set(stateDir, { checkedAtMs: performance.now(), etc });
+  etc.catch(() => etcCopies.delete(stateDir));
   return await etc;
 }
 
-let parents: Promise<GroupParent[]> | undefined;
+let cachedGroupParents: Promise<GroupParent[]> | undefined;
 
-/** Asked once: it starts a process. */
-async function groupParents(identity: Identity): Promise<GroupParent[]> {
-  parents ??= findGroupParents(identity);
-  return await parents;
+/** The result is cached: finding it starts a process. */
+async function groupParents(identity: UserIdentity): Promise<GroupParent[]> {
+  cachedGroupParents ??= findGroupParents(identity);
+  return await cachedGroupParents;
 }
 
 async function usableMounts(mounts: readonly string[], isRoot: boolean): Promise<readonly string[]> {
   for (const path of mounts) {
-    if (!(await isThere(path))) throw new ValetkeyError('sandbox_start_failed', `VALETKEY_SANDBOX_MOUNTS: ${path} is not there.`);
+    if (!(await isThere(path)))
+      throw new ValetkeyError('sandbox_start_failed', `The folder ${path} of VALETKEY_SANDBOX_MOUNTS does not exist.`);
     if (isRoot) await requireReadable(path, 'VALETKEY_SANDBOX_MOUNTS');
   }
   return mounts;
@@ -130,13 +134,13 @@ async function isThere(path: string): Promise<boolean> {
 async function workingBubblewrap(
   path: string,
   agentsDir: string | undefined,
-  readable: (parts: Part[]) => Promise<readonly Part[]>,
-  identity: Identity,
+  readable: (parts: HostPart[]) => Promise<readonly HostPart[]>,
+  identity: UserIdentity,
 ): Promise<string> {
   const candidates = await bubblewrapCandidates(path, agentsDir);
   for (const candidate of candidates) {
     const bubblewrap = pathOf(await readable([{ name: 'bwrap', path: candidate }]), 'bwrap');
-    if (await isolates(bubblewrap, identity)) return bubblewrap;
+    if (await canIsolate(bubblewrap, identity)) return bubblewrap;
   }
   throw await isolationUnavailable(candidates);
 }
@@ -146,25 +150,28 @@ async function serverBinary(): Promise<string> {
   const cli = await findPackage('@sandbox-agent/cli');
   const platform = await findPackage(name, cli?.folder);
   if (platform === undefined)
-    throw new ValetkeyError('sandbox_start_failed', `${name} is not installed: run npm install with optional packages.`);
+    throw new ValetkeyError('sandbox_start_failed', `The package ${name} is not installed: run npm install without --omit=optional.`);
   return join(platform.folder, 'bin/sandbox-agent');
 }
 
-/** Jobs' folders lie in one that others can pass, not list. */
+/** Prepares the state folders. Other users can pass through the folder of the jobs’ folders, but not list it. */
 async function prepareFolders(stateDir: string, socketDir: string, isRoot: boolean): Promise<void> {
-  await openFolder(stateDir);
-  await openFolder(socketDir);
+  await createOpenFolder(stateDir);
+  await createOpenFolder(socketDir);
   await mkdir(join(stateDir, 'jobs'), { recursive: true });
   const { uid } = await stat(stateDir);
   if (uid !== 0 && uid !== process.getuid?.())
-    throw new ValetkeyError('sandbox_start_failed', `${stateDir} belongs to another user: set VALETKEY_STATE_DIR.`);
+    throw new ValetkeyError(
+      'sandbox_start_failed',
+      `The folder ${stateDir} belongs to another user: set VALETKEY_STATE_DIR to a folder of your own.`,
+    );
   if (!isRoot) return;
   await requireReadable(stateDir, 'VALETKEY_STATE_DIR');
   await requireReadable(socketDir, 'VALETKEY_STATE_DIR');
 }
 
-function pathOf(parts: readonly Part[], name: string): string {
+function pathOf(parts: readonly HostPart[], name: string): string {
   const part = parts.find((candidate) => candidate.name === name);
-  if (part === undefined) throw new ValetkeyError('internal', `${name} was not located`);
+  if (part === undefined) throw new ValetkeyError('internal', `The program ${name} was not located.`);
   return part.path;
 }

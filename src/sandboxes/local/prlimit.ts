@@ -6,23 +6,23 @@ import type { Group } from './cgroup.ts';
 const PRLIMIT = '/usr/bin/prlimit';
 const MIB = 1024 * 1024;
 /**
- * Without control groups: of one process, and of what it maps to write, used or not. Runtimes and threads map many times what
- * they use, so this bounds a process that runs away and no more.
+ * Without control groups, the memory limit of one process applies to all that it maps writable, used or not. Runtimes and threads
+ * map many times what they use, so this factor bounds a runaway process and no more.
  */
-const MAPPED_SHARE = 8;
+const MAPPED_MEMORY_FACTOR = 8;
 
 /**
- * The words before a command that set the limits of a process and of all that it starts, which cannot raise them. Set inside, where
- * processes are counted by sandbox; outside, all of the same user would be. What the control groups hold is left to them: they
- * count what is used, and say when a limit was reached.
+ * Returns the arguments to put before a command, which set limits for it and for everything that it starts; they cannot be raised.
+ * They are set inside the sandbox, where processes are counted per sandbox; outside, all processes of the same user would be
+ * counted. Limits that a control group enforces are left to it: it counts what is used, and reports when a limit was reached.
  */
 export async function prlimitCommand({ memoryMiB, processes, diskMiB }: SandboxLimits, groups: readonly Group[]): Promise<string[]> {
   const isThere = (await lstat(PRLIMIT).catch(() => undefined)) !== undefined;
   if (!isThere) return [];
-  const isHeld = (controller: 'memory' | 'pids'): boolean => groups.some(({ controllers }) => controllers.includes(controller));
+  const isEnforced = (controller: 'memory' | 'pids'): boolean => groups.some(({ controllers }) => controllers.includes(controller));
   return [
     ...[PRLIMIT, `--fsize=${diskMiB * MIB}`, '--core=0'],
-    ...(isHeld('pids') ? [] : [`--nproc=${processes}`]),
-    ...(isHeld('memory') ? [] : [`--data=${memoryMiB * MAPPED_SHARE * MIB}`]),
+    ...(isEnforced('pids') ? [] : [`--nproc=${processes}`]),
+    ...(isEnforced('memory') ? [] : [`--data=${memoryMiB * MAPPED_MEMORY_FACTOR * MIB}`]),
   ];
 }

@@ -8,19 +8,19 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
 import { isCode } from './folder.ts';
 
-const END_TIMEOUT_MS = 15_000;
-/** The outer bubblewrap ends by itself with the inner one and collects it; killed first, it would leave the sandbox alive. */
-const COLLECT_MS = 1_000;
+const KILL_TIMEOUT_MS = 15_000;
+/** The outer bubblewrap reaps the inner one and then ends by itself; killed first, it would leave the sandbox running. */
+const REAP_GRACE_MS = 1_000;
 
 const recordSchema = z.object({ 'child-pid': z.int().positive(), 'pid-namespace': z.int().positive() });
 
 /**
- * Kills what runs in a job's folder and resolves when it is gone. `folders` are where its records lie now: the name that
- * its processes know, `job`, has been taken away before.
+ * Kills all processes of a job and resolves when they are gone. `job` is the path that its processes know, which has been renamed
+ * before; `folders` are where its records are now.
  */
-export async function endProcesses(job: string, folders: readonly string[]): Promise<void> {
-  const giveUpAt = Date.now() + END_TIMEOUT_MS;
-  const spared = new Map<number, number>();
+export async function killProcesses(job: string, folders: readonly string[]): Promise<void> {
+  const deadlineMs = Date.now() + KILL_TIMEOUT_MS;
+  const spareUntilMs = new Map<number, number>();
   for (;;) {
     const records = (await Promise.all(folders.map(recordsIn))).flat();
     const recorded = (await Promise.all(records.map(recordedProcess))).filter((pid) => pid !== undefined);
@@ -28,16 +28,16 @@ export async function endProcesses(job: string, folders: readonly string[]): Pro
     const inside = [...recorded, ...bubblewraps];
     const pids = new Set([...inside, ...members]);
     if (pids.size === 0) return;
-    if (Date.now() > giveUpAt) throw new ValetkeyError('internal', `Processes of ${job} cannot be killed: ${[...pids].join(', ')}`);
-    for (const parent of await Promise.all(inside.map(parentOf))) spared.set(parent, Date.now() + COLLECT_MS);
-    for (const pid of pids) if ((spared.get(pid) ?? 0) < Date.now()) kill(pid);
+    if (Date.now() > deadlineMs) throw new ValetkeyError('internal', `The processes of ${job} cannot be killed: ${[...pids].join(', ')}.`);
+    for (const parent of await Promise.all(inside.map(parentOf))) spareUntilMs.set(parent, Date.now() + REAP_GRACE_MS);
+    for (const pid of pids) if ((spareUntilMs.get(pid) ?? 0) < Date.now()) kill(pid);
     await delay(10);
   }
 }
 
 /**
- * The first process inside a bubblewrap sandbox, with which all others in it end. Its pid may have been given to another
- * process meanwhile: the namespace tells, and one that is our own is never believed.
+ * Returns the first process inside a bubblewrap sandbox, with which all others in it end. Another process may have its pid by now,
+ * so the pid namespace is compared; a record that names our own namespace is never believed.
  */
 export async function recordedProcess(recordFile: string): Promise<number | undefined> {
   const text = await readFile(recordFile, 'utf8').catch(() => '');
@@ -50,18 +50,17 @@ export async function recordedProcess(recordFile: string): Promise<number | unde
     readlink(`/proc/${pid}/ns/pid`).catch(() => ''),
     readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
   ]);
-  // A zombie has ended, also where nobody collects it.
+  // A zombie has ended, even if nobody reaps it.
   return itsNamespace === namespace && !/\) Z /.test(status) ? pid : undefined;
 }
 
 /**
- * The processes of this host that were started for a sandbox in `folder`, also where no record was written: bubblewrap names
- * the folder in its arguments; without isolation every process inherits a home in it, and one that cleared its environment
- * is not found.
+ * Finds the processes of this host that were started for a sandbox in `folder`, also without a record: bubblewrap has the folder
+ * in its arguments; without isolation every process inherits a home in it, and one that cleared its environment is not found.
  */
 export async function processesIn(folder: string): Promise<{ bubblewraps: number[]; members: number[] }> {
   const prefix = `${folder}/`;
-  const processes = await lookAtProcesses();
+  const processes = await scanProcesses();
   const pidsOf = (belongs: (process: Process) => boolean): number[] => processes.filter(belongs).map(({ pid }) => pid);
   return {
     bubblewraps: pidsOf(({ words }) => words.includes('--json-status-fd') && words.some((word) => word.startsWith(prefix))),
@@ -75,13 +74,16 @@ interface Process {
   variables: string[];
 }
 
-let looking: Promise<unknown> = Promise.resolve();
-let nextLook: Promise<Process[]> | null = null;
+let runningScan: Promise<unknown> = Promise.resolve();
+let nextScan: Promise<Process[]> | null = null;
 
-/** One look at a time, begun after the call, for all who ask meanwhile: many sandboxes may end at once, on a host of many processes. */
-function lookAtProcesses(): Promise<Process[]> {
-  nextLook ??= looking.then(async () => {
-    nextLook = null;
+/**
+ * Scans /proc, one scan at a time. All callers that come during a scan share the next one: many sandboxes may end at once, on a
+ * host of many processes.
+ */
+function scanProcesses(): Promise<Process[]> {
+  nextScan ??= runningScan.then(async () => {
+    nextScan = null;
     const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
     return Promise.all(
       pids.map(async (pid) => ({
@@ -91,8 +93,8 @@ function lookAtProcesses(): Promise<Process[]> {
       })),
     );
   });
-  looking = nextLook;
-  return nextLook;
+  runningScan = nextScan;
+  return nextScan;
 }
 
 export function isRunning(pid: number): boolean {
@@ -120,6 +122,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended meanwhile; if it has not, the next look finds it again.
+    // It has ended meanwhile; if not, the next scan finds it again.
   }
 }

@@ -6,46 +6,46 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { isCode } from './folder.ts';
 
 /** A file or a folder of the host that sandboxes use. */
-export interface Part {
-  /** Relative path under which a copy is kept. */
+export interface HostPart {
+  /** The relative path of its copy. */
   name: string;
   path: string;
 }
 
 /**
- * Parts that the user of sandboxes can read: those given, where every folder above lets others pass, else links or copies of
- * all of them below `copies`, made once for each version. A root user's home is the common case.
+ * Returns parts that the sandboxes’ user can read: the given ones where every folder above lets others pass, else links or copies
+ * of all of them below `copies`, made once per version. This is for parts in root’s home.
  */
-export async function makeReadable(parts: readonly Part[], copies: string): Promise<readonly Part[]> {
-  const blocked = await Promise.all(parts.map(async ({ path }) => await firstBlocked(path)));
-  if (blocked.every((path) => path === undefined)) return parts;
-  const kept = join(copies, await fingerprint(parts));
-  const there = parts.map(({ name }) => ({ name, path: join(kept, name) }));
-  if (await exists(kept)) return there;
-  const draft = `${kept}.${randomBytes(4).toString('hex')}`;
+export async function makeReadable(parts: readonly HostPart[], copies: string): Promise<readonly HostPart[]> {
+  const unreadable = await Promise.all(parts.map(async ({ path }) => await firstUnreadable(path)));
+  if (unreadable.every((path) => path === undefined)) return parts;
+  const copy = join(copies, await fingerprint(parts));
+  const copied = parts.map(({ name }) => ({ name, path: join(copy, name) }));
+  if (await exists(copy)) return copied;
+  const draft = `${copy}.${randomBytes(4).toString('hex')}`;
   try {
-    for (const { name, path } of parts) await duplicate(path, join(draft, name));
-    await rename(draft, kept);
+    for (const { name, path } of parts) await copyReadable(path, join(draft, name));
+    await rename(draft, copy);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    // Another worker was faster.
+    // Another worker created the copy first.
     if (!isCode(error, 'ENOTEMPTY') && !isCode(error, 'EEXIST')) throw error;
   }
-  return there;
+  return copied;
 }
 
-/** Throws `sandbox_start_failed` that names the folder which keeps the user of sandboxes out. */
+/** Throws `sandbox_start_failed`, which names the folder that the sandboxes’ user cannot enter. */
 export async function requireReadable(path: string, variable: string): Promise<void> {
-  const blocked = await firstBlocked(path);
-  if (blocked === undefined) return;
+  const unreadable = await firstUnreadable(path);
+  if (unreadable === undefined) return;
   throw new ValetkeyError(
     'sandbox_start_failed',
-    `Other users cannot enter ${blocked}: chmod o+rx ${blocked}, or set ${variable} to another folder.`,
+    `The sandboxes’ user cannot enter ${unreadable}: run chmod o+rx ${unreadable}, or set ${variable} to another folder.`,
   );
 }
 
-/** The first part of a path that others cannot pass or, for the last part, read. */
-export async function firstBlocked(path: string): Promise<string | undefined> {
+/** Returns the first part of a path that others cannot pass or, for the last part, read. */
+export async function firstUnreadable(path: string): Promise<string | undefined> {
   const target = await realpath(path);
   const { mode } = await stat(target);
   for (const folder of ancestors(target)) {
@@ -58,8 +58,8 @@ function ancestors(path: string): string[] {
   return path === '/' ? [] : [...ancestors(dirname(path)), dirname(path)];
 }
 
-/** Changes whenever a package is installed anew. */
-async function fingerprint(parts: readonly Part[]): Promise<string> {
+/** Changes whenever a package is installed again. */
+async function fingerprint(parts: readonly HostPart[]): Promise<string> {
   const hash = createHash('sha256');
   for (const { name, path } of parts) {
     const { ino, mtimeMs, size } = await stat(path);
@@ -68,31 +68,31 @@ async function fingerprint(parts: readonly Part[]): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-async function duplicate(from: string, to: string): Promise<void> {
+async function copyReadable(from: string, to: string): Promise<void> {
   const stats = await lstat(from);
-  await openFolder(dirname(to));
+  await createOpenFolder(dirname(to));
   if (stats.isSymbolicLink()) return await symlink(await readlink(from), to);
   if (stats.isDirectory()) {
-    await openFolder(to);
-    for (const name of await readdir(from)) await duplicate(join(from, name), join(to, name));
+    await createOpenFolder(to);
+    for (const name of await readdir(from)) await copyReadable(join(from, name), join(to, name));
     return;
   }
   const mode = 0o444 | ((stats.mode & 0o100) === 0 ? 0 : 0o111);
-  if ((stats.mode & mode) === mode && (await linked(from, to))) return;
+  if ((stats.mode & mode) === mode && (await tryLink(from, to))) return;
   await copyFile(from, to);
   await chmod(to, mode);
 }
 
-/** Makes a folder, and those above it, that others can enter whatever the umask is. */
-export async function openFolder(path: string): Promise<void> {
+/** Creates a folder and those above it so that others can enter them whatever the umask is. */
+export async function createOpenFolder(path: string): Promise<void> {
   if (await exists(path)) return;
-  await openFolder(dirname(path));
+  await createOpenFolder(dirname(path));
   await mkdir(path, { recursive: true });
   await chmod(path, 0o755);
 }
 
-/** Another filesystem, or one that forbids links. */
-async function linked(from: string, to: string): Promise<boolean> {
+/** Links a file; false where the copy is on another file system, or on one that forbids links. */
+async function tryLink(from: string, to: string): Promise<boolean> {
   return await link(from, to).then(
     () => true,
     () => false,

@@ -8,10 +8,10 @@ import { secretVariable } from '../../contract/sandbox-spec.ts';
 import { programFile } from '../../in-sandbox/program-file.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
-import type { Part } from './readable.ts';
+import type { HostPart } from './readable.ts';
 
-/** Where things are as the processes in a sandbox see them. */
-export interface View {
+/** Paths and ports as the processes in a sandbox see them. */
+export interface SandboxView {
   home: string;
   workspace: string;
   run: string;
@@ -21,7 +21,7 @@ export interface View {
   nodeModules: string;
   gatewaySocket: string;
   gatewayPort: number;
-  /** Null: nothing is reached but the gateway. */
+  /** Null where the gateway is all that is reached. */
   egress: EgressView | null;
 }
 
@@ -31,11 +31,11 @@ export interface EgressView {
   certificates: Certificates | null;
 }
 
-/** The user that everything in a sandbox runs as, inside, and on the host as well where the worker is root. */
+/** The user of every process inside a sandbox, and on the host as well where the worker is root. */
 export const SANDBOX_UID = 10_001;
 
-/** Whom processes belong to; empty: the worker's own user. */
-export interface Identity {
+/** The user of the processes on the host; empty: the worker’s own. */
+export interface UserIdentity {
   uid?: number;
   gid?: number;
 }
@@ -45,24 +45,24 @@ const INIT = programFile('init');
 const extension = extname(INIT);
 const SHIM = dirname(programFile('shim/shim'));
 
-export function pathsOf({ home, workspace, gatewayPort }: Pick<View, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
+export function sandboxPaths({ home, workspace, gatewayPort }: Pick<SandboxView, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
 }
 
-export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: View): string[] {
+export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: SandboxView): string[] {
   const command = [node, join(tools, 'init.js'), String(gatewayPort), gatewaySocket, run, server];
   return egress === null ? command : [...command, String(egress.port), egress.socket];
 }
 
-/** The folder of a job's secrets for tools, in the home of the sandbox. */
+/** The folder, in the sandbox’s home, of the job’s secrets for tools. */
 const secretsFolder = (home: string): string => join(home, '.secrets');
 
 /**
- * The whole environment of a sandbox: nothing of the worker's. What is the job's own stands first, so that ours wins. `toolFolders`
- * come into its PATH before the system's.
+ * Returns the whole environment of a sandbox; it holds nothing of the worker’s. The job’s variables come first, so that ours win.
+ * `toolFolders` come before the system’s in its PATH.
  */
 export function environmentOf(
-  view: View,
+  view: SandboxView,
   agent: Agent,
   { env = {}, secretNames = [] }: Pick<SandboxRequest, 'env' | 'secretNames'>,
   toolFolders: readonly string[],
@@ -86,21 +86,21 @@ export function environmentOf(
 }
 
 /**
- * Writes what of ours a sandbox sees into `folder`. The server knows an agent by a launcher in its data folder. `packages` are
- * linked to where no mounts can put them in place.
+ * Writes our programs and files of a sandbox into `folder`. The server finds an agent by a launcher in its data folder. `packages`
+ * are tryLink where no mount can put them in place.
  */
-export async function writeTools(folder: string, view: View, agent: Agent, packages: readonly Part[]): Promise<void> {
+export async function writeTools(folder: string, view: SandboxView, agent: Agent, packages: readonly HostPart[]): Promise<void> {
   const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
   await mkdir(launchers, { recursive: true });
   const { command, args } = agent.launch(installationOf(view));
-  const words = [view.node, join(view.tools, 'shim/shim.js'), '--', command, ...args].map(quoted).join(' ');
+  const words = [view.node, join(view.tools, 'shim/shim.js'), '--', command, ...args].map(shellQuote).join(' ');
   await Promise.all([
     writeProgram(INIT, join(folder, 'init.js')),
     writePrograms(SHIM, join(folder, 'shim')),
     ...(agent.program === null ? [] : [writeProgram(agent.program, join(folder, 'agent.js'))]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
     writeFile(join(folder, 'machine-id'), `${randomBytes(16).toString('hex')}\n`),
-    // The data folder is the server's alone: programs of the agent that keep data of their own need one that they can write.
+    // Only the server may use this data folder: the agent’s programs need one that they can write to.
     writeScript(join(launchers, `${SERVER_AGENT}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
     ...packages.map(async ({ name, path }) => {
       const at = join(folder, 'node_modules', name);
@@ -110,11 +110,11 @@ export async function writeTools(folder: string, view: View, agent: Agent, packa
   ]);
 }
 
-function installationOf({ nodeModules, node, tools }: View): AgentInstallation {
+function installationOf({ nodeModules, node, tools }: SandboxView): AgentInstallation {
   return { nodeModules, node, program: join(tools, 'agent.js') };
 }
 
-/** A program of several files. */
+/** Writes a program of several files. */
 async function writePrograms(from: string, to: string): Promise<void> {
   await mkdir(to);
   const names = (await readdir(from)).filter((name) => name.endsWith(extension));
@@ -125,19 +125,19 @@ async function writeProgram(from: string, to: string): Promise<void> {
   await writeFile(to, plainJavaScript(from, await readFile(from, 'utf8')));
 }
 
-const stripped = new Map<string, string>();
+const compiled = new Map<string, string>();
 
-/** A Node that takes the types away itself needs 25 MB more and starts later, each of three times a sandbox. */
+/** Strips the types here: a Node that does it itself needs 25 MB more and starts later, three times per sandbox. */
 function plainJavaScript(file: string, source: string): string {
   if (!file.endsWith('.ts')) return source;
-  const known = stripped.get(source);
+  const known = compiled.get(source);
   if (known !== undefined) return known;
   const emitWarning = process.emitWarning.bind(process);
-  // That this is an experiment of Node's is no news for who reads the log.
+  // Suppresses Node’s warning that this function is experimental, which would fill the log.
   process.emitWarning = () => {};
   const plain = stripTypeScriptTypes(source).replace(/(?<=from '\.\/[\w-]+)\.ts(?=';)/g, '.js');
   process.emitWarning = emitWarning;
-  stripped.set(source, plain);
+  compiled.set(source, plain);
   return plain;
 }
 
@@ -146,6 +146,6 @@ async function writeScript(file: string, body: string): Promise<void> {
   await chmod(file, 0o755);
 }
 
-function quoted(word: string): string {
+function shellQuote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }

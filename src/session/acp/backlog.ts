@@ -7,7 +7,7 @@ import { readFile } from '../../sandboxes/api.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 
 /** Where the shim keeps what it passes on to the server, in the home of the sandbox. */
-const KEPT = '.valetkey/said.jsonl';
+const KEPT = '.valetkey/backlog.jsonl';
 /** The shim keeps half of it, and may end with a long line. */
 const MAX_BYTES = 64 * 1024 * 1024;
 

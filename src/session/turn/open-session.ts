@@ -8,7 +8,7 @@ import {
 } from '@agentclientprotocol/sdk';
 import { z } from 'zod';
 
-import type { SessionOpening } from '../../agents/agent.ts';
+import type { SessionSettings } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { AcpConnection } from '../acp/connection.ts';
 import type { AgentProcess } from '../acp/instance.ts';
@@ -40,7 +40,7 @@ export const INITIALIZE = {
   } satisfies InitializeRequest,
 };
 
-export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'opening'> {
+export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'sessionSettings'> {
   process: AgentProcess;
   /** For each answer. */
   startTimeoutMs: number;
@@ -52,29 +52,34 @@ export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn
  * `sandbox_lost`.
  */
 export async function enterSession(
-  { sandbox, turn, resume, opening, process, startTimeoutMs }: EnterSessionOptions,
+  { sandbox, turn, resume, sessionSettings, process, startTimeoutMs }: EnterSessionOptions,
   acp: AcpConnection,
   held: SessionState | null,
 ): Promise<string> {
   if (resume === null) {
     if (process.number > 0) throw lost('nobody knows which session it held');
-    return openSession(acp, sandbox.paths.workspace, opening, startTimeoutMs);
+    return openSession(acp, sandbox.paths.workspace, sessionSettings, startTimeoutMs);
   }
   const { sessionId } = resume;
-  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, opening, startTimeoutMs);
+  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, sessionSettings, startTimeoutMs);
   else if (held.turn < turn && held.running !== null) await cancelPreviousTurn(acp, sessionId, held.running);
   return sessionId;
 }
 
-async function openSession(acp: AcpConnection, cwd: string, opening: SessionOpening | undefined, timeoutMs: number): Promise<string> {
+async function openSession(
+  acp: AcpConnection,
+  cwd: string,
+  sessionSettings: SessionSettings | undefined,
+  timeoutMs: number,
+): Promise<string> {
   const { errorCode } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (errorCode !== null) throw notOpened(`error ${errorCode}`);
-  const params: NewSessionRequest = { cwd, mcpServers: [], ...metaOf(opening) };
+  const params: NewSessionRequest = { cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const session = await acp.request('session', AGENT_METHODS.session_new, params, timeoutMs);
   const parsed = newSessionSchema.safeParse(session.result);
   if (!parsed.success) throw notOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
   const { sessionId } = parsed.data;
-  await setMode(acp, sessionId, opening, timeoutMs);
+  await setMode(acp, sessionId, sessionSettings, timeoutMs);
   // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error, or never.
   await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS).catch((error: unknown) => {
     if (!ValetkeyError.is(error) || error.code !== 'agent_unresponsive') throw error;
@@ -87,25 +92,30 @@ async function loadSession(
   acp: AcpConnection,
   sessionId: string,
   cwd: string,
-  opening: SessionOpening | undefined,
+  sessionSettings: SessionSettings | undefined,
   timeoutMs: number,
 ): Promise<void> {
   const { result } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true) throw lost('this agent cannot load a session');
-  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [], ...metaOf(opening) };
+  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const { errorCode } = await acp.request('session', AGENT_METHODS.session_load, params, timeoutMs);
   if (errorCode !== null) throw lost(`its session could not be loaded (error ${errorCode})`);
-  await setMode(acp, sessionId, opening, timeoutMs);
+  await setMode(acp, sessionId, sessionSettings, timeoutMs);
 }
 
-function metaOf(opening: SessionOpening | undefined): { _meta?: Record<string, unknown> } {
-  return opening === undefined ? {} : { _meta: opening.meta };
+function metaOf(sessionSettings: SessionSettings | undefined): { _meta?: Record<string, unknown> } {
+  return sessionSettings === undefined ? {} : { _meta: sessionSettings.meta };
 }
 
 /** The mode that a session begins in may come from files of the workspace. */
-async function setMode(acp: AcpConnection, sessionId: string, opening: SessionOpening | undefined, timeoutMs: number): Promise<void> {
-  if (opening === undefined) return;
-  for (const modeId of opening.modes) {
+async function setMode(
+  acp: AcpConnection,
+  sessionId: string,
+  sessionSettings: SessionSettings | undefined,
+  timeoutMs: number,
+): Promise<void> {
+  if (sessionSettings === undefined) return;
+  for (const modeId of sessionSettings.modes) {
     const params: SetSessionModeRequest = { sessionId, modeId };
     const { errorCode } = await acp.request(`mode-${modeId}`, AGENT_METHODS.session_set_mode, params, timeoutMs);
     if (errorCode === null) return;

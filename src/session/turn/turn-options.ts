@@ -1,4 +1,4 @@
-import type { SessionOpening } from '../../agents/agent.ts';
+import type { SessionSettings } from '../../agents/agent.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import type { PermissionDecision, Question } from '../../contract/status.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
@@ -14,7 +14,7 @@ export interface TurnOptions {
   turn: number;
   prompt: string;
   /** What the agent wants said as its session is opened or loaded. */
-  opening?: SessionOpening | undefined;
+  sessionSettings?: SessionSettings | undefined;
   /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
   resume: SessionState | null;
   /** Why the model stopped in this turn, where that was not the end of it, as the gateway has it; left out: nobody knows. */

@@ -7,7 +7,7 @@ import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
 import { inMidTurn, slowly } from '../../helpers/slow-turn.ts';
 import { useStack } from '../../helpers/stack.ts';
 
-const slowAgent = { ...mock, abilities: { ...mock.abilities, takesRotatedKey: false } };
+const slowAgent = { ...mock, abilities: { ...mock.abilities, supportsKeyRotation: false } };
 const stack = useStack({ adapt: (adapters) => ({ ...adapters, agents: { ...adapters.agents, mock: slowAgent } }) });
 
 test('the older key dies between the two turns, and the second uses the newer', async () => {

@@ -220,12 +220,12 @@ test('past the limit of bytes a transfer is broken off, what follows is refused,
     `GET http://web.test:${port}${path} HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close\r\n\r\n`;
   const cut = await limited.send(get('/big'));
   expect(cut.length).toBeLessThan(2 * 1024 * 1024);
-  expect(await limited.send(get('/'))).toMatch(/^HTTP\/1\.1 403 .*transferred as much/s);
-  await limited.keeper.end('');
+  expect(await limited.send(get('/'))).toMatch(/^HTTP\/1\.1 403 .*used up its transfer limit/s);
+  await limited.supervisor.stop('');
   const next = limited.another();
   await next.adopt(limited.place);
-  expect(await limited.send(get('/'))).toMatch(/^HTTP\/1\.1 403 .*transferred as much/s);
-  await next.end('');
+  expect(await limited.send(get('/'))).toMatch(/^HTTP\/1\.1 403 .*used up its transfer limit/s);
+  await next.stop('');
   await limited.close();
 });
 
@@ -234,7 +234,7 @@ test('events: one for a host however many connections it had, and a bound for ho
   const get = `GET http://web.test:${port}/ HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close\r\n\r\n`;
   for (let time = 0; time < 20; time += 1) await counted.send(get);
   for (let name = 0; name < 300; name += 1) await counted.tunnel(`sk-vk-abcdefghijklmnopqrstuvwxyz${name}.test:443`).catch(() => {});
-  await counted.keeper.end('');
+  await counted.supervisor.stop('');
   const bodies = counted.events.map(({ body }) => body).filter((body) => body.type === 'egress');
   expect(bodies.length).toBeLessThanOrEqual(202);
   expect(bodies[0]).toMatchObject({ host: 'web.test', port, connections: 20, refused: null });
@@ -256,11 +256,11 @@ test('the proxy of a process that has gone is taken over by another, once, and i
   const next = shared.another();
   await next.adopt(shared.place);
   await shared.send(get);
-  await shared.keeper.end('');
+  await shared.supervisor.stop('');
   await expect(shared.send(get)).rejects.toThrow('ECONNREFUSED');
   await next.adopt(shared.place);
   expect(await shared.send(get)).toContain('the answer');
-  await next.end('');
+  await next.stop('');
   expect(shared.events.at(-1)?.body).toMatchObject({ host: 'web.test', connections: 3 });
   await shared.close();
 });

@@ -6,32 +6,38 @@ import { text } from 'node:stream/consumers';
 
 import { parseAllowedHost } from '../../../src/contract/host-rule.ts';
 import { egressSchema } from '../../../src/contract/sandbox-spec.ts';
-import { createKeeper, SOCKET_NAME, type EgressPlace, type Keeper, type KeeperOptions } from '../../../src/sandboxes/egress/keep.ts';
+import {
+  createEgressSupervisor,
+  SOCKET_NAME,
+  type EgressPlace,
+  type EgressSupervisor,
+  type EgressSupervisorOptions,
+} from '../../../src/sandboxes/egress/supervisor.ts';
 import type { SourcedEvent } from '../../../src/store/events.ts';
 
 export interface EgressRig {
   place: EgressPlace;
-  keeper: Keeper;
+  supervisor: EgressSupervisor;
   events: SourcedEvent[];
   /** Sends bytes to the proxy and resolves to all that comes back. */
   send(bytes: string): Promise<string>;
   /** Opens a tunnel; rejects with the proxy's answer where it refuses. */
   tunnel(target: string): Promise<Socket>;
-  another(): Keeper;
+  another(): EgressSupervisor;
   close(): Promise<void>;
 }
 
 /** An egress proxy by itself, at its socket. */
 export async function startEgress(
   job: { hosts: string[]; ports?: number[]; maxMiB?: number },
-  options: Partial<Omit<KeeperOptions, 'allowed'>> & { allowed?: string[] } = {},
+  options: Partial<Omit<EgressSupervisorOptions, 'allowed'>> & { allowed?: string[] } = {},
 ): Promise<EgressRig> {
   const folder = await mkdtemp(join(tmpdir(), 'vk-egress-'));
   const place = { id: 'job/one', socketFolder: join(folder, 'socket'), record: join(folder, 'egress.json') };
   const events: SourcedEvent[] = [];
   const { allowed = ['*', '*:*'], ...rest } = options;
-  const another = (): Keeper =>
-    createKeeper({
+  const another = (): EgressSupervisor =>
+    createEgressSupervisor({
       allowed: allowed.flatMap((entry) =>
         entry === '*:*' ? job.hosts.flatMap((host) => parseAllowedHost(host) ?? []) : (parseAllowedHost(entry) ?? []),
       ),
@@ -41,12 +47,12 @@ export async function startEgress(
       store: (_jobId, more) => Promise.resolve(void events.push(...more)),
       ...rest,
     });
-  const keeper = another();
-  await keeper.begin(place, 'job', egressSchema.parse(job));
+  const supervisor = another();
+  await supervisor.start(place, 'job', egressSchema.parse(job));
   const socketPath = join(place.socketFolder, SOCKET_NAME);
   return {
     place,
-    keeper,
+    supervisor,
     events,
     another,
     async send(bytes) {
@@ -64,7 +70,7 @@ export async function startEgress(
       return socket;
     },
     async close() {
-      await keeper.end('');
+      await supervisor.stop('');
       await rm(folder, { recursive: true, force: true });
     },
   };

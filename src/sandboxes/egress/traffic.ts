@@ -2,14 +2,14 @@ import { z } from 'zod';
 
 import type { JobEventBody } from '../../contract/events.ts';
 import { maskJobKeys } from '../../secrets/redact.ts';
-import type { Refusal } from './decide-egress.ts';
+import type { RefusalReason } from './decide-egress.ts';
 
-/** Of one sandbox: whoever asks for ever new names does not fill the events. */
+/** Per sandbox: an agent that tries ever new names must not flood the events. Further hosts share one entry. */
 const MAX_ENTRIES = 200;
-const OTHERS = '*';
-/** Between two events of one entry: doubled with each, up to the second. */
-const FIRST_INTERVAL_MS = 2_000;
-const LAST_INTERVAL_MS = 600_000;
+const OTHER_HOSTS = '*';
+/** The interval between two events of one entry doubles with each event, up to the second constant. */
+const MIN_EVENT_INTERVAL_MS = 2_000;
+const MAX_EVENT_INTERVAL_MS = 600_000;
 
 const entrySchema = z.object({
   host: z.string(),
@@ -20,9 +20,9 @@ const entrySchema = z.object({
   bytesDown: z.number(),
 });
 
-/** What a tally goes on from in another process. */
-export const totalsSchema = z.object({ bytes: z.number(), entries: z.array(entrySchema) });
-export type Totals = z.infer<typeof totalsSchema>;
+/** The state from which another process continues to count. */
+export const trafficTotalsSchema = z.object({ bytes: z.number(), entries: z.array(entrySchema) });
+export type TrafficTotals = z.infer<typeof trafficTotalsSchema>;
 
 type EgressEvent = Extract<JobEventBody, { type: 'egress' }>;
 
@@ -32,32 +32,35 @@ interface Entry extends z.infer<typeof entrySchema> {
   nextAtMs: number;
 }
 
-/** The bytes of one connection, as they pass. */
-export interface Flow {
+/** Counts the bytes of one connection as they pass. */
+export interface ByteCounters {
   up(bytes: number): void;
   down(bytes: number): void;
 }
 
-/** Counts what one sandbox sends and receives, by host, port and refusal. */
-export interface Tally {
-  /** Bytes of both directions. */
+/** Counts what one sandbox sends and receives, by host, port and refusal reason. */
+export interface TrafficCounter {
+  /** In bytes, inBothCases directions together. */
   total(): number;
-  connect(host: string, port: number): Flow;
-  refuse(host: string, port: number, reason: Refusal): void;
-  /** The entries that changed since they were last reported, and whose time has come; all that changed where `all` is set. */
+  connect(host: string, port: number): ByteCounters;
+  refuse(host: string, port: number, reason: RefusalReason): void;
+  /**
+   * Returns the entries that changed since they were last reported and whose interval is over; all that changed where `all` is
+   * set.
+   */
   due(nowMs: number, all?: boolean): EgressEvent[];
-  totals(): Totals;
+  totals(): TrafficTotals;
 }
 
 const keyOf = (host: string, port: number, refused: string | null): string => `${host}:${port} ${refused ?? ''}`;
 
-export function createTally({ bytes, entries: known }: Totals): Tally {
+export function createTrafficCounter({ bytes, entries: known }: TrafficTotals): TrafficCounter {
   let total = bytes;
   const entries = new Map<string, Entry>();
   for (const entry of known) add(entry);
 
-  function add(entry: Totals['entries'][number]): Entry {
-    const added = { ...entry, changed: true, intervalMs: FIRST_INTERVAL_MS, nextAtMs: 0 };
+  function add(entry: TrafficTotals['entries'][number]): Entry {
+    const added = { ...entry, changed: true, intervalMs: MIN_EVENT_INTERVAL_MS, nextAtMs: 0 };
     entries.set(keyOf(entry.host, entry.port, entry.refused), added);
     return added;
   }
@@ -65,8 +68,8 @@ export function createTally({ bytes, entries: known }: Totals): Tally {
   function entryOf(host: string, port: number, refused: string | null): Entry {
     const found = entries.get(keyOf(host, port, refused));
     if (found !== undefined) return found;
-    const isFull = entries.size >= MAX_ENTRIES && host !== OTHERS;
-    return isFull ? entryOf(OTHERS, 0, refused) : add({ host, port, refused, connections: 0, bytesUp: 0, bytesDown: 0 });
+    const isFull = entries.size >= MAX_ENTRIES && host !== OTHER_HOSTS;
+    return isFull ? entryOf(OTHER_HOSTS, 0, refused) : add({ host, port, refused, connections: 0, bytesUp: 0, bytesDown: 0 });
   }
 
   return {
@@ -92,8 +95,8 @@ export function createTally({ bytes, entries: known }: Totals): Tally {
       return due.map((entry) => {
         entry.changed = false;
         entry.nextAtMs = nowMs + entry.intervalMs;
-        entry.intervalMs = Math.min(entry.intervalMs * 2, LAST_INTERVAL_MS);
-        // A name is the agent's to choose, and a key may be in it.
+        entry.intervalMs = Math.min(entry.intervalMs * 2, MAX_EVENT_INTERVAL_MS);
+        // The agent chooses the name, and could put a key into it.
         return { type: 'egress', ...entrySchema.parse(entry), host: maskJobKeys(entry.host) };
       });
     },

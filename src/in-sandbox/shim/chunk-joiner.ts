@@ -1,7 +1,7 @@
 import { pieces } from './cut.ts';
 import { chunkOf, MAX_CHUNK_CHARS, type Message } from './message.ts';
 
-/** The first chunk passes at once, those of each 40 ms after it together, or as soon as they are this long. */
+/** The first chunk is sent at once; later ones are sent together every 40 ms, or as soon as they have this many characters. */
 const JOIN_MS = 40;
 const JOIN_CHARS = 4096;
 
@@ -13,24 +13,24 @@ interface Chunk {
 }
 
 /**
- * Joins chunks of text that come fast, so that the cut is the same for every reader and the server's short memory of messages reaches
- * further back. `passOn` gets everything in the agent's order.
+ * Joins chunks of text that arrive in quick succession, so that every reader receives the same chunks and the server’s short
+ * message buffer reaches further back. `sendLine` receives all lines in the agent’s order.
  */
-export class JoinedChunks {
-  readonly #passOn: (line: string) => void;
+export class ChunkJoiner {
+  readonly #sendLine: (line: string) => void;
   #waiting: Chunk | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(passOn: (line: string) => void) {
-    this.#passOn = passOn;
+  constructor(sendLine: (line: string) => void) {
+    this.#sendLine = sendLine;
   }
 
-  /** Takes a message and the line that it came as; what waits goes first. */
+  /** Adds a message and its original line. Waiting chunks are sent first. */
   add(message: Message, line: string): void {
     const chunk = asChunk(message);
     if (chunk === null) {
       this.flush();
-      return this.#passOn(line);
+      return this.#sendLine(line);
     }
     if (this.#waiting !== null && this.#waiting.shape === chunk.shape) {
       this.#waiting.content.text += chunk.content.text;
@@ -55,7 +55,7 @@ export class JoinedChunks {
     this.#timer = this.#write() ? setTimeout(this.#onTimer, JOIN_MS) : null;
   };
 
-  /** Whether there was something. */
+  /** Sends the waiting chunk; false where there is none. */
   #write(): boolean {
     const chunk = this.#waiting;
     if (chunk === null) return false;
@@ -65,10 +65,10 @@ export class JoinedChunks {
   }
 
   #pass({ message, content }: Chunk, line: string | null): void {
-    if (content.text.length <= MAX_CHUNK_CHARS) return this.#passOn(line ?? JSON.stringify(message));
+    if (content.text.length <= MAX_CHUNK_CHARS) return this.#sendLine(line ?? JSON.stringify(message));
     for (const text of pieces(content.text, MAX_CHUNK_CHARS)) {
       content.text = text;
-      this.#passOn(JSON.stringify(message));
+      this.#sendLine(JSON.stringify(message));
     }
   }
 }

@@ -1,24 +1,27 @@
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Then the file begins anew. */
-const MAX_BYTES = 32 * 1024 * 1024;
+/** The file is started again at this size. */
+const MAX_FILE_BYTES = 32 * 1024 * 1024;
 
-/** What was passed on to the server, in a file: its first line tells the number of the next. The server forgets earlier than the file. */
-export class KeptLines {
+/**
+ * Appends the messages sent to the server to a file, which reaches further back than the server’s own buffer. The first line of
+ * the file holds the number of the next one.
+ */
+export class Backlog {
   readonly #file: string;
-  /** At first there is none of this process. */
+  /** Infinity makes the first message of this process start the file again. */
   #bytes = Infinity;
 
   constructor(file: string) {
     this.#file = file;
   }
 
-  /** What cannot be kept is a gap for the one who misses it. */
+  /** Appends a line. A line that cannot be written is a gap for its reader. */
   add(line: string, number: number): void {
     const text = `${line}\n`;
     try {
-      if (this.#bytes > MAX_BYTES) {
+      if (this.#bytes > MAX_FILE_BYTES) {
         mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
         writeFileSync(this.#file, `${JSON.stringify({ first: number })}\n`, { mode: 0o600 });
         this.#bytes = 0;
