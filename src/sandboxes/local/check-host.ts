@@ -4,7 +4,7 @@ import { locateParts, type LocalProviderOptions } from './locate.ts';
 
 /** What jobs would fail with on this host: agents that are not installed, and what keeps every sandbox from starting. Throws nothing. */
 export async function checkHost(options: LocalProviderOptions): Promise<ValetkeyError[]> {
-  const agents = Object.values(options.agents).filter(({ abilities }) => abilities.acceptsGatewayKey);
+  const agents = Object.values(options.agents).filter(({ abilities }) => abilities.supportsGatewayKey);
   const checks = [
     ...agents.map(async (agent) => findAgentPackages(agent, options)),
     locateParts(options, options.agents.mock, 'bubblewrap'),
