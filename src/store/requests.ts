@@ -21,7 +21,7 @@ export interface KeyAccess {
   /** Until its lease ends, ms; negative once it has. */
   leaseMs: number;
   /** What came of the reservation that was asked for with the look-up; null where none was. */
-  reserved: Reserved | null;
+  reserved: ReservationResult | null;
   /** USD that the reservation holds. */
   reservedUsd: number;
 }
@@ -30,7 +30,7 @@ export interface KeyAccess {
  * Whether a request may be sent. `run`: its row is open, and holds its worst case. `wait`: not beside what the job has in flight. `spent`:
  * the budget is. `limited`: a rate is exceeded for `retryAfterMs` more. `ended`: the key has.
  */
-export type Reserved =
+export type ReservationResult =
   | { action: 'run'; id: string }
   | { action: 'wait' }
   | { action: 'spent' }
@@ -102,8 +102,8 @@ const REFUSE = {
     returning set_config('synchronous_commit', 'off', true)`,
 };
 
-const TAKE_TOKENS = {
-  name: 'valetkey-tokens-take',
+const CONSUME_TOKENS = {
+  name: 'valetkey-tokens-consume',
   text: `
     insert into rate_buckets as bucket (scope, full_at)
     select scope, now() + make_interval(secs => taken_s) from unnest($1::text[], $2::float8[]) as taken (scope, taken_s)
@@ -145,7 +145,7 @@ export async function reserveRequest(
   key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
   reservation: ReservationRequest,
   raise: string | null,
-): Promise<Reserved> {
+): Promise<ReservationResult> {
   return toReserved(await reserve(pool, null, key, reservation, raise));
 }
 
@@ -203,7 +203,7 @@ interface KeyRow {
   lease_s: number;
 }
 
-function toReserved({ id, verdict, wait_s: waitS }: ReservedRow): Reserved {
+function toReserved({ id, verdict, wait_s: waitS }: ReservedRow): ReservationResult {
   if (verdict === 'run' && id !== null) return { action: 'run', id };
   if (verdict === 'limited') return { action: 'limited', retryAfterMs: (waitS ?? 0) * 1000 };
   return { action: verdict === 'wait' || verdict === 'spent' ? verdict : 'ended' };
@@ -264,13 +264,13 @@ export async function recordRefusal(
 }
 
 /** Takes tokens that were used off the rates that have a limit. Throws `database_unreachable`. */
-export async function takeTokens(pool: Pool, tenant: string, dialect: Dialect, tokens: number, rates: SharedRates): Promise<void> {
+export async function consumeTokens(pool: Pool, tenant: string, dialect: Dialect, tokens: number, rates: SharedRates): Promise<void> {
   const [ofTenant, ofUpstream] = tokenScopes(tenant, dialect);
   const taken = [
     { scope: ofTenant, ms: rates.tenantTokenMs },
     { scope: ofUpstream, ms: rates.upstreamTokenMs },
   ].flatMap(({ scope, ms }) => (ms === null ? [] : [{ scope, s: (tokens * ms) / 1000 }]));
-  if (taken.length > 0) await run(pool, TAKE_TOKENS, [taken.map(({ scope }) => scope), taken.map(({ s }) => s)]);
+  if (taken.length > 0) await run(pool, CONSUME_TOKENS, [taken.map(({ scope }) => scope), taken.map(({ s }) => s)]);
 }
 
 function tokenScopes(tenant: string, dialect: Dialect): [string, string] {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 
-import { charge, reserve, type Reservation } from '../../src/proxy/prices/charge.ts';
+import { boundCost, charge, type Reservation } from '../../src/proxy/prices/charge.ts';
 import { createPrices } from '../../src/proxy/prices/prices.ts';
 import type { Protocol } from '../../src/proxy/protocols/routes.ts';
-import { NOTHING_TAPPED, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
+import { NO_USAGE, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
 
 const CLAUDE = 'claude-sonnet-4-6';
 const GPT = 'gpt-5.1';
@@ -17,7 +17,7 @@ function reserved(
 ): Reservation {
   const price = prices.find(protocol, model);
   if (price === null) throw new Error('no price');
-  return reserve(price, { bytes, maxOutputTokens, choices });
+  return boundCost(price, { bytes, maxOutputTokens, choices });
 }
 
 /** The charge for an answer that came to its end. */
@@ -27,7 +27,7 @@ function charged(
   seen: Partial<ResponseUsage> = {},
   reservation = reserved(protocol),
 ) {
-  const complete = { ...NOTHING_TAPPED, usage, usageFinal: usage !== null, done: true, ...seen };
+  const complete = { ...NO_USAGE, usage, usageFinal: usage !== null, done: true, ...seen };
   return charge(prices, protocol, MODELS[protocol], reservation, complete);
 }
 
@@ -37,20 +37,20 @@ const exactly = (usd: number) => ({ usd: near(usd), estimated: false, implausibl
 test('a request is reserved by its bytes, what a provider adds and its most output, for each choice', () => {
   const price = prices.find('openai-chat', GPT);
   if (price === null) throw new Error('no price');
-  const { usd, inputTokens, outputTokens } = reserve(price, { bytes: 10_000, maxOutputTokens: 500, choices: 3 });
+  const { usd, inputTokens, outputTokens } = boundCost(price, { bytes: 10_000, maxOutputTokens: 500, choices: 3 });
   expect({ inputTokens, outputTokens }).toEqual({ inputTokens: 14_096, outputTokens: 1_500 });
   expect(usd).toBeCloseTo((14_096 * 1.25 + 1_500 * 10) / 1e6, 12);
-  expect(reserve(price, { bytes: 10_000, maxOutputTokens: null, choices: 1 }).outputTokens).toBe(128_000);
+  expect(boundCost(price, { bytes: 10_000, maxOutputTokens: null, choices: 1 }).outputTokens).toBe(128_000);
 });
 
 test('images and documents are reserved by what they can hold, not by their bytes', () => {
   const price = prices.find('anthropic-messages', CLAUDE);
   if (price === null) throw new Error('no price');
   const body = { bytes: 10_000, maxOutputTokens: 1, choices: 1 };
-  expect(reserve(price, { ...body, images: 10 }).inputTokens).toBe(14_096 + 50_000);
-  expect(reserve(price, { ...body, images: 1_000 }).inputTokens).toBe(1_000_000);
-  expect(reserve(price, { ...body, documents: true }).inputTokens).toBe(1_000_000);
-  expect(reserve(price, { ...body, bytes: 2_000_000, images: 10, documents: true }).inputTokens).toBe(2_004_096);
+  expect(boundCost(price, { ...body, images: 10 }).inputTokens).toBe(14_096 + 50_000);
+  expect(boundCost(price, { ...body, images: 1_000 }).inputTokens).toBe(1_000_000);
+  expect(boundCost(price, { ...body, documents: true }).inputTokens).toBe(1_000_000);
+  expect(boundCost(price, { ...body, bytes: 2_000_000, images: 10, documents: true }).inputTokens).toBe(2_004_096);
 });
 
 test('Messages: each kind of token and a web search has its price', () => {
@@ -189,7 +189,7 @@ test('an answer that names a snapshot of another price is charged by that, unles
   expect(charged('openai-responses', FEW, served)).toMatchObject(exactly((100 * 0.05 + 10 * 0.4) / 1e6));
   const price = createPrices([{ dialect: 'openai', name: GPT, inputUsdPerMillion: 1, outputUsdPerMillion: 1 }]).find('openai-chat', GPT);
   if (price === null) throw new Error('no price');
-  const own = reserve(price, { bytes: 1_000, maxOutputTokens: 100, choices: 1 });
+  const own = boundCost(price, { bytes: 1_000, maxOutputTokens: 100, choices: 1 });
   expect(charged('openai-responses', FEW, served, own)).toMatchObject(exactly(110 / 1e6));
   expect(charged('openai-responses', FEW, { model: 'made-up' })).toMatchObject(exactly(FEW_USD));
 });
@@ -241,11 +241,11 @@ test('an answer without a usage is charged the reservation', () => {
   const unknown = { inputTokens: 0, outputTokens: 0, usd, estimated: true, implausible: false };
   expect(charged('openai-responses', null)).toEqual(unknown);
   expect(charged('openai-responses', {})).toEqual(unknown);
-  expect(charge(prices, 'openai-responses', GPT, reserved('openai-responses'), NOTHING_TAPPED)).toEqual(unknown);
+  expect(charge(prices, 'openai-responses', GPT, reserved('openai-responses'), NO_USAGE)).toEqual(unknown);
 });
 
 test('Messages: an answer that broke off is charged the input that was stated and the most output, and never above the reservation', () => {
-  const begun = { ...NOTHING_TAPPED, model: CLAUDE, usage: { input_tokens: 1_000, cache_read_input_tokens: 500, output_tokens: 3 } };
+  const begun = { ...NO_USAGE, model: CLAUDE, usage: { input_tokens: 1_000, cache_read_input_tokens: 500, output_tokens: 3 } };
   const wide = reserved('anthropic-messages', { bytes: 100_000, maxOutputTokens: 2_000 });
   const usd = (1_000 * 3 + 500 * 0.3 + 2_000 * 15) / 1e6;
   expect(charge(prices, 'anthropic-messages', CLAUDE, wide, begun)).toEqual({
@@ -260,7 +260,7 @@ test('Messages: an answer that broke off is charged the input that was stated an
 });
 
 test('Chat: a usage that was stated on the way is no final one', () => {
-  const seen = { ...NOTHING_TAPPED, usage: { prompt_tokens: 1_000, completion_tokens: 7 } };
+  const seen = { ...NO_USAGE, usage: { prompt_tokens: 1_000, completion_tokens: 7 } };
   const usd = (1_000 * 1.25 + 10_000 * 10) / 1e6;
   expect(charge(prices, 'openai-chat', GPT, reserved('openai-chat'), seen)).toMatchObject({
     usd: near(usd),
@@ -285,14 +285,14 @@ test('a reservation and a charge take under 15 µs each', () => {
     output_tokens: 500,
     service_tier: 'standard',
   };
-  const seen = { ...NOTHING_TAPPED, model: `${CLAUDE}-20260217`, usage, usageFinal: true, done: true };
+  const seen = { ...NO_USAGE, model: `${CLAUDE}-20260217`, usage, usageFinal: true, done: true };
   const rounds = 2_000;
   const spent = Array.from({ length: 7 }, () => {
     const startedMs = performance.now();
     for (let round = 0; round < rounds; round += 1) {
       const price = prices.find('anthropic-messages', CLAUDE);
       if (price === null) throw new Error('no price');
-      charge(prices, 'anthropic-messages', CLAUDE, reserve(price, { bytes: 9_000, maxOutputTokens: 8_000, choices: 1 }), seen);
+      charge(prices, 'anthropic-messages', CLAUDE, boundCost(price, { bytes: 9_000, maxOutputTokens: 8_000, choices: 1 }), seen);
     }
     return ((performance.now() - startedMs) * 1_000) / rounds;
   });

@@ -52,7 +52,7 @@ async function forget(version: number, tenant: string | null = 'acme'): Promise<
   return forgetUpstreamCredential(database.db, { dialect: 'openai', tenant }, version);
 }
 
-const inUse = (tenant = 'acme', dialect: Dialect = 'openai'): string | undefined => credentials.of(dialect, tenant)?.reveal();
+const inUse = (tenant = 'acme', dialect: Dialect = 'openai'): string | undefined => credentials.forTenant(dialect, tenant)?.reveal();
 const log = async (): Promise<string> => readFile(join(folder, 'log.jsonl'), 'utf8');
 
 test('a tenant has its own credential; every other has the organization’s, and without one the configured', async () => {

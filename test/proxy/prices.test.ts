@@ -6,7 +6,7 @@ import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { expect, test } from 'vitest';
 
 import type { Dialect } from '../../src/contract/dialect.ts';
-import { bundledNames } from '../../src/proxy/prices/bundled-prices.ts';
+import { listBundledNames } from '../../src/proxy/prices/bundled-prices.ts';
 import { readPriceFile } from '../../src/proxy/prices/price-file.ts';
 import { createPrices, type ModelPrice, type PricedUsage } from '../../src/proxy/prices/prices.ts';
 import type { Protocol } from '../../src/proxy/protocols/routes.ts';
@@ -43,7 +43,7 @@ function randomUsage(below: (limit: number) => number): PricedUsage {
   };
 }
 
-const bundled = bundledNames().map(({ dialect, name }) => {
+const bundled = listBundledNames().map(({ dialect, name }) => {
   const table = library(dialect, name, {})?.model_price ?? {};
   return { dialect, name, table, isComplete: table['input_mtok'] !== undefined && table['output_mtok'] !== undefined };
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import type { Protocol } from '../../src/proxy/protocols/routes.ts';
-import { createTap, NOTHING_TAPPED, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
+import { createTap, NO_USAGE, type ResponseUsage } from '../../src/proxy/protocols/usage-tap.ts';
 
 const MIB = 1024 * 1024;
 
@@ -123,7 +123,7 @@ test.each([['\n'], ['']])('the last event counts where the stream ends with %j a
 
 test('an event that was cut off says nothing', () => {
   const text = event({ type: 'response.completed', response: RESPONSE });
-  expect(tapped('openai-responses', text.slice(0, -12))).toEqual(NOTHING_TAPPED);
+  expect(tapped('openai-responses', text.slice(0, -12))).toEqual(NO_USAGE);
 });
 
 test.each([1, 3, 1000])('line ends, byte order marks and split characters do not matter, in chunks of %d bytes', (size) => {
@@ -141,7 +141,7 @@ test.each([
   ['in many chunks', 65_536],
 ])('an event over 4 MiB is skipped %s, and those after it are read', (_how, size) => {
   const large = { type: 'response.completed', response: { ...RESPONSE, model: 'large', output: [{ result: 'x'.repeat(4 * MIB) }] } };
-  expect(tapped('openai-responses', event(large), { chunk: size })).toEqual(NOTHING_TAPPED);
+  expect(tapped('openai-responses', event(large), { chunk: size })).toEqual(NO_USAGE);
   const text = event(large) + ': ping\n\n'.repeat(20_000) + event({ type: 'response.completed', response: RESPONSE });
   expect(tapped('openai-responses', text, { chunk: size })).toMatchObject({ model: RESPONSE.model, usageFinal: true });
 });
@@ -161,7 +161,7 @@ test('an answer that is no stream states its usage at its end', () => {
     usage: RESPONSE.usage,
     usageFinal: true,
   });
-  expect(tapped('openai-responses', answer.slice(1), { stream: false })).toEqual(NOTHING_TAPPED);
+  expect(tapped('openai-responses', answer.slice(1), { stream: false })).toEqual(NO_USAGE);
   const failed = { status: 'failed', error: { code: 'server_error' }, usage: null };
   expect(tapped('openai-responses', JSON.stringify(failed), { stream: false })).toMatchObject({
     failure: 'llm_failed',
@@ -172,15 +172,15 @@ test('an answer that is no stream states its usage at its end', () => {
 
 test('an answer over 8 MiB is not parsed', () => {
   const answer = JSON.stringify({ ...RESPONSE, padding: 'x'.repeat(8 * MIB) });
-  expect(tapped('openai-responses', answer, { stream: false, chunk: 65_536 })).toEqual(NOTHING_TAPPED);
+  expect(tapped('openai-responses', answer, { stream: false, chunk: 65_536 })).toEqual(NO_USAGE);
 });
 
 test.each(['', 'null', '[]', '"text"', '{"usage":[1],"model":5}', '{"usage":"x","output":{},"choices":5}', '{'.repeat(1_000_000)])(
   'nonsense says nothing and throws nothing: %#',
   (text) => {
     for (const protocol of ['anthropic-messages', 'openai-responses', 'openai-chat'] as const) {
-      expect(tapped(protocol, text, { stream: false, chunk: 65_536 })).toEqual(NOTHING_TAPPED);
-      expect(tapped(protocol, `data: ${text}\n\n`, { chunk: 65_536 })).toEqual(NOTHING_TAPPED);
+      expect(tapped(protocol, text, { stream: false, chunk: 65_536 })).toEqual(NO_USAGE);
+      expect(tapped(protocol, `data: ${text}\n\n`, { chunk: 65_536 })).toEqual(NO_USAGE);
     }
   },
 );

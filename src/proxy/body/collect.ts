@@ -4,30 +4,31 @@ import { refusal, type Refusal } from '../server/refusal.ts';
 import type { HeldBytes } from './memory.ts';
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
-const FIRST_BYTES = 64 * 1024;
-/** A body that has grown to this gets the room for all of it: the copy of what came before takes a millisecond or two. */
-const WHOLE_FROM_BYTES = 4 * 1024 * 1024;
+const INITIAL_BUFFER_BYTES = 64 * 1024;
+/** A body that has grown to this size gets a buffer for all of it at once: copying the part so far takes a millisecond or two. */
+const FULL_BUFFER_FROM_BYTES = 4 * 1024 * 1024;
 
 /**
- * Collects a request's body, within what its key may hold. A refusal where it is too large, compressed, finds no memory, or where its
- * caller left or `signal` gave it up meanwhile. Throws nothing.
+ * Collects a request's body, within the memory limits of its key. Resolves to a refusal where the body is too large or compressed, where
+ * no memory is free, or where the caller disconnected or `signal` was aborted meanwhile. Throws nothing.
  */
 export async function collectBody(req: IncomingMessage, memory: HeldBytes, signal: AbortSignal): Promise<Buffer | Refusal> {
   const encoding = req.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') return refusal('llm_rejected', 'The gateway reads no compressed request bodies.', 415);
+  if (encoding !== 'identity')
+    return refusal('llm_rejected', 'The gateway does not accept compressed request bodies. Send the body uncompressed.', 415);
   const stated = req.headers['content-length'];
   if (stated !== undefined && Number(stated) > MAX_BODY_BYTES) return tooLarge();
-  // It left while its key was looked up, and says so no more.
-  if (signal.aborted || req.destroyed) return refusal('cancelled', 'The caller left.');
-  // What is only stated takes no memory from others.
+  // A caller that disconnected during the key look-up emits no further event.
+  if (signal.aborted || req.destroyed) return refusal('cancelled', 'The caller disconnected.');
+  // A stated length reserves no memory before the bytes arrive.
   const most = stated === undefined ? MAX_BODY_BYTES : Number(stated);
-  const room = Math.max(1, Math.min(most, FIRST_BYTES));
+  const room = Math.max(1, Math.min(most, INITIAL_BUFFER_BYTES));
   if (!memory.grow(room)) return noMemory();
   return new Promise((resolve) => {
     const body = new GrowingBuffer(room, most);
     const end = (result: Buffer | Refusal): void => {
-      req.off('data', onData).off('end', onEnd).off('error', onLeft).off('close', onLeft);
-      signal.removeEventListener('abort', onLeft);
+      req.off('data', onData).off('end', onEnd).off('error', onDisconnect).off('close', onDisconnect);
+      signal.removeEventListener('abort', onDisconnect);
       resolve(result);
     };
     const onData = (chunk: Buffer): void => {
@@ -38,13 +39,13 @@ export async function collectBody(req: IncomingMessage, memory: HeldBytes, signa
       return undefined;
     };
     const onEnd = (): void => end(body.bytes());
-    const onLeft = (): void => end(refusal('cancelled', 'The caller left.'));
-    req.on('data', onData).once('end', onEnd).once('error', onLeft).once('close', onLeft);
-    signal.addEventListener('abort', onLeft, { once: true });
+    const onDisconnect = (): void => end(refusal('cancelled', 'The caller disconnected.'));
+    req.on('data', onData).once('end', onEnd).once('error', onDisconnect).once('close', onDisconnect);
+    signal.addEventListener('abort', onDisconnect, { once: true });
   });
 }
 
-/** One copy of each byte, none of a body that comes in one piece. */
+/** A buffer that copies each byte about once, and copies nothing of a body that arrives in one chunk. */
 class GrowingBuffer {
   length = 0;
   #room: number;
@@ -57,7 +58,7 @@ class GrowingBuffer {
     this.#most = most;
   }
 
-  /** Bytes of room that are missing for so many more; the room doubles. */
+  /** Returns how many bytes the buffer has to grow by for `more` bytes; it at least doubles. */
   missing(more: number): number {
     const needed = this.length + more;
     return needed <= this.#room ? 0 : Math.max(needed, Math.min(2 * this.#room, this.#most)) - this.#room;
@@ -80,17 +81,17 @@ class GrowingBuffer {
   }
 
   #grow(): void {
-    // Pages that nothing was written to take no memory, and the last copies would be the long ones.
-    const larger = Buffer.allocUnsafeSlow(this.#room >= WHOLE_FROM_BYTES ? this.#most : this.#room);
+    // Pages that were never written to take no memory, and the copies at large sizes would be the slow ones.
+    const larger = Buffer.allocUnsafeSlow(this.#room >= FULL_BUFFER_FROM_BYTES ? this.#most : this.#room);
     larger.set(this.bytes());
     this.#buffer = larger;
   }
 }
 
 function tooLarge(): Refusal {
-  return refusal('llm_rejected', `The request body is larger than ${MAX_BODY_BYTES} bytes.`, 413);
+  return refusal('llm_rejected', `The request body is larger than the limit of ${MAX_BODY_BYTES} bytes.`, 413);
 }
 
 function noMemory(): Refusal {
-  return refusal('rate_limited', 'Too many bytes of request bodies are in flight. Repeat the request in a second.');
+  return refusal('rate_limited', 'Too many bytes of request bodies are in flight. Retry in a second.');
 }

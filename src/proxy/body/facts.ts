@@ -1,37 +1,37 @@
 import { Scan, type Scalar, type Shape } from './scan.ts';
 
-/** Why a body is refused: 404 for what is stored at the provider and is not the job's. */
+/** Why a body is refused. A 404 stands for a reference to something that is stored at the provider. */
 export interface BodyProblem {
   code: 'llm_rejected' | 'model_unpriced';
   status: 400 | 403 | 404;
   message: string;
 }
 
-/** Where a value stands among the bytes of a body. */
+/** The position of a value in the bytes of a body. */
 export interface Range {
   from: number;
   to: number;
 }
 
-/** What the proxy has to know of a request's body. */
+/** The facts that the proxy needs from a request's body. */
 export interface BodyFacts {
   problem: BodyProblem | null;
   model: string | null;
   stream: boolean;
-  /** The most output tokens, of one choice, by each of the fields that can say so. */
+  /** The limits on the output tokens of one choice, one from each field that can state one. */
   maxOutputTokens: number[];
   choices: number;
-  /** Each costs what the model makes of it, not its bytes. */
+  /** The number of images. An image costs the tokens that the model makes of it, whatever its size in bytes. */
   images: number;
-  /** Whether there is any: a small one can fill the model's context. */
+  /** The body has a document: even a small one can fill the model's context. */
   documents: boolean;
-  /** What was seen of the input item that is being read. */
+  /** The input item that is being read, as far as it was read. */
   item: { hasType: boolean; hasRole: boolean; hasId: boolean; isOpaque: boolean; hasContent: boolean };
-  /** Of the top-level fields that the proxy sets itself. */
+  /** The positions of the top-level fields that the proxy sets itself. */
   ranges: Map<string, Range>;
 }
 
-/** Of an input item of which nothing was read. */
+/** An input item of which nothing was read yet. */
 export const NO_ITEM = { hasType: false, hasRole: false, hasId: false, isOpaque: false, hasContent: false };
 
 export type BodyShape = Shape<BodyFacts>;
@@ -50,12 +50,12 @@ export function noFacts(): BodyFacts {
   };
 }
 
-/** Begins to read a body; the first problem ends it. */
+/** Starts the scan of a body; the first problem ends it. */
 export function scanBody(bytes: Buffer, shape: BodyShape, facts: BodyFacts): Scan<BodyFacts> {
   return new Scan(bytes, shape, facts);
 }
 
-/** Whatever it holds. */
+/** Accepts any value. */
 export const anything: BodyShape = {};
 
 export function object(members: Record<string, BodyShape>, other?: BodyShape['other']): BodyShape {
@@ -66,63 +66,70 @@ export function list(items: BodyShape): BodyShape {
   return { items };
 }
 
-/** Refuses each member that is not named, by its path. */
-export function unknownAt(path: string): NonNullable<BodyShape['other']> {
-  return (facts, name) => reject(facts, `The gateway does not pass the field ${path}${shown(name)}.`);
+/** Refuses each member that is not listed, with its path in the message. */
+export function rejectUnknown(path: string): NonNullable<BodyShape['other']> {
+  return (facts, name) => reject(facts, `The gateway does not pass the field ${path}${toPrintable(name)}.`);
 }
 
-/** A field that is refused, unless it is null. */
-export function refused(path: string, why: string): BodyShape {
+/** A field that is refused unless it is null. */
+export function forbidden(path: string, why: string): BodyShape {
   return { value: (facts, value) => void (value !== null && reject(facts, `The gateway does not pass ${path}: ${why}`)) };
 }
 
-/** A field that names something that the provider stores: of this job it stores nothing. */
-export function stored(path: string): BodyShape {
+/** A field that refers to something stored at the provider, where nothing of this job is stored. */
+export function storedReference(path: string): BodyShape {
   return {
     value: (facts, value) => {
       if (value === null) return;
-      facts.problem ??= { code: 'llm_rejected', status: 404, message: `What ${path} names was not found: nothing of a job is stored.` };
+      facts.problem ??= {
+        code: 'llm_rejected',
+        status: 404,
+        message: `The object that ${path} refers to was not found: the gateway lets the provider store nothing.`,
+      };
     },
   };
 }
 
-/** A field that has one of these values, or is null. */
+/** A field that must have one of these values, or be null. */
 export function oneOf(path: string, allowed: readonly Scalar[], code: BodyProblem['code'] = 'llm_rejected'): BodyShape {
   const values = new Set<Scalar | undefined>(allowed);
   return {
     value: (facts, value) => {
       if (value === null || values.has(value)) return;
-      const message = `The gateway does not pass ${path} ${shown(value)}.`;
+      const message = `The gateway does not pass ${path} ${toPrintable(value)}.`;
       facts.problem ??= { code, status: code === 'model_unpriced' ? 403 : 400, message };
     },
   };
 }
 
-const IMAGES = new Set<Scalar | undefined>(['image', 'image_url', 'input_image', 'computer_screenshot']);
-const FILES = new Set<Scalar | undefined>(['input_file', 'file']);
+const IMAGE_TYPES = new Set<Scalar | undefined>(['image', 'image_url', 'input_image', 'computer_screenshot']);
+const FILE_TYPES = new Set<Scalar | undefined>(['input_file', 'file']);
 
-/** The type of a block or a part, one of these. */
+/** The type of a content block or part, which must be one of these; images and files are counted. */
 export function contentType(path: string, allowed: readonly string[]): BodyShape {
   const checked = oneOf(path, allowed);
   return {
     value: (facts, value) => {
-      if (IMAGES.has(value)) facts.images += 1;
-      if (FILES.has(value)) facts.documents = true;
+      if (IMAGE_TYPES.has(value)) facts.images += 1;
+      if (FILE_TYPES.has(value)) facts.documents = true;
       checked.value?.(facts, value);
     },
   };
 }
 
-/** The media type of a source that stands in the body. */
+/** The media type of a source that is inline in the body. */
 export const mediaType: BodyShape = {
   value: (facts, value) => {
     if (value === 'application/pdf') facts.documents = true;
     else if (value !== 'text/plain' && !(typeof value === 'string' && /^image\/[a-z+.-]+$/.test(value)))
-      reject(facts, `The gateway does not pass the media type ${shown(value)}.`);
+      reject(facts, `The gateway does not pass the media type ${toPrintable(value)}.`);
   },
 };
 
-/** A URL that holds what it names; others the provider would fetch, past what the sandbox may reach. */
+/** The reason for which a field is refused that makes the provider fetch a URL. */
+export const FETCHED_BY_PROVIDER = 'the provider would fetch it, past what the sandbox may reach.';
+
+/** A `data:` URL. The provider would fetch any other, past what the sandbox may reach. */
 export function dataUrl(path: string): BodyShape {
   return {
     value: (facts, value) => {
@@ -132,7 +139,7 @@ export function dataUrl(path: string): BodyShape {
   };
 }
 
-/** The name of the model. */
+/** The field with the model's name. */
 export const model: BodyShape = {
   value: (facts, value) => {
     if (typeof value === 'string' && /^[\x21-\x7e]{1,200}$/.test(value)) facts.model = value;
@@ -147,25 +154,25 @@ export const stream: BodyShape = {
   },
 };
 
-/** A bound on the output of one choice. */
+/** A limit on the output tokens of one choice. */
 export function maxOutput(path: string): BodyShape {
-  // Some upstreams take 0 for no bound.
-  return count(path, (facts, tokens) => void (tokens > 0 && facts.maxOutputTokens.push(tokens)));
+  // Some upstreams take 0 for no limit.
+  return wholeNumber(path, (facts, tokens) => void (tokens > 0 && facts.maxOutputTokens.push(tokens)));
 }
 
-/** How many answers are generated. */
-export const choices: BodyShape = count('n', (facts, n) => (facts.choices = Math.max(1, n)));
+/** The number of answers to generate. */
+export const choices: BodyShape = wholeNumber('n', (facts, n) => (facts.choices = Math.max(1, n)));
 
-/** A field of the top level that the proxy replaces. */
+/** A top-level field whose value the proxy replaces. */
 export function replaced(name: string, shape: BodyShape = anything): BodyShape {
   return { ...shape, range: (facts, from, to) => facts.ranges.set(name, { from, to }) };
 }
 
-function count(path: string, take: (facts: BodyFacts, value: number) => void): BodyShape {
+function wholeNumber(path: string, onValue: (facts: BodyFacts, value: number) => void): BodyShape {
   return {
     value: (facts, value) => {
       if (value === null) return;
-      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) take(facts, value);
+      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) onValue(facts, value);
       else reject(facts, `${path} must be a whole number.`);
     },
   };
@@ -175,8 +182,8 @@ function reject(facts: BodyFacts, message: string): void {
   facts.problem ??= { code: 'llm_rejected', status: 400, message };
 }
 
-/** What a caller wrote, short and printable. */
-function shown(value: Scalar | undefined): string {
+/** Renders a caller's value for a message, short and printable. */
+function toPrintable(value: Scalar | undefined): string {
   if (value === undefined) return 'with an object or a list';
   const text = typeof value === 'string' ? value.replaceAll(/[^\x20-\x7e]/g, '?') : String(value);
   return text.length > 64 ? `${text.slice(0, 64)}…` : text;

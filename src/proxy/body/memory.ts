@@ -1,20 +1,21 @@
-/** Bytes that bodies may hold at once. */
+/** Limits on the bytes that request bodies hold at the same time. */
 export interface BodyMemoryLimits {
   totalBytes: number;
   bytesPerKey: number;
 }
 
-/** What one request holds; `release` gives it all back. */
+/** The memory that one request holds. */
 export interface HeldBytes {
-  /** False where a limit does not let it grow. */
+  /** Takes more memory; false where a limit does not allow it. */
   grow(bytes: number): boolean;
+  /** Releases all of it. */
   release(): void;
 }
 
-/** Of the total, the share that one tenant may hold. */
-const TENANT_SHARE = 0.5;
+/** The largest share of the total that one tenant may hold. */
+const MAX_TENANT_SHARE = 0.5;
 
-/** Bounds what the bodies of requests hold in memory, in total and by key. */
+/** Limits the memory that request bodies hold: in total, per tenant and per key. */
 export class BodyMemory {
   readonly #limits: BodyMemoryLimits;
   readonly #byKey = new Map<string, number>();
@@ -25,7 +26,7 @@ export class BodyMemory {
     this.#limits = limits;
   }
 
-  /** Opens an account for one request of a key. */
+  /** Opens the account of one request. */
   hold(ref: string, tenant: string): HeldBytes {
     let held = 0;
     return {
@@ -33,7 +34,7 @@ export class BodyMemory {
         const ofKey = this.#byKey.get(ref) ?? 0;
         const ofTenant = this.#byTenant.get(tenant) ?? 0;
         if (this.#total + bytes > this.#limits.totalBytes || ofKey + bytes > this.#limits.bytesPerKey) return false;
-        if (ofTenant + bytes > this.#limits.totalBytes * TENANT_SHARE) return false;
+        if (ofTenant + bytes > this.#limits.totalBytes * MAX_TENANT_SHARE) return false;
         this.#total += bytes;
         this.#byTenant.set(tenant, ofTenant + bytes);
         this.#byKey.set(ref, ofKey + bytes);
@@ -41,8 +42,8 @@ export class BodyMemory {
         return true;
       },
       release: () => {
-        giveBack(this.#byKey, ref, held);
-        giveBack(this.#byTenant, tenant, held);
+        subtract(this.#byKey, ref, held);
+        subtract(this.#byTenant, tenant, held);
         this.#total -= held;
         held = 0;
       },
@@ -50,7 +51,7 @@ export class BodyMemory {
   }
 }
 
-function giveBack(held: Map<string, number>, name: string, bytes: number): void {
+function subtract(held: Map<string, number>, name: string, bytes: number): void {
   const left = (held.get(name) ?? 0) - bytes;
   if (left > 0) held.set(name, left);
   else held.delete(name);

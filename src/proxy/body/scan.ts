@@ -1,37 +1,37 @@
-/** A JSON value that is no object and no array; a string over 1 KiB is cut. */
+/** A JSON value other than an object or an array; a string over 1 KiB is truncated. */
 export type Scalar = string | number | boolean | null;
 
 /**
- * What a scan looks for in a value, as far as it is described: what has no shape is passed over, whatever it holds. `Facts` collects
- * what was found.
+ * Describes what a scan reads of a value. A value without a shape is skipped, whatever it contains. The callbacks collect their findings
+ * in `facts`.
  */
 export interface Shape<Facts> {
-  /** Of an object. */
+  /** The shapes of an object's members. */
   readonly members?: ReadonlyMap<string, Shape<Facts>>;
-  /** Gets the name of each other member. */
+  /** Receives the name of each member that is not listed. */
   readonly other?: (facts: Facts, name: string) => void;
-  /** Of an array. */
+  /** The shape of each item of an array. */
   readonly items?: Shape<Facts>;
-  /** Gets the value; undefined stands for an object or an array. */
+  /** Receives the value; undefined stands for an object or an array. */
   readonly value?: (facts: Facts, value: Scalar | undefined) => void;
-  /** Gets where the value stands, once it is over: the first byte, and the one after the last. */
+  /** Receives the position of the value, once it is complete: the first byte, and the byte after the last. */
   readonly range?: (facts: Facts, from: number, to: number) => void;
 }
 
-/** Far above what JSON Schemas of tools have. */
+/** Far above the depth of the JSON Schemas of tools. */
 const MAX_DEPTH = 128;
 const MAX_STRING_BYTES = 1024;
 const MAX_NUMBER_BYTES = 128;
-/** Tokens, spaces between them and quotes within strings. A body of the largest size that is mostly text has a tenth of it. */
+/** Counts tokens, whitespace between them and quotes within strings. A mostly textual body of the largest size has a tenth of this. */
 const MAX_TOKENS = 4_000_000;
-/** Those that one step goes over: a millisecond or two. */
+/** One step reads at most this many tokens, which takes a millisecond or two. */
 const STEP_TOKENS = 20_000;
 const STEP_BYTES = 4 * 1024 * 1024;
 
 const [QUOTE, BACKSLASH, COMMA, COLON] = [0x22, 0x5c, 0x2c, 0x3a];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
 
-/** Compared at once: a body can be made of nothing else. */
+/** Runs of backslashes are compared in blocks: a body can consist of nothing else. */
 const BACKSLASHES = Buffer.alloc(4096, BACKSLASH);
 
 type Expected = 'value' | 'value or ]' | 'key' | 'key or }' | ':' | ', or end' | 'nothing';
@@ -40,16 +40,16 @@ interface Level<Facts> {
   isArray: boolean;
   shape: Shape<Facts> | undefined;
   from: number;
-  /** Names of an object that has a shape: a second one would be read differently by different parsers. */
+  /** The member names of an object with a shape: parsers disagree on the value of a name that occurs twice. */
   names: Set<string> | null;
 }
 
 /**
- * Reads through the bytes of a JSON document without building it: linear, not recursive, in steps that never hold the event loop for
- * long. The grammar is checked as strictly as providers do, so that both see the same document.
+ * Scans the bytes of a JSON document without building its values: in linear time, without recursion, in steps that block the event loop
+ * only briefly. The grammar is checked as strictly as providers check it, so that both read the same document.
  */
 export class Scan<Facts> {
-  /** Why the document is refused; null while nothing is wrong. */
+  /** Why the document is refused; null while no problem was found. */
   problem: string | null = null;
   readonly #bytes: Buffer;
   readonly #facts: Facts;
@@ -58,7 +58,7 @@ export class Scan<Facts> {
   #tokensLeft = MAX_TOKENS;
   #expected: Expected = 'value';
   #shape: Shape<Facts> | undefined;
-  /** The first byte of a string that goes on in the next step; -1: none. */
+  /** The first byte of a string that continues in the next step; -1 where there is none. */
   #string = -1;
 
   constructor(bytes: Buffer, shape: Shape<Facts>, facts: Facts) {
@@ -67,7 +67,7 @@ export class Scan<Facts> {
     this.#facts = facts;
   }
 
-  /** Goes on for a millisecond or two; true once the document is over or refused. */
+  /** Scans for a millisecond or two; returns true once the document is complete or refused. */
   step(): boolean {
     const until = this.#at + STEP_BYTES;
     this.#tokensLeft -= STEP_TOKENS;
@@ -75,7 +75,7 @@ export class Scan<Facts> {
     for (let left = STEP_TOKENS; left > 0; left -= 1) {
       if (this.problem !== null) return true;
       if (this.#at >= this.#bytes.length) {
-        if (this.#expected !== 'nothing' || this.#string !== -1) this.problem = 'The request body is not JSON: it ends early.';
+        if (this.#expected !== 'nothing' || this.#string !== -1) this.problem = 'The request body is not JSON: it ends too early.';
         return true;
       }
       if (this.#at > until) return false;
@@ -213,7 +213,7 @@ export class Scan<Facts> {
       const parsed: unknown = JSON.parse(`"${text}"`);
       return String(parsed);
     } catch {
-      // Cut within an escape, or one that JSON does not know: it equals no name that is looked for.
+      // The text was truncated within an escape, or has an invalid one: it equals no name that a shape lists.
       return text;
     }
   }
@@ -240,7 +240,7 @@ const LITERALS = new Map<string, boolean | null>([
 ]);
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
-/** Letters, digits and the signs of numbers. */
+/** Whether a byte can be part of `true`, `false`, `null` or a number. */
 function isLiteral(byte: number): boolean {
   return (
     (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39) || byte === 0x2b || byte === 0x2d || byte === 0x2e || byte === 0x45

@@ -6,41 +6,41 @@ import type { Dispatcher } from 'undici';
 
 import { codeOfStatus } from '../protocols/failures.ts';
 import type { Protocol } from '../protocols/routes.ts';
-import { createTap, NOTHING_TAPPED, type ResponseUsage, type UsageTap } from '../protocols/usage-tap.ts';
+import { createTap, NO_USAGE, type ResponseUsage, type UsageTap } from '../protocols/usage-tap.ts';
 import { MAX_ERROR_BYTES } from '../upstream/provider-errors.ts';
 
-/** A provider's error is there at once; of one that stalls its caller gets what came. */
-const ERROR_BODY_MS = 2_000;
+/** A provider sends an error's body at once; where it stalls, the caller gets the part that arrived. */
+const ERROR_BODY_TIMEOUT_MS = 2_000;
 /** A connection that breaks sooner, before any answer, was an idle one that the provider had closed: nothing was generated. */
-const WORKED_AFTER_MS = 100;
+const MIN_GENERATION_MS = 100;
 
-/** What is sent, as often as it has to be. */
+/** A request to a provider; each try sends the same one. */
 export interface UpstreamRequest extends Pick<Dispatcher.DispatchOptions, 'method' | 'path'> {
   origin: string;
   headers: IncomingHttpHeaders;
-  /** Of its body. */
+  /** The parts of the body. */
   parts: readonly Buffer[];
 }
 
-/** What comes of an attempt. Nothing comes after one of the last three, nor once it is stopped. */
+/** The events of an attempt. No event follows one of the last three, nor `stop`. */
 export interface AttemptEvents {
-  /** An answer begins that is no error. */
+  /** An answer that is not an error begins. */
   onAnswer(): void;
   onBytes(chunk: Buffer): void;
   onEnd(): void;
-  /** The provider answered with an error, and this is its body. */
+  /** The provider answered with an error; `body` is its body. */
   onRefused(body: Buffer): void;
-  /** The connection broke, or did not come about; `code`: of the system or of undici. */
+  /** The connection broke, or was never established; `code` comes from the system or from undici. */
   onBroken(code: string): void;
 }
 
-/** A request that is sent once, and its answer. */
+/** One try of a request, and its answer. */
 export class Attempt implements Dispatcher.DispatchHandler {
-  /** 0 until there is an answer. */
+  /** The HTTP status; 0 until the answer begins. */
   status = 0;
   headers: IncomingHttpHeaders = {};
   isEventStream = false;
-  /** Reads an answer that is metered; null until there is one. */
+  /** Reads the usage of a metered answer; null until the answer begins. */
   tap: UsageTap | null = null;
   readonly #protocol: Protocol | null;
   readonly #events: AttemptEvents;
@@ -64,7 +64,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     }
   }
 
-  /** It is on a connection, so the provider may have got it. */
+  /** The request is on a connection, so the provider may have received it. */
   get wasSent(): boolean {
     return this.#controller !== null;
   }
@@ -73,16 +73,16 @@ export class Attempt implements Dispatcher.DispatchHandler {
     return this.#stopped;
   }
 
-  /** An error is being read. */
+  /** The provider answered with an error, whose body is being read. */
   get isRefused(): boolean {
     return this.#error !== null;
   }
 
-  /** What the answer said of its usage; null where nothing is charged, since the provider did no work. */
+  /** The usage that the answer stated; null where nothing is charged, since the provider did no work. */
   get seen(): Readonly<ResponseUsage> | null {
     if (this.tap !== null) return this.tap.seen;
-    const mayHaveWorked = this.wasSent && performance.now() - this.#sentMs > WORKED_AFTER_MS;
-    return mayHaveWorked && this.#error === null && this.#protocol !== null ? NOTHING_TAPPED : null;
+    const mayHaveGenerated = this.wasSent && performance.now() - this.#sentMs > MIN_GENERATION_MS;
+    return mayHaveGenerated && this.#error === null && this.#protocol !== null ? NO_USAGE : null;
   }
 
   pause(): void {
@@ -93,7 +93,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#controller?.resume();
   }
 
-  /** Ends the error that is being read with what is there of it. */
+  /** Ends the reading of an error, with the part of its body that has arrived. */
   endError(): void {
     if (this.#stopped || this.#error === null) return;
     const body = Buffer.concat(this.#error);
@@ -101,18 +101,18 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#events.onRefused(body);
   }
 
-  /** Gives it up: the provider stops. */
+  /** Aborts the attempt, so that the provider stops. */
   stop(): void {
     clearTimeout(this.#errorTimer);
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#controller?.abort(new Error('given up'));
+    this.#controller?.abort(new Error('The request was aborted.'));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     this.#sentMs = performance.now();
-    if (this.#stopped) controller.abort(new Error('given up'));
+    if (this.#stopped) controller.abort(new Error('The request was aborted.'));
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
@@ -121,9 +121,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.headers = headers;
     if (codeOfStatus(status) !== null) {
       this.#error = [];
-      // The body of the first tells of the credential; the second would be followed, with the prompt.
+      // The body of a 401 describes the credential. A redirect is not followed: it would take the prompt elsewhere.
       if (status === 401 || status < 400) return this.endError();
-      this.#errorTimer = setTimeout(() => this.endError(), ERROR_BODY_MS);
+      this.#errorTimer = setTimeout(() => this.endError(), ERROR_BODY_TIMEOUT_MS);
       return undefined;
     }
     this.isEventStream = /^text\/event-stream\b/i.test(String(headers['content-type']));
@@ -162,21 +162,21 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** A larger write can hold the event loop for longer than a millisecond. */
-const WRITE_BYTES = 512 * 1024;
+/** A larger write can block the event loop for longer than a millisecond. */
+const MAX_WRITE_BYTES = 512 * 1024;
 
-/** Several parts are sent as a stream, since undici would copy them into one; so is a large one, since it would be written at once. */
+/** Builds the body as a stream where it has several parts, which undici would copy into one, or a large one, which it would write at once. */
 function bodyOf({ parts, headers }: UpstreamRequest): Pick<Dispatcher.DispatchOptions, 'body' | 'headers'> {
   const [only] = parts;
-  if (only !== undefined && parts.length === 1 && only.length <= WRITE_BYTES) return { body: only, headers };
+  if (only !== undefined && parts.length === 1 && only.length <= MAX_WRITE_BYTES) return { body: only, headers };
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return { body: Readable.from(writesOf(parts)), headers: { ...headers, 'content-length': String(length) } };
+  return { body: Readable.from(splitIntoWrites(parts)), headers: { ...headers, 'content-length': String(length) } };
 }
 
-async function* writesOf(parts: readonly Buffer[]): AsyncGenerator<Buffer, void> {
+async function* splitIntoWrites(parts: readonly Buffer[]): AsyncGenerator<Buffer, void> {
   for (const part of parts) {
-    for (let from = 0; from < part.length; from += WRITE_BYTES) {
-      yield part.subarray(from, from + WRITE_BYTES);
+    for (let from = 0; from < part.length; from += MAX_WRITE_BYTES) {
+      yield part.subarray(from, from + MAX_WRITE_BYTES);
       await setImmediate();
     }
   }

@@ -3,49 +3,48 @@ import type { ServerResponse } from 'node:http';
 import type { Dialect } from '../../contract/dialect.ts';
 import type { FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
+import { MAX_JSON_BYTES } from '../protocols/usage-tap.ts';
 import { refusal, sendRefusal } from '../server/refusal.ts';
 import { callerHeaders } from '../upstream/headers.ts';
 import { errorForCaller, hideAccount, MAX_ERROR_BYTES } from '../upstream/provider-errors.ts';
+import { abortMessage } from './abort-message.ts';
 import type { Attempt } from './attempt.ts';
-import { GIVEN_UP } from './given-up.ts';
 
-/** How events begin that tell of a failure. */
-const ERROR_STARTS = ['event: error', 'event: response.failed', 'data: {"error"'];
-/** What of a stream is held before its first event that is no preamble. */
+/** The first bytes of a stream's failure events. */
+const FAILURE_EVENT_STARTS = ['event: error', 'event: response.failed', 'data: {"error"'];
+/** A stream is held back up to this size before its first event that is not a preamble. */
 const MAX_PREAMBLE_BYTES = 64 * 1024;
-/** What of an answer that is no stream is held, to mask it where it tells of a failure: as much as is read for its usage. */
-const MAX_JSON_BYTES = 8 * 1024 * 1024;
-/** The official clients obey it. */
-const NOT_AGAIN = { 'x-should-retry': 'false' };
+/** Tells the official clients not to retry. */
+const NO_RETRY_HEADERS = { 'x-should-retry': 'false' };
 
 export interface CallerAnswerOptions {
   res: ServerResponse;
   dialect: Dialect;
-  /** What no answer may hold. */
+  /** The credential that no answer may contain. */
   credential: Secret;
 }
 
 /**
- * The answer as its caller gets it. It is held until something of it came that no other try would give; then it passes as it comes. An
- * event that tells of a failure passes when it is whole and masked.
+ * The answer to the caller. It is held back until it has content that ties the caller to this try; from then on it is forwarded as it
+ * arrives. A failure event is forwarded once it is complete and masked.
  */
 export class CallerAnswer {
   readonly #options: CallerAnswerOptions;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  /** Of an event that tells of a failure, until all of it is there. */
-  #unfinished: Buffer | null = null;
+  /** The part of a failure event that has arrived, until the event is complete. */
+  #incompleteFailure: Buffer | null = null;
 
   constructor(options: CallerAnswerOptions) {
     this.#options = options;
   }
 
-  /** Something of it has reached the caller, or is on its way. */
+  /** The head of the answer was sent, so no other try is possible. */
   get hasBegun(): boolean {
     return this.#options.res.headersSent;
   }
 
-  /** The caller does not read. */
+  /** The caller does not read, and the send buffer is full. */
   get isFull(): boolean {
     return this.#options.res.writableNeedDrain;
   }
@@ -54,21 +53,22 @@ export class CallerAnswer {
     this.#options.res.on('drain', listener);
   }
 
-  /** Adds to what is held; true once it should be held no longer. */
+  /** Holds back a chunk; returns true once the answer should be forwarded. */
   hold(chunk: Buffer, { isEventStream, tap }: Attempt): boolean {
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
+    // An answer that is no stream is held as long as its usage can be read, so that a failure in it can be masked.
     if (!isEventStream) return this.#heldBytes > MAX_JSON_BYTES;
     return tap === null || tap.seen.hasBegun || tap.seen.done || this.#heldBytes > MAX_PREAMBLE_BYTES;
   }
 
-  /** Forgets what was held of a try that failed. */
+  /** Discards the held bytes of a failed try. */
   drop(): void {
     this.#held = [];
     this.#heldBytes = 0;
   }
 
-  /** Writes the head, and returns what was held. */
+  /** Sends the head, and returns the held bytes. */
   begin({ status, headers, isEventStream }: Attempt, { isMasked = false } = {}): Buffer[] {
     const { res, credential } = this.#options;
     const { 'content-length': length, ...others } = callerHeaders(headers, credential);
@@ -79,29 +79,29 @@ export class CallerAnswer {
     return held;
   }
 
-  /** Passes bytes on; false where the caller should be waited for. */
+  /** Forwards bytes; returns false where the upstream should pause until the caller has read. */
   write(bytes: Buffer): boolean {
     return this.#options.res.write(bytes);
   }
 
-  /** Passes on what tells of a failure. */
+  /** Forwards the bytes of a failure, masked. */
   writeMasked(bytes: Buffer): void {
     const { res, credential } = this.#options;
     res.write(hideAccount(bytes.toString('latin1'), credential), 'latin1');
   }
 
-  /** What of an event stream may be passed on; null while an event that tells of a failure is not complete. */
+  /** Returns the bytes of an event stream that may be forwarded; null while a failure event is incomplete. */
   wholeEvents(chunk: Buffer): Buffer | null {
-    const bytes = this.#unfinished === null ? chunk : Buffer.concat([this.#unfinished, chunk]);
-    const from = Math.max(...ERROR_STARTS.map((start) => bytes.lastIndexOf(start)));
-    const isUnfinished = from !== -1 && bytes.indexOf('\n\n', from) === -1 && bytes.length < MAX_ERROR_BYTES;
-    this.#unfinished = isUnfinished ? bytes : null;
-    return isUnfinished ? null : bytes;
+    const bytes = this.#incompleteFailure === null ? chunk : Buffer.concat([this.#incompleteFailure, chunk]);
+    const from = Math.max(...FAILURE_EVENT_STARTS.map((start) => bytes.lastIndexOf(start)));
+    const isIncomplete = from !== -1 && bytes.indexOf('\n\n', from) === -1 && bytes.length < MAX_ERROR_BYTES;
+    this.#incompleteFailure = isIncomplete ? bytes : null;
+    return isIncomplete ? null : bytes;
   }
 
-  /** Passes on what was held back of an event that never became complete. */
-  writeUnfinished(): void {
-    if (this.#unfinished !== null) this.writeMasked(this.#unfinished);
+  /** Forwards the part of a failure event that never became complete, masked. */
+  writeIncompleteFailure(): void {
+    if (this.#incompleteFailure !== null) this.writeMasked(this.#incompleteFailure);
   }
 
   end(): void {
@@ -112,19 +112,19 @@ export class CallerAnswer {
     this.#options.res.destroy();
   }
 
-  /** Answers with the provider's error. `isLast`: the caller should not try again. */
+  /** Answers with the provider's error. With `isLast` the caller is told not to retry. */
   sendError({ status, headers }: Attempt, body: Buffer, { isLast }: { isLast: boolean }): void {
     const { res, dialect, credential } = this.#options;
     if (res.headersSent || res.destroyed) return;
     const { 'content-length': _length, 'content-encoding': _encoding, ...others } = callerHeaders(headers, credential);
-    res.writeHead(status, { ...others, ...(isLast ? NOT_AGAIN : {}), 'content-type': 'application/json' });
+    res.writeHead(status, { ...others, ...(isLast ? NO_RETRY_HEADERS : {}), 'content-type': 'application/json' });
     res.end(JSON.stringify(errorForCaller(dialect, status, body, credential)));
   }
 
-  /** Ends it for a reason that is not the provider's to tell. */
+  /** Ends the answer for a reason of the gateway's own: with a refusal, or with a broken connection where the answer has begun. */
   cut(code: FailureCode, { isLast }: { isLast: boolean }): void {
     const { res, dialect } = this.#options;
     if (res.headersSent) res.destroy();
-    else sendRefusal(res, dialect, refusal(code, GIVEN_UP[code] ?? 'The request was given up.'), isLast ? NOT_AGAIN : {});
+    else sendRefusal(res, dialect, refusal(code, abortMessage(code)), isLast ? NO_RETRY_HEADERS : {});
   }
 }

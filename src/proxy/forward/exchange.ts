@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { FailureCode } from '../../contract/errors.ts';
-import { codeOfStatus, isLastingError } from '../protocols/failures.ts';
+import { codeOfStatus, isPermanentError } from '../protocols/failures.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
 import type { ResponseUsage } from '../protocols/response-usage.ts';
-import { NOTHING_TAPPED } from '../protocols/usage-tap.ts';
+import { NO_USAGE } from '../protocols/usage-tap.ts';
 import type { FailedTry } from '../retries/decide-retry.ts';
 import { retryAfterMs } from '../retries/retry-after.ts';
 import { refusal } from '../server/refusal.ts';
@@ -14,53 +14,62 @@ import { CallerAnswer } from './caller-answer.ts';
 import type { Forwarding } from './forwarding.ts';
 import { isPermanent, Retries } from './retries.ts';
 
-/** Whoever ends a key wants it to spend no more: only a usage that is on its way is waited for. */
-const DRAIN_ENDED_KEY_MS = 500;
-/** The caller of a key that has ended is cut by then, noted or not; it gets no byte meanwhile. */
-const CUT_AFTER_MS = 500;
-/** How long a stream is held for its first event that is no preamble: its caller should see soon that it is being answered. */
-const HOLD_MS = 5_000;
+/** The answer of an ended key is read for its usage only this long: an ended key should stop spending. */
+const ENDED_KEY_DRAIN_TIMEOUT_MS = 500;
+/** The caller of an ended key is cut off after this time, even if the use is not recorded yet; it gets no byte meanwhile. */
+const ENDED_KEY_CUT_TIMEOUT_MS = 500;
+/** A stream is held back this long for its first event that is not a preamble: the caller should soon see that an answer begins. */
+const HOLD_TIMEOUT_MS = 5_000;
 
 /**
- * One request and its answer.
+ * One request and its answer, as a state machine:
  *
- *     sent ──▶ held ──▶ passing ──▶ over               the provider ends, or breaks off
- *      ▲ └──────┤
- *      └─ waiting  ──▶ over                            it fails before a byte of its answer reached the caller: another try
- *     any ──▶ draining ──▶ over                        the caller leaves, or the key ends: read on for the usage
+ *     sent ──▶ holding ──▶ forwarding ──▶ done    the provider completes its answer, or fails after the answer has begun
+ *      ▲ └────────┤
+ *      └── retry delay ─────────────────▶ done    a try fails before a byte reached the caller: retried, or the failure is sent
  *
- * Settled once, before `over` where it failed, or as soon as a good answer is complete.
+ *     sent, holding, forwarding ──▶ draining ──▶ done    the caller disconnects or the key ends: the answer is read for its usage
+ *     any ──▶ done                                      idle timeout, shutdown, or nothing that could be billed was sent
+ *
+ *     sent         #attempt set, its answer has not begun
+ *     holding      the answer has begun, CallerAnswer holds its bytes back
+ *     forwarding   CallerAnswer.hasBegun: the bytes go to the caller, and no other try is possible
+ *     retry delay  #attempt null, #retryTimer runs
+ *     draining     #interruptedBy set, #drainTimer runs: the caller gets no more bytes
+ *     done         #isDone: no timer runs and the attempt is stopped
+ *
+ * The request is settled exactly once (#settled): before its caller sees a failure, or as soon as a successful answer is complete.
  */
 export class Exchange implements AttemptEvents {
   readonly #forwarding: Forwarding;
   readonly #resolve: () => void;
-  readonly #idle: NodeJS.Timeout;
+  readonly #idleTimer: NodeJS.Timeout;
   readonly #answer: CallerAnswer;
   readonly #retries: Retries;
-  /** Null before it is sent, and between two tries. */
+  /** Null before the first try, and between two tries. */
   #attempt: Attempt | null = null;
-  #wait: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
-  #drain: NodeJS.Timeout | undefined;
-  /** Why the caller gets no more; null while it does. */
-  #leftBecause: FailureCode | null = null;
+  #drainTimer: NodeJS.Timeout | undefined;
+  /** Why the caller gets no more bytes; null while it gets them. */
+  #interruptedBy: FailureCode | null = null;
   #settled: Promise<void> | null = null;
-  /** The upstream waits for the record. */
-  #recording = false;
-  #over = false;
+  /** The upstream is paused until the failure is recorded. */
+  #isRecording = false;
+  #isDone = false;
 
   constructor(forwarding: Forwarding, resolve: () => void) {
     this.#forwarding = forwarding;
     this.#resolve = resolve;
     this.#answer = new CallerAnswer(forwarding);
     this.#retries = new Retries(forwarding);
-    this.#idle = setTimeout(() => this.#onIdle(), forwarding.idleTimeoutMs);
+    this.#idleTimer = setTimeout(() => this.#onIdle(), forwarding.idleTimeoutMs);
   }
 
   start(): void {
     const { interruption } = this.#forwarding;
-    interruption.listener = (code) => this.#leave(code);
-    if (interruption.code !== null) this.#leave(interruption.code);
+    interruption.listener = (code) => this.#interrupt(code);
+    if (interruption.code !== null) this.#interrupt(interruption.code);
     else this.#send();
   }
 
@@ -72,29 +81,29 @@ export class Exchange implements AttemptEvents {
   }
 
   onAnswer(): void {
-    this.#idle.refresh();
-    if (this.#leftBecause !== null) return;
+    this.#idleTimer.refresh();
+    if (this.#interruptedBy !== null) return;
     if (this.#attempt?.tap === null) this.#begin();
-    else if (this.#attempt?.isEventStream === true) this.#holdTimer = setTimeout(() => this.#begin(), HOLD_MS);
+    else if (this.#attempt?.isEventStream === true) this.#holdTimer = setTimeout(() => this.#begin(), HOLD_TIMEOUT_MS);
   }
 
   onBytes(chunk: Buffer): void {
     const attempt = this.#attempt;
     if (attempt === null) return;
-    this.#idle.refresh();
-    const seen = attempt.tap?.seen ?? NOTHING_TAPPED;
+    this.#idleTimer.refresh();
+    const seen = attempt.tap?.seen ?? NO_USAGE;
     const failed = seen.failure !== null;
-    if (this.#leftBecause !== null) {
+    if (this.#interruptedBy !== null) {
       if (seen.done) this.#endDrain();
     } else if (this.#answer.hasBegun) {
-      this.#pass(attempt, chunk);
+      this.#forward(attempt, chunk);
     } else {
       const isEnough = this.#answer.hold(chunk, attempt);
       if (failed && attempt.isEventStream) return this.#retryFailedStream(attempt);
       if (isEnough) this.#begin();
     }
-    // Complete from here on, however long the provider keeps the connection and whoever leaves it.
-    if (!failed && seen.done) this.#settleGood();
+    // The answer is complete now, however long the provider keeps the connection open and even if the caller disconnects.
+    if (!failed && seen.done) this.#settleSuccess();
   }
 
   #retryFailedStream(attempt: Attempt): void {
@@ -105,36 +114,36 @@ export class Exchange implements AttemptEvents {
     );
   }
 
-  /** From here on the caller decides. */
+  /** Starts forwarding the answer: from now on it is the caller that decides about a retry. */
   #begin(): void {
     const attempt = this.#attempt;
     clearTimeout(this.#holdTimer);
-    if (attempt === null || this.#over || this.#answer.hasBegun) return;
+    if (attempt === null || this.#isDone || this.#answer.hasBegun) return;
     const isMasked = attempt.tap !== null && attempt.tap.seen.failure !== null;
     const held = this.#answer.begin(attempt, { isMasked });
     this.#answer.onDrain(() => {
-      if (!this.#recording) attempt.resume();
+      if (!this.#isRecording) attempt.resume();
     });
-    if (held.length > 0) this.#pass(attempt, held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held));
+    if (held.length > 0) this.#forward(attempt, held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held));
   }
 
-  #pass(attempt: Attempt, chunk: Buffer): void {
+  #forward(attempt: Attempt, chunk: Buffer): void {
     const bytes = attempt.isEventStream ? this.#answer.wholeEvents(chunk) : chunk;
     if (bytes === null) return;
     if (attempt.tap !== null && attempt.tap.seen.failure !== null && attempt.isEventStream && this.#settled === null) {
-      this.#record(attempt, bytes);
+      this.#recordThenForward(attempt, bytes);
     } else if (!this.#answer.write(bytes)) {
       attempt.pause();
     }
   }
 
-  /** Agents act on the event that tells of a failure, not on the end of the bytes: settled first, it is sent then. */
-  #record(attempt: Attempt, bytes: Buffer): void {
-    this.#recording = true;
+  /** Agents react to the failure event, not to the end of the stream, so the failure is settled before the event is forwarded. */
+  #recordThenForward(attempt: Attempt, bytes: Buffer): void {
+    this.#isRecording = true;
     attempt.pause();
     this.#settle(this.#code()).then(
       () => {
-        this.#recording = false;
+        this.#isRecording = false;
         this.#answer.writeMasked(bytes);
         attempt.resume();
       },
@@ -145,10 +154,10 @@ export class Exchange implements AttemptEvents {
   onEnd(): void {
     const attempt = this.#attempt;
     if (attempt === null) return;
-    if (this.#leftBecause !== null) return this.#endDrain();
+    if (this.#interruptedBy !== null) return this.#endDrain();
     const code = this.#code();
     if (code === null || this.#answer.hasBegun) return this.#end(attempt, code);
-    // A stream that ended before its last event was cut.
+    // A stream that ended before its last event was cut off.
     const failed = attempt.tap?.seen.failure === null ? ({ kind: 'broken' } as const) : failedAnswer(attempt);
     return this.#retryOr(failed, () => this.#end(attempt, code));
   }
@@ -157,7 +166,7 @@ export class Exchange implements AttemptEvents {
     this.#finish();
     if (code === null) {
       this.#write(attempt, false);
-      return this.#settleGood();
+      return this.#settleSuccess();
     }
     this.#settle(code)
       .then(
@@ -171,18 +180,18 @@ export class Exchange implements AttemptEvents {
     const held = this.#answer.hasBegun ? [] : this.#answer.begin(attempt, { isMasked });
     if (isMasked && held.length > 0) this.#answer.writeMasked(Buffer.concat(held));
     else for (const bytes of held) this.#answer.write(bytes);
-    this.#answer.writeUnfinished();
+    this.#answer.writeIncompleteFailure();
     this.#answer.end();
   }
 
-  /** The provider refused or failed, so nothing is charged. Passed on once it is on record. */
+  /** The provider refused or failed, so nothing is charged. Its error is forwarded after the end of the request is recorded. */
   onRefused(body: Buffer): void {
     const attempt = this.#attempt;
-    if (attempt === null || this.#over) return;
+    if (attempt === null || this.#isDone) return;
     const { status, headers } = attempt;
     if (status === 401) return this.#fail('llm_unauthorized', { isOwn: true });
     if (status < 400) return this.#fail('llm_failed', { isOwn: true });
-    const handDown = (): void => {
+    const forwardError = (): void => {
       this.#finish();
       this.#settle(codeOfStatus(status), null, { stop: modelStopOfErrorBody(body) })
         .then(
@@ -191,14 +200,14 @@ export class Exchange implements AttemptEvents {
         )
         .finally(this.#resolve);
     };
-    if (this.#leftBecause !== null || this.#forwarding.interruption.code !== null) return handDown();
-    const isLasting = headers['x-should-retry'] === 'false' || isLastingError(errorTypeOf(body));
+    if (this.#interruptedBy !== null || this.#forwarding.interruption.code !== null) return forwardError();
+    const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     const retryAfter = retryAfterMs(headers, Date.now());
-    return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, handDown);
+    return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, forwardError);
   }
 
   onBroken(code: string): void {
-    if (this.#leftBecause !== null) return this.#endDrain();
+    if (this.#interruptedBy !== null) return this.#endDrain();
     const fail = (): void => this.#fail('llm_failed');
     if (this.#answer.hasBegun || this.#attempt === null) return fail();
     const failed: FailedTry = this.#attempt.wasSent ? { kind: 'broken' } : { kind: 'unconnected', isPermanent: isPermanent(code) };
@@ -206,83 +215,84 @@ export class Exchange implements AttemptEvents {
   }
 
   /**
-   * Sends the request again, where that may help and nothing of an answer has reached the caller; else `handDown`, or `handDownStopped` where
-   * the attempt had been stopped already.
+   * Retries the request where a retry may succeed and no byte of an answer has reached the caller; else calls `giveUp`, or
+   * `giveUpStopped` where the attempt has been stopped already.
    */
-  #retryOr(failed: FailedTry, handDown: () => void, handDownStopped = handDown, why?: string): void {
+  #retryOr(failed: FailedTry, giveUp: () => void, giveUpStopped = giveUp, why?: string): void {
     const attempt = this.#attempt;
     clearTimeout(this.#holdTimer);
     const afterMs = attempt === null || this.#settled !== null ? null : this.#retries.decide(failed, why);
-    if (attempt === null || afterMs === null) return handDown();
+    if (attempt === null || afterMs === null) return giveUp();
     const seen = failed.kind === 'refused' ? null : attempt.seen;
-    const again = (): void => {
+    const retry = (): void => {
       this.#answer.drop();
       this.#attempt = null;
-      this.#wait = setTimeout(() => this.#send(), afterMs);
+      this.#retryTimer = setTimeout(() => this.#send(), afterMs);
     };
     attempt.stop();
-    // What it may have cost is charged beside what the next one does, and reserved before.
-    if (!this.#retries.costs(seen)) return again();
-    this.#retries.reserveAnother(seen).then(
+    // The possible cost of the failed try is charged in addition to that of the next, and reserved before the next is sent.
+    if (!this.#retries.mayBeBilled(seen)) return retry();
+    this.#retries.reserveNextTry(seen).then(
       (isReserved) => {
-        if (this.#over) return;
-        if (isReserved) again();
-        else handDownStopped();
+        if (this.#isDone) return;
+        if (isReserved) retry();
+        else giveUpStopped();
       },
-      () => !this.#over && handDownStopped(),
+      () => !this.#isDone && giveUpStopped(),
     );
   }
 
+  /** The failure of the attempt, as far as it is known; null where the answer is successful. */
   #code(): FailureCode | null {
     const tap = this.#attempt?.tap ?? null;
     if (tap === null || tap.seen.failure !== null) return tap?.seen.failure ?? null;
-    // A stream that ends before its last event was cut, however orderly its connection was closed.
+    // A stream that ends before its last event was cut off, even if its connection was closed in order.
     return this.#attempt?.isEventStream === true && !tap.seen.done ? 'llm_failed' : null;
   }
 
   #onIdle(): void {
-    if (this.#recording) return void this.#idle.refresh();
+    if (this.#isRecording) return void this.#idleTimer.refresh();
     if (this.#attempt?.isRefused === true) return this.#attempt.endError();
-    // Where the caller does not read, it is not the provider that is silent.
-    if (this.#answer.isFull && this.#leftBecause === null) return this.#leave('cancelled');
+    // Where the caller does not read, the provider is not at fault.
+    if (this.#answer.isFull && this.#interruptedBy === null) return this.#interrupt('cancelled');
     this.#fail('llm_timeout');
   }
 
   /**
-   * The caller gets no more. What the provider bills is not known yet: the answer is read on until it says so, within a bound; then the
-   * provider is stopped, and the reservation is charged.
+   * Stops forwarding to the caller. The provider's bill is not known yet, so the answer is drained until it states its usage; after the
+   * drain timeout the provider is stopped, and the reservation is charged.
    */
-  #leave(code: FailureCode): void {
-    if (this.#over) return;
+  #interrupt(code: FailureCode): void {
+    if (this.#isDone) return;
     const attempt = this.#attempt;
     if (attempt?.isRefused === true) return attempt.endError();
     const { protocol, drainTimeoutMs } = this.#forwarding;
-    const isOver = this.#settled !== null;
-    if (protocol === null || attempt === null || !attempt.wasSent || attempt.isStopped || isOver || code === 'gateway_unreachable')
-      return this.#fail(this.#leftBecause ?? code);
-    const isFirst = this.#leftBecause === null;
-    this.#leftBecause ??= code;
+    const isSettled = this.#settled !== null;
+    if (protocol === null || attempt === null || !attempt.wasSent || attempt.isStopped || isSettled || code === 'gateway_unreachable')
+      return this.#fail(this.#interruptedBy ?? code);
+    const isFirst = this.#interruptedBy === null;
+    this.#interruptedBy ??= code;
     if (!isFirst && code !== 'key_refused') return;
     clearTimeout(this.#holdTimer);
-    clearTimeout(this.#drain);
-    const drainMs = code === 'key_refused' ? Math.min(drainTimeoutMs, DRAIN_ENDED_KEY_MS) : drainTimeoutMs;
-    this.#drain = setTimeout(() => this.#endDrain(), drainMs);
+    clearTimeout(this.#drainTimer);
+    const timeoutMs = code === 'key_refused' ? Math.min(drainTimeoutMs, ENDED_KEY_DRAIN_TIMEOUT_MS) : drainTimeoutMs;
+    this.#drainTimer = setTimeout(() => this.#endDrain(), timeoutMs);
     if (code === 'key_refused') void this.#cutEndedKey();
     attempt.resume();
   }
 
   async #cutEndedKey(): Promise<void> {
-    await Promise.race([this.#forwarding.noteKeyEnd(), sleep(CUT_AFTER_MS, undefined, { ref: false })]);
+    await Promise.race([this.#forwarding.recordRefusedUse(), sleep(ENDED_KEY_CUT_TIMEOUT_MS, undefined, { ref: false })]);
     this.#answer.cut('key_refused', { isLast: false });
   }
 
   #endDrain(): void {
-    if (this.#over) return;
+    if (this.#isDone) return;
     if (this.#attempt?.isRefused === true) return this.#attempt.endError();
-    const code = this.#leftBecause ?? 'cancelled';
+    const code = this.#interruptedBy ?? 'cancelled';
     this.#finish();
-    const seen = this.#attempt?.tap?.seen ?? NOTHING_TAPPED;
-    // Some leave when they have seen that it failed.
+    const seen = this.#attempt?.tap?.seen ?? NO_USAGE;
+    // Some callers disconnect because they have received a failure: that failure is the code then.
     this.#settleThenCut(this.#isComplete() ? null : (seen.failure ?? code), seen, code);
   }
 
@@ -301,15 +311,15 @@ export class Exchange implements AttemptEvents {
   }
 
   #finish(): void {
-    this.#over = true;
-    for (const timer of [this.#idle, this.#drain, this.#wait, this.#holdTimer]) clearTimeout(timer);
+    this.#isDone = true;
+    for (const timer of [this.#idleTimer, this.#drainTimer, this.#retryTimer, this.#holdTimer]) clearTimeout(timer);
     this.#forwarding.interruption.listener = null;
     this.#attempt?.stop();
   }
 
-  /** `isOwn`: the status of the provider's answer is not the caller's. */
+  /** Ends the exchange with a failure. With `isOwn` the caller gets the gateway's status instead of the provider's. */
   #fail(code: FailureCode, { isOwn = false } = {}): void {
-    if (this.#over) return;
+    if (this.#isDone) return;
     const seen = this.#attempt?.seen ?? null;
     this.#finish();
     const why = code === 'cancelled' ? (seen?.failure ?? code) : code;
@@ -328,11 +338,11 @@ export class Exchange implements AttemptEvents {
     return this.#settled;
   }
 
-  #settleGood(): void {
+  #settleSuccess(): void {
     this.#settle(null)
       .catch(() => {})
       .finally(() => {
-        if (this.#over) this.#resolve();
+        if (this.#isDone) this.#resolve();
       });
   }
 }

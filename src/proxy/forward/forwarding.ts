@@ -15,22 +15,23 @@ import type { RetryOptions } from './retries.ts';
 export interface Forwarding {
   dispatcher: Dispatcher;
   request: UpstreamRequest;
-  /** What `request.headers` holds and no answer may. */
+  /** The credential in `request.headers`, which no answer may contain. */
   credential: Secret;
   res: ServerResponse;
   dialect: Dialect;
-  /** What the answer is metered by; null: it is not. */
+  /** The protocol by which the answer is metered; null where it is not metered. */
   protocol: Protocol | null;
   idleTimeoutMs: number;
-  /** How long an answer whose caller left is read on, for its usage. */
+  /** How long an answer is read for its usage after the caller has disconnected. */
   drainTimeoutMs: number;
   retries: RetryOptions;
   interruption: Interruption;
-  /** Called where the key ends, before its caller is cut: what notes it. */
-  noteKeyEnd(): Promise<void>;
+  /** Records the use of a key that has ended. Called when the key ends, before the caller is cut off. */
+  recordRefusedUse(): Promise<void>;
   /**
-   * Called once. The caller of a failed request does not see that before it resolves, so that who asks why a turn failed finds
-   * the reason. The end of a good answer does not wait: its row is open until then, and a settlement waits for open rows.
+   * Records how the request ended. Called once. The caller of a failed request gets the failure only after this has resolved, so that
+   * the reason of a failed turn is always found. The end of a successful answer does not wait: its row stays open until then, and a
+   * settlement waits for open rows.
    */
   settle(end: ForwardEnd): Promise<void>;
 }
@@ -38,12 +39,12 @@ export interface Forwarding {
 export interface ForwardEnd {
   status: number;
   code: FailureCode | null;
-  /** What the answer said of its usage; null where nothing is charged, since the provider did no work. */
+  /** The usage that the answer stated; null where nothing is charged, since the provider did no work. */
   seen: Readonly<ResponseUsage> | null;
-  /** Why the model stopped, where that was not the end of its turn. */
+  /** Why the model stopped before the end of its turn; null where it did not. */
   stop: ModelStop | null;
-  /** How often it was sent. */
+  /** How often the request was sent. */
   tries: number;
-  /** What the tries before the last said, as far as they may have cost something. */
+  /** The usages of the tries before the last that may be billed. */
   lost: readonly Readonly<ResponseUsage>[];
 }

@@ -1,31 +1,31 @@
 import type { ResponseUsage } from '../protocols/response-usage.ts';
 import { decideRetry, type FailedTry, type GiveUpReason } from '../retries/decide-retry.ts';
 
-/** What a request may do where a try of it fails. */
+/** How a request retries a failed try. */
 export interface RetryOptions {
-  /** The first one included. */
+  /** The first try included. */
   maxTries: number;
-  /** Takes a retry of what the upstream may get; false where none is left. */
+  /** Takes one retry from the upstream's retry budget; false where it is used up. */
   take(): boolean;
-  /** USD that a try costs by what its answer said. */
+  /** Returns the USD that a try costs, by the usage that its answer stated. */
   costUsd(seen: Readonly<ResponseUsage>): number;
-  /** Reserves the most that one more try can cost, beside `lost`. False where the budget does not hold that. */
-  reserveAnother(lost: readonly Readonly<ResponseUsage>[]): Promise<boolean>;
+  /** Reserves the most that one more try can cost, in addition to the tries `lost`. Resolves to false where the budget is too small. */
+  reserveNextTry(lost: readonly Readonly<ResponseUsage>[]): Promise<boolean>;
   report(event: RetryEvent): void;
 }
 
-/** `why`: a status, a code of the system, or the kind of failure. */
+/** A failed try: whether it is retried, and `why` it failed (an HTTP status, a system error code, or the kind of failure). */
 export type RetryEvent = { why: string; tries: number } & (
   | { action: 'retry'; afterMs: number }
   | { action: 'give-up'; reason: GiveUpReason | 'budget' }
 );
 
-/** What has been tried of one request. */
+/** The tries of one request. */
 export class Retries {
   tries = 0;
-  /** What the tries said that failed and may have cost something. */
+  /** The usages of failed tries that may be billed. */
   readonly lost: Readonly<ResponseUsage>[] = [];
-  /** The last failure is one that was tried as often as may be. */
+  /** The request was retried, and its last try was the last one allowed. */
   areExhausted = false;
   readonly #options: RetryOptions;
   readonly #timeLimitMs: number;
@@ -37,13 +37,13 @@ export class Retries {
     this.#timeLimitMs = idleTimeoutMs;
   }
 
-  /** A try begins. */
+  /** Counts a try that starts. */
   begin(): void {
     if (this.tries === 0) this.#firstMs = performance.now();
     this.tries += 1;
   }
 
-  /** After how many ms the next try begins; null where there is none. */
+  /** Decides whether to retry: returns the delay before the next try in ms, or null where there is none. */
   decide(failed: FailedTry, why: string = failed.kind === 'refused' ? String(failed.status) : failed.kind): number | null {
     const { maxTries } = this.#options;
     const { tries } = this;
@@ -65,21 +65,21 @@ export class Retries {
     return decision.afterMs;
   }
 
-  /** Whether a try that failed may be billed. */
-  costs(seen: Readonly<ResponseUsage> | null): seen is Readonly<ResponseUsage> {
+  /** Returns whether a failed try may be billed. */
+  mayBeBilled(seen: Readonly<ResponseUsage> | null): seen is Readonly<ResponseUsage> {
     return seen !== null && this.#options.costUsd(seen) > 0;
   }
 
-  /** Makes room in the budget for one more try beside those that may be billed. Resolves to false where there is none. */
-  async reserveAnother(seen: Readonly<ResponseUsage>): Promise<boolean> {
+  /** Reserves budget for one more try in addition to those that may be billed. Resolves to false where the budget is too small. */
+  async reserveNextTry(seen: Readonly<ResponseUsage>): Promise<boolean> {
     const lost = [...this.lost, seen];
-    if (!(await this.#options.reserveAnother(lost))) return false;
+    if (!(await this.#options.reserveNextTry(lost))) return false;
     this.lost.push(seen);
     return true;
   }
 }
 
-/** Whether nothing will be sent, however often it is tried: the certificate of the upstream is not trusted, or the request is none. */
+/** Returns whether no retry can succeed: the certificate of the upstream is not trusted, or the request is invalid. */
 export function isPermanent(code: string): boolean {
   return /^(UND_ERR_INVALID|ERR_INVALID|ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code);
 }

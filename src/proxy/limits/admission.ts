@@ -1,77 +1,77 @@
-import type { Reserved } from '../../store/requests.ts';
+import type { ReservationResult } from '../../store/requests.ts';
 
-/** Another replica's requests end without notice: so often is asked again while they hold what is missing. */
-const ASK_AGAIN_MS = 200;
+/** The end of another replica's requests sends no notice here, so a waiting request tries its reservation again this often. */
+const POLL_INTERVAL_MS = 200;
 
-/** What came of a request that wants to spend; `leave`: its caller gave up first. */
-export type Admitted = Exclude<Reserved, { action: 'wait' }> | { action: 'leave' };
+/** The result of a request's admission; `abandoned`: its caller disconnected first. */
+export type AdmissionResult = Exclude<ReservationResult, { action: 'wait' }> | { action: 'abandoned' };
 
-interface Line {
-  /** The request that asks now is the first; the others wait for it. */
+/** The requests of one job that wait. Only the first tries to reserve; the others wait for it. */
+interface Queue {
   tail: Promise<void>;
   waiting: number;
-  /** Wakes the first of the line. */
+  /** Wakes the first of the queue. */
   wake: (() => void) | null;
 }
 
 /**
- * The requests of this replica that wait for their job's budget: first come, first served. Whether one fits is decided by Postgres, over
- * all replicas.
+ * Queues the requests of this replica that wait for their job's budget: first come, first served. Postgres decides over all replicas
+ * whether a request fits.
  */
 export class Admission {
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, Queue>();
 
-  /** Requests that wait, of all jobs. */
+  /** The number of requests that wait, of all jobs. */
   get waiting(): number {
     let waiting = 0;
-    for (const line of this.#lines.values()) waiting += line.waiting;
+    for (const queue of this.#queues.values()) waiting += queue.waiting;
     return waiting;
   }
 
-  /** Whether a request of the job would have to wait for others. */
-  hasLine(jobId: string): boolean {
-    return this.#lines.has(jobId);
+  /** Returns whether a request of the job would have to wait for others. */
+  hasQueue(jobId: string): boolean {
+    return this.#queues.has(jobId);
   }
 
-  /** Asks, in the job's line, until the answer is not to wait. Throws what `ask` throws. */
-  async admit(jobId: string, ask: () => Promise<Reserved>, signal: AbortSignal): Promise<Admitted> {
-    const line = this.#lines.get(jobId) ?? { tail: Promise.resolve(), waiting: 0, wake: null };
-    this.#lines.set(jobId, line);
-    line.waiting += 1;
-    const { promise: turn, resolve: pass } = Promise.withResolvers<void>();
-    const before = line.tail;
-    line.tail = before.then(() => turn);
+  /** Queues a request, and calls `reserve` when it is its turn, until the result is not to wait. Throws what `reserve` throws. */
+  async admit(jobId: string, reserve: () => Promise<ReservationResult>, signal: AbortSignal): Promise<AdmissionResult> {
+    const queue = this.#queues.get(jobId) ?? { tail: Promise.resolve(), waiting: 0, wake: null };
+    this.#queues.set(jobId, queue);
+    queue.waiting += 1;
+    const { promise: turn, resolve: endTurn } = Promise.withResolvers<void>();
+    const before = queue.tail;
+    queue.tail = before.then(() => turn);
     try {
-      await orAborted(before, signal);
+      await settledOrAborted(before, signal);
       for (;;) {
-        if (signal.aborted) return { action: 'leave' };
-        const reserved = await ask();
+        if (signal.aborted) return { action: 'abandoned' };
+        const reserved = await reserve();
         if (reserved.action !== 'wait') return reserved;
-        await this.#woken(line, signal);
+        await this.#waitForRelease(queue, signal);
       }
     } finally {
-      line.waiting -= 1;
-      pass();
-      if (line.waiting === 0) this.#lines.delete(jobId);
+      queue.waiting -= 1;
+      endTurn();
+      if (queue.waiting === 0) this.#queues.delete(jobId);
     }
   }
 
-  /** A request of the job has ended, and what it held is free. */
+  /** Wakes the first waiting request of the job: another one has ended, and its reservation is free. */
   release(jobId: string): void {
-    this.#lines.get(jobId)?.wake?.();
+    this.#queues.get(jobId)?.wake?.();
   }
 
-  async #woken(line: Line, signal: AbortSignal): Promise<void> {
+  async #waitForRelease(queue: Queue, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ASK_AGAIN_MS);
-    line.wake = resolve;
-    await orAborted(promise, signal);
-    line.wake = null;
+    const timer = setTimeout(resolve, POLL_INTERVAL_MS);
+    queue.wake = resolve;
+    await settledOrAborted(promise, signal);
+    queue.wake = null;
     clearTimeout(timer);
   }
 }
 
-async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+async function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise: aborted, resolve } = Promise.withResolvers<void>();
   const onAbort = (): void => resolve();

@@ -1,31 +1,31 @@
 import { refusal, type Refusal } from '../server/refusal.ts';
 
 export interface KeyLimitOptions {
-  /** Of one key, on this replica. */
+  /** For one key, on this replica. */
   requestsPerMinute: number;
   concurrentRequests: number;
-  /** Of all keys. */
+  /** For all keys together. */
   totalConcurrentRequests: number;
 }
 
 interface Account {
   running: number;
-  /** When a refusal was reported last, ms. */
+  /** When a refusal was last recorded, ms. */
   refusedAtMs: number;
-  /** Requests that may begin at once; a minute fills it up again. */
+  /** Requests that may start at once; refilled within a minute. */
   tokens: number;
   filledAtMs: number;
 }
 
-/** Accounts of keys that are idle: a full one says nothing that a new one would not. */
+/** Above this number, accounts of idle keys are dropped: a refilled account equals a new one. */
 const MAX_ACCOUNTS = 10_000;
 const MINUTE_MS = 60_000;
-/** A key that is refused again and again has one of its refusals on record in so long. */
-const REFUSAL_EVERY_MS = 10_000;
-/** Of the places of the replica, the share that one tenant may take. */
-const TENANT_SHARE = 0.5;
+/** At most one refusal per key is recorded in this time. */
+const REFUSAL_RECORD_INTERVAL_MS = 10_000;
+/** The largest share of the replica's concurrent requests that one tenant may take. */
+const MAX_TENANT_SHARE = 0.5;
 
-/** Bounds the requests of each key, and of all of them. */
+/** Limits the requests of each key, of each tenant, and of all together. */
 export class KeyLimits {
   readonly #options: KeyLimitOptions;
   readonly #now: () => number;
@@ -33,38 +33,38 @@ export class KeyLimits {
   readonly #byTenant = new Map<string, number>();
   #running = 0;
 
-  /** `now`: ms of a clock that only goes forward. */
+  /** `now` returns the ms of a monotonic clock. */
   constructor(options: KeyLimitOptions, now: () => number = () => performance.now()) {
     this.#options = options;
     this.#now = now;
   }
 
-  /** Whether a request of a key could begin now. */
+  /** Returns whether a request of a key could start now. */
   hasRoom(ref: string): boolean {
     const { running, tokens } = this.#account(ref);
     return tokens >= 1 && running < this.#options.concurrentRequests && this.#running < this.#options.totalConcurrentRequests;
   }
 
-  /** Whether a refusal of a key is one to put on record: the first in a while. */
+  /** Returns whether a refusal of a key is to be recorded: the first one within ten seconds. */
   isFirstRefusal(ref: string): boolean {
     const account = this.#account(ref);
-    const isFirst = this.#now() - account.refusedAtMs >= REFUSAL_EVERY_MS;
+    const isFirst = this.#now() - account.refusedAtMs >= REFUSAL_RECORD_INTERVAL_MS;
     if (isFirst) account.refusedAtMs = this.#now();
     return isFirst;
   }
 
-  /** Lets a request of a key begin; returns what ends it, or why it may not. */
+  /** Starts a request of a key; returns the function that ends it, or a refusal where a limit is reached. */
   enter(ref: string, tenant: string): (() => void) | Refusal {
     const { requestsPerMinute, concurrentRequests, totalConcurrentRequests } = this.#options;
     const account = this.#account(ref);
     const ofTenant = this.#byTenant.get(tenant) ?? 0;
-    if (this.#running >= totalConcurrentRequests || ofTenant >= Math.ceil(totalConcurrentRequests * TENANT_SHARE))
+    if (this.#running >= totalConcurrentRequests || ofTenant >= Math.ceil(totalConcurrentRequests * MAX_TENANT_SHARE))
       return refusal('rate_limited', 'The gateway has too many requests in flight.');
     if (account.running >= concurrentRequests)
-      return refusal('rate_limited', `The key has ${concurrentRequests} requests in flight, which is its limit.`);
+      return refusal('rate_limited', `The key has reached its limit of ${concurrentRequests} requests in flight.`);
     if (account.tokens < 1) {
       const retryAfterMs = ((1 - account.tokens) * MINUTE_MS) / requestsPerMinute;
-      return { ...refusal('rate_limited', `The key may make ${requestsPerMinute} requests per minute.`), retryAfterMs };
+      return { ...refusal('rate_limited', `The key has reached its limit of ${requestsPerMinute} requests per minute.`), retryAfterMs };
     }
     account.tokens -= 1;
     account.running += 1;

@@ -3,17 +3,17 @@ import type { Database } from '../../store/database.ts';
 import { countRefusedUses } from '../../store/request-records.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
-const EVERY_MS = 60_000;
+const FLUSH_INTERVAL_MS = 60_000;
 const MAX_KEYS = 10_000;
 
 interface Uses {
-  /** Not on record yet. */
+  /** Uses that are not recorded yet. */
   pending: number;
 }
 
 /**
- * Counts the uses of keys that have ended. A key that leaked can be used for ever, so that costs a counter: written with the first use,
- * then once a minute at most, as is the warning in the log.
+ * Counts the uses of keys that have ended. A leaked key can be used for ever, so each use only increments a counter, which is written
+ * (and logged) at the first use, then at most once a minute.
  */
 export class RefusedUses {
   readonly #database: Database;
@@ -24,11 +24,11 @@ export class RefusedUses {
   constructor(database: Database, logger: Logger | undefined) {
     this.#database = database;
     this.#logger = logger;
-    this.#timer = setInterval(() => void this.flush(), EVERY_MS).unref();
+    this.#timer = setInterval(() => void this.flush(), FLUSH_INTERVAL_MS).unref();
   }
 
-  /** Resolves once a first use is on record: whoever asks why a turn failed finds it there. Throws nothing. */
-  async note(ref: KeyRef): Promise<void> {
+  /** Counts a use; a first use resolves once it is recorded, so that the reason of a failed turn is found. Throws nothing. */
+  async record(ref: KeyRef): Promise<void> {
     const known = this.#keys.get(ref);
     if (known !== undefined) {
       known.pending += 1;
@@ -37,13 +37,13 @@ export class RefusedUses {
     if (this.#keys.size >= MAX_KEYS) await this.flush();
     const uses = { pending: 1 };
     this.#keys.set(ref, uses);
-    await this.#record(ref, uses);
+    await this.#write(ref, uses);
   }
 
-  /** Puts on record what is not. A key that was not used meanwhile is forgotten. Throws nothing. */
+  /** Records the pending uses, and drops the keys without new ones. Throws nothing. */
   async flush(): Promise<void> {
     for (const [ref, uses] of this.#keys) {
-      if (uses.pending > 0) await this.#record(ref, uses);
+      if (uses.pending > 0) await this.#write(ref, uses);
       else this.#keys.delete(ref);
     }
   }
@@ -53,15 +53,15 @@ export class RefusedUses {
     await this.flush();
   }
 
-  async #record(ref: KeyRef, uses: Uses): Promise<void> {
+  async #write(ref: KeyRef, uses: Uses): Promise<void> {
     const { pending } = uses;
     uses.pending = 0;
-    this.#logger?.warn({ ref, requests: pending }, 'a key that has ended is used');
+    this.#logger?.warn({ ref, requests: pending }, 'A key that has ended was used.');
     try {
       await countRefusedUses(this.#database.db, ref, pending);
     } catch (error) {
       uses.pending += pending;
-      this.#logger?.warn({ err: error, ref }, 'uses of a key that has ended are not on record yet');
+      this.#logger?.warn({ err: error, ref }, 'Uses of a key that has ended are not recorded yet.');
     }
   }
 }

@@ -1,10 +1,10 @@
-/** Of a model whose limits nobody states. */
-const UNKNOWN_TOKENS = 128_000;
+/** The context window and output limit of a model for which neither is known. */
+const DEFAULT_MAX_TOKENS = 128_000;
 
 /**
- * The most output tokens of one answer, thinking included, by the providers' pages of their models (platform.claude.com/docs/en/models,
- * developers.openai.com/api/docs/models; read in November 2026). The first that matches counts. A limit that is too high only
- * reserves more.
+ * The output limit of one answer in tokens, thinking included, from the providers' pages about their models
+ * (platform.claude.com/docs/en/models, developers.openai.com/api/docs/models; read in November 2026). The first match counts. A limit
+ * that is too high only reserves more.
  */
 const MAX_OUTPUT_TOKENS: readonly (readonly [RegExp, number])[] = [
   [/^claude-(fable|opus|sonnet|haiku)-5/, 128_000],
@@ -26,27 +26,30 @@ const MAX_OUTPUT_TOKENS: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * The most input tokens of one image, however small its file is: Claude's largest (platform.claude.com/docs, vision), eight tiles
- * of gpt-4o-mini, and 10,000 patches of the smallest GPT-5 (developers.openai.com, images and vision).
+ * The most input tokens of one image, whatever its file size: Claude's largest (platform.claude.com/docs, vision), eight tiles of
+ * gpt-4o-mini, and 10,000 patches of the smallest GPT-5 (developers.openai.com, images and vision).
  */
 const IMAGE_TOKENS: readonly (readonly [RegExp, number])[] = [
   [/^claude-/, 5_000],
   [/^gpt-4o-mini/, 50_000],
 ];
-const UNKNOWN_IMAGE_TOKENS = 25_000;
+const DEFAULT_IMAGE_TOKENS = 25_000;
 
-/** The context window of a model, in tokens, and what one answer and one image can be at most. */
+/** Limits of a model in tokens: its context window, the output of one answer, and the input of one image. */
 export interface ModelLimits {
   contextTokens: number;
   maxOutputTokens: number;
   imageTokens: number;
 }
 
-/** Limits of a model by its canonical name. What is stated of it goes first; of an unknown one its whole context can be output. */
-export function limitsOf(id: string, stated: { contextTokens?: number | undefined; maxOutputTokens?: number | undefined }): ModelLimits {
-  const contextTokens = stated.contextTokens ?? UNKNOWN_TOKENS;
-  const maxOutputTokens = stated.maxOutputTokens ?? lookUp(MAX_OUTPUT_TOKENS, id) ?? Math.max(UNKNOWN_TOKENS, contextTokens);
-  return { contextTokens, maxOutputTokens, imageTokens: lookUp(IMAGE_TOKENS, id) ?? UNKNOWN_IMAGE_TOKENS };
+/** Finds the limits of a model by its canonical name. Stated limits take precedence; an unknown model can output its whole context. */
+export function findModelLimits(
+  id: string,
+  stated: { contextTokens?: number | undefined; maxOutputTokens?: number | undefined },
+): ModelLimits {
+  const contextTokens = stated.contextTokens ?? DEFAULT_MAX_TOKENS;
+  const maxOutputTokens = stated.maxOutputTokens ?? lookUp(MAX_OUTPUT_TOKENS, id) ?? Math.max(DEFAULT_MAX_TOKENS, contextTokens);
+  return { contextTokens, maxOutputTokens, imageTokens: lookUp(IMAGE_TOKENS, id) ?? DEFAULT_IMAGE_TOKENS };
 }
 
 function lookUp(table: readonly (readonly [RegExp, number])[], id: string): number | undefined {

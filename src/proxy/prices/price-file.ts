@@ -13,7 +13,7 @@ const fileSchema = z.strictObject({
 
 /**
  * Reads a price file: `{ "models": { "<name>": { "dialect": "openai", "inputUsdPerMillion": 1, "outputUsdPerMillion": 4 } } }`.
- * Throws `invalid_config` that names the file, the model and the field, never a value.
+ * Throws `invalid_config`, which names the file, the model and the field, never a value.
  */
 export function readPriceFile(path: string): PricedModel[] {
   const parsed = fileSchema.safeParse(readJson(path));

@@ -3,11 +3,11 @@ import type { Usage as PricedUsage, TieredPrices } from '@pydantic/genai-prices'
 /** Prices of a model in the units of @pydantic/genai-prices: USD per million tokens, or per thousand requests. */
 export type PriceTable = Record<string, number | TieredPrices | undefined>;
 
-/** Prices of one model, prepared once: evaluating them takes under a microsecond, the library's own lookup some eighty. */
+/** Prices of one model, prepared once: an evaluation takes under a microsecond, the library's own lookup about eighty. */
 export interface Rates {
-  /** USD of a usage. A part that is larger than its whole is charged in full. */
+  /** Returns the USD of a usage. A part that is larger than its whole is charged in full. */
   usd(usage: PricedUsage): number;
-  /** Upper bound, USD: every token at the dearest rate that so many input tokens can reach. */
+  /** Returns an upper bound in USD: every token at the highest rate that this number of input tokens can reach. */
   worstCaseUsd(inputTokens: number, outputTokens: number): number;
   /** USD per million, below every long-context tier. */
   inputUsdPerMillion: number;
@@ -32,7 +32,7 @@ const part = (usage: string, price: string, ...within: string[]): Unit => {
 };
 const tool = (usage: string, price: string): Unit => ({ usage, price, per: THOUSAND, direction: 'tool', within: [] });
 
-/** What the library's price tables of Anthropic and OpenAI use; a part stands before what includes it. */
+/** The units in the library's price tables of Anthropic and OpenAI. Each part precedes the units that include it. */
 const UNITS: readonly Unit[] = [
   part('cache_write_1h_tokens', 'cache_write_1h_mtok', 'cache_write_tokens', 'input_tokens'),
   part('cache_audio_read_tokens', 'cache_audio_read_mtok', 'cache_read_tokens', 'input_audio_tokens', 'input_tokens'),
@@ -49,20 +49,20 @@ const UNITS: readonly Unit[] = [
   tool('storage_searches', 'storage_searches_kcount'),
 ];
 
-/** USD per thousand, the same for every model that has such a price: a model whose table leaves it out is not free. */
+/** USD per thousand, for a model whose table omits the price: all models that state one have the same. */
 const TOOL_PRICES = { web_searches_kcount: 10, storage_searches_kcount: 2.5 };
 
 interface Rate {
   unit: Unit;
   base: number;
   tiers: readonly { start: number; price: number }[];
-  /** Indices of the rates whose tokens are parts of this one's. */
+  /** Indices of the rates whose tokens are included in this one's. */
   parts: readonly number[];
 }
 
 /**
- * Prepares a price table. Null where it lacks a price of input or of output, and where it prices something that is unknown here:
- * such a model counts as unpriced.
+ * Prepares a price table. Returns null where it lacks a price of input or of output, or has a price for an unknown unit: the model then
+ * counts as unpriced.
  */
 export function prepareRates(table: PriceTable): Rates | null {
   const priced: PriceTable = { ...TOOL_PRICES, ...table };
@@ -79,7 +79,7 @@ export function prepareRates(table: PriceTable): Rates | null {
   return {
     usd: (usage) => usdOf(rates, usage),
     worstCaseUsd: (inputTokens, outputTokens) =>
-      (inputTokens * dearest(rates, 'input', inputTokens) + outputTokens * dearest(rates, 'output', inputTokens)) / MILLION,
+      (inputTokens * highestRate(rates, 'input', inputTokens) + outputTokens * highestRate(rates, 'output', inputTokens)) / MILLION,
     inputUsdPerMillion: input.base,
     outputUsdPerMillion: output.base,
   };
@@ -99,14 +99,14 @@ function usdOf(rates: readonly Rate[], usage: PricedUsage): number {
   return usd;
 }
 
-/** The whole request is billed at the tier that its input reaches. */
+/** Returns the rate of the tier that the input reaches: the provider bills the whole request at it. */
 function priceAt(base: number, tiers: Rate['tiers'], inputTokens: number): number {
   let price = base;
   for (const tier of tiers) if (inputTokens > tier.start) price = tier.price;
   return price;
 }
 
-function dearest(rates: readonly Rate[], direction: Unit['direction'], inputTokens: number): number {
+function highestRate(rates: readonly Rate[], direction: Unit['direction'], inputTokens: number): number {
   let most = 0;
   for (const { unit, base, tiers } of rates) {
     if (unit.direction !== direction) continue;

@@ -1,6 +1,6 @@
-import { FREE, type Charge } from './charge.ts';
+import { ZERO_CHARGE, type Charge } from './charge.ts';
 
-/** What the tries of one request cost together. */
+/** Sums the charges of one request's tries. */
 export function sumCharges(charges: readonly Charge[]): Charge {
   return charges.reduce(
     (sum, { inputTokens, outputTokens, usd, estimated, implausible }) => ({
@@ -10,6 +10,6 @@ export function sumCharges(charges: readonly Charge[]): Charge {
       estimated: sum.estimated || estimated,
       implausible: sum.implausible || implausible,
     }),
-    FREE,
+    ZERO_CHARGE,
   );
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
 
-/** What OpenAI charges by the tier that served a request, as a multiple of the standard price (openai.com/api-fast-mode; November 2026). */
+/** OpenAI's price of each service tier, as a multiple of the standard price (openai.com/api-fast-mode; November 2026). */
 const OPENAI_FACTORS: Record<string, number> = {
   auto: 1,
   default: 1,
@@ -16,20 +16,20 @@ const OPENAI_FACTORS: Record<string, number> = {
   ultrafast: 6,
 };
 const GPT_5_5_PRIORITY_FACTOR = 2.5;
-/** A tier that is not known here is charged as the dearest that is: too much rather than too little. */
+/** An unknown tier is charged like the most expensive known one: too much rather than too little. */
 const UNKNOWN_TIER_FACTOR = 6;
 
 const ANTHROPIC_TIER_FACTORS: Record<string, number> = { standard: 1, priority: 1, batch: 0.5 };
-/** Of the models that had it first; later ones cost twice the standard price (platform.claude.com/docs, fast mode). */
+/** The factor of the first models with fast mode; later ones cost twice the standard price (platform.claude.com/docs, fast mode). */
 const ANTHROPIC_FAST_FACTOR = 6;
-/** For inference that stays in a region (platform.claude.com/docs, pricing). */
+/** The factor of inference that stays in a region (platform.claude.com/docs, pricing). */
 const ANTHROPIC_REGION_FACTOR = 1.1;
 const NO_REGION = new Set(['global', 'not_available']);
 
 const text = z.string().optional().catch(undefined);
 const anthropicSchema = z.object({ service_tier: text, speed: text, inference_geo: text });
 
-/** By how much the tier that an answer states changes the price of its tokens. 1 where it states none. */
+/** Returns the factor by which the tier of an answer changes the price of its tokens; 1 where the answer states no tier. */
 export function tierFactor(
   protocol: Protocol,
   model: string,

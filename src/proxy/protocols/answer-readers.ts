@@ -9,14 +9,14 @@ const text = z.string().optional().catch(undefined);
 const record = z.record(z.string(), z.unknown()).nullish().catch(undefined);
 const errorObject = z.object({ type: text, code: text }).nullish().catch(undefined);
 
-/** Of an output item: a refusal is one of its parts. */
+/** The content of an output item; a refusal is one of its parts. */
 const content = z
   .array(z.object({ type: text }).catch({}))
   .optional()
   .catch(undefined);
-const spoken = z.object({ refusal: text }).nullish().catch(undefined);
+const chatMessage = z.object({ refusal: text }).nullish().catch(undefined);
 const choices = z
-  .array(z.object({ finish_reason: text, message: spoken, delta: spoken }).catch({}))
+  .array(z.object({ finish_reason: text, message: chatMessage, delta: chatMessage }).catch({}))
   .optional()
   .catch(undefined);
 
@@ -55,31 +55,31 @@ const chatSchema = z.object({
   choices,
 });
 
-/** The events that say something about usage, by protocol; a provider that names no events is read whole. */
-const EVENTS: Partial<Record<Protocol, ReadonlySet<string>>> = {
+/** The events with usage, by protocol. Where a provider does not name its events, all of them are read. */
+const USAGE_EVENTS: Partial<Record<Protocol, ReadonlySet<string>>> = {
   'anthropic-messages': new Set(['message_start', 'message_delta', 'message_stop', 'error']),
   'openai-responses': new Set(['response.completed', 'response.incomplete', 'response.failed', 'error']),
 };
-/** The events of a stream before the first that the model had a part in. */
-const PREAMBLE = new Set(['message_start', 'ping', 'response.created', 'response.queued', 'response.in_progress']);
-/** Where a stream does not name its events; the type of an event stands first in it, or it is long. */
-const TYPE = /"type"\s*:\s*"([\w.]+)"/;
-/** In text that a model wrote, the quotes would be escaped. */
-const CHAT_FIGURES = /"usage"\s*:\s*\{|"error"\s*:|"(?:finish_reason|refusal)"\s*:\s*"/;
+/** The events of a stream that precede the model's own output. */
+const PREAMBLE_EVENTS = new Set(['message_start', 'ping', 'response.created', 'response.queued', 'response.in_progress']);
+/** Finds an event's type where the stream does not name its events: the type comes first in each long event. */
+const EVENT_TYPE = /"type"\s*:\s*"([\w.]+)"/;
+/** Matches only fields of the event itself: in text that a model wrote, the quotes would be escaped. */
+const CHAT_USAGE_FIELDS = /"usage"\s*:\s*\{|"error"\s*:|"(?:finish_reason|refusal)"\s*:\s*"/;
 
-/** Whether an event of a stream can say anything that a tap reads: parsing each piece of text would cost more than all the rest. */
+/** Returns whether an event can have anything that a tap reads: parsing each text delta would cost more than everything else. */
 export function isWorthParsing(protocol: Protocol, event: string | undefined, data: string): boolean {
-  if (protocol === 'openai-chat') return CHAT_FIGURES.test(data);
-  return event === undefined || EVENTS[protocol]?.has(event) !== false;
+  if (protocol === 'openai-chat') return CHAT_USAGE_FIELDS.test(data);
+  return event === undefined || USAGE_EVENTS[protocol]?.has(event) !== false;
 }
 
-/** Whether an event says nothing of what the model said: an error may still follow in its place. */
+/** Returns whether an event precedes the model's own output: an error may still follow instead of any output. */
 export function isPreamble(protocol: Protocol, event: string | undefined, data: string): boolean {
   if (protocol === 'openai-chat') return false;
-  return PREAMBLE.has(event ?? TYPE.exec(data.slice(0, 200))?.[1] ?? '');
+  return PREAMBLE_EVENTS.has(event ?? EVENT_TYPE.exec(data.slice(0, 200))?.[1] ?? '');
 }
 
-/** Reads an answer that is no stream. Anything else than an answer changes nothing. */
+/** Reads an answer that is not a stream into `seen`. JSON that is not an answer changes nothing. */
 export function readAnswer(seen: ResponseUsage, json: unknown): void {
   const { data } = answerSchema.safeParse(json);
   if (data === undefined) return;
@@ -89,7 +89,7 @@ export function readAnswer(seen: ResponseUsage, json: unknown): void {
   if (data.status === 'failed' || isError) fail(seen, data.error?.code ?? data.error?.type);
 }
 
-/** How an event of a stream changes what was seen. */
+/** Reads an event of a stream into `seen`, by protocol. */
 export const EVENT_READERS: Record<Protocol, (seen: ResponseUsage, event: unknown) => void> = {
   'anthropic-messages': (seen, event) => {
     const { data } = messagesSchema.safeParse(event);
@@ -97,9 +97,9 @@ export const EVENT_READERS: Record<Protocol, (seen: ResponseUsage, event: unknow
     const { type, message, delta, usage, error } = data;
     if (type === 'message_start' && message !== undefined) merge(seen, message);
     if (type === 'message_delta' && usage !== undefined && usage !== null) {
-      // The delta alone lacks how the cache writes split, which has its own prices.
+      // The delta alone lacks the split of the cache writes, whose parts have different prices.
       mergeUsage(seen, usage);
-      // The start states the output as well, of which nothing was generated then.
+      // message_start states an output too, but before any was generated.
       seen.usageFinal = typeof usage.output_tokens === 'number';
     }
     if (type === 'message_delta') seen.stop ??= modelStopOf(delta?.stop_reason);
@@ -123,7 +123,7 @@ export const EVENT_READERS: Record<Protocol, (seen: ResponseUsage, event: unknow
     if (data === undefined) return;
     merge(seen, data);
     if (data.choices !== undefined) seen.stop ??= stopOfChoices(data.choices);
-    // Some providers state the usage so far in each chunk.
+    // Some providers state the usage up to now in each chunk.
     const isLast = (data.choices ?? []).every(({ finish_reason: reason }) => reason !== undefined);
     if (data.usage !== undefined && data.usage !== null) seen.usageFinal = isLast;
     if (data.error !== undefined && data.error !== null) fail(seen, data.error.code ?? data.error.type);
@@ -154,7 +154,7 @@ function stopOfChoices(chosen: NonNullable<Answer['choices']>): ModelStop | null
   return isRefusal ? 'refusal' : (chosen.map(({ finish_reason: reason }) => modelStopOf(reason)).find((stop) => stop !== null) ?? null);
 }
 
-/** Null fields say nothing: they never replace a figure. */
+/** Merges a usage object into the one seen; null fields never replace a figure. */
 function mergeUsage(seen: ResponseUsage, usage: Record<string, unknown>): void {
   const stated = Object.entries(usage).filter(([, value]) => value !== null);
   seen.usage = { ...seen.usage, ...Object.fromEntries(stated) };

@@ -1,27 +1,26 @@
 import {
   anything,
   contentType,
+  FETCHED_BY_PROVIDER,
+  forbidden,
   list,
   maxOutput,
   mediaType,
   model,
   object,
   oneOf,
-  refused,
-  stored,
+  rejectUnknown,
+  storedReference,
   stream,
-  unknownAt,
   type BodyShape,
 } from '../body/facts.ts';
 
-const FETCHED = 'the provider would fetch it, past what the sandbox may reach.';
-
 const SOURCE_TYPE = oneOf('a source of type', ['base64', 'text', 'content']);
 const source = object({
-  type: { value: (facts, value) => (value === 'file' ? stored('the source') : SOURCE_TYPE).value?.(facts, value) },
+  type: { value: (facts, value) => (value === 'file' ? storedReference('the source') : SOURCE_TYPE).value?.(facts, value) },
   media_type: mediaType,
-  url: refused('a source by URL', FETCHED),
-  file_id: stored('file_id'),
+  url: forbidden('a source by URL', FETCHED_BY_PROVIDER),
+  file_id: storedReference('file_id'),
 });
 
 const blockMembers = new Map<string, BodyShape>(
@@ -38,16 +37,16 @@ const blockMembers = new Map<string, BodyShape>(
       'tool_reference',
     ]),
     source,
-    file_id: stored('file_id'),
+    file_id: storedReference('file_id'),
   }),
 );
 const block: BodyShape = { members: blockMembers };
 const content = list(block);
-// Results of tools and documents hold blocks in their turn.
+// Tool results and documents contain blocks themselves.
 blockMembers.set('content', content);
 blockMembers.set('source', { members: new Map([...(source.members ?? []), ['content', content]]) });
 
-// Tools that the caller runs; those that the provider runs are loops and prices of their own, some of them ways to the web.
+// Only tools that the caller runs: those of the provider have loops and prices of their own, and some reach the web.
 const tool = object(
   {
     type: oneOf('a tool of type', [
@@ -77,7 +76,7 @@ const tool = object(
     display_number: anything,
     enable_zoom: anything,
   },
-  unknownAt('tools[].'),
+  rejectUnknown('tools[].'),
 );
 
 const edit = object({ type: oneOf('a context edit of type', ['clear_tool_uses_20250919', 'clear_thinking_20251015']) });
@@ -86,7 +85,7 @@ const edit = object({ type: oneOf('a context edit of type', ['clear_tool_uses_20
 export const messagesBody: BodyShape = object(
   {
     model,
-    messages: list(object({ role: anything, content }, unknownAt('messages[].'))),
+    messages: list(object({ role: anything, content }, rejectUnknown('messages[].'))),
     system: content,
     tools: list(tool),
     tool_choice: anything,
@@ -101,17 +100,17 @@ export const messagesBody: BodyShape = object(
     output_config: anything,
     output_format: anything,
     cache_control: anything,
-    context_management: object({ edits: list(edit) }, unknownAt('context_management.')),
-    container: stored('container'),
-    thread: stored('thread'),
+    context_management: object({ edits: list(edit) }, rejectUnknown('context_management.')),
+    container: storedReference('container'),
+    thread: storedReference('thread'),
     service_tier: oneOf('service_tier', ['auto', 'standard_only'], 'model_unpriced'),
     speed: oneOf('speed', ['standard'], 'model_unpriced'),
     inference_geo: oneOf('inference_geo', ['global'], 'model_unpriced'),
   },
-  unknownAt(''),
+  rejectUnknown(''),
 );
 
-/** Betas that change neither the price of a request nor whose it is; those of the pinned agents among them. */
+/** Betas that change neither the price of a request nor the account that pays for it, including those of the pinned agents. */
 export const BETAS: ReadonlySet<string> = new Set([
   'advanced-tool-use-2025-11-20',
   'claude-code-20250219',

@@ -1,6 +1,6 @@
 import type { FailureCode } from '../../contract/errors.ts';
 
-/** What an upstream's status means for the job; null for a success. */
+/** Maps an upstream's status to a failure code; null for a success. */
 export function codeOfStatus(status: number): FailureCode | null {
   if (status >= 200 && status < 300) return null;
   switch (status) {
@@ -19,7 +19,7 @@ export function codeOfStatus(status: number): FailureCode | null {
   }
 }
 
-/** The same for an error inside a stream that began as a success: `error.type` of Anthropic, `error.code` of OpenAI. */
+/** Maps an error within a stream that began as a success: `error.type` of Anthropic, `error.code` of OpenAI. */
 export function codeOfStreamError(type: string | null | undefined): FailureCode {
   switch (type) {
     case 'authentication_error':
@@ -44,8 +44,8 @@ export function codeOfStreamError(type: string | null | undefined): FailureCode 
   }
 }
 
-/** Failures of a provider that are over in a moment, as they stand in an error's type or code. */
-const TRANSIENT = new Set([
+/** The types and codes of a provider's transient errors. */
+const TRANSIENT_ERROR_TYPES = new Set([
   'overloaded_error',
   'overloaded',
   'api_error',
@@ -61,13 +61,13 @@ const TRANSIENT = new Set([
   'timeout_error',
 ]);
 
-/** Whether an error inside an answer that began as a success is one that a repetition may not meet. */
+/** Returns whether a retry may succeed after an error within an answer that began as a success. */
 export function isTransientError(type: string | null | undefined): boolean {
-  return typeof type === 'string' && TRANSIENT.has(type);
+  return typeof type === 'string' && TRANSIENT_ERROR_TYPES.has(type);
 }
 
-/** Whether an error of a status that is otherwise over in a moment lasts: an account without credit is one, and answers 429. */
-export function isLastingError(type: string | null | undefined): boolean {
+/** Returns whether an error is permanent although its status is usually transient: an account without credit answers 429, too. */
+export function isPermanentError(type: string | null | undefined): boolean {
   switch (codeOfStreamError(type)) {
     case 'llm_unauthorized':
     case 'llm_payment_required':

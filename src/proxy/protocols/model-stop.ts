@@ -1,9 +1,9 @@
-/** Why a model stopped before the end of its turn, in words of all providers. */
+/** Why a model stopped before the end of its turn, in names that all providers share here. */
 export type ModelStop = 'max_tokens' | 'context_length' | 'refusal' | 'content_filter' | 'pause_turn';
 
 /**
- * By the words of the providers: `stop_reason` of Anthropic's Messages, `incomplete_details.reason` and `error.code` of OpenAI's
- * Responses, `finish_reason` of Chat Completions.
+ * The providers' own names: `stop_reason` of Anthropic's Messages, `incomplete_details.reason` and `error.code` of OpenAI's Responses,
+ * `finish_reason` of Chat Completions.
  */
 const STOPS: Record<string, ModelStop> = {
   max_tokens: 'max_tokens',
@@ -16,12 +16,12 @@ const STOPS: Record<string, ModelStop> = {
   pause_turn: 'pause_turn',
 };
 
-/** Null where it stopped as it should: at the end of its turn, or to call a tool. */
+/** Maps a provider's stop reason; null where the model stopped normally, at the end of its turn or for a tool call. */
 export function modelStopOf(reason: string | null | undefined): ModelStop | null {
   return reason === null || reason === undefined ? null : (STOPS[reason] ?? null);
 }
 
-/** The same for an error in place of an answer. Anthropic has no code for a prompt that is too long, only these words. */
+/** Maps an error that a provider sends instead of an answer. Anthropic has no code for a prompt that is too long, only this message. */
 export function modelStopOfError({
   code,
   message,

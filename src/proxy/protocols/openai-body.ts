@@ -3,26 +3,26 @@ import {
   choices,
   contentType,
   dataUrl,
+  FETCHED_BY_PROVIDER,
+  forbidden,
   list,
   maxOutput,
   model,
   NO_ITEM,
   object,
   oneOf,
-  refused,
+  rejectUnknown,
   replaced,
-  stored,
+  storedReference,
   stream,
-  unknownAt,
   type BodyShape,
 } from '../body/facts.ts';
 
-const FETCHED = 'the provider would fetch it, past what the sandbox may reach.';
 const serviceTier = replaced('service_tier', oneOf('service_tier', ['auto', 'default'], 'model_unpriced'));
 
 const toolMembers = new Map<string, BodyShape>(
   Object.entries({
-    // Tools that the caller runs; those that the provider runs are loops and prices of their own, some of them ways to the web.
+    // Only tools that the caller runs: those of the provider have loops and prices of their own, and some reach the web.
     type: oneOf('a tool of type', ['function', 'custom', 'namespace', 'local_shell', 'apply_patch', 'computer', 'computer_use_preview']),
     name: anything,
     description: anything,
@@ -36,7 +36,7 @@ const toolMembers = new Map<string, BodyShape>(
     display_height: anything,
   }),
 );
-const tool: BodyShape = { members: toolMembers, other: unknownAt('tools[].') };
+const tool: BodyShape = { members: toolMembers, other: rejectUnknown('tools[].') };
 const tools = list(tool);
 toolMembers.set('tools', tools);
 
@@ -57,15 +57,15 @@ const part = new Map<string, BodyShape>(
     ]),
     // A string in the Responses API, an object in Chat Completions.
     image_url: { ...dataUrl('image_url'), members: new Map([['url', dataUrl('image_url')]]) },
-    file: object({ file_id: stored('file_id'), file_url: refused('a file by URL', FETCHED) }),
-    file_id: stored('file_id'),
-    file_url: refused('a file by URL', FETCHED),
+    file: object({ file_id: storedReference('file_id'), file_url: forbidden('a file by URL', FETCHED_BY_PROVIDER) }),
+    file_id: storedReference('file_id'),
+    file_url: forbidden('a file by URL', FETCHED_BY_PROVIDER),
   }),
 );
 const content: BodyShape = { items: { members: part } };
 
-/** Items that the provider made, and looks up by their id where they do not hold what they stand for. */
-const OPAQUE = new Set<unknown>(['reasoning', 'compaction']);
+/** Types of items that the provider generated, and that it looks up by id where the item lacks its encrypted content. */
+const OPAQUE_TYPES = new Set<unknown>(['reasoning', 'compaction']);
 
 const item: BodyShape = {
   members: new Map<string, BodyShape>(
@@ -73,8 +73,8 @@ const item: BodyShape = {
       type: {
         value: (facts, value) => {
           facts.item.hasType = typeof value === 'string';
-          facts.item.isOpaque = OPAQUE.has(value);
-          (value === 'item_reference' ? stored('item_reference') : ITEM_TYPE).value?.(facts, value);
+          facts.item.isOpaque = OPAQUE_TYPES.has(value);
+          (value === 'item_reference' ? storedReference('item_reference') : ITEM_TYPE).value?.(facts, value);
         },
       },
       role: { value: ({ item: read }, value) => void (read.hasRole = typeof value === 'string') },
@@ -85,12 +85,12 @@ const item: BodyShape = {
     } satisfies Record<string, BodyShape>),
   ),
   value: (facts) => void (facts.item = { ...NO_ITEM }),
-  // Without a type and a role it is a reference, as it is where what it stands for is missing.
+  // An item without a type and a role is a reference, and so is an opaque item without its content.
   range: (facts, from, to) => {
     const { hasType, hasRole, hasId, isOpaque, hasContent } = facts.item;
-    const isNamed = hasId && ((!hasType && !hasRole) || (isOpaque && !hasContent));
-    if (isNamed) stored('an input item').value?.(facts, `${from}-${to}`);
-    else if (!hasType && !hasRole) refused('an input item', 'it has neither a type nor a role.').value?.(facts, undefined);
+    const isReference = hasId && ((!hasType && !hasRole) || (isOpaque && !hasContent));
+    if (isReference) storedReference('an input item').value?.(facts, `${from}-${to}`);
+    else if (!hasType && !hasRole) forbidden('an input item', 'it has neither a type nor a role.').value?.(facts, undefined);
   },
 };
 const ITEM_TYPE = oneOf('an input item of type', [
@@ -121,15 +121,15 @@ export const responsesBody: BodyShape = object(
     store: replaced('store'),
     background: oneOf('background', [false]),
     reasoning: object({ mode: oneOf('reasoning.mode', ['standard'], 'model_unpriced') }),
-    previous_response_id: stored('previous_response_id'),
-    conversation: stored('conversation'),
-    prompt: stored('prompt'),
+    previous_response_id: storedReference('previous_response_id'),
+    conversation: storedReference('conversation'),
+    prompt: storedReference('prompt'),
     ...plain(
       'client_metadata include instructions max_tool_calls metadata parallel_tool_calls prompt_cache_key prompt_cache_options',
       'prompt_cache_retention safety_identifier stream_options temperature text tool_choice top_logprobs top_p truncation user',
     ),
   },
-  unknownAt(''),
+  rejectUnknown(''),
 );
 
 /** `POST /v1/chat/completions`: openai 7.57.0, `ChatCompletionCreateParams`. */
@@ -137,7 +137,7 @@ export const chatBody: BodyShape = object(
   {
     model,
     stream,
-    messages: list(object({ content, audio: stored('audio') })),
+    messages: list(object({ content, audio: storedReference('audio') })),
     tools,
     max_tokens: maxOutput('max_tokens'),
     max_completion_tokens: maxOutput('max_completion_tokens'),
@@ -151,10 +151,10 @@ export const chatBody: BodyShape = object(
       'top_logprobs top_p user verbosity',
     ),
   },
-  unknownAt(''),
+  rejectUnknown(''),
 );
 
-/** Fields that change neither the price of a request nor whose it is. */
+/** Accepts any value in fields that change neither the price of a request nor the account that pays for it. */
 function plain(...names: readonly string[]): Record<string, BodyShape> {
   return Object.fromEntries(names.flatMap((line) => line.split(' ')).map((name) => [name, anything]));
 }

@@ -1,40 +1,40 @@
 import type { FailureCode } from '../../contract/errors.ts';
 import type { ModelStop } from './model-stop.ts';
 
-/** An item of an answer that costs something beside its tokens. */
+/** A tool call in an answer that has a price of its own. */
 export interface ToolCall {
   type: string;
-  /** The container that it ran in; null where it names none. */
+  /** The container that it ran in; null where the call names none. */
   container: string | null;
 }
 
-/** What an answer said about itself so far. */
+/** What an answer has stated about itself so far. */
 export interface ResponseUsage {
   model: string | null;
-  /** The provider's usage object; of an Anthropic stream the parts laid over one another. */
+  /** The provider's usage object; for an Anthropic stream, its parts merged. */
   usage: Record<string, unknown> | null;
-  /** The usage is the provider's last word. */
+  /** The usage is the provider's final one. */
   usageFinal: boolean;
-  /** Of OpenAI; Anthropic states it in the usage. */
+  /** OpenAI's service tier; Anthropic states the tier in the usage. */
   serviceTier: string | null;
-  /** `tool_usage` of OpenAI's Responses: the searches and the images that its own tools made. */
+  /** `tool_usage` of OpenAI's Responses: the searches and images of OpenAI's own tools. */
   toolUsage: Record<string, unknown> | null;
-  /** The output items of OpenAI's Responses that OpenAI's own tools made. */
+  /** The output items of OpenAI's Responses that come from OpenAI's own tools. */
   toolCalls: readonly ToolCall[];
-  /** The answer said that it is complete. */
+  /** The answer has stated that it is complete. */
   done: boolean;
-  /** Why the model stopped, where that was not the end of its turn. */
+  /** Why the model stopped before the end of its turn; null where it did not. */
   stop: ModelStop | null;
-  /** The provider itself reported that it failed. */
+  /** The failure that the provider itself reported; null where it reported none. */
   failure: FailureCode | null;
-  /** It did for a moment, as far as it says. */
+  /** The reported failure is transient: a retry may succeed. */
   isTransient: boolean;
-  /** Something of the answer came that is no preamble: what the model said, or a failure. */
+  /** Content other than the preamble has arrived: the model's output, or a failure. */
   hasBegun: boolean;
 }
 
-/** Of an answer that has not begun. */
-export const NOTHING_TAPPED: Readonly<ResponseUsage> = {
+/** The usage of an answer that has not begun. */
+export const NO_USAGE: Readonly<ResponseUsage> = {
   model: null,
   usage: null,
   usageFinal: false,

@@ -2,12 +2,12 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import type { Dialect } from '../../contract/dialect.ts';
 
-/** The generating APIs, as they stand in `requests.protocol`: these are metered. */
+/** The generating APIs, which are metered; also the values of `requests.protocol`. */
 export type Protocol = 'anthropic-messages' | 'openai-responses' | 'openai-chat';
 
 /**
- * What is asked for. `generate`: metered and recorded. `count`: passed on, free. `models`: answered by the gateway itself; `id` where it is
- * one model.
+ * A route of the gateway. `generate` is metered and recorded; `count` is forwarded free of charge; `models` is answered by the gateway
+ * itself, with an `id` where one model is requested.
  */
 export type Route =
   | { kind: 'generate' | 'count'; dialect: Dialect; protocol: Protocol }
@@ -20,17 +20,17 @@ const POST = new Map<string, Route>([
   ['/v1/chat/completions', { kind: 'generate', dialect: 'openai', protocol: 'openai-chat' }],
 ]);
 
-/** One model's id, as a job can name it. */
+/** Matches a list of models, or one model by an id that a job can name. */
 const MODELS = /^\/v1\/models(?:\/([A-Za-z0-9][\w.:/-]*))?$/;
 
-/** What a request asks for; null for everything that this gateway does not serve. */
+/** Finds the route of a request; null for everything that this gateway does not serve. */
 export function findRoute(method: string, path: string, headers: IncomingHttpHeaders): Route | null {
   if (method === 'POST') return POST.get(path) ?? null;
   const match = method === 'GET' ? MODELS.exec(path) : null;
   return match === null ? null : { kind: 'models', dialect: dialectOf(path, headers), id: match[1] ?? null };
 }
 
-/** The dialect to answer in, also where there is no route. */
+/** Returns the dialect of the answer, also for a request without a route. */
 export function dialectOf(path: string, headers: IncomingHttpHeaders): Dialect {
   if (path.startsWith('/v1/messages')) return 'anthropic';
   return headers['anthropic-version'] !== undefined || headers['x-api-key'] !== undefined ? 'anthropic' : 'openai';

@@ -1,7 +1,7 @@
 import type { PricedUsage } from '../prices/prices.ts';
 import type { Protocol } from './routes.ts';
 
-/** A usage object of a provider, in the units of the prices. Figures that are no counts are NaN. */
+/** A provider's usage object in the units of the prices. A figure that is not a count is NaN. */
 export interface StatedUsage {
   inputTokens: number;
   outputTokens: number;
@@ -13,7 +13,7 @@ export function readUsage(protocol: Protocol, usage: Record<string, unknown>): S
   return READERS[protocol](usage);
 }
 
-/** Whether all figures are counts of tokens, and no part is larger than its whole. */
+/** Returns whether all figures are counts, and no part is larger than its whole. */
 export function isPlausible({ priced }: StatedUsage): boolean {
   if (Object.values(priced).some((figure) => figure !== undefined && !Number.isSafeInteger(figure))) return false;
   const { input_tokens: input = 0, output_tokens: output = 0, cache_read_tokens: read = 0, cache_write_tokens: written = 0 } = priced;
@@ -24,35 +24,35 @@ export function isPlausible({ priced }: StatedUsage): boolean {
 const READERS: Record<Protocol, (usage: Record<string, unknown>) => StatedUsage | null> = {
   'anthropic-messages': (usage) => {
     if (usage['input_tokens'] === undefined || usage['output_tokens'] === undefined) return null;
-    const written = count(usage['cache_creation_input_tokens']);
-    const read = count(usage['cache_read_input_tokens']);
-    const input = count(usage['input_tokens']) + written + read;
-    const output = count(usage['output_tokens']);
-    // The split is stated when a stream begins, its sum grows until the end.
-    const hourLong = Math.min(written, count(object(usage['cache_creation'])['ephemeral_1h_input_tokens']));
+    const written = readCount(usage['cache_creation_input_tokens']);
+    const read = readCount(usage['cache_read_input_tokens']);
+    const input = readCount(usage['input_tokens']) + written + read;
+    const output = readCount(usage['output_tokens']);
+    // The split is stated at the start of a stream, while the sum grows until its end.
+    const hourLong = Math.min(written, readCount(readObject(usage['cache_creation'])['ephemeral_1h_input_tokens']));
     return stated(input, output, {
       cache_write_tokens: written,
       cache_write_1h_tokens: hourLong,
       cache_read_tokens: read,
-      web_searches: count(object(usage['server_tool_use'])['web_search_requests']),
+      web_searches: readCount(readObject(usage['server_tool_use'])['web_search_requests']),
     });
   },
   'openai-responses': (usage) => {
     if (usage['input_tokens'] === undefined || usage['output_tokens'] === undefined) return null;
-    const details = object(usage['input_tokens_details']);
-    return stated(count(usage['input_tokens']), count(usage['output_tokens']), {
-      cache_read_tokens: count(details['cached_tokens']),
-      cache_write_tokens: count(details['cache_write_tokens']),
+    const details = readObject(usage['input_tokens_details']);
+    return stated(readCount(usage['input_tokens']), readCount(usage['output_tokens']), {
+      cache_read_tokens: readCount(details['cached_tokens']),
+      cache_write_tokens: readCount(details['cache_write_tokens']),
     });
   },
   'openai-chat': (usage) => {
     if (usage['prompt_tokens'] === undefined || usage['completion_tokens'] === undefined) return null;
-    const details = object(usage['prompt_tokens_details']);
-    return stated(count(usage['prompt_tokens']), count(usage['completion_tokens']), {
-      cache_read_tokens: count(details['cached_tokens']),
-      cache_write_tokens: count(details['cache_write_tokens']),
-      input_audio_tokens: count(details['audio_tokens']),
-      output_audio_tokens: count(object(usage['completion_tokens_details'])['audio_tokens']),
+    const details = readObject(usage['prompt_tokens_details']);
+    return stated(readCount(usage['prompt_tokens']), readCount(usage['completion_tokens']), {
+      cache_read_tokens: readCount(details['cached_tokens']),
+      cache_write_tokens: readCount(details['cache_write_tokens']),
+      input_audio_tokens: readCount(details['audio_tokens']),
+      output_audio_tokens: readCount(readObject(usage['completion_tokens_details'])['audio_tokens']),
     });
   },
 };
@@ -61,14 +61,14 @@ function stated(inputTokens: number, outputTokens: number, parts: PricedUsage): 
   return { inputTokens, outputTokens, priced: { input_tokens: inputTokens, output_tokens: outputTokens, ...parts } };
 }
 
-/** A count as JSON has it; 0 where there is none, NaN for what is no count. */
-export function count(value: unknown): number {
+/** Reads a count from JSON: 0 where it is absent, NaN where it is not a count. */
+export function readCount(value: unknown): number {
   if (value === undefined || value === null) return 0;
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : Number.NaN;
 }
 
-/** The members of a JSON object; none of anything else. */
-export function object(value: unknown): Record<string, unknown> {
+/** Reads an object from JSON: empty where the value is anything else. */
+export function readObject(value: unknown): Record<string, unknown> {
   return isObject(value) ? value : {};
 }
 

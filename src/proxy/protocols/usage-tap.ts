@@ -2,31 +2,31 @@ import { createParser } from 'eventsource-parser';
 
 import { parseJson } from '../../contract/json.ts';
 import { EVENT_READERS, isPreamble, isWorthParsing, readAnswer } from './answer-readers.ts';
-import { NOTHING_TAPPED, type ResponseUsage } from './response-usage.ts';
+import { NO_USAGE, type ResponseUsage } from './response-usage.ts';
 import type { Protocol } from './routes.ts';
 
-export { NOTHING_TAPPED, type ResponseUsage };
+export { NO_USAGE, type ResponseUsage };
 
-/** Held back to read the usage of an answer that is no stream; a larger one is charged its reservation. */
-const MAX_JSON_BYTES = 8 * 1024 * 1024;
-/** A larger event is skipped; if it stated the usage, the answer is charged its reservation. */
+/** An answer that is no stream is buffered up to this size to read its usage; a larger one is charged its reservation. */
+export const MAX_JSON_BYTES = 8 * 1024 * 1024;
+/** A larger event is skipped; where it stated the usage, the answer is charged its reservation. */
 const MAX_EVENT_CHARS = 4 * 1024 * 1024;
 
-/** Reads along with the bytes of an answer, never changes them, never throws. They are not compressed. */
+/** Reads the usage from the uncompressed bytes of an answer. It never changes them and never throws. */
 export interface UsageTap {
   readonly seen: Readonly<ResponseUsage>;
   push(chunk: Uint8Array): void;
-  /** After the last byte. */
+  /** Called after the last byte. */
   end(): void;
 }
 
-/** A tap for one answer of a provider. */
+/** Creates the tap for one answer of a provider. */
 export function createTap(protocol: Protocol, isEventStream: boolean): UsageTap {
   return isEventStream ? tapEvents(protocol) : tapJson();
 }
 
 function tapEvents(protocol: Protocol): UsageTap {
-  const seen: ResponseUsage = { ...NOTHING_TAPPED };
+  const seen: ResponseUsage = { ...NO_USAGE };
   const read = EVENT_READERS[protocol];
   const decoder = new TextDecoder();
   const parser = createParser({
@@ -40,7 +40,7 @@ function tapEvents(protocol: Protocol): UsageTap {
         read(seen, parseJson(data));
       }
     },
-    // An event that is too large ends the parser; what is left of that event is no event then.
+    // The parser stops at an event that is too large. After the reset, the rest of that event is not parsed as one.
     onError: ({ type }) => {
       if (type === 'max-buffer-size-exceeded') parser.reset();
     },
@@ -55,13 +55,13 @@ function tapEvents(protocol: Protocol): UsageTap {
   return {
     seen,
     push: (chunk) => feed(decoder.decode(chunk, { stream: true })),
-    // The last event can lack the blank line that ends it: clients read it all the same.
+    // The last event can lack the blank line that ends it; clients still read it.
     end: () => feed(`${decoder.decode()}\n\n`),
   };
 }
 
 function tapJson(): UsageTap {
-  const seen: ResponseUsage = { ...NOTHING_TAPPED };
+  const seen: ResponseUsage = { ...NO_USAGE };
   let chunks: Uint8Array[] = [];
   let length = 0;
   return {

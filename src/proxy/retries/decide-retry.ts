@@ -1,25 +1,24 @@
-/** How a try ended before a byte of it had reached the caller. */
+/** How a try failed before a byte of its answer had reached the caller. */
 export type FailedTry =
-  /** No connection came about, so nothing was sent. */
+  /** No connection was established, so nothing was sent. */
   | { kind: 'unconnected'; isPermanent: boolean }
   /** The connection broke after the request had been sent. */
   | { kind: 'broken' }
-  /** The provider answered with an error; `isPermanent`: of a kind that waiting does not fix. */
+  /** The provider answered with an error; `isPermanent`: waiting does not fix it. */
   | { kind: 'refused'; status: number; isPermanent: boolean; retryAfterMs: number | null }
-  /** The provider reported a failure within an answer that had begun well. */
+  /** The provider reported a failure within an answer that had begun as a success. */
   | { kind: 'failed'; isTransient: boolean; retryAfterMs: number | null };
 
-/** What has been tried. */
-export interface Tried {
+/** The tries of a request so far, and its limits. */
+export interface RetryState {
   /** Tries so far, this one included. */
   tries: number;
-  /** The most that there may be. */
   maxTries: number;
-  /** Since the first was sent, ms. */
+  /** ms since the first try was sent. */
   elapsedMs: number;
-  /** Of these, ms that were spent waiting between tries. */
+  /** The part of `elapsedMs` that was spent waiting between tries. */
   waitedMs: number;
-  /** How long a caller may be without a byte, ms. */
+  /** ms that a caller may be without a byte. */
   timeLimitMs: number;
   /** From 0 to below 1. */
   random: number;
@@ -27,27 +26,27 @@ export interface Tried {
 
 export type RetryDecision = { action: 'retry'; afterMs: number } | { action: 'give-up'; why: GiveUpReason };
 
-/** `permanent`: a repetition does not help. `exhausted`: no tries are left. `too-long`: the wait is longer than the request may take. */
+/** `permanent`: no retry can succeed. `exhausted`: no tries are left. `too-long`: the delay would exceed a time limit. */
 export type GiveUpReason = 'permanent' | 'exhausted' | 'too-long';
 
-/** 520 to 524 are those of a content network in front of a provider, 529 is Anthropic's for overloaded. */
-const TRANSIENT = new Set([429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]);
-const FIRST_WAIT_MS = 1_000;
-const MAX_WAIT_MS = 8_000;
-/** A provider closes a connection that was idle: the next one is as good as any. */
-const BROKEN_WAIT_MS = 100;
-/** Of one request: a job whose provider is down should fail within half a minute. */
-const TOTAL_WAIT_MS = 20_000;
+/** 520 to 524 come from a CDN in front of a provider; 529 is Anthropic's status for overload. */
+const TRANSIENT_STATUSES = new Set([429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]);
+const FIRST_DELAY_MS = 1_000;
+const MAX_DELAY_MS = 8_000;
+/** The first delay after a broken connection is short: usually the provider had closed an idle connection. */
+const BROKEN_CONNECTION_DELAY_MS = 100;
+/** Limits the delays of one request together: a job whose provider is down should fail within half a minute. */
+const MAX_TOTAL_DELAY_MS = 20_000;
 
-/** Whether a request whose try failed is sent once more, and after how long. */
-export function decideRetry(failed: FailedTry, tried: Tried): RetryDecision {
+/** Decides whether a request is retried after a failed try, and after which delay. */
+export function decideRetry(failed: FailedTry, state: RetryState): RetryDecision {
   if (!isTransient(failed)) return { action: 'give-up', why: 'permanent' };
-  const { tries, maxTries, elapsedMs, waitedMs, timeLimitMs } = tried;
+  const { tries, maxTries, elapsedMs, waitedMs, timeLimitMs } = state;
   if (tries >= maxTries) return { action: 'give-up', why: 'exhausted' };
-  const afterMs = waitMs(failed, tried);
-  // A connect can take as long as a wait, and is one.
-  const idledMs = failed.kind === 'unconnected' ? elapsedMs : waitedMs;
-  if (idledMs + afterMs > TOTAL_WAIT_MS || elapsedMs + afterMs >= timeLimitMs) return { action: 'give-up', why: 'too-long' };
+  const afterMs = delayMs(failed, state);
+  // The time of a failed connect counts as delay: it can take as long as one.
+  const delayedMs = failed.kind === 'unconnected' ? elapsedMs : waitedMs;
+  if (delayedMs + afterMs > MAX_TOTAL_DELAY_MS || elapsedMs + afterMs >= timeLimitMs) return { action: 'give-up', why: 'too-long' };
   return { action: 'retry', afterMs };
 }
 
@@ -58,17 +57,17 @@ function isTransient(failed: FailedTry): boolean {
     case 'broken':
       return true;
     case 'refused':
-      return TRANSIENT.has(failed.status) && !failed.isPermanent;
+      return TRANSIENT_STATUSES.has(failed.status) && !failed.isPermanent;
     case 'failed':
       return failed.isTransient;
   }
 }
 
-/** Half of it is random, so that callers that failed together do not come back together; what the provider asks for is not shortened. */
-function waitMs(failed: FailedTry, { tries, random }: Tried): number {
+/** Returns the delay. Half of it is random, so that callers that failed together do not retry together; a provider's retry-after is never shortened. */
+function delayMs(failed: FailedTry, { tries, random }: RetryState): number {
   const jitter = (ms: number): number => ms * (0.5 + random / 2);
-  if (failed.kind === 'broken' && tries === 1) return jitter(BROKEN_WAIT_MS);
+  if (failed.kind === 'broken' && tries === 1) return jitter(BROKEN_CONNECTION_DELAY_MS);
   const stated = 'retryAfterMs' in failed ? failed.retryAfterMs : null;
   if (stated !== null) return stated + (random * stated) / 10;
-  return jitter(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** (tries - 1)));
+  return jitter(Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (tries - 1)));
 }

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /**
- * How long an answer asks its caller to wait, ms: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. Null where it states
- * nothing that can be read. `nowMs`: of the wall clock.
+ * Reads the delay in ms that an answer asks its caller to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. Null
+ * where neither can be read. `nowMs` is the time of the wall clock.
  */
 export function retryAfterMs(headers: IncomingHttpHeaders, nowMs: number): number | null {
   const ms = Number.parseFloat(String(headers['retry-after-ms']));

@@ -1,33 +1,34 @@
-/** Retries that a provider gets at the most, as a share of the requests that it is sent. */
-const SHARE = 0.2;
-/** An installation with few requests has this many to begin with, and one more in each so many ms. */
-const MOST = 50;
-const REFILL_MS = 2_000;
+/** The part of a retry that each request earns. */
+const RETRIES_PER_REQUEST = 0.2;
+/** The budget starts full, for installations with few requests. */
+const MAX_RETRIES = 50;
+/** One retry is earned in this time without any request. */
+const MS_PER_RETRY = 2_000;
 
 /**
- * Bounds the retries at one upstream, so that a provider that is down gets little more than what it would get anyway: each request earns a
- * fifth of a retry, and time earns one every two seconds.
+ * Limits the retries at one upstream, so that a provider that is down gets little more load than usual: each request earns a fifth of a
+ * retry, and one more is earned every two seconds.
  */
 export class RetryBudget {
   readonly #now: () => number;
-  #left = MOST;
+  #left = MAX_RETRIES;
   #filledAtMs: number;
 
-  /** `now`: ms of a clock that only goes forward. */
+  /** `now` returns the ms of a monotonic clock. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     this.#filledAtMs = now();
   }
 
-  /** A request is sent for the first time. */
+  /** Adds the part of a retry that a request earns when it is first sent. */
   earn(): void {
-    this.#left = Math.min(MOST, this.#left + SHARE);
+    this.#left = Math.min(MAX_RETRIES, this.#left + RETRIES_PER_REQUEST);
   }
 
-  /** Takes one retry; false where none is left. */
+  /** Takes one retry; returns false where none is left. */
   take(): boolean {
     const nowMs = this.#now();
-    this.#left = Math.min(MOST, this.#left + (nowMs - this.#filledAtMs) / REFILL_MS);
+    this.#left = Math.min(MAX_RETRIES, this.#left + (nowMs - this.#filledAtMs) / MS_PER_RETRY);
     this.#filledAtMs = nowMs;
     if (this.#left < 1) return false;
     this.#left -= 1;

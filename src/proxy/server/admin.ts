@@ -3,23 +3,24 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 import type { ProxyMetrics } from './metrics.ts';
 
-/** Whether the gateway can serve, and what is missing. */
+/** The state of what the gateway needs to serve requests. */
 export interface Readiness {
+  /** Postgres answered the last heartbeat. */
   database: boolean;
-  /** Providers that there is a credential for. */
+  /** The dialects that have a credential. */
   credentials: string[];
 }
 
 export interface AdminOptions {
-  /** Address and port, as in `127.0.0.1:9465` or `[::1]:9465`; port 0 takes a free one. */
+  /** Address and port, as in `127.0.0.1:9465` or `[::1]:9465`; port 0 chooses a free one. */
   address: string;
   metrics: ProxyMetrics;
   readiness: () => Readiness;
 }
 
 /**
- * Serves operators, apart from what sandboxes reach: `/healthz` (the process runs), `/readyz` (Postgres answers, and there is a credential;
- * 503 where not) and `/metrics`. Throws Node's error where it cannot listen.
+ * Starts the server for operators, on an address that sandboxes do not reach: `/healthz` (200 while the process runs), `/readyz` (200 where
+ * Postgres answers and a credential exists, else 503) and `/metrics`. Throws Node's error where it cannot listen.
  */
 export async function startAdmin({ address, metrics, readiness }: AdminOptions): Promise<Server> {
   const server = createServer((req, res) => {

@@ -6,27 +6,30 @@ import { z } from 'zod';
 import { errorEnvelope } from './refusal.ts';
 
 export interface ConnectionLimits {
-  /** Of one listener. */
+  /** For one listener. */
   maxConnections: number;
-  /** Of one address, over TCP. */
+  /** For one remote address, over TCP. */
   maxConnectionsPerAddress: number;
-  /** ms that a request's headers and body may take together. */
+  /** ms for a request's headers and body together. */
   requestTimeoutMs: number;
 }
 
-/** Longer than clients and forwarders keep an idle connection, so that none writes into one that is just being closed. */
-const KEEP_ALIVE_MS = 75_000;
-const MAX_HEADERS_MS = 15_000;
-const CHECK_MS = 1_000;
-/** Requests on one connection that are not answered; the clients of agents send one at a time. */
-const MAX_PIPELINED = 16;
-/** Of the files that the process may have open, the share that connections of callers may take: each can need one to the provider, too. */
-const SHARE_OF_FILES = 0.4;
+/** Longer than clients and forwarders keep an idle connection, so that none of them writes to a connection that is being closed. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const TIMEOUT_CHECK_INTERVAL_MS = 1_000;
+/** How long a refused connection is still read: a connection closed at once would lose the answer. */
+const LINGER_TIMEOUT_MS = 1_000;
+/** Unanswered requests on one connection; the clients of agents send one at a time. */
+const MAX_PIPELINED_REQUESTS = 16;
+/** The largest share of the process's file descriptors for caller connections: each request can need one to the provider, too. */
+const MAX_FILES_SHARE = 0.4;
 
-const STATUS_OF: Record<string, [status: number, message: string]> = {
+/** The answer to each error of Node's HTTP parser. */
+const PARSER_ERRORS: Record<string, [status: number, message: string]> = {
   HPE_HEADER_OVERFLOW: [431, 'The headers of the request are too large.'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'The chunk extensions of the request are too large.'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come in time.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not arrive in time.'],
 };
 const REASONS: Record<number, string> = {
   400: 'Bad Request',
@@ -36,19 +39,19 @@ const REASONS: Record<number, string> = {
 };
 
 interface Connection {
-  /** Requests on it that are not answered. */
+  /** The number of unanswered requests. */
   running: number;
-  /** The one before has to be answered first. */
+  /** Resolves when the last request before the next one is answered. */
   tail: Promise<void>;
-  /** The newest. */
+  /** The newest request. */
   request: IncomingMessage | null;
-  /** The key of a request that runs is good. */
+  /** A running request has a valid key. */
   isAdmitted: boolean;
 }
 
 /**
- * A server whose connections are bounded: where there are too many, the one that has been idle longest goes. Requests on one connection are
- * served one after the other. What is no HTTP gets the status that says so, after the answers that are under way.
+ * Creates a server with a limit on its connections: above the limit, the connection that has been idle longest is closed. Requests on one
+ * connection are served one after the other. Malformed HTTP is answered with the matching status, after the answers in progress.
  */
 export function createBoundedServer(
   limits: ConnectionLimits,
@@ -56,12 +59,12 @@ export function createBoundedServer(
 ): Server {
   const connections = new Map<Socket, Connection>();
   const perAddress = new Map<string, number>();
-  const max = Math.min(limits.maxConnections, Math.max(16, Math.floor(openFiles() * SHARE_OF_FILES)));
+  const max = Math.min(limits.maxConnections, Math.max(16, Math.floor(maxOpenFiles() * MAX_FILES_SHARE)));
   const server = createServer({
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    headersTimeout: Math.min(MAX_HEADERS_MS, limits.requestTimeoutMs),
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs,
-    connectionsCheckingInterval: CHECK_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
   });
 
   server.on('connection', (socket: Socket) => {
@@ -96,7 +99,7 @@ export function createBoundedServer(
     const connection = connections.get(req.socket);
     if (connection === undefined) return void req.socket.destroy();
     connection.running += 1;
-    if (connection.running > MAX_PIPELINED) return void req.socket.destroy();
+    if (connection.running > MAX_PIPELINED_REQUESTS) return void req.socket.destroy();
     connection.request = req;
     const before = connection.tail;
     const isFirst = connection.running === 1;
@@ -104,7 +107,7 @@ export function createBoundedServer(
       res.once('close', () => {
         connection.running -= 1;
         connection.isAdmitted = false;
-        // The newest to end is the last to be closed where there are too many.
+        // Moves the connection to the end of the map: the one that became idle last is closed last.
         if (connection.running === 0 && connections.delete(req.socket)) connections.set(req.socket, connection);
         resolve();
       });
@@ -119,10 +122,10 @@ export function createBoundedServer(
 
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-    const [status, message] = STATUS_OF[error.code ?? ''] ?? [400, 'The request is not HTTP.'];
+    const [status, message] = PARSER_ERRORS[error.code ?? ''] ?? [400, 'The request is not HTTP.'];
     const answer = (): void => endWith(socket, status, message);
     const connection = connections.get(socket);
-    // Requests that came whole get their answers; one of which the rest is no HTTP, or does not come, gets none.
+    // Complete requests still get their answers; an incomplete one is answered with the error.
     if (connection === undefined || connection.running === 0 || connection.request?.complete !== true) answer();
     else void after(connection.tail, answer);
   });
@@ -140,14 +143,13 @@ function endWith(socket: Socket, status: number, message: string): void {
   const head = `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
   socket.end(head + body);
   socket.resume();
-  // What goes on coming is read for a moment: a connection closed before would lose the answer.
-  setTimeout(() => socket.destroy(), CHECK_MS).unref();
+  setTimeout(() => socket.destroy(), LINGER_TIMEOUT_MS).unref();
 }
 
 const limitsSchema = z.object({ userLimits: z.object({ open_files: z.object({ soft: z.union([z.number(), z.string()]) }) }) });
 
-/** How many files the process may have open. */
-function openFiles(): number {
+/** Returns how many files the process may have open. */
+function maxOpenFiles(): number {
   const { data } = limitsSchema.safeParse(process.report.getReport());
   const soft = Number(data?.userLimits.open_files.soft);
   return Number.isFinite(soft) ? soft : 1_000_000;

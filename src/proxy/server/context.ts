@@ -8,10 +8,10 @@ import type { Logger } from '../../telemetry/log.ts';
 import type { BodyMemory } from '../body/memory.ts';
 import type { BodyReader } from '../body/request-body.ts';
 import type { Admission } from '../limits/admission.ts';
-import type { Foresight } from '../limits/foresight.ts';
+import type { CostPredictor } from '../limits/cost-predictor.ts';
 import type { KeyLimits } from '../limits/key-limits.ts';
 import type { RefusedUses } from '../limits/refused-uses.ts';
-import type { Strangers } from '../limits/strangers.ts';
+import type { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import type { Prices } from '../prices/prices.ts';
 import type { RetryBudget } from '../retries/retry-budget.ts';
 import type { ProxyMetrics } from './metrics.ts';
@@ -23,11 +23,11 @@ export interface UpstreamTarget {
   /** Path before the route's own; empty, or with a leading and no trailing slash. */
   prefix: string;
   dispatcher: Dispatcher;
-  /** What requests of a tenant are sent with, as it is now. Undefined: they are refused. */
+  /** Returns the current credential for a tenant's requests; undefined where they are refused. */
   credential(tenant: string): Secret | undefined;
 }
 
-/** What the requests of a proxy share. */
+/** The dependencies that all requests of a proxy share. */
 export interface ProxyContext {
   /** Names this replica in Postgres. */
   id: string;
@@ -35,17 +35,17 @@ export interface ProxyContext {
   upstreams: Record<Dialect, UpstreamTarget>;
   idleTimeoutMs: number;
   drainTimeoutMs: number;
-  /** How often a request is sent at the most. */
+  /** How often a request is sent at most. */
   maxTries: number;
   retryBudgets: Record<Dialect, RetryBudget>;
   rates: SharedRates;
   prices: Prices;
   admission: Admission;
-  foresight: Foresight;
+  costPredictor: CostPredictor;
   bodies: BodyReader;
   bodyMemory: BodyMemory;
   keyLimits: KeyLimits;
-  strangers: Strangers;
+  unknownKeys: UnknownKeyThrottle;
   refusedUses: RefusedUses;
   open: OpenRequests;
   recorder: Recorder;

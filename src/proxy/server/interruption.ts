@@ -1,14 +1,14 @@
 import type { FailureCode } from '../../contract/errors.ts';
 
-/** What ends a request from outside: its caller leaves, its key ends, the gateway shuts down. More than one can come. */
+/** Ends a request from outside: its caller disconnects, its key ends, or the gateway shuts down. Several reasons can follow each other. */
 export class Interruption {
   /** The first reason; null while there is none. */
   code: FailureCode | null = null;
-  /** Gets each reason. */
+  /** Receives each reason. */
   listener: ((code: FailureCode) => void) | null = null;
   readonly #controller = new AbortController();
 
-  /** Aborted with the first. */
+  /** Aborted with the first reason. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }

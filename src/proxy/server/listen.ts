@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const SOCKET = 'gateway.sock';
 
-/** Listens on a port, 0 takes a free one. Returns the base URL. Throws Node's error. */
+/** Listens on a port (0 chooses a free one), and resolves to the base URL. Throws Node's error. */
 export async function listenOnPort(server: Server, host: string, port: number): Promise<string> {
   server.listen(port, host);
   await once(server, 'listening');
@@ -14,16 +14,16 @@ export async function listenOnPort(server: Server, host: string, port: number): 
   return `http://${host.includes(':') ? `[${host}]` : host}:${bound}`;
 }
 
-/** A socket in the file system; `remove` leaves alone what another replica has put in its place. */
+/** A unix socket; `remove` keeps a socket that another replica has put in its place. */
 export interface ListeningSocket {
   path: string;
   remove(): Promise<void>;
 }
 
 /**
- * Listens on `gateway.sock` in a directory, for every user of the host: the sandboxes run as another one, and the key is what
- * protects it. The name always leads to a socket that answers: bound under another name and moved over what a replica that
- * was killed left behind. Throws Node's error.
+ * Listens on `gateway.sock` in a directory. Every user of the host may connect: the sandboxes run as another user, and only a key gives
+ * access. The socket is bound under a temporary name and moved over the socket that a killed replica left, so the name always leads to a
+ * socket that answers. Throws Node's error.
  */
 export async function listenOnSocket(server: Server, dir: string): Promise<ListeningSocket> {
   await mkdir(dir, { recursive: true });

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Dialect } from '../../contract/dialect.ts';
 import { refusal, sendRefusal } from './refusal.ts';
 
-/** Answers `GET /v1/models` with the models of a key, or with one of them: what else the organization has is nobody's business. */
+/** Answers `GET /v1/models` with the models of a key, or with one of them. The organization's other models stay hidden. */
 export function sendModels(res: ServerResponse, dialect: Dialect, models: readonly string[], id: string | null): void {
   if (id !== null && !models.includes(id))
     return sendRefusal(res, dialect, refusal('llm_rejected', 'The key has no model of this name.', 404));

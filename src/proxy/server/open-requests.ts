@@ -1,21 +1,21 @@
 import type { FailureCode } from '../../contract/errors.ts';
 import type { Interruption } from './interruption.ts';
 
-/** A key never becomes active again, so its end may be remembered; this many, the newest. */
-const MAX_ENDED = 10_000;
+/** The number of ended keys that are remembered, the newest: an ended key never becomes active again. */
+const MAX_ENDED_KEYS = 10_000;
 
 interface OpenKey {
   requests: Set<Interruption>;
-  /** When its lease ends as far as this replica knows, ms of `performance.now()`. */
+  /** When the lease ends as far as this replica knows, in ms of `performance.now()`. */
   leaseEndsAtMs: number;
 }
 
-/** The requests of this replica that run, by the ref of their key. */
+/** The running requests of this replica, by the ref of their key. */
 export class OpenRequests {
   readonly #byRef = new Map<string, OpenKey>();
   readonly #ended = new Set<string>();
 
-  /** Requests that run. */
+  /** The number of running requests. */
   get count(): number {
     let count = 0;
     for (const { requests } of this.#byRef.values()) count += requests.size;
@@ -23,8 +23,8 @@ export class OpenRequests {
   }
 
   /**
-   * Puts a request on the list; returns what takes it off. One whose key ended while it was being looked up is interrupted at
-   * once: the notice and the answer to the look-up come over two connections, in any order. `leaseMs`: until its lease ends.
+   * Adds a request; returns the function that removes it. A request whose key ended during its look-up is interrupted at once: the notice
+   * and the answer to the look-up arrive over two connections, in any order. `leaseMs` is the time until the key's lease ends.
    */
   add(ref: string, leaseMs: number, request: Interruption): () => void {
     const open = this.#byRef.get(ref) ?? { requests: new Set(), leaseEndsAtMs: 0 };
@@ -38,30 +38,30 @@ export class OpenRequests {
     };
   }
 
-  /** Interrupts what runs with this key, now and later. */
-  endKey(ref: string): void {
+  /** Interrupts the requests of a key that has ended, those running now and those added later. */
+  interruptKey(ref: string): void {
     this.#ended.add(ref);
     for (const oldest of this.#ended) {
-      if (this.#ended.size <= MAX_ENDED) break;
+      if (this.#ended.size <= MAX_ENDED_KEYS) break;
       this.#ended.delete(oldest);
     }
-    this.#abort(ref);
+    this.#interrupt(ref);
   }
 
-  /** Sets when a key's lease ends, `leaseMs` from now. */
+  /** Sets the end of a key's lease to `leaseMs` from now. */
   renewLease(ref: string, leaseMs: number): void {
     const open = this.#byRef.get(ref);
     if (open !== undefined) open.leaseEndsAtMs = performance.now() + leaseMs;
   }
 
-  /** Interrupts what runs with keys whose lease is over, whether or not Postgres can be asked. The lease can still be renewed. */
-  endExpired(): void {
+  /** Interrupts the requests of keys whose lease has ended, even while Postgres is unreachable. Such a lease can still be renewed. */
+  interruptExpired(): void {
     const nowMs = performance.now();
-    for (const [ref, { leaseEndsAtMs }] of this.#byRef) if (leaseEndsAtMs <= nowMs) this.#abort(ref);
+    for (const [ref, { leaseEndsAtMs }] of this.#byRef) if (leaseEndsAtMs <= nowMs) this.#interrupt(ref);
   }
 
-  /** Interrupts everything; the code becomes the reason. */
-  endAll(code: FailureCode): void {
+  /** Interrupts all requests for the reason `code`. */
+  interruptAll(code: FailureCode): void {
     for (const { requests } of this.#byRef.values()) for (const request of requests) request.interrupt(code);
   }
 
@@ -69,7 +69,7 @@ export class OpenRequests {
     return [...this.#byRef.keys()];
   }
 
-  #abort(ref: string): void {
+  #interrupt(ref: string): void {
     for (const request of this.#byRef.get(ref)?.requests ?? []) request.interrupt('key_refused');
   }
 }

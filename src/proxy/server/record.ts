@@ -8,11 +8,11 @@ import { markFirstUse, suspendKey, unknownRequests } from '../../store/request-r
 import { closeRequests, recordRefusal, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
-const RETRY_MS = 500;
-/** How long the record of a good answer waits for others, and lets the caller's next request pass. */
-const GATHER_MS = 5;
-/** How long a caller waits for the end of its answer while Postgres is away. */
-const MAX_WAIT_MS = 10_000;
+const RETRY_DELAY_MS = 500;
+/** The record of a successful answer waits this long for others to share its transaction. */
+const BATCH_DELAY_MS = 5;
+/** How long a caller waits for the end of its answer while Postgres is unreachable. */
+const RECORD_TIMEOUT_MS = 10_000;
 
 const NEVER_SENT: Omit<RequestEnd, 'id' | 'status' | 'code'> = {
   model: null,
@@ -26,7 +26,7 @@ const NEVER_SENT: Omit<RequestEnd, 'id' | 'status' | 'code'> = {
   forwarded: false,
 };
 
-/** Requests of one key that are put on record together. */
+/** Requests of one key that are recorded in one transaction. */
 interface Batch {
   ends: (() => RequestEnd)[];
   write(): void;
@@ -35,11 +35,11 @@ interface Batch {
 
 export interface RecorderOptions {
   stop: AbortSignal;
-  endKey: (ref: KeyRef) => void;
+  interruptKey: (ref: KeyRef) => void;
   logger?: Logger | undefined;
 }
 
-/** Writes down what was used. */
+/** Records the ends of requests and what they used. */
 export class Recorder {
   readonly #database: Database;
   readonly #logger: Logger | undefined;
@@ -50,55 +50,55 @@ export class Recorder {
   readonly #open = new Set<string>();
   #pending = 0;
 
-  readonly #endKey: (ref: KeyRef) => void;
+  readonly #interruptKey: (ref: KeyRef) => void;
 
   /**
-   * `stop` ends the repetition: what is not on record then stays open, and is charged by its reservation. `endKey` cuts what runs with a key
-   * that is suspended.
+   * `stop` ends the retries: rows that are not recorded then stay open and are charged by their reservations. `interruptKey` interrupts the
+   * running requests of a suspended key.
    */
-  constructor(database: Database, { stop, endKey, logger }: RecorderOptions) {
+  constructor(database: Database, { stop, interruptKey, logger }: RecorderOptions) {
     this.#database = database;
     this.#stop = stop;
-    this.#endKey = endKey;
+    this.#interruptKey = interruptKey;
     this.#logger = logger;
   }
 
-  /** Requests that are over and not on record yet. */
+  /** The number of requests that have ended and are not recorded yet. */
   get pending(): number {
     return this.#pending;
   }
 
-  /** Remembers a request that is open, until its end is on record; one that nobody remembers was never sent. */
+  /** Remembers an open row until its end is recorded; an open row that is not remembered was never sent. */
   opened(id: string): void {
     this.#open.add(id);
   }
 
-  /** Ends those that this replica opened and does not know of. Throws `database_unreachable`. */
+  /** Ends the open rows of this replica that it does not remember. Throws `database_unreachable`. */
   async endUnknown(proxy: string): Promise<void> {
     for (const { id, ref } of await unknownRequests(this.#database.db, proxy, [...this.#open]))
       await closeRequests(this.#database.pool, ref, [{ ...NEVER_SENT, id, status: 503, code: 'database_unreachable' }]);
   }
 
-  /** Ends the row of a request that is refused before it is sent. Throws `database_unreachable` after ten seconds, and goes on trying. */
+  /** Ends the row of a request that is refused before it is sent. Throws `database_unreachable` after ten seconds, and keeps retrying. */
   async endNeverSent(ref: KeyRef, id: string, { status, code }: { status: number; code: FailureCode }): Promise<void> {
     await this.end(ref, () => ({ ...NEVER_SENT, id, status, code }), { urgent: true });
   }
 
-  /** A charge of this key could not be recorded, so it is refused. */
+  /** Returns whether the key is refused because one of its charges could not be recorded. */
   isSuspended(ref: KeyRef): boolean {
     return this.#suspended.has(ref);
   }
 
   /**
-   * Ends a request's row, at once where it is `urgent`, else with others of its key; repeats until Postgres takes it. `end` is
-   * asked when it is written. Throws `database_unreachable` after ten seconds, and goes on trying.
+   * Ends a request's row: at once where it is `urgent`, else together with others of its key. Calls `end` when the row is written. Throws
+   * `database_unreachable` after ten seconds, and keeps retrying until Postgres has stored it.
    */
   async end(ref: KeyRef, end: () => RequestEnd, { urgent }: { urgent: boolean }): Promise<void> {
     const batch = this.#batches.get(ref) ?? this.#begin(ref);
     batch.ends.push(end);
     this.#pending += 1;
     if (urgent) batch.write();
-    await orTooLong(batch.written);
+    await orTimeout(batch.written);
   }
 
   /** Records a request that was refused before its row was opened. Throws `database_unreachable`. */
@@ -122,7 +122,7 @@ export class Recorder {
         ).finally(() => (this.#pending -= ends.length)),
       );
     };
-    const timer = setTimeout(write, GATHER_MS);
+    const timer = setTimeout(write, BATCH_DELAY_MS);
     const batch: Batch = { ends, write, written };
     this.#batches.set(ref, batch);
     return batch;
@@ -130,58 +130,58 @@ export class Recorder {
 
   async #persist(ref: KeyRef, ends: RequestEnd[]): Promise<void> {
     try {
-      await this.#untilTaken(() => closeRequests(this.#database.pool, ref, ends));
+      await this.#retryWhileUnreachable(() => closeRequests(this.#database.pool, ref, ends));
       for (const { id } of ends) this.#open.delete(id);
     } catch (error) {
       if (this.#stop.aborted) throw error;
-      this.#logger?.error({ err: error, ref, requests: ends.length }, 'requests cannot be put on record');
-      // One that Postgres does not take keeps no other from its record.
+      this.#logger?.error({ err: error, ref, requests: ends.length }, 'Requests cannot be recorded.');
+      // A row that Postgres rejects does not keep the others from being recorded.
       if (ends.length > 1) await Promise.allSettled(ends.map(async (end) => this.#persist(ref, [end])));
       else await this.#suspend(ref);
       throw error;
     }
   }
 
-  /** Fails closed: the row stays open and holds its reservation, and the key is refused, here at once and everywhere with its row. */
+  /** Fails closed: the row stays open and holds its reservation, and the key is refused: here at once, elsewhere once its row is updated. */
   async #suspend(ref: KeyRef): Promise<void> {
     this.#suspended.add(ref);
-    this.#endKey(ref);
-    this.#logger?.error({ ref }, 'the key is suspended: a charge cannot be recorded');
-    await this.#untilTaken(() => suspendKey(this.#database.db, ref));
+    this.#interruptKey(ref);
+    this.#logger?.error({ ref }, 'The key is suspended: a charge cannot be recorded.');
+    await this.#retryWhileUnreachable(() => suspendKey(this.#database.db, ref));
   }
 
-  async #untilTaken(write: () => Promise<void>): Promise<void> {
+  async #retryWhileUnreachable(write: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
         return await write();
       } catch (error) {
         if (!ValetkeyError.is(error) || this.#stop.aborted) throw error;
-        await sleep(RETRY_MS, undefined, { signal: this.#stop });
+        await sleep(RETRY_DELAY_MS, undefined, { signal: this.#stop });
       }
     }
   }
 
-  /** Puts the first use of a key on record, beside the request. The event first: with the time set, nobody tries again. */
-  firstUse({ ref, jobId }: Pick<KeyAccess, 'ref' | 'jobId'>): Promise<void> {
+  /** Records the first use of a key, in parallel with the request. The event comes first: once the time is set, nobody retries. */
+  recordFirstUse({ ref, jobId }: Pick<KeyAccess, 'ref' | 'jobId'>): Promise<void> {
     const running = this.#firstUses.get(ref);
     if (running !== undefined) return running;
     const { db } = this.#database;
     const fresh = appendEvents(db, jobId, [{ source: `key.used:${ref}`, body: { type: 'key.used', ref } }])
       .then(() => markFirstUse(db, ref))
-      .catch((error: unknown) => this.#logger?.warn({ err: error, ref }, 'the first use of a key is not on record yet'))
+      .catch((error: unknown) => this.#logger?.warn({ err: error, ref }, 'The first use of a key is not recorded yet.'))
       .finally(() => this.#firstUses.delete(ref));
     this.#firstUses.set(ref, fresh);
     return fresh;
   }
 }
 
-async function orTooLong(written: Promise<void>): Promise<void> {
+async function orTimeout(written: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new ValetkeyError('database_unreachable', 'Postgres does not answer.')), MAX_WAIT_MS);
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new ValetkeyError('database_unreachable', 'Postgres does not answer.')), RECORD_TIMEOUT_MS);
   });
   try {
-    await Promise.race([written, tooLong]);
+    await Promise.race([written, timeout]);
   } finally {
     clearTimeout(timer);
   }

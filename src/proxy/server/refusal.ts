@@ -3,19 +3,19 @@ import type { ServerResponse } from 'node:http';
 import type { Dialect } from '../../contract/dialect.ts';
 import { FAILURES, type FailureCode } from '../../contract/errors.ts';
 
-/** An answer of the gateway's own. Its message never holds anything of the upstream's answer. */
+/** An error answer of the gateway itself. Its message never contains anything from the upstream's answer. */
 export interface Refusal {
   status: number;
   code: FailureCode;
   /** A sentence. */
   message: string;
-  /** When a repetition may succeed; absent where none will. */
+  /** The delay after which a retry may succeed; absent where none can. */
   retryAfterMs?: number;
 }
 
-// 401 means one thing only: the key of the caller. Agents do not repeat 401, 402 and 403; 5xx they do.
-const STATUS: Partial<Record<FailureCode, number>> = {
-  // Nobody gets it: it stands in the record where the caller left.
+// A 401 always means the caller's key. Agents do not retry 401, 402 and 403; they retry 5xx.
+const STATUSES: Partial<Record<FailureCode, number>> = {
+  // Only recorded: the caller has disconnected.
   cancelled: 499,
   key_refused: 401,
   budget_exhausted: 402,
@@ -30,7 +30,7 @@ const STATUS: Partial<Record<FailureCode, number>> = {
   llm_timeout: 504,
 };
 
-const ANTHROPIC_TYPE: Record<number, string> = {
+const ANTHROPIC_TYPES: Record<number, string> = {
   400: 'invalid_request_error',
   401: 'authentication_error',
   402: 'billing_error',
@@ -41,14 +41,15 @@ const ANTHROPIC_TYPE: Record<number, string> = {
   504: 'timeout_error',
 };
 
-const OPENAI_TYPE: Record<number, string> = {
+const OPENAI_TYPES: Record<number, string> = {
   401: 'authentication_error',
   402: 'insufficient_quota',
   403: 'permission_error',
   429: 'rate_limit_exceeded',
 };
 
-export function refusal(code: FailureCode, message: string, status: number = STATUS[code] ?? 500): Refusal {
+/** Creates a refusal; the status follows from the code unless it is given. */
+export function refusal(code: FailureCode, message: string, status: number = STATUSES[code] ?? 500): Refusal {
   return { status, code, message };
 }
 
@@ -56,7 +57,7 @@ export function isRefusal(value: object): value is Refusal {
   return 'code' in value && 'status' in value;
 }
 
-/** Answers in the error envelope of the caller's protocol. Does nothing once an answer has begun or the caller has left. */
+/** Sends a refusal in the error envelope of the caller's protocol. Does nothing once an answer has begun or the caller has disconnected. */
 export function sendRefusal(
   res: ServerResponse,
   dialect: Dialect,
@@ -68,7 +69,7 @@ export function sendRefusal(
   res.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
-    // The official clients obey both: what waiting does not fix is not asked again.
+    // The official clients obey both headers, and do not retry what waiting cannot fix.
     ...(FAILURES[code].retryable ? {} : { 'x-should-retry': 'false' }),
     ...(retryAfterMs === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
     ...headers,
@@ -76,7 +77,7 @@ export function sendRefusal(
   res.end(body);
 }
 
-/** The error of an answer, as a protocol has it; `type` by the status unless it is given. */
+/** Builds the error envelope of a protocol; the type follows from the status unless it is given. */
 export function errorEnvelope(
   dialect: Dialect,
   status: number,
@@ -84,9 +85,9 @@ export function errorEnvelope(
 ): object {
   const serverError = status >= 500;
   if (dialect === 'anthropic') {
-    const byStatus = ANTHROPIC_TYPE[status] ?? (serverError ? 'api_error' : 'invalid_request_error');
+    const byStatus = ANTHROPIC_TYPES[status] ?? (serverError ? 'api_error' : 'invalid_request_error');
     return { type: 'error', error: { type: type ?? byStatus, message, ...(code === null ? {} : { code }) } };
   }
-  const byStatus = OPENAI_TYPE[status] ?? (serverError ? 'server_error' : 'invalid_request_error');
+  const byStatus = OPENAI_TYPES[status] ?? (serverError ? 'server_error' : 'invalid_request_error');
   return { error: { message, type: type ?? byStatus, code, param } };
 }

@@ -2,48 +2,48 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { raiseReservation, takeTokens, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
+import { consumeTokens, raiseReservation, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { RequestBody } from '../body/request-body.ts';
+import { abortMessage } from '../forward/abort-message.ts';
 import { forward } from '../forward/forward.ts';
 import type { ForwardEnd } from '../forward/forwarding.ts';
-import { GIVEN_UP } from '../forward/given-up.ts';
 import type { RetryOptions } from '../forward/retries.ts';
-import { decideAccess } from '../limits/access.ts';
-import type { Admitted } from '../limits/admission.ts';
-import { reserveInLine } from '../limits/reservations.ts';
-import { charge, FREE, reserve, type Charge, type Reservation } from '../prices/charge.ts';
+import type { AdmissionResult } from '../limits/admission.ts';
+import { checkAccess } from '../limits/check-access.ts';
+import { reserveInQueue } from '../limits/reservations.ts';
+import { boundCost, charge, ZERO_CHARGE, type Charge, type Reservation } from '../prices/charge.ts';
 import type { ModelPrice } from '../prices/prices.ts';
 import { sumCharges } from '../prices/sum-charges.ts';
-import { NOTHING_TAPPED } from '../protocols/response-usage.ts';
+import { NO_USAGE } from '../protocols/response-usage.ts';
 import type { Route } from '../protocols/routes.ts';
-import { unknownBeta, upstreamHeaders } from '../upstream/headers.ts';
+import { findUnknownBeta, upstreamHeaders } from '../upstream/headers.ts';
 import type { ProxyContext } from './context.ts';
 import type { Interruption } from './interruption.ts';
 import { isRefusal, refusal, sendRefusal, type Refusal } from './refusal.ts';
 
-type PassedRoute = Exclude<Route, { kind: 'models' }>;
+type ForwardedRoute = Exclude<Route, { kind: 'models' }>;
 
-/** A request with a good key. */
-export interface GoodRequest {
+/** A request with a valid key. */
+export interface AuthenticatedRequest {
   req: IncomingMessage;
   res: ServerResponse;
-  route: PassedRoute;
+  route: ForwardedRoute;
   access: KeyAccess;
   keyHash: string;
-  /** When it came, ms of `performance.now()`. */
+  /** When the request arrived, in ms of `performance.now()`. */
   startedMs: number;
   interruption: Interruption;
 }
 
-/** What is known of it once its body is read. */
-interface PricedRequest extends GoodRequest {
+/** A request whose body was read, with its price and the credential to send it with. */
+interface PricedRequest extends AuthenticatedRequest {
   body: RequestBody;
   price: ModelPrice;
   credential: Secret;
 }
 
-/** Reads a request's body, reserves what it can cost, sends it on, and records what it did cost. */
-export async function serveRequest(context: ProxyContext, request: GoodRequest): Promise<void> {
+/** Reads a request's body, reserves its highest cost, forwards it, and records its actual cost. */
+export async function serveRequest(context: ProxyContext, request: AuthenticatedRequest): Promise<void> {
   const { req, res, route, access, startedMs, interruption } = request;
   const memory = context.bodyMemory.hold(access.ref, access.tenant);
   try {
@@ -51,57 +51,58 @@ export async function serveRequest(context: ProxyContext, request: GoodRequest):
     const body = await context.bodies.read(req, route.protocol, memory, interruption.signal);
     const refuse = async (answer: Refusal): Promise<void> => {
       const model = isRefusal(body) ? null : body.model;
-      context.metrics.refused(answer.code);
+      context.metrics.countRefusal(answer.code);
       await recordRefused(context, access, route, answer, model, startedMs);
       sendRefusal(res, route.dialect, answer);
     };
-    if (interruption.code !== null) return await refuse(givenUp(interruption.code));
-    const priced = priceOf(context, request, body);
+    if (interruption.code !== null) return await refuse(aborted(interruption.code));
+    const priced = priceRequest(context, request, body);
     if (isRefusal(priced)) return await refuse(priced);
-    await (route.kind === 'count' ? passFree(context, priced) : spend(context, priced, refuse));
+    await (route.kind === 'count' ? forwardFree(context, priced) : forwardMetered(context, priced, refuse));
   } finally {
     memory.release();
   }
 }
 
-function priceOf(context: ProxyContext, request: GoodRequest, body: RequestBody | Refusal): PricedRequest | Refusal {
+function priceRequest(context: ProxyContext, request: AuthenticatedRequest, body: RequestBody | Refusal): PricedRequest | Refusal {
   const { req, route, access } = request;
-  const beta = route.dialect === 'anthropic' ? unknownBeta(req.headers) : null;
+  const beta = route.dialect === 'anthropic' ? findUnknownBeta(req.headers) : null;
   const price = isRefusal(body) ? null : context.prices.find(route.protocol, body.model);
-  const refused = decideAccess({ models: access.models, body, beta, priced: price !== null });
+  const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
   const credential = context.upstreams[route.dialect].credential(access.tenant);
-  if (credential === undefined) return refusal('llm_unauthorized', 'The gateway has no credential for this protocol that it can open.');
+  if (credential === undefined)
+    return refusal('llm_unauthorized', 'The gateway has no usable credential for this protocol. The operator has to set or replace it.');
   return { ...request, body, price, credential };
 }
 
-/** A request that costs nothing is neither reserved nor recorded. */
-async function passFree(context: ProxyContext, request: PricedRequest): Promise<void> {
-  const unpriced = { costUsd: () => 0, reserveAnother: () => Promise.resolve(true) };
+/** Forwards a request that costs nothing: it is neither reserved nor recorded. */
+async function forwardFree(context: ProxyContext, request: PricedRequest): Promise<void> {
+  const unpriced = { costUsd: () => 0, reserveNextTry: () => Promise.resolve(true) };
   await send(context, request, unpriced, async () => {});
 }
 
-async function spend(context: ProxyContext, request: PricedRequest, refuse: (answer: Refusal) => Promise<void>): Promise<void> {
+async function forwardMetered(context: ProxyContext, request: PricedRequest, refuse: (answer: Refusal) => Promise<void>): Promise<void> {
   const { route, access, keyHash, body, price, interruption } = request;
-  const reservation = reserve(price, { ...body, bytes: body.size });
+  const reservation = boundCost(price, { ...body, bytes: body.size });
   const admitted = await admit(context, request, reservation);
   if (isRefusal(admitted)) return refuse(admitted);
-  if (admitted.action === 'leave') return refuse(givenUp(interruption.code ?? 'cancelled'));
-  if (admitted.action === 'ended') return refuse(refusal('key_refused', GIVEN_UP.key_refused ?? ''));
+  if (admitted.action === 'abandoned') return refuse(aborted(interruption.code ?? 'cancelled'));
+  if (admitted.action === 'ended') return refuse(aborted('key_refused'));
   if (admitted.action === 'spent') return refuse(refusal('budget_exhausted', 'The budget of the key is spent.'));
   if (admitted.action === 'limited') {
-    const limited = refusal('rate_limited', 'The tenant, or the installation at this provider, is at its rate limit.');
+    const limited = refusal('rate_limited', 'The tenant, or the whole installation, has reached its rate limit at this provider.');
     return refuse({ ...limited, retryAfterMs: admitted.retryAfterMs });
   }
   const { id } = admitted;
   const { ref, jobId, tenant } = access;
   const { maxOutputTokens, choices, images, documents } = body;
-  const like = { protocol: route.protocol, price, maxOutputTokens, choices, images, documents };
-  context.foresight.learn(keyHash, { key: { ref, jobId, tenant }, ...like });
-  const firstUse = access.used ? null : context.recorder.firstUse(access);
+  const properties = { protocol: route.protocol, price, maxOutputTokens, choices, images, documents };
+  context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant }, ...properties });
+  const firstUse = access.used ? null : context.recorder.recordFirstUse(access);
   const priced: PricedTries = {
     costUsd: (seen) => charge(context.prices, route.protocol, body.model, reservation, seen).usd,
-    reserveAnother: async (lost) => {
+    reserveNextTry: async (lost) => {
       const usd = lost.reduce((sum, seen) => sum + priced.costUsd(seen), reservation.usd);
       return raiseReservation(context.database.pool, { ref, jobId, id, usd });
     },
@@ -113,30 +114,30 @@ async function spend(context: ProxyContext, request: PricedRequest, refuse: (ans
       await firstUse;
     });
   } catch (error) {
-    // Nobody knows how far it came: the row is not left open, and not for nothing. One that is ended stays as it is.
-    await record(context, sent, { status: 500, code: 'internal', seen: NOTHING_TAPPED, stop: null, tries: 1, lost: [] }).catch(() => {});
+    // How far the request came is unknown, so its open row ends with the reservation as its charge. A row that has ended stays as it is.
+    await record(context, sent, { status: 500, code: 'internal', seen: NO_USAGE, stop: null, tries: 1, lost: [] }).catch(() => {});
     throw error;
   }
 }
 
-async function admit(context: ProxyContext, request: PricedRequest, { usd }: Reservation): Promise<Admitted | Refusal> {
+async function admit(context: ProxyContext, request: PricedRequest, { usd }: Reservation): Promise<AdmissionResult | Refusal> {
   const { access, route, interruption } = request;
   const { reserved } = access;
-  // What was foreseen holds, and nothing has to be asked.
+  // The reservation that was made with the look-up suffices.
   if (reserved?.action === 'limited' || reserved?.action === 'spent') return reserved;
   if (reserved?.action === 'run' && access.reservedUsd >= usd) return reserved;
-  const askedMs = performance.now();
+  const startedMs = performance.now();
   try {
-    return await reserveInLine(context, access, route, usd, interruption);
+    return await reserveInQueue(context, access, route, usd, interruption);
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
     return refusal(error.code, error.message);
   } finally {
-    context.metrics.waited(performance.now() - askedMs);
+    context.metrics.recordWait(performance.now() - startedMs);
   }
 }
 
-type PricedTries = Pick<RetryOptions, 'costUsd' | 'reserveAnother'>;
+type PricedTries = Pick<RetryOptions, 'costUsd' | 'reserveNextTry'>;
 
 async function send(
   context: ProxyContext,
@@ -146,7 +147,7 @@ async function send(
 ): Promise<void> {
   const { req, res, route, access, body, credential, interruption } = request;
   const { origin, prefix, dispatcher } = context.upstreams[route.dialect];
-  context.metrics.added(performance.now() - request.startedMs);
+  context.metrics.recordOverhead(performance.now() - request.startedMs);
   const retryBudget = context.retryBudgets[route.dialect];
   retryBudget.earn();
   const [path = '', query = ''] = (req.url ?? '').split('?', 2);
@@ -170,12 +171,12 @@ async function send(
       maxTries: context.maxTries,
       take: () => retryBudget.take(),
       report: (event) => {
-        context.metrics.retried(route, event);
-        context.logger?.info({ ref: access.ref, protocol: route.protocol, ...event }, 'a try of a request failed');
+        context.metrics.countFailedTry(route, event);
+        context.logger?.info({ ref: access.ref, protocol: route.protocol, ...event }, 'A try of a request failed.');
       },
     },
     interruption,
-    noteKeyEnd: () => context.refusedUses.note(access.ref),
+    recordRefusedUse: () => context.refusedUses.record(access.ref),
     settle,
   });
 }
@@ -192,10 +193,9 @@ async function record(context: ProxyContext, request: SentRequest, { status, cod
     const billed = seen === null ? lost : [...lost, seen];
     const charged = sumCharges(billed.map((answer) => charge(context.prices, route.protocol, body.model, reservation, answer)));
     logEnd(context, access, route, { model: body.model, status, code, startedMs, charged, tries });
-    if (charged.implausible)
-      context.logger?.warn({ ref, id }, 'the provider stated a usage that cannot be true: the reservation is charged');
+    if (charged.implausible) context.logger?.warn({ ref, id }, 'The provider stated an impossible usage: the reservation is charged.');
     const tokens = charged.inputTokens + charged.outputTokens;
-    if (tokens > 0) takeTokens(context.database.pool, tenant, route.dialect, tokens, context.rates).catch(() => {});
+    if (tokens > 0) consumeTokens(context.database.pool, tenant, route.dialect, tokens, context.rates).catch(() => {});
     return { ...charged, id, model: body.model, status, code, stop, tries, forwarded: true };
   };
   try {
@@ -205,7 +205,7 @@ async function record(context: ProxyContext, request: SentRequest, { status, cod
   }
 }
 
-/** Records why a request of a good key was refused: whoever asks why a turn failed finds it. Throws nothing. */
+/** Records why a request with a valid key was refused, so that the reason of a failed turn is found. Throws nothing. */
 export async function recordRefused(
   context: ProxyContext,
   access: KeyAccess,
@@ -215,35 +215,39 @@ export async function recordRefused(
   startedMs: number,
 ): Promise<void> {
   if (route.kind !== 'generate') return;
-  logEnd(context, access, route, { model, status, code, startedMs, charged: FREE, tries: 0 });
+  logEnd(context, access, route, { model, status, code, startedMs, charged: ZERO_CHARGE, tries: 0 });
   const { reserved, ref } = access;
   try {
     if (reserved?.action === 'run') {
-      await context.recorder.end(ref, () => ({ ...FREE, id: reserved.id, model, status, code, stop: null, tries: 0, forwarded: false }), {
-        urgent: true,
-      });
+      await context.recorder.end(
+        ref,
+        () => ({ ...ZERO_CHARGE, id: reserved.id, model, status, code, stop: null, tries: 0, forwarded: false }),
+        {
+          urgent: true,
+        },
+      );
       context.admission.release(access.jobId);
     } else if (code !== 'database_unreachable') {
       await context.recorder.refused(access, { protocol: route.protocol, proxy: context.id, model, status, code });
     }
   } catch (error) {
-    context.logger?.warn({ err: error, ref }, 'a refusal is not on record');
+    context.logger?.warn({ err: error, ref }, 'A refusal could not be recorded.');
   }
 }
 
 function logEnd(
   context: ProxyContext,
   { ref }: KeyAccess,
-  { dialect, protocol }: PassedRoute,
+  { dialect, protocol }: ForwardedRoute,
   end: { model: string | null; status: number; code: FailureCode | null; startedMs: number; charged: Charge; tries: number },
 ): void {
   const { model, status, code, startedMs, charged, tries } = end;
   const ms = Math.round(performance.now() - startedMs);
   const { usd, estimated } = charged;
-  context.logger?.info({ ref, protocol, model, status, code, ms, usd, estimated, tries }, 'request');
-  context.metrics.ended({ dialect, protocol, status, code, charged });
+  context.logger?.info({ ref, protocol, model, status, code, ms, usd, estimated, tries }, 'A request ended.');
+  context.metrics.countEnd({ dialect, protocol, status, code, charged });
 }
 
-function givenUp(code: FailureCode): Refusal {
-  return refusal(code, GIVEN_UP[code] ?? 'The request was given up.');
+function aborted(code: FailureCode): Refusal {
+  return refusal(code, abortMessage(code));
 }

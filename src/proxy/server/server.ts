@@ -11,10 +11,10 @@ import type { Logger } from '../../telemetry/log.ts';
 import { BodyMemory } from '../body/memory.ts';
 import { BodyReader } from '../body/request-body.ts';
 import { Admission } from '../limits/admission.ts';
-import { Foresight } from '../limits/foresight.ts';
+import { CostPredictor } from '../limits/cost-predictor.ts';
 import { KeyLimits } from '../limits/key-limits.ts';
 import { RefusedUses } from '../limits/refused-uses.ts';
-import { Strangers } from '../limits/strangers.ts';
+import { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import { createPrices, type Prices } from '../prices/prices.ts';
 import { dialectOf } from '../protocols/routes.ts';
 import { RetryBudget } from '../retries/retry-budget.ts';
@@ -32,16 +32,16 @@ import { Recorder } from './record.ts';
 import { refusal, sendRefusal } from './refusal.ts';
 import type { ProxySettings, RateSettings } from './settings.ts';
 
-/** How long closing waits for the last records. */
-const CLOSE_MS = 5_000;
+/** How long `close` waits for the last records. */
+const CLOSE_TIMEOUT_MS = 5_000;
 const MINUTE_MS = 60_000;
 
 export interface ProxyOptions {
   database: Database;
-  /** Opens the credentials that are stored. */
+  /** Opens the stored credentials. */
   unsealer: Unsealer;
   gateway: ProxySettings;
-  /** Default: the bundled ones. */
+  /** Default: the bundled prices. */
   prices?: Prices | undefined;
   logger?: Logger | undefined;
 }
@@ -51,22 +51,22 @@ export interface Proxy {
   /** Without a trailing slash and without `/v1`. */
   readonly url: string;
   readonly socketPath: string;
-  /** Where operators ask it; null where it has no address of its own for that. */
+  /** The URL of the server for operators; null where none is configured. */
   readonly adminUrl: string | null;
-  /** Stops listening, ends the open requests and waits until they are on record. The database stays open. */
+  /** Stops listening, interrupts the open requests and waits until they are recorded. The database stays open. */
   close(): Promise<void>;
 }
 
 /**
- * Starts the proxy on a port and on a unix socket. The schema must be there. Any number of replicas may run over one
- * database; on one host, each needs a socket directory of its own, or the newest has the socket. Throws
- * `database_unreachable`, and `invalid_config` where it cannot listen.
+ * Starts the proxy on a port and on a unix socket. The schema must be migrated. Any number of replicas may share one database; each
+ * replica on a host needs its own socket directory, or the newest takes over the socket. Throws `database_unreachable`, and
+ * `invalid_config` where it cannot listen.
  */
 export async function startProxy({ database, unsealer, gateway, prices = createPrices([]), logger }: ProxyOptions): Promise<Proxy> {
   const id = randomUUID();
   const open = new OpenRequests();
   const stop = new AbortController();
-  const recorder = new Recorder(database, { stop: stop.signal, endKey: (ref) => open.endKey(ref), logger });
+  const recorder = new Recorder(database, { stop: stop.signal, interruptKey: (ref) => open.interruptKey(ref), logger });
   const watch = await watchKeys({ database, proxy: id, open, endUnknown: () => recorder.endUnknown(id) }, logger);
   const configured = { anthropic: gateway.anthropic.credential, openai: gateway.openai.credential };
   const credentials = await followCredentials({ database, unsealer, configured, logger }).catch(async (error: unknown) => {
@@ -85,8 +85,8 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     id,
     database,
     upstreams: {
-      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (tenant) => credentials.of('anthropic', tenant)),
-      openai: target(dispatchers, gateway.openai.baseUrl, (tenant) => credentials.of('openai', tenant)),
+      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (tenant) => credentials.forTenant('anthropic', tenant)),
+      openai: target(dispatchers, gateway.openai.baseUrl, (tenant) => credentials.forTenant('openai', tenant)),
     },
     idleTimeoutMs: gateway.idleTimeoutMs,
     drainTimeoutMs: gateway.drainTimeoutMs,
@@ -95,11 +95,11 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     rates: sharedRates(gateway.rates),
     prices,
     admission,
-    foresight: new Foresight(),
+    costPredictor: new CostPredictor(),
     bodies: new BodyReader(),
     bodyMemory: new BodyMemory(gateway.bodies),
     keyLimits: new KeyLimits(gateway.keys),
-    strangers: new Strangers(),
+    unknownKeys: new UnknownKeyThrottle(),
     refusedUses,
     open,
     recorder,
@@ -111,7 +111,7 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     req.on('error', () => {});
     res.on('error', () => {});
     const request = handle(context, req, res, admit).catch((error: unknown) => {
-      logger?.error({ err: error }, 'a request failed');
+      logger?.error({ err: error }, 'A request failed.');
       sendRefusal(res, dialectOf(req.url ?? '', req.headers), refusal('internal', 'The gateway failed.'));
       if (!res.writableEnded) res.destroy();
     });
@@ -123,9 +123,9 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
   const end = async (): Promise<void> => {
     for (const server of servers) server.close();
     admin?.close();
-    open.endAll('gateway_unreachable');
-    await Promise.race([Promise.all(running), sleep(CLOSE_MS, undefined, { ref: false })]);
-    await Promise.race([refusedUses.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
+    open.interruptAll('gateway_unreachable');
+    await Promise.race([Promise.all(running), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+    await Promise.race([refusedUses.close(), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     stop.abort();
     credentials.close();
     await watch.close();
@@ -143,7 +143,7 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     const socket = await listenOnSocket(listening(), gateway.socketDir);
     const readiness = () => ({
       database: watch.isAlive,
-      credentials: DIALECTS.filter((dialect) => credentials.of(dialect, '') !== undefined),
+      credentials: DIALECTS.filter((dialect) => credentials.forTenant(dialect, '') !== undefined),
     });
     if (gateway.adminAddress !== undefined) admin = await startAdmin({ address: gateway.adminAddress, metrics, readiness });
     const adminUrl = admin === null ? null : urlOf(admin);
@@ -182,5 +182,5 @@ function urlOf(server: Server): string | null {
 
 function target(dispatchers: Dispatchers, baseUrl: string, credential: UpstreamTarget['credential']): UpstreamTarget {
   const { origin, pathname } = new URL(baseUrl);
-  return { dispatcher: dispatchers.of(origin), origin, prefix: pathname.replace(/\/$/, ''), credential };
+  return { dispatcher: dispatchers.forOrigin(origin), origin, prefix: pathname.replace(/\/$/, ''), credential };
 }

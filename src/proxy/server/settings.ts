@@ -4,14 +4,14 @@ import type { BodyMemoryLimits } from '../body/memory.ts';
 import type { KeyLimitOptions } from '../limits/key-limits.ts';
 import type { ConnectionLimits } from './connections.ts';
 
-/** A provider, and the credential for those tenants that have none of their own; absent: they are refused. */
+/** A provider, and the credential for tenants without one of their own; where it is absent, their requests are refused. */
 export interface UpstreamSettings {
   /** Without a trailing slash and without `/v1`. */
   baseUrl: string;
   credential?: Secret | undefined;
 }
 
-/** Per minute, over all replicas; undefined: no limit. */
+/** Limits per minute over all replicas; undefined where there is none. */
 export interface RateSettings {
   tenantRequests: number;
   upstreamRequests: number;
@@ -19,26 +19,26 @@ export interface RateSettings {
   upstreamTokens: number | undefined;
 }
 
-/** How a proxy listens, where it sends, and what it lets pass. */
+/** Settings of a proxy: its listeners, its upstreams and its limits. */
 export interface ProxySettings {
   host: string;
-  /** 0 takes a free one. */
+  /** 0 chooses a free port. */
   port: number;
   /** Directory of the unix socket: only this directory is mounted into sandboxes. */
   socketDir: string;
-  /** Address and port for operators; undefined: none. */
+  /** Address and port of the server for operators; undefined where there is none. */
   adminAddress: string | undefined;
-  /** Without a byte from the provider for so long a request is given up. */
+  /** A request is aborted after this time without a byte from the provider. */
   idleTimeoutMs: number;
-  /** How long an answer whose caller left is read on, for its usage. */
+  /** How long an answer is read for its usage after the caller has disconnected. */
   drainTimeoutMs: number;
-  /** How often a request is sent to a provider that fails for a moment, the first time included. */
+  /** How often a request is sent to a provider with transient failures, the first try included. */
   maxTries: number;
   connections: ConnectionLimits;
   bodies: BodyMemoryLimits;
   keys: KeyLimitOptions;
   rates: RateSettings;
-  /** What the providers are reached through. */
+  /** The HTTP proxies through which the providers are reached. */
   outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;

@@ -8,23 +8,23 @@ import { subscribe } from '../../store/subscription.ts';
 import { readUpstreamCredentials, UPSTREAM_CHANNEL, type UpstreamCredential } from '../../store/upstream-credentials.ts';
 import type { Logger } from '../../telemetry/log.ts';
 
-/** A notice can be lost, and a key ring that learns to open what is stored gives none. */
-const CHECK_MS = 5_000;
+/** The credentials are also polled: a notice can be lost, and a keyring that gains a key sends none. */
+const POLL_INTERVAL_MS = 5_000;
 
-/** The gateway's own credentials at the providers, as they are now. */
+/** The current credentials of the gateway at the providers. */
 export interface Credentials {
   /**
-   * The tenant's own, else the organization's, else the configured one; undefined where there is none, and where the tenant has one that cannot
-   * be opened: another would pay. From memory.
+   * Returns the tenant's own credential, else the organization's, else the configured one, from memory. Undefined where there is none, and
+   * where the tenant's own cannot be opened: falling back would make another account pay.
    */
-  of(dialect: Dialect, tenant: string): Secret | undefined;
+  forTenant(dialect: Dialect, tenant: string): Secret | undefined;
   close(): void;
 }
 
 export interface CredentialsOptions {
   database: Database;
   unsealer: Unsealer;
-  /** The organization's where none is stored that can be opened. */
+  /** The organization's credentials for dialects without a stored one that can be opened. */
   configured: Record<Dialect, Secret | undefined>;
   logger: Logger | undefined;
 }
@@ -33,14 +33,17 @@ interface InUse extends UpstreamCredential {
   secret: Secret;
 }
 
-/** The stored credentials in use of one dialect, by tenant; null is the organization, or says that none of the tenant's can be opened. */
+/**
+ * The stored credentials in use for one dialect, by tenant. The key null is the organization; the value null means that none of the
+ * tenant's versions can be opened.
+ */
 type ByTenant = Map<string | null, InUse | null>;
 
 /**
- * Follows the stored credentials: for each dialect and tenant the newest counts that can be opened, and a new one from the moment that
- * it is stored. One that cannot be opened leaves the one before in use, and is warned of once. A credential that was sealed for one
- * tenant is used for no other. Where the table cannot be read later, the credentials stay as they were.
- * @throws `database_unreachable` where the table cannot be read at first
+ * Follows the stored credentials: for each dialect and tenant, the newest version that can be opened is in use, from the moment that it
+ * is stored. A version that cannot be opened leaves the previous one in use, and causes one warning. A credential that was sealed for one
+ * tenant is used for no other. While the table cannot be read, the credentials stay as they are.
+ * @throws `database_unreachable` where the first read of the table fails
  */
 export async function followCredentials({ database, unsealer, configured, logger }: CredentialsOptions): Promise<Credentials> {
   const inUse: Record<Dialect, ByTenant> = { anthropic: new Map(), openai: new Map() };
@@ -63,7 +66,7 @@ export async function followCredentials({ database, unsealer, configured, logger
       if (!ValetkeyError.is(error)) throw error;
       const row = JSON.stringify([dialect, tenant, version, sealed]);
       if (!warned.has(row))
-        logger?.warn({ dialect, tenant, version, code: error.code }, `A stored credential is not used: ${error.message}`);
+        logger?.warn({ dialect, tenant, version, code: error.code }, `A stored credential cannot be used: ${error.message}`);
       warned.add(row);
       return null;
     }
@@ -83,11 +86,11 @@ export async function followCredentials({ database, unsealer, configured, logger
         if (now === before) continue;
         if (now === undefined) current.delete(tenant);
         else current.set(tenant, now);
-        logger?.info({ dialect, tenant, version: now?.version ?? null }, 'Another credential is in use.');
+        logger?.info({ dialect, tenant, version: now?.version ?? null }, 'The credential in use has changed.');
       }
     }
   };
-  // A read over a broken connection of the pool must not hold up that of a new one, nor its late answer replace what is newer.
+  // A read over a broken connection must neither delay a newer read nor replace its result with a late answer.
   let begun = 0;
   let applied = 0;
   let applying = Promise.resolve();
@@ -117,13 +120,15 @@ export async function followCredentials({ database, unsealer, configured, logger
 
   const stop = new AbortController();
   await subscribe(database, { channel: UPSTREAM_CHANNEL, onNotice: refresh, catchUp: read, stop: stop.signal, logger });
-  const timer = setInterval(refresh, CHECK_MS);
+  const timer = setInterval(refresh, POLL_INTERVAL_MS);
   const organization = (dialect: Dialect): Secret | undefined => inUse[dialect].get(null)?.secret ?? configured[dialect];
-  const some = DIALECTS.some((dialect) => inUse[dialect].size > 0 || configured[dialect] !== undefined);
-  if (!some)
-    logger?.warn('ANTHROPIC_API_KEY and OPENAI_API_KEY are not set, and none is stored: every request of an agent will be refused.');
+  const hasAny = DIALECTS.some((dialect) => inUse[dialect].size > 0 || configured[dialect] !== undefined);
+  if (!hasAny)
+    logger?.warn(
+      'There is no provider credential, so every request of an agent will be refused. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or store one.',
+    );
   return {
-    of: (dialect, tenant) => {
+    forTenant: (dialect, tenant) => {
       const own = inUse[dialect].get(tenant);
       return own === undefined ? organization(dialect) : own?.secret;
     },

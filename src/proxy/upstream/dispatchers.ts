@@ -2,24 +2,24 @@ import { Agent, ProxyAgent, type Dispatcher } from 'undici';
 
 import { proxyFor, type OutboundProxies } from '../../outbound/proxies.ts';
 
-// The only time-out is ours, which knows who is waiting for whom.
+// undici's timeouts are off: the exchange has its own, which also considers a caller that does not read.
 const OPTIONS = { headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false } as const;
-/** Within the time that a request may be tried again. */
+/** Shorter than the total time for retries. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** The connections of a proxy to its upstreams. */
 export interface Dispatchers {
-  /** Of an origin: through the outbound proxy that is for it. */
-  of(origin: string): Dispatcher;
-  /** Ends them at once. */
+  /** Returns the dispatcher for an origin, through the outbound proxy that is configured for it. */
+  forOrigin(origin: string): Dispatcher;
+  /** Closes all connections at once. */
   destroy(): Promise<void>;
 }
 
-/** Makes connections when they are needed, and keeps them. */
+/** Creates the dispatchers. They connect on first use and keep their connections. */
 export function createDispatchers(proxies: OutboundProxies): Dispatchers {
   const byProxy = new Map<string | null, Dispatcher>();
   return {
-    of: (origin) => {
+    forOrigin: (origin) => {
       const proxy = proxyFor(proxies, new URL(origin));
       const dispatcher = byProxy.get(proxy) ?? create(proxy);
       byProxy.set(proxy, dispatcher);

@@ -4,16 +4,16 @@ import type { Dialect } from '../../contract/dialect.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { BETAS } from '../protocols/anthropic-body.ts';
 
-// What the providers' APIs need. Whatever else an agent sends stays here: it could choose an account, a project, a customer that is billed,
-// a route of a gateway behind ours, or another's stored answer.
-const SENT: Record<Dialect, ReadonlySet<string>> = {
+// The headers that the providers' APIs need. No other header of an agent is forwarded: it could choose an account, a project, a billed
+// customer, a route of a gateway behind ours, or an answer stored for somebody else.
+const FORWARDED_REQUEST_HEADERS: Record<Dialect, ReadonlySet<string>> = {
   anthropic: new Set(['accept', 'user-agent', 'anthropic-version', 'anthropic-beta', 'x-app']),
   openai: new Set(['accept', 'user-agent', 'originator']),
 };
-/** What the official clients say of themselves. */
+/** The telemetry headers of the official clients. */
 const CLIENT_HEADER = /^x-stainless-[a-z-]+$/;
 
-const RETURNED = new Set([
+const FORWARDED_RESPONSE_HEADERS = new Set([
   'content-type',
   'content-length',
   'content-encoding',
@@ -25,40 +25,40 @@ const RETURNED = new Set([
   'x-should-retry',
 ]);
 
-/** The key that a caller shows; null where it shows none. Claude sends both headers, with the same key. */
-export function keyOf({ authorization, 'x-api-key': apiKey }: IncomingHttpHeaders): string | null {
+/** Reads the caller's key from the headers; null where there is none. Claude sends both headers, with the same key. */
+export function readKey({ authorization, 'x-api-key': apiKey }: IncomingHttpHeaders): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
   return bearer ?? (typeof apiKey === 'string' && apiKey !== '' ? apiKey : null);
 }
 
-/** The first beta of `anthropic-beta` that may not pass; null where there is none. */
-export function unknownBeta(headers: IncomingHttpHeaders): string | null {
+/** Finds the first beta in `anthropic-beta` that the gateway does not pass; null where there is none. */
+export function findUnknownBeta(headers: IncomingHttpHeaders): string | null {
   const stated = headers['anthropic-beta'];
   if (stated === undefined) return null;
   const betas = (Array.isArray(stated) ? stated.join(',') : stated).split(',').map((beta) => beta.trim());
   return betas.find((beta) => beta !== '' && !BETAS.has(beta)) ?? null;
 }
 
-/** What goes to the upstream: the caller's headers without its key, with the credential. Uncompressed, so that usage can be read. */
+/** Builds the headers for the upstream: the caller's without its key, plus the credential. The answer must be uncompressed for its usage to be read. */
 export function upstreamHeaders(headers: IncomingHttpHeaders, dialect: Dialect, credential: Secret): IncomingHttpHeaders {
   const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
-    if (SENT[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
+    if (FORWARDED_REQUEST_HEADERS[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
   }
   sent['accept-encoding'] = 'identity';
-  // What was read as JSON is read as nothing else.
+  // The gateway has read the body as JSON, so the provider must, too.
   sent['content-type'] = 'application/json';
   if (dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
   else sent.authorization = `Bearer ${credential.reveal()}`;
   return sent;
 }
 
-/** What goes back to the caller: of the answer's headers those that it needs, and none that holds the credential. */
+/** Builds the headers for the caller: those of the answer that it needs, and none that contains the credential. */
 export function callerHeaders(headers: IncomingHttpHeaders, credential: Secret): OutgoingHttpHeaders {
   const returned: OutgoingHttpHeaders = {};
   for (const name in headers) {
     const value = headers[name];
-    if (value !== undefined && RETURNED.has(name) && !String(value).includes(credential.reveal())) returned[name] = value;
+    if (value !== undefined && FORWARDED_RESPONSE_HEADERS.has(name) && !String(value).includes(credential.reveal())) returned[name] = value;
   }
   return returned;
 }

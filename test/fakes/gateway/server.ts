@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import type { Stack } from '../../../src/dev/stack.ts';
 import type { Gateway } from '../../../src/gateways/gateway.ts';
 import { listenOnPort, listenOnSocket } from '../../../src/proxy/server/listen.ts';
-import { keyOf } from '../../../src/proxy/upstream/headers.ts';
+import { readKey } from '../../../src/proxy/upstream/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import type { Adapters } from '../../../src/worker/start.ts';
 import { FakeGateway } from './adapter.ts';
@@ -55,7 +55,7 @@ export async function startFakeGateway(): Promise<FakeGatewayServer> {
 
   const data = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const body = await buffer(req);
-    const key = ledger.findSecret(hashSecret(new Secret(keyOf(req.headers) ?? '')).toString('hex'));
+    const key = ledger.findSecret(hashSecret(new Secret(readKey(req.headers) ?? '')).toString('hex'));
     const kind = req.url === '/v1/models' ? 'probe' : 'request';
     const accept = (): Answer => {
       const refusal = refuse(key);

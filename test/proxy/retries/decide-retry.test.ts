@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
 
-import { decideRetry, type FailedTry, type Tried } from '../../../src/proxy/retries/decide-retry.ts';
+import { decideRetry, type FailedTry, type RetryState } from '../../../src/proxy/retries/decide-retry.ts';
 import { retryAfterMs } from '../../../src/proxy/retries/retry-after.ts';
 import { RetryBudget } from '../../../src/proxy/retries/retry-budget.ts';
 
-const first: Tried = { tries: 1, maxTries: 5, elapsedMs: 50, waitedMs: 0, timeLimitMs: 300_000, random: 0 };
+const first: RetryState = { tries: 1, maxTries: 5, elapsedMs: 50, waitedMs: 0, timeLimitMs: 300_000, random: 0 };
 const refused = (status: number, stated: number | null = null): FailedTry => ({
   kind: 'refused',
   status,
@@ -12,7 +12,7 @@ const refused = (status: number, stated: number | null = null): FailedTry => ({
   retryAfterMs: stated,
 });
 
-it.each<[string, FailedTry, Partial<Tried>, object]>([
+it.each<[string, FailedTry, Partial<RetryState>, object]>([
   ['after half of a second at least', refused(500), {}, { action: 'retry', afterMs: 500 }],
   ['after twice as long each time', refused(500), { tries: 3, random: 0.5 }, { action: 'retry', afterMs: 3_000 }],
   ['after eight seconds at most', refused(500), { tries: 8, maxTries: 10, random: 0.5 }, { action: 'retry', afterMs: 6_000 }],
