@@ -86,7 +86,7 @@ test('a folder of repositories goes in with their files, also of one without a c
 test('what of a folder cannot go in is named, and the rest goes in', async () => {
   await sh(rig.folder(), 'echo a > a; mkfifo pipe; ln -s a link; echo x > "$(printf "caf\\351")"');
   const { warnings } = await rig.put({ path: rig.folder() });
-  expect(warnings).toEqual(['pipe stays behind: it is a socket, a pipe or a device.']);
+  expect(warnings).toEqual(['pipe was left out: it is a socket, a pipe or a device.']);
   expect((await readdir(rig.inWorkspace(), 'buffer')).map((name) => name.toString('latin1')).toSorted()).toEqual([
     '.git',
     'a',

@@ -88,7 +88,7 @@ test('a command that was cut off runs again', async () => {
 test('one that does not end in time is ended with all it started', async () => {
   await expect(setup(['sleep 600 & echo $! > pid; wait'], { limitMs: 1500 })).rejects.toMatchObject({
     code: 'setup_failed',
-    message: 'Setup command 1 did not end within setupTimeout.',
+    message: 'Setup command 1 did not end within the time limit (setupTimeout).',
   });
   const pid = Number(await readFile(rig.inWorkspace('pid'), 'utf8'));
   // One that nobody collects is a zombie.

@@ -64,7 +64,7 @@ test.skipIf(process.getuid?.() !== 0)('a repository of another user, which git w
   await chown(join(folder, '.git'), 65_534, 65_534);
   await expect(put({ path: folder })).rejects.toMatchObject({
     code: 'workspace_failed',
-    message: expect.stringContaining('another user') as unknown,
+    message: expect.stringContaining('does not belong') as unknown,
   });
 });
 
