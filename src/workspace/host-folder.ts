@@ -109,7 +109,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
   };
 }
 
-/** Null where the item was removed since it was listed. */
+/** Reads the status of an item; null where it was removed since it was listed. */
 function statsOf(folder: number, name: RawPath): Stats | null {
   return lstatSync(below(folder, name), { throwIfNoEntry: false }) ?? null;
 }

@@ -38,7 +38,7 @@ export interface Patch {
 
 interface Change {
   path: RawPath;
-  /** Null: the path was removed. */
+  /** The new entry; null where the path was removed. */
   entry: Entry | null;
 }
 

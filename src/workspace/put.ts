@@ -37,7 +37,7 @@ export interface PutWorkspaceOptions {
 export interface PutWorkspaceResult {
   /** The id of the commit that the workspace starts from. */
   startCommit: string;
-  /** What was left out, as sentences. */
+  /** Warnings about what was left out, as sentences. */
   warnings: string[];
 }
 

@@ -8,7 +8,7 @@ export interface TreeEntry {
   /** Git’s mode; 160000 is a submodule. */
   mode: string;
   id: string;
-  /** Null for a submodule. */
+  /** The size; null for a submodule. */
   bytes: number | null;
 }
 

@@ -94,7 +94,7 @@ async function followOutput(
   for (;;) {
     const most = Math.min(MAX_PIECE_BYTES, MAX_REPORTED_BYTES - offset);
     const turns = Math.max(1, Math.min(100, Math.ceil((untilMs - Date.now()) / 200)));
-    // All that is reported has been: wait for the end alone.
+    // The output has been reported up to its limit: wait for the end alone.
     const from = most > 0 ? offset : Number.MAX_SAFE_INTEGER - 1;
     await requireSuccess(sandbox, WAIT_SCRIPT, { ...env, OFFSET: String(from), MOST: String(most), TURNS: String(turns) }, signal);
     const piece = await read('piece');

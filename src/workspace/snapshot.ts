@@ -74,7 +74,7 @@ export async function takeSnapshot(folder: HostFolder, options: GitOptions): Pro
   return { entries, omitted };
 }
 
-/** Null for an item that git cannot store. */
+/** Converts an item to git’s terms; null where git cannot store it. */
 export function entryOf({ kind, isExecutable, bytes }: Item): Entry | null {
   if (kind === 'link') return { mode: '120000', bytes };
   if (kind === 'file') return { mode: isExecutable ? '100755' : '100644', bytes };

@@ -20,7 +20,7 @@ export interface SourceOptions extends Pick<GitOptions, 'path' | 'cwd' | 'signal
 export interface Source {
   repository: Repository;
   commit: string;
-  /** What was left out, as sentences. */
+  /** Warnings about what was left out, as sentences. */
   warnings: string[];
 }
 
