@@ -90,7 +90,7 @@ test('a cancelled prompt ends as cancelled, and ends Amp’s process', async () 
 
 test.each([
   ['reports an error', 'fail', 'Amp ended the turn with an error.'],
-  ['dies', 'die', 'Amp ended with exit code 3 and without a result.'],
+  ['ends without a result', 'die', 'Amp ended with exit code 3 without a result.'],
 ])('a prompt fails where Amp %s, and Amp’s own text is not forwarded', async (_what, prompt, message) => {
   const adapter = startAdapter();
   expect((await adapter.prompt(await adapter.open(), prompt)).error).toEqual({ code: -32603, message });
