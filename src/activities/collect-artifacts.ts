@@ -15,7 +15,7 @@ import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, eventOf, type SourcedEvent } from '../store/events.ts';
 import { readTurnMessage } from '../store/turns.ts';
-import type { Work } from '../workspace/collect.ts';
+import type { ArtifactCollector } from '../workspace/collect.ts';
 import type { Workspaces } from '../workspace/index.ts';
 import type { StartedSandbox, StoppedSandbox, StopSandboxInput } from './contracts.ts';
 
@@ -102,7 +102,7 @@ async function collect(
 ): Promise<Collected> {
   const provider = sandboxes[handle.provider];
   const signal = AbortSignal.timeout(TAKE_OUT_MS);
-  let work: Work | null = null;
+  let work: ArtifactCollector | null = null;
   try {
     const folders = await provider.halt(handle);
     if (folders === null) return lost('sandbox_lost');

@@ -19,7 +19,7 @@ export interface Agent {
   readonly program: string | null;
   /** The protocol of its LLM calls: Anthropic Messages, OpenAI Responses or OpenAI Chat Completions. */
   readonly protocol: 'messages' | 'responses' | 'chat';
-  /** What the agent can do. The conformance suite tests each ability, and each that is missing. */
+  /** The abilities of the agent. The conformance suite tests each one, and each that is missing. */
   readonly abilities: AgentAbilities;
 
   /**

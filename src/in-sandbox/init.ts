@@ -46,7 +46,7 @@ function closeInheritedDescriptors(): void {
   }
 }
 
-/** Empty for the descriptor that listed the others, which is closed by now. */
+/** Reads the state of a descriptor; empty for the one that listed the others, which is closed by now. */
 function fdInfo(descriptor: number): string {
   try {
     return readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');

@@ -1,8 +1,8 @@
 import { getCACertificates } from 'node:tls';
 
 /**
- * The certificates that this process trusts, with those that NODE_EXTRA_CA_CERTS adds, as one PEM; null where that adds none. For what does not
- * use Node's TLS: git, and the part of Temporal's SDK that is not JavaScript.
+ * Returns the certificates that this process trusts, including those of NODE_EXTRA_CA_CERTS, as one PEM; null where that variable
+ * adds none. It is for programs that do not use Node’s TLS: git, and the native part of Temporal’s SDK.
  */
 export function trustedCertificates(): string | null {
   if (getCACertificates('extra').length === 0) return null;

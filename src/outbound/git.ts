@@ -5,8 +5,8 @@ import { trustedCertificates } from './certificates.ts';
 import { processProxies, proxyEnvironment } from './proxies.ts';
 
 /**
- * The environment in which git reaches servers as this process does: by its proxies, and with the certificates that it trusts, which are
- * written to `folder`. Throws `invalid_config`.
+ * Returns the environment in which git reaches servers as this process does: by its proxies, and with the certificates that it
+ * trusts, which are written to `folder`. Throws `invalid_config`.
  */
 export async function gitNetworkEnvironment(folder: string): Promise<Record<string, string>> {
   const proxies = proxyEnvironment(processProxies());

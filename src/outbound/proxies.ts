@@ -2,21 +2,21 @@ import { BlockList, isIP } from 'node:net';
 
 import { ValetkeyError } from '../contract/errors.ts';
 
-/** The proxies that a process reaches others through, by the variables that other programs read, too. */
+/** The proxies of a process, by the variables that other programs read, too. */
 export interface OutboundProxies {
-  /** URL, for https and for Temporal; null: none. */
+  /** URL for https and for Temporal; null: none. */
   https: string | null;
-  /** URL, for http; null: none. */
+  /** URL for http; null: none. */
   http: string | null;
-  /** As it stands: names, domains, addresses and networks that are reached directly, with commas between them. */
+  /** The unparsed value: names, domains, addresses and networks that are reached directly, separated by commas. */
   noProxy: string;
 }
 
 const LOOPBACK = ['localhost', '127.0.0.0/8', '::1'];
 
 /**
- * Reads HTTPS_PROXY, HTTP_PROXY and NO_PROXY; in lower case they come first, as curl has it. Throws `invalid_config` that names the variable,
- * never its value, which can hold a password.
+ * Reads HTTPS_PROXY, HTTP_PROXY and NO_PROXY. The lower-case names take precedence, as with curl. Throws `invalid_config`, which
+ * names the variable and never its value, since that can hold a password.
  */
 export function readOutboundProxies(environment: NodeJS.ProcessEnv): OutboundProxies {
   return {
@@ -26,18 +26,18 @@ export function readOutboundProxies(environment: NodeJS.ProcessEnv): OutboundPro
   };
 }
 
-/** Those of this process. Throws `invalid_config`. */
+/** Reads the proxies of this process. Throws `invalid_config`. */
 export function processProxies(): OutboundProxies {
   return readOutboundProxies(process.env);
 }
 
-/** The proxy through which a URL is reached; null: directly, as this host itself always is. */
+/** Returns the proxy for a URL; null where it is reached directly, as this host itself always is. */
 export function proxyFor({ https, http, noProxy }: OutboundProxies, url: URL): string | null {
   const proxy = url.protocol === 'https:' ? https : http;
-  return proxy === null || isExcepted([...LOOPBACK, ...noProxy.split(/[\s,]+/)], url) ? null : proxy;
+  return proxy === null || isDirect([...LOOPBACK, ...noProxy.split(/[\s,]+/)], url) ? null : proxy;
 }
 
-/** What makes programs such as git and curl do the same. */
+/** Returns the variables with which programs such as git and curl use the same proxies. */
 export function proxyEnvironment({ https, http, noProxy }: OutboundProxies): Record<string, string> {
   if (https === null && http === null) return {};
   const direct = [noProxy, 'localhost', '127.0.0.1', '::1'].filter((entry) => entry !== '').join(',');
@@ -47,19 +47,19 @@ export function proxyEnvironment({ https, http, noProxy }: OutboundProxies): Rec
 function proxyUrl(environment: NodeJS.ProcessEnv, name: string): string | null {
   const value = valueOf(environment, name);
   if (value === undefined) return null;
-  // curl takes a proxy without a scheme for one over http.
+  // Like curl, a proxy without a scheme is reached over http.
   const text = value.includes('://') ? value : `http://${value}`;
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url !== null && /^https?:$/.test(url.protocol) && url.hostname !== '') return url.href.replace(/\/$/, '');
   const message = 'must be the URL of a proxy, like http://proxy.example.com:3128';
-  throw new ValetkeyError('invalid_config', `${name}: ${message}`, [{ path: name, message }]);
+  throw new ValetkeyError('invalid_config', `${name}: ${message}.`, [{ path: name, message }]);
 }
 
 function valueOf(environment: NodeJS.ProcessEnv, name: string): string | undefined {
   return [environment[name.toLowerCase()], environment[name]].find((value) => value !== undefined && value !== '');
 }
 
-function isExcepted(entries: readonly string[], { hostname, port, protocol }: URL): boolean {
+function isDirect(entries: readonly string[], { hostname, port, protocol }: URL): boolean {
   const host = hostname
     .replace(/^\[(.*)\]$/, '$1')
     .replace(/\.$/, '')

@@ -108,7 +108,7 @@ export interface SandboxProvider {
   halt(handle: SandboxHandle): Promise<HostFolders | null>;
   /** Resolves to the folders of a sandbox’s files while it runs; null where the sandbox is gone. */
   hostFolders(handle: SandboxHandle): Promise<HostFolders | null>;
-  /** Whether its process is there. */
+  /** Resolves to whether a process of the sandbox runs. */
   isAlive(handle: SandboxHandle): Promise<boolean>;
   /**
    * Ends the sandbox of a job and deletes its files. Idempotent on job id. Works from any process of the host, also where `start`
@@ -126,6 +126,9 @@ export interface SandboxProvider {
    * a process that has ended. Absent where they need nothing.
    */
   serve?(): { close(): Promise<void> };
-  /** What jobs would fail with here, before the first one does; empty: nothing is known. Throws nothing. */
+  /**
+   * Checks the host before the first job: returns the errors with which jobs would fail here; empty where none is known. Never
+   * throws. Absent where there is nothing to check.
+   */
   check?(): Promise<ValetkeyError[]>;
 }

@@ -8,9 +8,9 @@ import { z } from 'zod';
 export interface InstalledPackage {
   name: string;
   version: string;
-  /** The real path of its folder. */
+  /** The real path of the package’s folder. */
   folder: string;
-  /** What it asks for, optional ones included: not all of it has to be there. */
+  /** Names of its dependencies, including optional ones, which may not be installed. */
   needs: string[];
 }
 
@@ -22,7 +22,7 @@ const manifestSchema = z.object({
 
 const ownFolder = dirname(fileURLToPath(import.meta.url));
 
-/** Finds a package as Node does from a file in `from`, which is Valetkey's own installation when left out. */
+/** Finds a package as Node does for a file in `from`; default: Valetkey’s own installation. */
 export async function findPackage(name: string, from: string = ownFolder): Promise<InstalledPackage | undefined> {
   for (let folder = from; ; folder = dirname(folder)) {
     const found = await readPackage(name, join(folder, 'node_modules', name));
@@ -30,7 +30,7 @@ export async function findPackage(name: string, from: string = ownFolder): Promi
   }
 }
 
-/** Finds the package that an executable on `path` belongs to. */
+/** Finds the package of an executable on `path`. */
 export async function findPackageOfExecutable(name: string, executable: string, path: string): Promise<InstalledPackage | undefined> {
   for (const folder of path.split(delimiter).filter((part) => part.startsWith('/'))) {
     const file = await realpath(join(folder, executable)).catch(() => undefined);
@@ -43,8 +43,8 @@ export async function findPackageOfExecutable(name: string, executable: string, 
 }
 
 /**
- * The package and everything that it needs, one folder a name, nearest first. Where two versions of one name are needed
- * the second lies inside the package that needs it, as npm places it, and comes along with that package's folder.
+ * Returns the package and all its dependencies, one folder per name, the nearest first. Where two versions of a name are needed,
+ * the second is inside the package that needs it, as npm places it, and comes with that package’s folder.
  */
 export async function withDependencies(root: InstalledPackage): Promise<InstalledPackage[]> {
   const found = new Map([[root.name, root]]);
@@ -58,7 +58,7 @@ export async function withDependencies(root: InstalledPackage): Promise<Installe
   return [...found.values()];
 }
 
-/** The first executable file of that name on `path`. */
+/** Finds the first executable file of that name on `path`. */
 export async function findExecutable(name: string, path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter).filter((part) => part.startsWith('/'))) {
     const file = join(folder, name);

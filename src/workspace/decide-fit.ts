@@ -1,9 +1,9 @@
-/** Something that wants into a bounded space. */
+/** A file that competes for a bounded space. */
 export interface Candidate {
-  /** Its parts are folders. */
+  /** The path, whose parts before the last are folders. */
   path: string;
   bytes: number;
-  /** It was there before: what became of it goes first. */
+  /** Existed before: changes to it come first. */
   isKnown: boolean;
 }
 
@@ -14,8 +14,9 @@ interface Folder {
 }
 
 /**
- * Decides what fits into `maxBytes`: the changes of what was there before, the smallest first; then new files, of each folder
- * the smallest child first, whole as long as it fits. So one large folder of dependencies does not push out the work beside it.
+ * Decides which files fit into `maxBytes`: first the changes of files that existed before, the smallest first; then new files, in
+ * each folder the smallest child first, a folder as a whole as long as it fits. So a large folder of dependencies does not push
+ * out the work beside it.
  */
 export function decideFit(candidates: readonly Candidate[], maxBytes: number): ReadonlySet<string> {
   const chosen = new Set<string>();

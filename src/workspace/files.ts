@@ -4,21 +4,21 @@ import type { HostFolder } from './host-folder.ts';
 import { rawPath, type RawPath } from './raw-path.ts';
 import { readEntry } from './snapshot.ts';
 
-/** As Linux does. */
+/** The limit of Linux. */
 const MAX_LINKS = 40;
 
-/** A file that the job named, or why it does not come out. */
+/** A file that the job named, or why it was not collected. */
 export type CollectedFile = { content: Buffer } | { reason: Extract<OmitReason, 'missing' | 'outside' | 'too_large' | 'unreadable'> };
 
 /**
- * The bytes of a file of the workspace, by its path there. Links within the workspace are followed as they lead inside the
- * sandbox, where the workspace is at `inside`; one that leads out is refused, so that what is taken for work is from there.
+ * Reads a file of the workspace by its path there. Links are followed as they lead inside the sandbox, where the workspace is at
+ * `inside`. A link that leads out of the workspace is refused, so that every collected file is from the workspace.
  */
 export async function collectFile(folder: HostFolder, file: string, inside: string, maxBytes: number): Promise<CollectedFile> {
   try {
     const path = resolve(folder, rawPath(file), rawPath(inside));
     if (path === 'missing' || path === 'outside') return { reason: path };
-    const item = folder.look(path.at);
+    const item = folder.stat(path.at);
     if (item?.kind !== 'file') return { reason: 'missing' };
     if (item.bytes > maxBytes) return { reason: 'too_large' };
     return { content: await readEntry(folder, path.at, { mode: '100644', bytes: item.bytes }) };
@@ -28,7 +28,7 @@ export async function collectFile(folder: HostFolder, file: string, inside: stri
   }
 }
 
-/** Where a path leads, without a link in it. */
+/** Resolves the links of a path. */
 function resolve(folder: HostFolder, path: RawPath, inside: RawPath): { at: RawPath } | 'missing' | 'outside' {
   let todo = path.split('/');
   let done: RawPath[] = [];
@@ -43,7 +43,7 @@ function resolve(folder: HostFolder, path: RawPath, inside: RawPath): { at: RawP
       continue;
     }
     const at = [...done, name].join('/');
-    const item = folder.look(at);
+    const item = folder.stat(at);
     if (item === null) return 'missing';
     if (item.kind !== 'link') {
       done = [...done, name];

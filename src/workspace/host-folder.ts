@@ -3,41 +3,39 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 import { pathBytes, type RawPath } from './raw-path.ts';
 
-/** Linux: a descriptor that names a file without opening it. Node has no constant for it. */
+/** Linux: opens a descriptor that names a file without opening the file itself. Node has no constant for it. */
 const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
 export interface Item {
   name: RawPath;
-  /** `other`: a socket, a pipe, a device. */
+  /** `other`: a socket, a pipe or a device. */
   kind: 'file' | 'folder' | 'link' | 'other';
   isExecutable: boolean;
   bytes: number;
 }
 
 /**
- * A folder of this host whose content a stranger made. Every step goes from one opened folder to a name in it and follows no
- * link, so nothing outside is reached, whatever is changed meanwhile; nothing but regular files is opened. Its methods throw
- * the errors of the system.
+ * A folder of this host with untrusted content. Each step goes from an open folder to a name in it and follows no link, so nothing
+ * outside is reached, whatever changes meanwhile; nothing but regular files is opened. The methods throw the system’s errors.
  */
 export interface HostFolder {
   list(folder: RawPath): Item[];
-  /** Null where there is nothing of that path. */
-  look(path: RawPath): Item | null;
+  /** Returns the item at a path; null where there is none. */
+  stat(path: RawPath): Item | null;
   readLink(path: RawPath): Buffer;
-  /** The caller closes it. */
+  /** Opens a regular file. The caller closes it. */
   openFile(path: RawPath): Promise<FileHandle>;
   close(): void;
 }
 
 /**
- * Opens a folder. `makeReadable`: what its owner took the right to read from is given it back, for a folder that nobody uses any
- * more.
+ * Opens a folder. `makeReadable`: restores the owner’s right to read where it is missing, for a folder that nobody uses any more.
  */
 export function openHostFolder(hostPath: string, { makeReadable = false } = {}): HostFolder {
   const root = openSync(hostPath, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 
-  /** Runs what needs the right to pass or to read what the descriptor names. */
+  /** Runs `work`, which needs the right to enter or to read the folder of the descriptor. */
   function allowed<T>(descriptor: number, work: () => T): T {
     try {
       return work();
@@ -57,7 +55,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
         const from = at;
         at = allowed(from, () => openSync(below(from, name), O_PATH | O_DIRECTORY | O_NOFOLLOW));
         opened.push(at);
-        // Deep trees would use up the descriptors.
+        // Deep trees would exhaust the descriptors.
         if (opened.length > 1) closeSync(opened.shift() ?? -1);
       }
       return work(at);
@@ -80,7 +78,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
           return stats === null ? [] : [itemOf(name, stats)];
         });
       }),
-    look(path) {
+    stat(path) {
       try {
         return inParent(path, (parent, name) => {
           const stats = statsOf(parent, name);
@@ -95,7 +93,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
     async openFile(path) {
       const descriptor = inParent(path, (parent, name) => openSync(below(parent, name), O_PATH | O_NOFOLLOW));
       try {
-        if (!fstatSync(descriptor).isFile()) throw Object.assign(new Error('not a regular file'), { code: 'ENOTSUP' });
+        if (!fstatSync(descriptor).isFile()) throw Object.assign(new Error('The path is not a regular file.'), { code: 'ENOTSUP' });
         try {
           return await open(itself(descriptor), O_RDONLY);
         } catch (error) {
@@ -111,7 +109,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
   };
 }
 
-/** What is removed between the list and the look is not there. */
+/** Reads the status of an item; null where it was removed since it was listed. */
 function statsOf(folder: number, name: RawPath): Stats | null {
   return lstatSync(below(folder, name), { throwIfNoEntry: false }) ?? null;
 }

@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import { git, gitBytes, type GitOptions } from './git.ts';
 import { pathBytes, type RawPath } from './raw-path.ts';
 
-/** What the .gitignore files of a folder say, as far as they were added. */
+/** The rules of a folder’s .gitignore files, as far as they were added. */
 export interface IgnoreRules {
-  /** A folder, and its .gitignore where it has one. Those above it come first. */
+  /** Adds a folder, and its .gitignore where it has one. Folders above it are added first. */
   add(folder: RawPath, rules: Buffer | null): Promise<void>;
-  /** Those of the paths that are ignored; the folders above them were added. */
-  ignored(paths: readonly RawPath[], folders: readonly RawPath[]): Promise<ReadonlySet<RawPath>>;
+  /** Returns the ignored paths. The folders above them must have been added. */
+  findIgnored(paths: readonly RawPath[], folders: readonly RawPath[]): Promise<ReadonlySet<RawPath>>;
 }
 
 /**
- * Lets git decide over a copy of the folders and their .gitignore files alone, below `options.cwd`: what else lies in the folder
- * cannot reach it. Where git cannot tell, nothing is ignored.
+ * Lets git decide on a copy of the folders and their .gitignore files alone, below `options.cwd`, so that nothing else in the
+ * folder can influence it. Where git fails, nothing is ignored.
  */
 export async function createIgnoreRules(options: GitOptions): Promise<IgnoreRules> {
   const copy = Buffer.from(`${join(options.cwd, 'rules')}/`);
@@ -25,11 +25,11 @@ export async function createIgnoreRules(options: GitOptions): Promise<IgnoreRule
 
   return {
     async add(folder, rules) {
-      // A path that is too long for the copy is one that no rule meets.
+      // A path that is too long for the copy is treated as one that no rule matches.
       await mkdir(at(folder), { recursive: true }).catch(() => undefined);
       if (rules !== null) await writeFile(Buffer.concat([at(folder), Buffer.from('/.gitignore')]), rules).catch(() => undefined);
     },
-    async ignored(paths, folders) {
+    async findIgnored(paths, folders) {
       if (paths.length === 0) return new Set();
       for (const folder of folders) await mkdir(at(folder), { recursive: true }).catch(() => undefined);
       const flags = ['--git-dir', repository, '--work-tree', copy.toString(), '-c', 'core.excludesFile=/dev/null'];
@@ -37,7 +37,7 @@ export async function createIgnoreRules(options: GitOptions): Promise<IgnoreRule
         ...options,
         cwd: copy.toString(),
         env: { ...options.env, HOME: repository },
-        // So that no name is taken for a pattern with a meaning of its own.
+        // The prefix keeps git from reading a name as pathspec magic.
         input: Buffer.concat(paths.map((path) => pathBytes(`./${path}\0`))),
         accept: [1],
       }).catch(() => Buffer.alloc(0));

@@ -1,15 +1,15 @@
 import type { Workspace } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { recordBaseline, openArtifacts, type Work, type WorkspaceFolders } from './collect.ts';
-import { putWorkspace, type PutWorkspace, type PutWorkspaceOptions } from './put.ts';
+import { recordBaseline, openArtifacts, type ArtifactCollector, type WorkspaceFolders } from './collect.ts';
+import { putWorkspace, type PutWorkspaceResult, type PutWorkspaceOptions } from './put.ts';
 import { runSetup } from './setup.ts';
 
-/** A workspace from its start to what comes out of it, in this order; each function's own comment says the rest. */
+/** The steps of a workspace, in this order; each function’s own comment has the details. */
 export interface Workspaces {
-  put(sandbox: SandboxConnection, workspace: Workspace, kept: string, options?: PutWorkspaceOptions): Promise<PutWorkspace>;
+  put(sandbox: SandboxConnection, workspace: Workspace, kept: string, options?: PutWorkspaceOptions): Promise<PutWorkspaceResult>;
   runSetup: typeof runSetup;
   recordBaseline(folders: WorkspaceFolders, startCommit: string, signal?: AbortSignal): Promise<void>;
-  openArtifacts(folders: WorkspaceFolders, startCommit: string, signal?: AbortSignal): Promise<Work>;
+  openArtifacts(folders: WorkspaceFolders, startCommit: string, signal?: AbortSignal): Promise<ArtifactCollector>;
 }
 
 /** `path`: PATH, to find git. */

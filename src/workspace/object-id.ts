@@ -5,16 +5,16 @@ import type { RawPath } from './raw-path.ts';
 import type { ObjectFormat } from './repository.ts';
 import { readEntry, type Entry } from './snapshot.ts';
 
-/** A stream costs more than its memory saves. */
+/** Below this size a stream costs more time than it saves memory. */
 const SMALL_BYTES = 1024 * 1024;
 
-/** The id that git gives to a content. */
+/** Computes git’s id of a content. */
 export function blobId(content: Uint8Array, format: ObjectFormat): string {
   return createHash(format).update(`blob ${content.length}\0`).update(content).digest('hex');
 }
 
-/** The same of a file, without its content in memory; of a link its text's. Throws the system's error. */
-export async function idOf(folder: HostFolder, path: RawPath, { mode, bytes }: Entry, format: ObjectFormat): Promise<string> {
+/** Computes git’s id of a file without holding its content in memory, or of a link’s text. Throws the system’s error. */
+export async function entryId(folder: HostFolder, path: RawPath, { mode, bytes }: Entry, format: ObjectFormat): Promise<string> {
   if (mode === '120000') return blobId(folder.readLink(path), format);
   if (bytes <= SMALL_BYTES) return blobId(await readEntry(folder, path, { mode, bytes }), format);
   const hash = createHash(format).update(`blob ${bytes}\0`);

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { RawPath } from './raw-path.ts';
 
-/** The part of a patch that is about one path. */
+/** The part of a patch for one path. */
 export interface Section {
   path: RawPath;
   /** Offset in bytes. */
@@ -11,13 +11,13 @@ export interface Section {
   bytes: number;
 }
 
-const HEAD = Buffer.from('diff --git ');
+const SECTION_HEADER = Buffer.from('diff --git ');
 const NEWLINE = 0x0a;
 
 /**
- * The sections of a patch in the order of `raw`, which git wrote for the same difference (`--raw -z`). No line of a patch but
- * the first of a section begins with its words: those of texts begin with a sign, those of binaries hold no space. Throws
- * `workspace_failed` where the two do not agree.
+ * Finds the sections of a patch, in the order of `raw`, which git wrote for the same difference (`--raw -z`). Only the first line
+ * of a section begins with `diff --git `: lines of text begin with a sign, and lines of binary data contain no space. Throws
+ * `workspace_failed` where the two do not match.
  */
 export async function patchSections(raw: Buffer, file: FileHandle): Promise<Section[]> {
   const starts = await startsOf(file);
@@ -28,12 +28,12 @@ export async function patchSections(raw: Buffer, file: FileHandle): Promise<Sect
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const [status = '', path = ''] = fields.slice(at, at + 2);
     const from = starts[next];
-    if (from === undefined) throw disagreement();
-    // A change of type is a removal and an addition.
+    if (from === undefined) throw sectionMismatch();
+    // git writes a change of type as a removal and an addition.
     next += status.endsWith('T') ? 2 : 1;
     sections.push({ path, from, bytes: (starts[next] ?? size) - from });
   }
-  if (next !== starts.length) throw disagreement();
+  if (next !== starts.length) throw sectionMismatch();
   return sections;
 }
 
@@ -43,17 +43,17 @@ async function startsOf(file: FileHandle): Promise<number[]> {
   let rest = Buffer.alloc(0);
   for await (const part of file.createReadStream({ autoClose: false, start: 0 })) {
     const text = Buffer.concat([rest, part]);
-    for (let at = text.indexOf(HEAD); at !== -1; at = text.indexOf(HEAD, at + 1)) {
+    for (let at = text.indexOf(SECTION_HEADER); at !== -1; at = text.indexOf(SECTION_HEADER, at + 1)) {
       if (offset + at === 0 || text[at - 1] === NEWLINE) starts.push(offset + at);
     }
-    // So much that a head which is cut in two is found with the next part, and none twice.
-    const keep = Math.min(text.length, HEAD.length);
-    offset += text.length - keep;
-    rest = text.subarray(text.length - keep);
+    // Enough bytes stay that a header divided between two parts is found with the second one, and none twice.
+    const overlap = Math.min(text.length, SECTION_HEADER.length);
+    offset += text.length - overlap;
+    rest = text.subarray(text.length - overlap);
   }
   return starts;
 }
 
-function disagreement(): ValetkeyError {
-  return new ValetkeyError('workspace_failed', 'The patch could not be read: git did not write a section for each path.');
+function sectionMismatch(): ValetkeyError {
+  return new ValetkeyError('workspace_failed', 'The patch cannot be read: git did not write one section per path.');
 }

@@ -5,14 +5,14 @@ import type { Omission } from '../contract/workspace-report.ts';
 import { decideFit, type Candidate } from './decide-fit.ts';
 import type { GitOptions } from './git.ts';
 import type { HostFolder } from './host-folder.ts';
-import { blobId, idOf } from './object-id.ts';
+import { blobId, entryId } from './object-id.ts';
 import { omissionsOf } from './omissions.ts';
 import { patchSections } from './patch-sections.ts';
 import type { RawPath } from './raw-path.ts';
 import type { IndexChange, ObjectFormat, Repository, TreeEntry } from './repository.ts';
-import { entryOf, readEntry, takeSnapshot, type Entry, type Left } from './snapshot.ts';
+import { entryOf, readEntry, takeSnapshot, type Entry, type OmittedPath } from './snapshot.ts';
 
-/** Bytes of the changed files that a patch is made from; what their differences fit into is bounded besides. */
+/** The total of the changed files that a patch is made from; `maxBytes` limits the patch itself. */
 const MAX_CHANGED_BYTES = 64 * 1024 * 1024;
 
 const DIFF = [
@@ -21,87 +21,91 @@ const DIFF = [
 ];
 
 export interface PatchOptions extends GitOptions {
-  /** The commit that the patch is for. */
+  /** The commit that the patch applies to. */
   start: string;
-  /** What the agent began with; null: the start. */
+  /** The agent’s baseline; null: the start commit. */
   base: ReadonlyMap<RawPath, TreeEntry> | null;
-  /** Of the patch. */
+  /** The size limit of the patch. */
   maxBytes: number;
 }
 
 export interface Patch {
-  /** For `git apply` on the start. Empty: nothing was changed. */
+  /** The patch, for `git apply` on the start commit. Empty where nothing was changed. */
   content: Buffer;
-  /** What was changed and is not in it. */
+  /** Changes that are not in the patch. */
   omitted: Omission[];
 }
 
 interface Change {
   path: RawPath;
-  /** Null: it is gone. */
+  /** The new entry; null where the path was removed. */
   entry: Entry | null;
 }
 
 /**
- * The difference between what the agent began with and a folder that nobody uses any more, computed from bytes: no attribute, no
- * filter, no configuration and no repository in the folder has a say. A file that the agent left as it was is not in it, one that
- * it changed is compared with the start. No path keeps another out. `cwd`: an empty folder of ours. Throws `workspace_failed`
- * where nothing can be reported.
+ * Collects the difference between the agent’s baseline and a folder that nobody uses any more. It is computed from bytes: no
+ * attribute, filter, configuration or repository in the folder has an effect. A file that equals the baseline is omitted out; a file
+ * that the agent changed is compared with the start commit. A path that fails does not affect others. `cwd`: an empty folder of
+ * ours. Throws `workspace_failed` where nothing can be reported.
  */
 export async function collectPatch(folder: HostFolder, repository: Repository, options: PatchOptions): Promise<Patch> {
   const { start, base, maxBytes, signal } = options;
   const inStart = await repository.readTree(start);
   const inBase = base ?? inStart;
-  const { entries, left } = await takeSnapshot(folder, options);
+  const { entries, omitted } = await takeSnapshot(folder, options);
   const modules = [...inStart].flatMap(([path, { mode }]) => (mode === '160000' ? [path] : []));
   const changes: Change[] = [];
   for (const [path, known] of inBase) {
     signal?.throwIfAborted();
     if (known.mode === '160000') continue;
     try {
-      const change = await changeOf(folder, path, known, entries.get(path), repository.format);
+      const change = await detectChange(folder, path, known, entries.get(path), repository.format);
       if (change !== null) changes.push(change);
     } catch {
-      if (!left.some((other) => other.path === path)) left.push({ path, reason: 'unreadable' });
+      if (!omitted.some((other) => other.path === path)) omitted.push({ path, reason: 'unreadable' });
     }
   }
   for (const [path, entry] of entries) {
     if (inBase.has(path)) continue;
     const module = modules.find((name) => path === name || path.startsWith(`${name}/`));
     if (module === undefined) changes.push({ path, entry });
-    else left.push({ path, reason: 'in_submodule' });
+    else omitted.push({ path, reason: 'in_submodule' });
   }
 
-  const chosen = await stage(folder, repository, { ...options, changes, inStart, left });
-  const content = await diff(repository, options, { inStart, maxBytes, left, chosen });
-  return { content, omitted: omissionsOf(left, [...inBase.keys(), ...chosen]) };
+  const chosen = await stage(folder, repository, { ...options, changes, inStart, omitted });
+  const content = await diff(repository, options, { inStart, maxBytes, omitted, chosen });
+  return { content, omitted: omissionsOf(omitted, [...inBase.keys(), ...chosen]) };
 }
 
-/** What became of a path that was there; null: nothing. Throws the system's error where that cannot be read. */
-async function changeOf(
+/** Detects the change of a path of the baseline; null: none. Throws the system’s error where it cannot be read. */
+async function detectChange(
   folder: HostFolder,
   path: RawPath,
   known: TreeEntry,
   listed: Entry | undefined,
   format: ObjectFormat,
 ): Promise<Change | null> {
-  // The list leaves out what is ignored and what could not be read, and what was there at the start is never ignored.
-  const item = listed === undefined ? folder.look(path) : null;
-  if (item?.kind === 'other') throw new Error('not a file');
+  // The snapshot leaves out ignored and unreadable paths, but a path of the baseline is never ignored.
+  const item = listed === undefined ? folder.stat(path) : null;
+  if (item?.kind === 'other') throw new Error('The path is not a file.');
   const entry = listed ?? (item === null ? null : entryOf(item));
   if (entry === null) return { path, entry };
   if (entry.mode !== known.mode || entry.bytes !== known.bytes) return { path, entry };
-  return (await idOf(folder, path, entry, format)) === known.id ? null : { path, entry };
+  return (await entryId(folder, path, entry, format)) === known.id ? null : { path, entry };
 }
 
 interface Staging extends PatchOptions {
   changes: readonly Change[];
   inStart: ReadonlyMap<RawPath, TreeEntry>;
-  left: Left[];
+  omitted: OmittedPath[];
 }
 
-/** Makes an index of the start with the changes that can be read and are not too large. Resolves to their paths. */
-async function stage(folder: HostFolder, repository: Repository, { changes, inStart, left, ...options }: Staging): Promise<Set<RawPath>> {
+/** Creates an index of the start commit with the changes that can be read and are not too large. Resolves to their paths. */
+async function stage(
+  folder: HostFolder,
+  repository: Repository,
+  { changes, inStart, omitted, ...options }: Staging,
+): Promise<Set<RawPath>> {
   const index = indexFile(options);
   await repository.run('Reading the start', ['read-tree', options.start], { env: { GIT_INDEX_FILE: index } });
   const candidates = changes.map(({ path, entry }): Candidate => ({ path, bytes: entry?.bytes ?? 0, isKnown: inStart.has(path) }));
@@ -110,11 +114,11 @@ async function stage(folder: HostFolder, repository: Repository, { changes, inSt
   async function* contents(): AsyncGenerator<Buffer> {
     for (const { path, entry } of changes) {
       options.signal?.throwIfAborted();
-      if (!fitting.has(path)) left.push({ path, reason: 'too_large' });
+      if (!fitting.has(path)) omitted.push({ path, reason: 'too_large' });
       else if (entry === null) staged.push({ path, entry: null });
       else {
         const content = await readEntry(folder, path, entry).catch(() => null);
-        if (content === null) left.push({ path, reason: 'unreadable' });
+        if (content === null) omitted.push({ path, reason: 'unreadable' });
         else {
           staged.push({ path, entry: { mode: entry.mode, id: blobId(content, repository.format) } });
           yield content;
@@ -123,22 +127,22 @@ async function stage(folder: HostFolder, repository: Repository, { changes, inSt
     }
   }
   await repository.writeBlobs(contents());
-  // What goes makes room: a file where a folder was, a folder where a file was.
+  // Removals come first, since a file may replace a folder and a folder a file.
   const ordered = staged.toSorted((a, b) => Number(a.entry !== null) - Number(b.entry !== null));
   const refused = new Set(await repository.changeIndex(index, ordered));
-  for (const path of refused) left.push({ path, reason: 'refused_name' });
+  for (const path of refused) omitted.push({ path, reason: 'refused_name' });
   return new Set(staged.map(({ path }) => path).filter((path) => !refused.has(path)));
 }
 
 interface Diffing {
   inStart: ReadonlyMap<RawPath, TreeEntry>;
   maxBytes: number;
-  left: Left[];
+  omitted: OmittedPath[];
   chosen: Set<RawPath>;
 }
 
-/** The patch, without the files whose part of it does not fit: those are in `left` then, and no more in `chosen`. */
-async function diff(repository: Repository, options: PatchOptions, { inStart, maxBytes, left, chosen }: Diffing): Promise<Buffer> {
+/** Writes the patch, without the sections that do not fit: their paths are moved from `chosen` to `omitted`. */
+async function diff(repository: Repository, options: PatchOptions, { inStart, maxBytes, omitted, chosen }: Diffing): Promise<Buffer> {
   const env = { GIT_INDEX_FILE: indexFile(options) };
   const raw = await repository.runBytes(
     'Comparing with the start',
@@ -162,7 +166,7 @@ async function diff(repository: Repository, options: PatchOptions, { inStart, ma
       await file.read(part, 0, bytes, from);
       parts.push(part);
     } else {
-      left.push({ path, reason: 'too_large' });
+      omitted.push({ path, reason: 'too_large' });
       chosen.delete(path);
     }
   }

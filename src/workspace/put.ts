@@ -11,10 +11,10 @@ import { createStart } from './bundle.ts';
 import { GIT_ENV } from './git.ts';
 
 /**
- * The workspace is a mount, so it is emptied and not removed. Files are the bytes that the repository holds: neither its
- * attributes nor the agent's git convert them, and what the worker compares later is the same.
+ * The workspace is a mount, so it is emptied and not removed. Files are the exact bytes that the repository holds: neither its
+ * attributes nor the agent’s git convert them, so the worker’s later comparison sees the same bytes.
  */
-const UNPACK = `set -eu
+const UNPACK_SCRIPT = `set -eu
 find "$WORKSPACE" -mindepth 1 -delete
 git init --quiet --template= --initial-branch=main --object-format="$FORMAT" "$WORKSPACE"
 cd "$WORKSPACE"
@@ -29,26 +29,27 @@ git reset --quiet --hard
 rm -rf "$PARTS"`;
 
 export interface PutWorkspaceOptions {
-  /** For the server of `git`; it stays on the host. */
+  /** The token for the server of `git`. It stays on the host. */
   gitToken?: Secret | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export interface PutWorkspace {
+export interface PutWorkspaceResult {
   /** The id of the commit that the workspace starts from. */
   startCommit: string;
-  /** What did not come along, as sentences. */
+  /** Warnings about what was left out, as sentences. */
   warnings: string[];
 }
 
-/** Where the worker keeps the repository of a start, out of the agent's reach. */
-export function keptRepository(kept: string, startCommit: string): string {
+/** Returns the path of the repository of a start commit in `kept`, out of the agent’s reach. */
+export function startRepository(kept: string, startCommit: string): string {
   return join(kept, `${startCommit}.git`);
 }
 
 /**
- * Fills a sandbox's workspace, and keeps the start in the folder `kept` of the host. Idempotent as long as no session was opened:
- * what is in the workspace is replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`, `sandbox_lost`.
+ * Fills a sandbox’s workspace and stores the repository of its start in `kept`, a folder of the host. Idempotent until a session
+ * is opened: the contents of the workspace are replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`,
+ * `sandbox_lost`.
  */
 export async function putWorkspace(
   sandbox: SandboxConnection,
@@ -56,8 +57,8 @@ export async function putWorkspace(
   kept: string,
   path: string,
   { gitToken, signal }: PutWorkspaceOptions = {},
-): Promise<PutWorkspace> {
-  await makeKept(kept);
+): Promise<PutWorkspaceResult> {
+  await createWorkerFolder(kept);
   const folder = await mkdtemp(join(kept, 'making-'));
   try {
     const { repository, commit, warnings, pack, shallow } = await createStart(workspace, { path, cwd: folder, signal, gitToken });
@@ -65,11 +66,11 @@ export async function putWorkspace(
     await putParts(sandbox, pack, `${parts}/pack-`, signal);
     if (shallow !== null) await putFile(sandbox, `${parts}/shallow`, shallow, signal);
     const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: commit, FORMAT: repository.format };
-    const exitCode = await runScript(sandbox, UNPACK, env, signal);
+    const exitCode = await runScript(sandbox, UNPACK_SCRIPT, env, signal);
     if (exitCode !== 0)
       throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);
-    // One that an earlier attempt kept is the same.
-    await rename(repository.folder, keptRepository(kept, commit)).catch((error: unknown) => {
+    // The repository of an earlier attempt is the same.
+    await rename(repository.folder, startRepository(kept, commit)).catch((error: unknown) => {
       if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST'))) throw error;
     });
     return { startCommit: commit, warnings };
@@ -78,13 +79,13 @@ export async function putWorkspace(
   }
 }
 
-/** Not what is above it: that is there as long as the sandbox is. */
-async function makeKept(kept: string): Promise<void> {
+/** Creates the folder, but not the one above, which exists as long as the sandbox. */
+async function createWorkerFolder(kept: string): Promise<void> {
   try {
     await mkdir(kept, { mode: 0o700 });
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT') throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
+    if (code === 'ENOENT') throw new ValetkeyError('sandbox_lost', 'The sandbox and its files are gone.');
     if (code !== 'EEXIST') throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** A path below a workspace, one character for each of its bytes (latin1): names need not be UTF-8. */
+/** A path below a workspace with one character per byte (latin1), since names need not be UTF-8. */
 export type RawPath = string;
 
 export function rawPath(text: string): RawPath {
@@ -9,7 +9,7 @@ export function pathBytes(path: RawPath): Buffer {
   return Buffer.from(path, 'latin1');
 }
 
-/** For people: what is no UTF-8 or cannot be printed becomes a replacement character; at most 300 characters. */
+/** Formats a path for people: invalid UTF-8 and unprintable characters become replacement characters; at most 300 characters. */
 export function displayPath(path: RawPath): string {
   const text = pathBytes(path).toString().replaceAll(/\p{C}/gu, '\u{FFFD}');
   return text.length <= 300 ? text : `${text.slice(0, 150)}…${text.slice(-149)}`.toWellFormed();

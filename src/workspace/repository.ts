@@ -3,36 +3,36 @@ import { pathBytes, type RawPath } from './raw-path.ts';
 
 export type ObjectFormat = 'sha1' | 'sha256';
 
-/** What stands in a tree under a path. */
+/** An entry of a tree. */
 export interface TreeEntry {
-  /** A gitlink is 160000. */
+  /** Git’s mode; 160000 is a submodule. */
   mode: string;
   id: string;
-  /** Null for a gitlink. */
+  /** The size; null for a submodule. */
   bytes: number | null;
 }
 
-/** A path's new place in an index; null: it goes. */
+/** The new entry of a path in an index; null removes the path. */
 export interface IndexChange {
   path: RawPath;
   entry: { mode: string; id: string } | null;
 }
 
-/** A bare repository of ours on this host. Nothing of what it holds is run, and no attribute of it changes a byte. */
+/** A bare repository of ours on this host. Nothing in it is run, and none of its attributes changes a byte. */
 export interface Repository {
   readonly folder: string;
   readonly format: ObjectFormat;
-  run(doing: string, args: string[], options?: Partial<GitOptions>): Promise<string>;
-  runBytes(doing: string, args: string[], options?: Partial<GitOptions>): Promise<Buffer>;
-  /** Writes contents as blobs, under the ids of `blobId`. */
+  run(operation: string, args: string[], options?: Partial<GitOptions>): Promise<string>;
+  runBytes(operation: string, args: string[], options?: Partial<GitOptions>): Promise<Buffer>;
+  /** Writes contents as blobs, whose ids `blobId` computes. */
   writeBlobs(contents: AsyncIterable<Buffer>): Promise<void>;
-  /** All paths of a commit or a tree. */
+  /** Reads all paths of a commit or a tree. */
   readTree(tree: string): Promise<Map<RawPath, TreeEntry>>;
-  /** Makes these changes to an index file; resolves to the paths that git refuses. */
+  /** Applies changes to an index file. Resolves to the paths that git refuses. */
   changeIndex(index: string, changes: readonly IndexChange[]): Promise<RawPath[]>;
 }
 
-/** Makes the repository where there is none. */
+/** Creates the repository where there is none. */
 export async function createRepository(folder: string, format: ObjectFormat, options: GitOptions): Promise<Repository> {
   await git(
     'Preparing the workspace',
@@ -43,10 +43,10 @@ export async function createRepository(folder: string, format: ObjectFormat, opt
 }
 
 export function openRepository(folder: string, format: ObjectFormat, options: GitOptions): Repository {
-  // HEAD names a branch that never is: some versions of git would read attributes from its commit.
+  // HEAD names a branch that never exists: some versions of git would read attributes from its commit.
   const flags = ['--git-dir', folder, '-c', 'core.attributesFile=/dev/null', '-c', 'core.logAllRefUpdates=false'];
-  const runBytes: Repository['runBytes'] = (doing, args, more) => gitBytes(doing, [...flags, ...args], { ...options, ...more });
-  const run: Repository['run'] = (doing, args, more) => git(doing, [...flags, ...args], { ...options, ...more });
+  const runBytes: Repository['runBytes'] = (operation, args, more) => gitBytes(operation, [...flags, ...args], { ...options, ...more });
+  const run: Repository['run'] = (operation, args, more) => git(operation, [...flags, ...args], { ...options, ...more });
 
   return {
     folder,
@@ -74,7 +74,7 @@ export function openRepository(folder: string, format: ObjectFormat, options: Gi
         const match = /^(\d+) \w+ ([\da-f]+) +(\d+|-)\t(.*)$/s.exec(line);
         if (match === null) continue;
         const [, mode = '', id = '', bytes = '', path = ''] = match;
-        // Old versions of git wrote other modes, too.
+        // Old versions of git also wrote other modes.
         const plain = mode.startsWith('100') ? (mode === '100755' ? mode : '100644') : mode;
         entries.set(path, { mode: plain, id, bytes: bytes === '-' ? null : Number(bytes) });
       }
@@ -86,7 +86,7 @@ export function openRepository(folder: string, format: ObjectFormat, options: Gi
       const input = Buffer.concat(changes.map(({ path, entry }) => pathBytes(`${entry?.mode ?? 0} ${entry?.id ?? none}\t${path}\0`)));
       const env = { GIT_INDEX_FILE: index };
       await runBytes('Preparing the workspace', ['update-index', '-z', '--replace', '--index-info'], { input, env });
-      // Git passes over names that it refuses.
+      // git skips names that it refuses.
       const listed = await runBytes('Preparing the workspace', ['ls-files', '-z'], { env });
       const taken = new Set(listed.toString('latin1').split('\0'));
       return changes.flatMap(({ path, entry }) => (entry === null || taken.has(path) ? [] : [path]));

@@ -1,4 +1,4 @@
-import { setImmediate as breathe } from 'node:timers/promises';
+import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 
 import type { OmitReason } from '../contract/workspace-report.ts';
 import type { GitOptions } from './git.ts';
@@ -6,37 +6,37 @@ import type { HostFolder, Item } from './host-folder.ts';
 import { createIgnoreRules } from './ignore-rules.ts';
 import type { RawPath } from './raw-path.ts';
 
-/** Folders and files; more are named by their folder. */
+/** The number of folders and files; of further ones only the folder is listed, as omitted. */
 const MAX_ITEMS = 500_000;
 const MAX_DEPTH = 200;
 const MAX_RULES_BYTES = 1024 * 1024;
 
 export type FileMode = '100644' | '100755' | '120000';
 
-/** A file or a link, as git knows them. */
+/** A file or a link, with git’s mode. */
 export interface Entry {
   mode: FileMode;
   bytes: number;
 }
 
-/** Something of a folder that cannot go where the rest goes. */
-export interface Left {
+/** A path that is omitted out, and why. */
+export interface OmittedPath {
   path: RawPath;
   reason: OmitReason;
 }
 
 export interface Snapshot {
   entries: Map<RawPath, Entry>;
-  left: Left[];
+  omitted: OmittedPath[];
 }
 
 /**
- * The files and links of a folder without what its .gitignore files name and without the data of repositories, nested ones
- * included, whose files are like any others. What cannot be read is in `left`. Never throws for a single path.
+ * Lists the files and links of a folder, except those that its .gitignore files name and the data of repositories. The files of
+ * nested repositories are listed like any others. What cannot be read is in `omitted`. Never throws for a single path.
  */
 export async function takeSnapshot(folder: HostFolder, options: GitOptions): Promise<Snapshot> {
   const entries = new Map<RawPath, Entry>();
-  const left: Left[] = [];
+  const omitted: OmittedPath[] = [];
   const rules = await createIgnoreRules(options);
   let items = 0;
   let level: RawPath[] = [''];
@@ -44,9 +44,9 @@ export async function takeSnapshot(folder: HostFolder, options: GitOptions): Pro
     const found: { path: RawPath; item: Item }[] = [];
     for (const path of level) {
       options.signal?.throwIfAborted();
-      await breathe();
+      await yieldToEventLoop();
       if (depth > MAX_DEPTH || items > MAX_ITEMS) {
-        left.push({ path, reason: 'too_large' });
+        omitted.push({ path, reason: 'too_large' });
         continue;
       }
       try {
@@ -55,33 +55,33 @@ export async function takeSnapshot(folder: HostFolder, options: GitOptions): Pro
         await rules.add(path, await readRules(folder, path, listed));
         for (const item of listed) found.push({ path: path === '' ? item.name : `${path}/${item.name}`, item });
       } catch {
-        left.push({ path, reason: 'unreadable' });
+        omitted.push({ path, reason: 'unreadable' });
       }
     }
     const folders = found.flatMap(({ path, item }) => (item.kind === 'folder' ? [path] : []));
-    const ignored = await rules.ignored(
+    const ignored = await rules.findIgnored(
       found.map(({ path }) => path),
       folders,
     );
     for (const { path, item } of found) {
       if (ignored.has(path) || item.kind === 'folder') continue;
       const entry = entryOf(item);
-      if (entry === null) left.push({ path, reason: 'not_a_file' });
+      if (entry === null) omitted.push({ path, reason: 'not_a_file' });
       else entries.set(path, entry);
     }
     level = folders.filter((path) => !ignored.has(path));
   }
-  return { entries, left };
+  return { entries, omitted };
 }
 
-/** Null for what git does not know. */
+/** Converts an item to git’s terms; null where git cannot store it. */
 export function entryOf({ kind, isExecutable, bytes }: Item): Entry | null {
   if (kind === 'link') return { mode: '120000', bytes };
   if (kind === 'file') return { mode: isExecutable ? '100755' : '100644', bytes };
   return null;
 }
 
-/** Null where there are none; git does not follow a link in their place either. */
+/** Reads the .gitignore of a folder; null where it has none. git does not follow a link in its place either. */
 async function readRules(folder: HostFolder, path: RawPath, listed: readonly Item[]): Promise<Buffer | null> {
   const item = listed.find(({ name, kind, bytes }) => name === '.gitignore' && kind === 'file' && bytes <= MAX_RULES_BYTES);
   if (item === undefined) return null;
@@ -89,11 +89,11 @@ async function readRules(folder: HostFolder, path: RawPath, listed: readonly Ite
   return readEntry(folder, file, { mode: '100644', bytes: item.bytes }).catch(() => null);
 }
 
-/** The content of a file, of a link its text. Throws the system's error, and where a file is longer than its entry tells. */
+/** Reads a file, or the text of a link. Throws the system’s error, or where a file is longer than its entry says. */
 export async function readEntry(folder: HostFolder, path: RawPath, { mode, bytes }: Entry): Promise<Buffer> {
   if (mode === '120000') return folder.readLink(path);
   await using file = await folder.openFile(path);
-  // One byte more than there was: a file that grows is never read without an end.
+  // One more byte than expected: a file that grows is never read endlessly.
   const content = Buffer.alloc(bytes + 1);
   let length = 0;
   while (length <= bytes) {
@@ -101,5 +101,5 @@ export async function readEntry(folder: HostFolder, path: RawPath, { mode, bytes
     if (bytesRead === 0) return content.subarray(0, length);
     length += bytesRead;
   }
-  throw new Error('the file grows');
+  throw new Error('The file grew while it was read.');
 }

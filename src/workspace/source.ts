@@ -8,19 +8,19 @@ import type { Secret } from '../secrets/secret.ts';
 import { git, type GitCredential, type GitOptions } from './git.ts';
 import { createRepository, type Repository } from './repository.ts';
 
-/** Commits of history that come along, unless the job says otherwise. */
+/** The commits of history that are fetched unless the job says otherwise. */
 const DEFAULT_DEPTH = 50;
 
 export interface SourceOptions extends Pick<GitOptions, 'path' | 'cwd' | 'signal'> {
-  /** For the server of `workspace.git`. */
+  /** The token for the server of `workspace.git`. */
   gitToken?: Secret | undefined;
 }
 
-/** A repository of ours on the host that holds the start, `main`, and what it means for its user. */
+/** A repository of ours on the host whose `main` is the start of the workspace. */
 export interface Source {
   repository: Repository;
   commit: string;
-  /** What did not come along, as sentences. */
+  /** Warnings about what was left out, as sentences. */
   warnings: string[];
 }
 
@@ -33,14 +33,14 @@ export async function fetchSource(source: string, workspace: Workspace, options:
   const { ref, depth = DEFAULT_DEPTH } = workspace;
   const isUrl = workspace.git !== undefined;
   const credential = gitToken && isUrl ? { origin: new URL(source).origin, token: gitToken } : undefined;
-  // No ssh: it would take the worker's own keys.
+  // ssh is not allowed: it would use the worker’s own keys.
   const base = { path, cwd, signal, env: { ...(await gitNetworkEnvironment(cwd)), GIT_ALLOW_PROTOCOL: isUrl ? 'https:http:git' : 'file' } };
   const remote: Remote = { source, isUrl, options: { ...base, credential } };
 
-  const wanted = await findRef(remote, ref);
-  const format = wanted.id.length === 64 ? 'sha256' : 'sha1';
+  const resolved = await findRef(remote, ref);
+  const format = resolved.id.length === 64 ? 'sha256' : 'sha1';
   const repository = await createRepository(join(cwd, 'start.git'), format, base);
-  const warnings = await fetchHistory(remote, repository, wanted.name, depth);
+  const warnings = await fetchHistory(remote, repository, resolved.name, depth);
   const name = ref ?? 'HEAD';
   const commit = await repository
     .run(`Finding the commit of ${name}`, ['rev-parse', '--quiet', '--verify', '--end-of-options', 'refs/valetkey/start^{commit}'])
@@ -58,14 +58,16 @@ interface Remote {
   options: GitOptions & { credential: GitCredential | undefined };
 }
 
-interface Wanted {
-  /** A full name of a ref, or an id. */
+interface ResolvedRef {
+  /** The full name of a ref, or a commit id. */
   name: string;
   id: string;
 }
 
-/** As git reads a name: itself, then as a tag, a branch, a branch of another; then as a commit's id, whole or its beginning. */
-async function findRef(remote: Remote, ref: string | undefined): Promise<Wanted> {
+/**
+ * Resolves a name in git’s order: the name itself, then a tag, a branch, a remote branch; then a commit id, whole or abbreviated.
+ */
+async function findRef(remote: Remote, ref: string | undefined): Promise<ResolvedRef> {
   const names =
     ref === undefined
       ? ['HEAD']
@@ -104,13 +106,16 @@ async function listRefs({ source, isUrl, options }: Remote, patterns: string[]):
   );
 }
 
-/** The beginning of an id is looked up among all commits, which come without their files where the server can do that. */
-async function findCommit({ source, isUrl, options }: Remote, id: string): Promise<Wanted> {
+/**
+ * Resolves a commit id. An abbreviated one is looked up among all commits, which are fetched without their files where the server
+ * supports that.
+ */
+async function findCommit({ source, isUrl, options }: Remote, id: string): Promise<ResolvedRef> {
   if (id.length === 40 || id.length === 64) return { name: id, id };
   const folder = join(options.cwd, 'ids.git');
   try {
     await git('Preparing the workspace', ['init', '--quiet', '--bare', '--template=', folder], options);
-    // As a remote that is partial, or git would miss the files.
+    // The remote is declared partial, or git would report missing files.
     const settings = { url: source, promisor: 'true', partialclonefilter: 'tree:0' };
     const flags = ['--git-dir', folder, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `remote.source.${name}=${value}`])];
     const filter = ['--filter=tree:0', ...(isUrl ? [] : ['--upload-pack=git -c uploadpack.allowFilter=true upload-pack'])];
@@ -128,7 +133,7 @@ async function findCommit({ source, isUrl, options }: Remote, id: string): Promi
   }
 }
 
-/** With so much history as there may be and the source can give. Resolves to what was left out. */
+/** Fetches as much history as requested and available. Resolves to warnings about what was left out. */
 async function fetchHistory(remote: Remote, repository: Repository, name: string, depth: number | 'full'): Promise<string[]> {
   const { source, isUrl, options } = remote;
   const fetch = (flags: string[]): Promise<string> =>
@@ -157,7 +162,7 @@ async function fetchHistory(remote: Remote, repository: Repository, name: string
     return [];
   } catch (error) {
     options.signal?.throwIfAborted();
-    // A partial clone has the files of its last commit alone; an old server cannot cut a history.
+    // A partial clone has the files of its last commit only; an old server cannot cut a history.
     const others = isUrl ? [[]] : [['--depth=1']];
     for (const flags of others) {
       const isDone = await fetch(flags).then(
@@ -184,15 +189,15 @@ async function isPartial(source: string): Promise<boolean> {
   return false;
 }
 
-/** The path where it is a repository with a work tree, one of several work trees, or a bare one; null for a plain folder. */
+/** Returns the path where it is a repository (with a work tree, with several, or bare); null for a plain folder. */
 export async function repositoryAt(path: string): Promise<string | null> {
   const names = await readdir(path).catch(() => null);
-  if (names === null) throw new ValetkeyError('workspace_failed', `${path} is no folder that the worker can read.`);
+  if (names === null) throw new ValetkeyError('workspace_failed', `The worker cannot read the folder ${path}.`);
   const hasWorkTree = names.includes('.git');
   if (!hasWorkTree && !(names.includes('HEAD') && names.includes('objects') && names.includes('refs'))) return null;
-  // Git refuses it, and its words for that are not ours to repeat.
+  // git would refuse such a repository; this check gives the reason in our own words.
   const { uid } = await stat(hasWorkTree ? join(path, '.git') : path);
   if (uid !== process.getuid?.())
-    throw new ValetkeyError('workspace_failed', `The repository ${path} belongs to another user than the worker's.`);
+    throw new ValetkeyError('workspace_failed', `The repository ${path} does not belong to the worker’s user.`);
   return path;
 }

@@ -34,7 +34,7 @@ beforeEach(async () => {
   }
 });
 
-test('a prompt begins a thread of Amp, and what Amp tells becomes updates of the session', async () => {
+test('a prompt starts a thread of Amp, and Amp’s messages become updates of the session', async () => {
   const adapter = startAdapter();
   const sessionId = await adapter.open();
   expect((await adapter.prompt(sessionId, 'work')).result).toEqual({ stopReason: 'end_turn' });
@@ -65,7 +65,7 @@ test('a second prompt continues the thread, with the token that the file holds b
   ]);
 });
 
-test('another process tells the session again, and goes on with its thread', async () => {
+test('another process replays the session, and continues its thread', async () => {
   const first = startAdapter();
   const sessionId = await first.open();
   await first.prompt(sessionId, 'before');
@@ -78,7 +78,7 @@ test('another process tells the session again, and goes on with its thread', asy
   expect((await runs())[1]?.args.slice(0, 3)).toEqual(['threads', 'continue', 'T-of-tests']);
 });
 
-test('a cancelled prompt ends as cancelled, and takes Amp’s process along', async () => {
+test('a cancelled prompt ends as cancelled, and ends Amp’s process', async () => {
   const adapter = startAdapter();
   const sessionId = await adapter.open();
   const answering = adapter.prompt(sessionId, 'hang');
@@ -90,20 +90,20 @@ test('a cancelled prompt ends as cancelled, and takes Amp’s process along', as
 
 test.each([
   ['reports an error', 'fail', 'Amp ended the turn with an error.'],
-  ['dies', 'die', 'Amp ended with exit code 3 and without a result.'],
-])('where Amp %s the prompt fails, and nothing of its words is passed on', async (_what, prompt, message) => {
+  ['ends without a result', 'die', 'Amp ended with exit code 3 without a result.'],
+])('a prompt fails where Amp %s, and Amp’s own text is not forwarded', async (_what, prompt, message) => {
   const adapter = startAdapter();
   expect((await adapter.prompt(await adapter.open(), prompt)).error).toEqual({ code: -32603, message });
 });
 
-test('what is not there is an error: a session, a method', async () => {
+test('an unknown session and an unknown method are errors', async () => {
   const adapter = startAdapter();
   expect((await adapter.prompt('none', 'work')).error?.code).toBe(-32602);
   expect((await adapter.request('session/load', { sessionId: '../key', cwd: home })).error?.code).toBe(-32602);
   expect((await adapter.request('_session/rename', {})).error?.code).toBe(-32601);
 });
 
-test('under a policy that is not allow, each tool of Amp is refused', () => {
+test('each tool of Amp is rejected unless the policy is allow', () => {
   const paths = { home, workspace: home, gatewayUrl: 'http://127.0.0.1:9' };
   const [file] = amp.files({ paths, keyFile: '/key', model: 'low', permissions: 'ask' });
   const rules = [{ tool: '*', action: 'reject' }];

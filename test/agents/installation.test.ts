@@ -29,7 +29,7 @@ test.each([
   for (const other of ['undici', 'pg', '@temporalio/worker', '@sandbox-agent/cli', 'vitest']) expect(names).not.toContain(other);
 });
 
-test('an agent that is a program of ours alone needs no package', async () => {
+test('an agent whose only program is ours needs no package', async () => {
   expect(await findAgentPackages(agents.mock, { agentsDir: undefined, path: '' })).toEqual([]);
 });
 
@@ -57,7 +57,7 @@ test('an adapter that is installed globally is found by its executable on PATH',
   expect(adapter?.name).toBe('@valetkey-tests/made-up-acp');
 });
 
-test('an adapter that is nowhere is an error that says what to install and where it was looked for', async () => {
+test('a missing adapter is an error that says what to install and where it was searched', async () => {
   const failing = findAgentPackages(elsewhere, { agentsDir: folder, path: '' });
   await expect(failing).rejects.toMatchObject({ code: 'agent_not_installed' });
   await expect(failing).rejects.toThrow(

@@ -35,7 +35,7 @@ beforeEach(async () => {
   await writeFile(join(home, 'key'), 'key-for-tests');
 });
 
-test('its lines say, think, run and write; what it runs is asked for first', async () => {
+test('the lines say, think, run and write work; a command requests permission first', async () => {
   const agent = start();
   const sessionId = await agent.open();
   const { result } = await agent.prompt(
@@ -49,7 +49,7 @@ test('its lines say, think, run and write; what it runs is asked for first', asy
   expect(agent.messages.filter(({ method }) => method === 'session/request_permission')).toHaveLength(3);
 });
 
-test('another process goes on with the conversation of one that crashed', async () => {
+test('another process continues the conversation of one that crashed', async () => {
   const first = start();
   const sessionId = await first.open();
   await first.prompt(sessionId, '!say one');

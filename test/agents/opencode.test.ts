@@ -36,7 +36,7 @@ test.each([
   expect([permission['bash'], permission['edit']]).toEqual([expected, expected]);
 });
 
-test('it is launched with no base URL and no credential', () => {
+test('OpenCode is launched without a base URL and a credential', () => {
   const { args, env } = opencode.launch({ nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node', program: '/none' });
   expect(args.at(-1)).toContain('/opt/agent/node_modules/opencode-');
   expect(Object.keys(env).filter((name) => /KEY|TOKEN|BASE_URL/.test(name))).toEqual([]);
@@ -53,7 +53,7 @@ beforeEach(async () => {
 });
 afterEach(() => gateway.close());
 
-test('each request carries the key that its file holds at that moment', async () => {
+test('each request carries the key that is in the file at that moment', async () => {
   const seen = await record(200);
   const ask = await loadFetch();
   await ask(gateway.url);
@@ -62,7 +62,7 @@ test('each request carries the key that its file holds at that moment', async ()
   expect(seen).toEqual(['Bearer first-key', 'Bearer second-key']);
 });
 
-test('a request that was refused is sent again when the key has changed meanwhile, and only then', async () => {
+test('a refused request is sent again if the key has changed meanwhile, and only then', async () => {
   const seen: (string | undefined)[] = [];
   listener = async ({ headers }, res) => {
     seen.push(headers.authorization);
@@ -76,7 +76,7 @@ test('a request that was refused is sent again when the key has changed meanwhil
   expect(seen).toHaveLength(3);
 });
 
-test.each([401, 402, 403, 429, 500, 503, 504])('a %i looks like nothing that could pass, and shows nothing of its body', async (status) => {
+test.each([401, 402, 403, 429, 500, 503, 504])('a status %i is reported as permanent, without its body', async (status) => {
   await record(status);
   const response = await (await loadFetch())(gateway.url);
   expect(response.status).toBe(400);
@@ -93,7 +93,7 @@ test.each([
   ['breaks off', 'half', true],
   ['ends early', 'data: {"choices":[{"delta":{"content":"half"},"finish_reason":null}]}\n\n', false],
   ['reports an error', 'data: {"error":{"message":"overloaded"}}\n\n', false],
-])('an answer that %s is asked for again by OpenCode twice, and not a third time', async (_how, body, breaks) => {
+])('an answer that %s is requested again by OpenCode twice, and not a third time', async (_how, body, breaks) => {
   listener = (_req, res) => {
     res.writeHead(200).write(body);
     setImmediate(() => (breaks ? res.destroy() : res.end()));

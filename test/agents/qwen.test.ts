@@ -21,7 +21,7 @@ test('Qwen Code’s settings name the gateway and the job’s model, and no key'
   expect(preload?.content).toContain('readFileSync("/home/agent/key"');
 });
 
-test('no folder is trusted, so it asks for all that it is not permitted, which is nothing under the policy allow', () => {
+test('no folder is trusted, so Qwen Code requests permission for every tool that is not allowed; allow allows all', () => {
   for (const permissions of ['allow', 'deny', 'ask'] as const) {
     const [file] = qwen.files({ ...binding, permissions });
     const { security, tools, permissions: rules } = settingsSchema.parse(JSON.parse(file?.content ?? ''));
@@ -30,12 +30,12 @@ test('no folder is trusted, so it asks for all that it is not permitted, which i
   }
 });
 
-test('it is told where to find what a project tells it', () => {
+test('Qwen Code’s settings name the instruction files of the workspace', () => {
   const [settings] = qwen.files(binding);
   expect(settingsSchema.parse(JSON.parse(settings?.content ?? '')).context.fileName).toContain('../../../workspace/AGENTS.md');
 });
 
-test('it is launched with no base URL and no credential', () => {
+test('Qwen Code is launched without a base URL and a credential', () => {
   const { args, env } = qwen.launch({ nodeModules: '/opt/agent/node_modules', node: '/opt/node/bin/node', program: '/none' });
   expect(args.at(-1)).toBe('/opt/agent/node_modules/@qwen-code/qwen-code/cli.js');
   expect(Object.keys(env).filter((name) => /KEY|TOKEN|BASE_URL/.test(name))).toEqual([]);

@@ -103,7 +103,7 @@ export function describeAgent(agent: Agent): void {
       expect((await job.statuses()).includes(200)).toBe(abilities.supportsKeyRotation);
     });
 
-    test('is cancelled within 2 s, its call of the LLM, too, and takes the next prompt', async () => {
+    test('is cancelled within 2 s, with its LLM call, and accepts the next prompt', async () => {
       const cancel = new AbortController();
       const events = new EventStore();
       const turn = job.turn(withScript('Talk.', [{ slow: { chunks: 400, everyMs: 50, text: 'on and on '.repeat(400) } }]), {
@@ -124,7 +124,7 @@ export function describeAgent(agent: Agent): void {
       expect(await askAgain(job).catch(codeOf)).toContain(abilities.loadsSession ? 'Remember the word heron.' : 'session_lost');
     });
 
-    test('has tried no connection but to the gateway', async () => {
+    test('has opened no connection except to the gateway', async () => {
       expect(await attempts(job.folder)).toBe(before);
     });
   });
@@ -135,7 +135,7 @@ export function describeAgent(agent: Agent): void {
       job = await rig.startJob('ask');
     });
 
-    test.runIf(abilities.requestsPermission)('asks leave for a command, and runs it when it is allowed', async () => {
+    test.runIf(abilities.requestsPermission)('requests permission for a command, and runs it when it is allowed', async () => {
       const prompt = withScript('Touch it.', [{ run: 'touch allowed' }, { say: 'ready' }]);
       const question = await job.untilQuestion(prompt);
       const file = join(job.folder, 'workspace/allowed');
@@ -145,7 +145,7 @@ export function describeAgent(agent: Agent): void {
       expect(await isThere(file)).toBe(true);
     });
 
-    test.runIf(abilities.requestsPermission)('does not run a command that it is denied, and takes the next prompt', async () => {
+    test.runIf(abilities.requestsPermission)('does not run a command that was denied, and accepts the next prompt', async () => {
       const prompt = withScript('Touch it.', [{ run: 'touch denied' }, { say: 'ready' }]);
       await job.untilQuestion(prompt);
       const { message, stopReason } = await job.answer(prompt, 'deny');
@@ -156,7 +156,7 @@ export function describeAgent(agent: Agent): void {
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });
 
-    test.skipIf(abilities.requestsPermission)('asks nothing', async () => {
+    test.skipIf(abilities.requestsPermission)('requests no permission', async () => {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
   });

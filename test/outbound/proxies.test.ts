@@ -20,9 +20,12 @@ describe('HTTPS_PROXY and HTTP_PROXY', () => {
     expect(through(url, environment)).toBe(proxy);
   });
 
-  it.each(['ftp://proxy.test', 'http://', 'socks5://proxy.test:1'])('%s is a mistake that is named, not quoted', (url) => {
-    expect(() => readOutboundProxies({ HTTPS_PROXY: url })).toThrow(/^HTTPS_PROXY: must be the URL of a proxy/);
-  });
+  it.each(['ftp://proxy.test', 'http://', 'socks5://proxy.test:1'])(
+    'the error for the proxy %s names the variable, not the value',
+    (url) => {
+      expect(() => readOutboundProxies({ HTTPS_PROXY: url })).toThrow(/^HTTPS_PROXY: must be the URL of a proxy/);
+    },
+  );
 });
 
 describe('NO_PROXY', () => {
@@ -46,7 +49,7 @@ describe('NO_PROXY', () => {
   });
 });
 
-it('other programs get the same, and never reach this host through a proxy', () => {
+it('other programs get the same proxies, and never reach this host through one', () => {
   expect(proxyEnvironment(readOutboundProxies({ HTTPS_PROXY: PROXY, NO_PROXY: 'a.test' }))).toEqual({
     https_proxy: PROXY,
     no_proxy: 'a.test,localhost,127.0.0.1,::1',

@@ -77,7 +77,7 @@ afterEach(() => {
   proxy.asked.splice(0);
 });
 
-it('the gateway reaches its providers through it, and trusts its certificates', async () => {
+it('the gateway reaches its providers through the proxy, and trusts its certificates', async () => {
   const databaseUrl = await newDatabase();
   const rig = await startRig('http://127.0.0.1:1', { databaseUrl });
   const { secret } = await rig.mint();
@@ -111,13 +111,13 @@ it('the gateway reaches its providers through it, and trusts its certificates', 
   await rig.close();
 });
 
-it('a repository is cloned through it', async () => {
+it('a repository is cloned through the proxy', async () => {
   expect(await clone({ https_proxy: proxy.url, NODE_EXTRA_CA_CERTS: ca })).toMatch(/^[\da-f]{40}$/);
   expect(new Set(proxy.asked)).toEqual(new Set(['git.test:443']));
   await expect(clone({ https_proxy: proxy.url })).rejects.toThrow('the certificate of the server is not accepted');
 });
 
-it('Temporal is reached through it, by clients and by workers', async () => {
+it('Temporal is reached through the proxy, by clients and by workers', async () => {
   vi.stubEnv('HTTPS_PROXY', proxy.url);
   const { namespace } = inject('temporal');
   const client = connectWhenNeeded({ address: 'temporal.test:7233' }, namespace);
@@ -141,7 +141,7 @@ it.each(['https_proxy', 'HTTPS_PROXY'])('a Temporal on this host is reached dire
   expect(proxy.asked).toEqual([]);
 });
 
-it('a proxy over TLS is refused for Temporal, since its SDK takes none', () => {
+it('a proxy over TLS is refused for Temporal, since its SDK does not support one', () => {
   vi.stubEnv('HTTPS_PROXY', 'https://proxy.test:3128');
   expect(() => workerThroughProxy({ address: 'temporal.test:7233' })).toThrow(/^HTTPS_PROXY: Temporal is reached/);
 });

@@ -5,7 +5,7 @@ import { parseHierarchies } from '../../src/sandboxes/local/cgroup-places.ts';
 const mount = (root: string, at: string, type: string, options: string): string =>
   `30 29 0:26 ${root} ${at} rw,nosuid shared:9 - ${type} ${type} ${options}\n`;
 
-test('version 2: the own group lies below the one mount', () => {
+test('version 2: the process’s own group is below the single mount', () => {
   const found = parseHierarchies(
     `22 28 0:21 / /proc rw - proc proc rw\n${mount('/', '/sys/fs/cgroup', 'cgroup2', 'rw,nsdelegate')}`,
     '0::/system.slice/valetkey.service\n',
@@ -15,7 +15,7 @@ test('version 2: the own group lies below the one mount', () => {
   ]);
 });
 
-test('version 1: each controller has a mount, some share one', () => {
+test('version 1: each controller has a mount, and some controllers share one', () => {
   const found = parseHierarchies(
     mount('/', '/sys/fs/cgroup/cpu,cpuacct', 'cgroup', 'rw,cpu,cpuacct') + mount('/', '/sys/fs/cgroup/memory', 'cgroup', 'rw,memory'),
     '4:memory:/jobs/1\n1:cpu,cpuacct:/\n0::/\n',

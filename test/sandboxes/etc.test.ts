@@ -27,7 +27,7 @@ test.each([
     'python3.11/sitecustomize.py',
   ],
   ...['php/8.2/cli/conf.d/20-curl.ini', 'pki/ca-trust/extracted/pem/tls-ca-bundle.pem', 'alternatives/java'],
-])('%s is shown', (path) => {
+])('the file %s of /etc is visible in a sandbox', (path) => {
   expect(isVisibleInEtc(path, false)).toBe(true);
 });
 
@@ -51,11 +51,11 @@ test.each([
     'services.d/x',
     'javascript',
   ],
-])('%s is not shown', (path) => {
+])('the file %s of /etc is not visible in a sandbox', (path) => {
   expect(isVisibleInEtc(path, false)).toBe(false);
 });
 
-test.runIf(isRoot)('what root keeps to itself, what is another’s and what holds a private key is not copied', async () => {
+test.runIf(isRoot)('a file that only root can read, that another user owns or that holds a private key is not copied', async () => {
   await put('services', 'ssh 22/tcp\n');
   await put('protocols', 'tcp 6\n', 0o600);
   await put('ssl/certs/own.pem', `certificate\n${KEY}`);
@@ -70,7 +70,7 @@ test.runIf(isRoot)('what root keeps to itself, what is another’s and what hold
   expect(await readFile(join(copy, 'passwd'), 'utf8')).toMatch(/^agent:.*:\/home\/agent:/);
 });
 
-test.runIf(isRoot)('a link into /usr stays a link, one that leaves becomes what it points to, where everybody may read that', async () => {
+test.runIf(isRoot)('a link into /usr stays a link; a link elsewhere is replaced by its target, if everyone may read that', async () => {
   const outside = join(dirname(etc), 'outside');
   await put('../outside/open', 'open');
   await put('../outside/closed', 'closed', 0o600);
@@ -86,7 +86,7 @@ test.runIf(isRoot)('a link into /usr stays a link, one that leaves becomes what 
   for (const name of ['shadow', 'closed', 'key.txt']) await expect(stat(join(copy, 'alternatives', name))).rejects.toThrow('ENOENT');
 });
 
-test.runIf(isRoot)('it is copied once, and anew when the host’s has changed', async () => {
+test.runIf(isRoot)('the copy of /etc is made once, and again when the host’s /etc has changed', async () => {
   await put('services', 'one');
   const [first, second] = await Promise.all([copyEtc(copies, '/home/agent', etc), copyEtc(copies, '/home/agent', etc)]);
   expect(second).toBe(first);

@@ -46,7 +46,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
     for (const pid of pids) expect(await uidOf(pid)).toBe(isRoot ? 10_001 : process.getuid?.());
   });
 
-  test('stop leaves no process, no socket and no file, also of what the agent detached', { timeout: 60_000 }, async () => {
+  test('stop leaves no process, socket or file, not even of processes that the agent detached', { timeout: 60_000 }, async () => {
     const { provider, options } = rig;
     const handle = await provider.start({ jobId: `stops-${isolation}`, agent: 'codex', isolation });
     const connection = provider.connect(handle);
@@ -92,7 +92,7 @@ test('several starts at once give one sandbox, and so does a later one', { timeo
   }
 });
 
-test('a sandbox that died is replaced by the next start', { timeout: 60_000 }, async () => {
+test('a sandbox that has ended is replaced by the next start', { timeout: 60_000 }, async () => {
   const request = { jobId: 'died', agent: 'codex', isolation: 'bubblewrap' } as const;
   const first = await rig.provider.start(request);
   const connection = rig.provider.connect(first);
@@ -125,7 +125,7 @@ test('a sandbox is stopped also where its worker was killed before anything was 
   expect(await processesOfNamespace(namespace)).toEqual([]);
 });
 
-test('a record that names a process of the host kills nobody', { timeout: 60_000 }, async () => {
+test('a record that names a process of the host kills no process', { timeout: 60_000 }, async () => {
   const handle = await rig.provider.start({ jobId: 'forged', agent: 'codex', isolation: 'bubblewrap' });
   const bystander = spawn('sleep', ['600'], { stdio: 'ignore' });
   const { namespace } = await namespaceOf(rig.folderOf(handle.id));
@@ -154,18 +154,18 @@ test('a stop during a start ends it, and nothing of it is left', { timeout: 60_0
   expect(await readdir(jobs)).toEqual(before);
 });
 
-test('a start that is aborted leaves nothing', { timeout: 60_000 }, async () => {
+test('an aborted start leaves no process and no file', { timeout: 60_000 }, async () => {
   const before = await readdir(join(rig.options.stateDir, 'jobs'));
   const aborted = rig.provider.start({ jobId: 'aborted', agent: 'codex', isolation: 'bubblewrap' }, AbortSignal.timeout(5));
   await expect(aborted).rejects.toMatchObject({ name: 'TimeoutError' });
   expect(await readdir(join(rig.options.stateDir, 'jobs'))).toEqual(before);
 });
 
-test('stopping a job that never was resolves', async () => {
+test('stop of an unknown job resolves', async () => {
   await expect(rig.provider.stop('never-was')).resolves.toBeUndefined();
 });
 
-test('a broken bubblewrap on PATH is passed over', { timeout: 60_000 }, async () => {
+test('a broken bubblewrap on PATH is skipped', { timeout: 60_000 }, async () => {
   const folder = join(rig.options.stateDir, 'broken');
   await mkdir(folder);
   await writeFile(join(folder, 'bwrap'), '#!/bin/sh\nexit 1\n');
@@ -176,7 +176,7 @@ test('a broken bubblewrap on PATH is passed over', { timeout: 60_000 }, async ()
   await provider.stop('broken');
 });
 
-test.runIf(isRoot)('a state directory that keeps the sandbox’s user out is named in the error', async () => {
+test.runIf(isRoot)('a state folder that the sandboxes’ user cannot enter is named in the error', async () => {
   const stateDir = join(rig.options.stateDir, 'closed');
   await mkdir(stateDir, { mode: 0o700 });
   const provider = createLocalProvider({ ...rig.options, stateDir });

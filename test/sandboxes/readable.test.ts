@@ -21,13 +21,13 @@ afterEach(async () => {
   await rm(copies, { recursive: true });
 });
 
-test('what others can read is used where it is', async () => {
+test('a part that other users can read is used at its own path', async () => {
   const parts = [{ name: 'sh', path: '/bin/sh' }];
   expect(await makeReadable(parts, copies)).toBe(parts);
   expect(await readdir(copies)).toEqual([]);
 });
 
-test('what lies in a closed folder is copied once, so that others can read and run it', async () => {
+test('a part in a private folder is copied once, so that other users can read and run it', async () => {
   const parts = [{ name: 'node_modules/@scope/package', path: join(closed, 'package') }];
   const [part] = await makeReadable(parts, copies);
   const path = part?.path ?? '';
@@ -41,14 +41,14 @@ test('what lies in a closed folder is copied once, so that others can read and r
   expect(await readdir(copies)).toHaveLength(1);
 });
 
-test('several workers at once make one copy', async () => {
+test('workers that start at once create one copy', async () => {
   const parts = [{ name: 'package', path: join(closed, 'package') }];
   const made = await Promise.all([1, 2, 3].map(async () => await makeReadable(parts, copies)));
   expect(new Set(made.map(([part]) => part?.path)).size).toBe(1);
   expect(await readdir(copies)).toHaveLength(1);
 });
 
-test('a package that was installed anew is copied anew', async () => {
+test('a package that was installed again is copied again', async () => {
   const parts = [{ name: 'package', path: join(closed, 'package') }];
   const [before] = await makeReadable(parts, copies);
   await rm(join(closed, 'package'), { recursive: true });

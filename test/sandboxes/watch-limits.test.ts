@@ -20,7 +20,7 @@ test('a disk that fills up is reported from 80 % on, wherever the sandbox writes
   expect(sightings[1]).toMatchObject({ limit: 'disk', usedMiB: 105 });
 });
 
-test('what was there before is reported at once, and a watch ends with the folder', { timeout: 60_000 }, async () => {
+test('usage from before the watch is reported at once, and a watch ends with the folder', { timeout: 60_000 }, async () => {
   const before = await watched(100);
   await write(before.folder.tmp, 90);
   const again = await watched(100, before.folder);
@@ -29,7 +29,7 @@ test('what was there before is reported at once, and a watch ends with the folde
   await again.done;
 });
 
-test('a folder without a record of its limits is not looked at', async () => {
+test('a folder without a record of its limits is not checked', async () => {
   const folder = sandboxFolder(await temporaryFolder(), `${'0'.repeat(20)}/1-8787-00000000`);
   const sightings: LimitWarning[] = [];
   if (folder !== undefined) await watchLimits(folder, (sighting) => sightings.push(sighting), new AbortController().signal);

@@ -56,7 +56,7 @@ const gotIn = (stdout: string): string[] =>
     return data === undefined ? [] : [data.params.line];
   });
 
-test('a request reaches the agent once, a notification each time, a ping and what is no message never', async () => {
+test('a request reaches the agent once, a notification each time, a ping and an invalid message never', async () => {
   const note = JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' });
   const answer = JSON.stringify({ jsonrpc: '2.0', id: 7, result: {} });
   const lines = [
@@ -107,7 +107,7 @@ test('each post of a prompt is acknowledged before the agent says anything, and 
   expect(gotIn(stdout)).toEqual([prompt]);
 });
 
-test('a ping is answered where its sender does not know the newest message, and not else', async () => {
+test('a ping is answered only where its sender does not have the newest message', async () => {
   const child = runShim(...telling());
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
@@ -151,7 +151,7 @@ function answering(says: string): string {
 
 const notBegun = `console.log(JSON.stringify({ id, result: { title: '[ede_diagnostic] result_type=user last_content_type=n/a stop_reason=null', times } }))`;
 
-test('a prompt that the agent ends without having begun it is sent again, three times at most', async () => {
+test('a prompt that the agent ends without starting it is sent again, at most three times', async () => {
   const third = `if (id === 'turn-2' || times < 3) ${notBegun}; else console.log(JSON.stringify({ id, result: { times } }));`;
   const child = runShim(process.execPath, '-e', answering(third));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -164,7 +164,7 @@ test('a prompt that the agent ends without having begun it is sent again, three 
   await child;
 });
 
-test('one that it has begun is not, nor one that is cancelled meanwhile', async () => {
+test('a prompt that the agent started, or that was cancelled meanwhile, is not sent again', async () => {
   const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun};`;
   const child = runShim(process.execPath, '-e', answering(begun));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -179,7 +179,7 @@ test('one that it has begun is not, nor one that is cancelled meanwhile', async 
   await child;
 });
 
-test('a prompt that an earlier process received and did not answer does not reach the agent again, one that it answered is', async () => {
+test('a prompt that an earlier process received does not reach the agent again: it gets its answer, or an error', async () => {
   const answersOnce = `require('readline').createInterface({ input: process.stdin }).on('line', (line) => { const { id } = JSON.parse(line); if (id === 'turn-1') console.log(JSON.stringify({ id, result: {} })); else process.exit(1); })`;
   const first = runShim(process.execPath, '-e', answersOnce);
   first.stdin.write(`${request('turn-1', 'session/prompt')}\n${request('turn-2', 'session/prompt')}\n`);
@@ -198,7 +198,7 @@ test('a prompt that an earlier process received and did not answer does not reac
   ]);
 });
 
-test('what the agent repeats of a session while it loads it goes nowhere', async () => {
+test('updates that the agent repeats while it loads a session are dropped', async () => {
   const load = request('session', 'session/load');
   const agent = `require('readline').createInterface({ input: process.stdin }).on('line', () => console.log(${JSON.stringify(
     [chunk('before'), chunk('before'), JSON.stringify({ id: 'session', result: {} }), chunk('after')].join('\n'),
@@ -229,7 +229,7 @@ test('chunks of different kinds, sessions and messages are not joined, and every
   expect(texts.filter((text) => text.length === 1 && '67'.includes(text))).toEqual(['6', '7']);
 });
 
-test('what was passed on is kept as it was, by its number, the newest of it', async () => {
+test('the newest messages sent are in the backlog, unchanged and numbered', async () => {
   const kept = join(home, '.valetkey/backlog.jsonl');
   const few = runShim(...telling(chunk('1'), chunk('2'), chunk('3'), 'no JSON'));
   few.stdin.end(`${request('turn-1', 'session/prompt')}\n\n   \nno JSON\n`);
@@ -246,13 +246,13 @@ test('what was passed on is kept as it was, by its number, the newest of it', as
   expect(lines).toEqual(many.stdout.split('\n').slice(first - 1));
 });
 
-test('a disk that is full keeps nothing from the server', async () => {
+test('a full disk does not stop messages to the server', async () => {
   await writeFile(join(home, '.valetkey'), 'no folder');
   const child = runAgent('printf', '%s', `${chunk('1')}\n${chunk('2')}\n`);
   expect((await child).stdout).toBe(`${chunk('1')}\n${chunk('2')}`);
 });
 
-test('a prompt that cannot be remembered fails, and does not reach the agent', async () => {
+test('a prompt that cannot be recorded fails, and does not reach the agent', async () => {
   await writeFile(join(home, '.valetkey'), 'no folder');
   const child = runShim(...telling());
   child.stdin.end(`${request('turn-1', 'session/prompt')}\n${request('a', 'session/new')}\n`);
@@ -282,7 +282,7 @@ test('no agent is started before there is a message for it, and a signal or the 
   expect((await signalled).exitCode).toBe(143);
 });
 
-test('what an agent’s children hold open is not waited for, nor an agent that has closed its output', async () => {
+test('the shim waits neither for output that an agent’s children hold open nor for an agent that has closed its output', async () => {
   const beganMs = performance.now();
   const left = await runAgent('sh', '-c', 'sleep 30 & exit 3');
   expect(left.exitCode).toBe(3);
@@ -291,7 +291,7 @@ test('what an agent’s children hold open is not waited for, nor an agent that 
   expect(performance.now() - beganMs).toBeLessThan(40_000);
 });
 
-test('what an agent writes to its standard error, or reads slowly, stops nothing', async () => {
+test('an agent that writes to its standard error or reads slowly stops nothing', async () => {
   const child = runAgent('sh', '-c', `head -c 50000000 /dev/zero >&2; printf '\\377\\n' >&2; echo '${chunk('after')}'`);
   expect(await child).toMatchObject({ exitCode: 0, stdout: chunk('after'), stderr: '' });
 });

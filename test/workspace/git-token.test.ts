@@ -17,7 +17,7 @@ const TOKEN = 'made-up-token-for-tests';
 const path = process.env['PATH'] ?? '';
 const basic = (user: string, token = TOKEN): string => `Basic ${Buffer.from(`${user}:${token}`).toString('base64')}`;
 
-test('the token opens a repository, and stands in no argument, no environment and no file of the host', async () => {
+test('the token opens a repository, and is in no argument, environment or file of the host', async () => {
   const seen: string[] = [];
   const cwd = await temporaryFolder();
   const server = await gitServer({
@@ -52,7 +52,7 @@ test('a token can name its user', async () => {
   expect(server.authorizations.at(-1)).toBe(basic('deploy'));
 });
 
-test('no redirect is followed with a token: the server that it leads to hears nothing', async () => {
+test('no redirect is followed with a token: the other server receives no request', async () => {
   const other = await gitServer();
   const server = await gitServer({ authorization: basic('x-access-token'), redirectTo: other.url });
   await expect(createStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken: new Secret(TOKEN) })).rejects.toMatchObject(
@@ -67,7 +67,7 @@ test.each([
   ['without the token', undefined],
   ['with a wrong one', 'made-up-token-that-is-wrong'],
   ['with one of two lines', `${TOKEN}\nhost=127.0.0.2`],
-])('%s a private repository fails the workspace, and no token is said', async (_what, token) => {
+])('%s a private repository fails the workspace, and no token is in the error', async (_what, token) => {
   const server = await gitServer({ authorization: basic('x-access-token') });
   const options = { path, cwd: await temporaryFolder(), gitToken: token === undefined ? undefined : new Secret(token) };
   const error: unknown = await createStart({ git: server.url }, options).catch((caught: unknown) => caught);

@@ -68,7 +68,7 @@ test.each<[string, string, Partial<Workspace>, RegExp, FailureCode?]>([
     { ref: 'old' },
     /partial clone/,
   ],
-])('%s fails and says what it is', async (_what, script, change, message, code = 'workspace_failed') => {
+])('%s fails, and the error says what it is', async (_what, script, change, message, code = 'workspace_failed') => {
   await sh(rig.folder(), script);
   const put = rig.put({ path: join(rig.folder(), 'src'), ...change });
   await expect(put).rejects.toMatchObject({ code, message: expect.stringMatching(message) as unknown });
@@ -83,10 +83,10 @@ test('a folder of repositories goes in with their files, also of one without a c
   expect(await git(rig.inWorkspace(), 'ls-files')).toBe('README\napi/main\nnew/n\nweb/main');
 });
 
-test('what of a folder cannot go in is named, and the rest goes in', async () => {
+test('files of a folder that cannot go in are named, and the others go in', async () => {
   await sh(rig.folder(), 'echo a > a; mkfifo pipe; ln -s a link; echo x > "$(printf "caf\\351")"');
   const { warnings } = await rig.put({ path: rig.folder() });
-  expect(warnings).toEqual(['pipe stays behind: it is a socket, a pipe or a device.']);
+  expect(warnings).toEqual(['pipe was left out: it is a socket, a pipe or a device.']);
   expect((await readdir(rig.inWorkspace(), 'buffer')).map((name) => name.toString('latin1')).toSorted()).toEqual([
     '.git',
     'a',
@@ -102,7 +102,7 @@ test('files go in whatever a .gitignore among them says, and names that differ i
   expect(await inWorkspace('A')).toBe('upper');
 });
 
-test('files that Git LFS keeps elsewhere are named', async () => {
+test('files in Git LFS are named', async () => {
   const src = join(rig.folder(), 'src');
   await mkdir(src);
   await writeFile(join(src, '.gitattributes'), '*.bin filter=lfs diff=lfs merge=lfs -text\n');
@@ -111,7 +111,7 @@ test('files that Git LFS keeps elsewhere are named', async () => {
   expect(warnings).toEqual([expect.stringMatching(/Git LFS.*: a\.bin\./)]);
 });
 
-test('of a URL the last commits come, and what is wrong with one is told without the URL', async () => {
+test('a repository by URL comes with its last commits, and its errors do not hold the URL', async () => {
   const server = await startGitServer({});
   onTestFinished(() => server.close());
   await rig.put({ git: server.url, depth: 1 });

@@ -78,7 +78,7 @@ test.each<[string, string, string[], Record<string, string>?]>([
   ],
   ['names that git refuses', 'mkdir .GIT; echo x > .GIT/x; echo x > new', ['new'], { '.GIT/x': 'refused_name' }],
   ['a folder of dependencies with rules of its own', 'mkdir -p v/lib; echo "*" > v/.gitignore; echo x > v/lib/x; echo x > new', ['new']],
-])('%s: the work comes out', async (_what, script, made, omitted = {}) => {
+])('%s: the changes are collected', async (_what, script, made, omitted = {}) => {
   const out = await afterScript(script, START);
   expect({ files: out.files.toSorted(), omitted: out.omitted }).toEqual({ files: [...KEPT, ...made].toSorted(), omitted });
 });
@@ -94,13 +94,13 @@ test('nothing changed makes no patch, whatever attributes the start has', async 
   expect(await readFile(rig.inWorkspace('c.txt'), 'utf8')).toBe('x\r\ny\n');
 });
 
-test('a changed line ending and a changed mode come out byte by byte', async () => {
+test('a changed line ending and a changed mode are collected byte by byte', async () => {
   const out = await afterScript('printf "one\\r\\n" > a.txt; chmod +x dir/b.txt', START);
   expect(await out.content('a.txt')).toBe('one\r\n');
   expect(out.patch).toContain('new mode 100755');
 });
 
-test('a file of the start that is ignored comes out, and a deleted one goes', async () => {
+test('an ignored file of the start is collected, and a deleted one is removed', async () => {
   const out = await afterScript('echo "*" > .gitignore; echo changed > a.txt; rm -r dir', START);
   expect({ files: out.files, a: await out.content('a.txt'), omitted: out.omitted }).toEqual({
     files: ['a.txt'],
@@ -109,7 +109,7 @@ test('a file of the start that is ignored comes out, and a deleted one goes', as
   });
 });
 
-test('a file in a folder’s place and a folder in a file’s place', async () => {
+test('a file that replaces a folder and a folder that replaces a file are collected', async () => {
   const out = await afterScript('rm -r dir a.txt; echo file > dir; mkdir a.txt; echo x > a.txt/x', START);
   expect({ files: out.files, omitted: out.omitted }).toEqual({ files: ['a.txt/x', 'dir'], omitted: {} });
 });
@@ -120,7 +120,7 @@ test('a link in a folder’s place hides nothing and leads nowhere', async () =>
   expect(out.patch).toContain('+/etc');
 });
 
-test('a name that is not UTF-8 comes out', async () => {
+test('a name that is not UTF-8 is collected', async () => {
   const out = await afterScript('echo x > "$(printf "caf\\351")"', START);
   expect(out.patch).toContain('"b/caf\\351"');
   expect(out.omitted).toEqual({});
@@ -145,7 +145,7 @@ test('three thousand small files of dependencies do not push out the work beside
   expect(Object.values(out.omitted)).toContain('too_large');
 });
 
-test('a submodule of the start stays, and what is put into it is named', async () => {
+test('a submodule of the start stays, and files added to it are reported as omitted', async () => {
   const folder = join(rig.folder(), 'with-module');
   await mkdir(folder);
   await sh(
@@ -162,7 +162,7 @@ test('a submodule of the start stays, and what is put into it is named', async (
   expect(omitted).toEqual([{ path: 'mod/in', reason: 'in_submodule', files: 1 }]);
 });
 
-test('what commands made before the agent is not in the patch, and what the agent changed of it is, against the start', async () => {
+test('files that setup commands made are not in the patch; those that the agent changed are, compared with the start', async () => {
   const { startCommit } = await rig.put(START);
   const start = join(rig.folder(), 'start');
   await execa('cp', ['-a', rig.inWorkspace(), start]);

@@ -34,7 +34,7 @@ async function setup(commands: string[], { limitMs = 60_000, signal = new AbortC
 const outputOf = (seen: readonly SetupProgress[]): string =>
   seen.map((progress) => (progress.type === 'output' ? progress.text : '')).join('');
 
-test('commands run in order in the workspace, by bash, and their output is told', async () => {
+test('commands run in order in the workspace, by bash, and their output is reported', async () => {
   const seen = await setup(['echo one > a; pwd', 'cat a; [[ x == x ]] && echo bash; echo err >&2']);
   expect(seen.filter(({ type }) => type !== 'output')).toEqual([
     { type: 'started', command: 1, text: 'echo one > a; pwd' },
@@ -45,7 +45,7 @@ test('commands run in order in the workspace, by bash, and their output is told'
   expect(outputOf(seen)).toBe(`${rig.inWorkspace()}\none\nbash\nerr\n`);
 });
 
-test('a command that fails is named by number and exit code, its output is told and not in the failure, and the rest does not run', async () => {
+test('a command that fails is named by number and exit code, its output is reported but not in the error, and the rest does not run', async () => {
   await expect(setup(['true', 'echo secret-word; exit 3', 'echo > ran'])).rejects.toMatchObject({
     code: 'setup_failed',
     message: 'Setup command 2 ended with exit code 3.',
@@ -54,13 +54,13 @@ test('a command that fails is named by number and exit code, its output is told 
   await expect(readFile(rig.inWorkspace('ran'))).rejects.toThrow('ENOENT');
 });
 
-test('what has ended is not run again; what failed fails again', async () => {
+test('a command that has ended is not run again; one that failed fails again', async () => {
   await setup(['echo x >> a']);
   await setup(['echo x >> a']);
   expect(await readFile(rig.inWorkspace('a'), 'utf8')).toBe('x\n');
 });
 
-test('a command that runs on while its worker is gone is waited for by the next and runs once', async () => {
+test('a command that outlives its worker runs once, and the next worker waits for it', async () => {
   const gone = new AbortController();
   const first = setup(['echo x >> a; sleep 3; echo y >> a'], { signal: gone.signal }).catch(() => undefined);
   while ((await readFile(rig.inWorkspace('a'), 'utf8').catch(() => '')) === '') await sleep(20);
@@ -70,7 +70,7 @@ test('a command that runs on while its worker is gone is waited for by the next 
   expect(await readFile(rig.inWorkspace('a'), 'utf8')).toBe('x\ny\n');
 });
 
-test('a command that was cut off runs again', async () => {
+test('an interrupted command runs again', async () => {
   const gone = new AbortController();
   const first = setup(['echo x >> a; sleep 60'], { signal: gone.signal }).catch(() => undefined);
   while ((await readFile(rig.inWorkspace('a'), 'utf8').catch(() => '')) === '') await sleep(20);
@@ -85,17 +85,17 @@ test('a command that was cut off runs again', async () => {
   expect(await readFile(rig.inWorkspace('a'), 'utf8')).toBe('x\nx\n');
 });
 
-test('one that does not end in time is ended with all it started', async () => {
+test('a command that exceeds the time limit is killed with all that it started', async () => {
   await expect(setup(['sleep 600 & echo $! > pid; wait'], { limitMs: 1500 })).rejects.toMatchObject({
     code: 'setup_failed',
-    message: 'Setup command 1 did not end within setupTimeout.',
+    message: 'Setup command 1 did not end within the time limit (setupTimeout).',
   });
   const pid = Number(await readFile(rig.inWorkspace('pid'), 'utf8'));
   // One that nobody collects is a zombie.
   await expect.poll(() => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ')).toContain(') Z ');
 });
 
-test('a long output is told by its beginning and its end', async () => {
+test('a long output is reported by its beginning and its end', async () => {
   const seen = await setup(['seq 1 100000']);
   const output = outputOf(seen);
   expect(output.startsWith('1\n2\n')).toBe(true);

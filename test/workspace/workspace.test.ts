@@ -22,7 +22,7 @@ const put = async (workspace: Workspace): Promise<string> => (await rig.put(work
 const collectPatch = async (start: string): Promise<Buffer> => (await rig.patch(start)).content;
 const workspacePath = (): string => rig.server().paths.workspace;
 
-test('new, changed, deleted, binary and committed files come out as a patch that makes the same files of the start', async () => {
+test('new, changed, deleted, binary and committed files become a patch that applies to the start', async () => {
   await repository({
     'keep.txt': 'keep\n',
     'change.txt': 'one\n',
@@ -64,11 +64,11 @@ test.skipIf(process.getuid?.() !== 0)('a repository of another user, which git w
   await chown(join(folder, '.git'), 65_534, 65_534);
   await expect(put({ path: folder })).rejects.toMatchObject({
     code: 'workspace_failed',
-    message: expect.stringContaining('another user') as unknown,
+    message: expect.stringContaining('does not belong') as unknown,
   });
 });
 
-test('inline files become the start, the same commit each time, and what was there before is gone', async () => {
+test('inline files become the start, the same commit each time, and earlier files are gone', async () => {
   await writeFile(inWorkspace('rest'), 'of an earlier attempt');
   const workspace = { files: { 'a.txt': 'text', 'src/b.ts': 'export {};\n' } };
   const start = await put(workspace);
@@ -84,7 +84,7 @@ test('an empty workspace is a repository, too', async () => {
   expect(String(await collectPatch(start))).toContain('+new');
 });
 
-test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without one; nothing that is not committed', async () => {
+test('a ref of a repository is a branch, a tag or a commit; the default is HEAD, and uncommitted changes are left out', async () => {
   await repository({ 'a.txt': 'first\n' });
   const first = await git(folder, 'rev-parse', 'HEAD');
   await git(folder, 'tag', 'v1');
@@ -103,7 +103,7 @@ test('of a repository the ref is taken: a branch, a tag, a commit; HEAD without 
   expect(await git(workspacePath(), 'remote')).toBe('');
 });
 
-test('a folder that is no repository comes without what it ignores', async () => {
+test('a folder that is not a repository goes in without its ignored files', async () => {
   await writeFile(join(folder, 'a.txt'), 'text');
   await writeFile(join(folder, '.env'), 'not for the agent');
   await writeFile(join(folder, '.gitignore'), '.env\n');
@@ -111,7 +111,7 @@ test('a folder that is no repository comes without what it ignores', async () =>
   expect(await git(workspacePath(), 'ls-files')).toBe('.gitignore\na.txt');
 });
 
-test('more than 2 MiB goes in parts and arrives whole: a folder, and a repository with its history', async () => {
+test('a workspace of more than 2 MiB arrives complete, in parts: a folder, and a repository with its history', async () => {
   const large = Buffer.alloc(6 * MIB);
   let seed = 1;
   for (let index = 0; index < large.length; index += 4)
@@ -132,13 +132,13 @@ test.each([
   ['a repository without a commit', async () => (await git(folder, 'init', '--quiet'), { path: folder }), 'workspace_failed'],
   ['a URL that nobody serves', () => ({ git: 'http://user:upstream-credential-for-tests@127.0.0.1:9/x.git' }), 'git_unreachable'],
   ['ssh, which would use the keys of the worker', () => ({ git: 'ssh://127.0.0.1:9/x.git' }), 'workspace_failed'],
-])('%s fails by a code that names it, and no URL with it', async (_what, make, code) => {
+])('%s fails with the code of its case, and without a URL', async (_what, make, code) => {
   const error: unknown = await put(await make()).catch((caught: unknown) => caught);
   expect(error).toMatchObject({ code });
   expect(String(error)).not.toMatch(/credential|127\.0\.0\.1/);
 });
 
-test('a file comes out as it is: binary, empty, ignored by git, under a strange name, by a link within the workspace', async () => {
+test('a file is collected unchanged: binary, empty, ignored by git, with a strange name, by a link within the workspace', async () => {
   await put({ files: { '.gitignore': 'out\n' } });
   await mkdir(inWorkspace('out'));
   await writeFile(inWorkspace('out/-r ä$(x).bin'), bytes);
@@ -151,14 +151,14 @@ test('a file comes out as it is: binary, empty, ignored by git, under a strange 
   expect(await rig.file('empty')).toEqual({ content: Buffer.alloc(0) });
 });
 
-test('a file has to fit: one byte more than its cap and it is not taken', async () => {
+test('a file that is one byte over the limit is not collected', async () => {
   await put({});
   await writeFile(inWorkspace('a.bin'), bytes);
   expect(await rig.file('a.bin', bytes.length)).toEqual({ content: bytes });
   expect(await rig.file('a.bin', bytes.length - 1)).toEqual({ reason: 'too_large' });
 });
 
-test('a file larger than any memory is not taken, and the one after it is', async () => {
+test('a file larger than any memory is not collected, and the one after it is', async () => {
   await put({ files: { 'a.txt': 'text' } });
   await execa('truncate', ['--size=1T', inWorkspace('vast')]);
   expect(await rig.file('vast')).toEqual({ reason: 'too_large' });
@@ -174,7 +174,7 @@ test.each([
   ['that is a relative link out of the workspace', 'link', 'outside', () => symlink('../home/out.txt', inWorkspace('link'))],
   ['in a folder that is a link out of it', 'link/out.txt', 'outside', async () => symlink(dirname(await outside()), inWorkspace('link'))],
   ['that is a pipe', 'pipe', 'missing', () => execa('mkfifo', [inWorkspace('pipe')])],
-])('a file %s is not taken', async (_what, name, reason, make) => {
+])('a file %s is not collected', async (_what, name, reason, make) => {
   await put({});
   await make();
   expect(await rig.file(name)).toEqual({ reason });

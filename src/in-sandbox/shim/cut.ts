@@ -32,7 +32,7 @@ export function pieces(text: string, maxChars: number): string[] {
   return parts;
 }
 
-/** Whether a cut before the character `at` would divide a surrogate pair. */
+/** Returns whether a cut before the character `at` would divide a surrogate pair. */
 function isInPair(text: string, at: number): boolean {
   return at > 0 && at < text.length && /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1));
 }

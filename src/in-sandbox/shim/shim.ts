@@ -67,7 +67,7 @@ const journal = join(folder, 'prompts.jsonl');
 const backlog = new Backlog(join(folder, 'backlog.jsonl'));
 /** The number of lines sent; the server counts them, too. */
 let linesSent = 0;
-/** Null before the first message for the agent. */
+/** The agent’s process; null before the first message for the agent. */
 let agent: ChildProcessByStdio<Writable, Readable, null> | null = null;
 /** Request id → the agent’s answer as it arrived; null while the request is open. */
 const requests = readJournal(journal);

@@ -5,7 +5,8 @@ const CLIENT_HELLO = 1;
 const SERVER_NAME = 0;
 
 /**
- * What the first bytes of a connection show about TLS. `more`: they are too few to tell. `malformed`: TLS without a readable name.
+ * The first bytes of a connection, as far as they show TLS. `more`: they are too few to tell. `malformed`: TLS without a readable
+ * name.
  */
 export type HelloReading = { kind: 'more' } | { kind: 'plain' } | { kind: 'malformed' } | { kind: 'tls'; serverName: string | null };
 

@@ -1,7 +1,7 @@
 import { DEFAULT_PORTS, formatHostRule, namesHost, parseHostRule, type HostRule } from '../../contract/host-rule.ts';
 import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 
-/** Why a connection was refused or ended. Stable: events hold it. */
+/** The reason why a connection was refused or ended. Stable: events hold it. */
 export type RefusalReason =
   | 'not_allowed'
   | 'not_a_host'
@@ -41,7 +41,7 @@ function reaches(rules: readonly HostRule[], ports: readonly number[], host: str
   return rules.some((rule) => namesHost(rule, host) && (rule.port === null ? ports.includes(port) : rule.port === port));
 }
 
-/** Whether `allowedRule` names every host that `rule` names at this port. */
+/** Returns whether `allowedRule` names every host that `rule` names at this port. */
 function includesRule(allowedRule: HostRule, rule: HostRule, port: number): boolean {
   if (allowedRule.port === null ? !DEFAULT_PORTS.includes(port) : allowedRule.port !== port) return false;
   if (!rule.below) return namesHost(allowedRule, rule.host);

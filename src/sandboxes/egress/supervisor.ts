@@ -162,7 +162,7 @@ async function inodeOf(path: string): Promise<bigint | null> {
   );
 }
 
-/** Whether a process listens at the socket; true where the sandbox is gone and nothing is left to adopt. */
+/** Returns whether a process listens at the socket; true where the sandbox is gone and nothing is left to adopt. */
 async function isListening(folder: string): Promise<boolean> {
   const handle = await open(folder, 'r').catch(() => null);
   if (handle === null) return true;

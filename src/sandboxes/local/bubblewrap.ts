@@ -53,7 +53,7 @@ export async function bubblewrapCandidates(path: string, agentsDir: string | und
 }
 
 /**
- * Whether this bubblewrap supports what `bubblewrapArguments` uses: old versions do not, nor do hosts that forbid user namespaces.
+ * Returns whether this bubblewrap supports what `bubblewrapArguments` uses: old versions do not, nor do hosts that forbid user namespaces.
  */
 export async function canIsolate(bubblewrap: string, identity: UserIdentity): Promise<boolean> {
   const args = [...namespaces, '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', '--disable-userns', '--', '/bin/true'];

@@ -2,7 +2,10 @@ import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { locateParts, type LocalProviderOptions } from './locate.ts';
 
-/** What jobs would fail with on this host: agents that are not installed, and what keeps every sandbox from starting. Throws nothing. */
+/**
+ * Checks this host: returns the errors of agents that are not installed and of whatever keeps every sandbox from starting. Never
+ * throws.
+ */
 export async function checkHost(options: LocalProviderOptions): Promise<ValetkeyError[]> {
   const agents = Object.values(options.agents).filter(({ abilities }) => abilities.supportsGatewayKey);
   const checks = [
@@ -10,10 +13,13 @@ export async function checkHost(options: LocalProviderOptions): Promise<Valetkey
     locateParts(options, options.agents.mock, 'bubblewrap'),
   ];
   const results = await Promise.allSettled(checks);
-  return results.flatMap((result) => (result.status === 'rejected' ? [problemOf(result.reason)] : []));
+  return results.flatMap((result) => (result.status === 'rejected' ? [toValetkeyError(result.reason)] : []));
 }
 
-function problemOf(error: unknown): ValetkeyError {
+function toValetkeyError(error: unknown): ValetkeyError {
   if (ValetkeyError.is(error)) return error;
-  return new ValetkeyError('sandbox_start_failed', `The host cannot be checked: ${error instanceof Error ? error.message : 'unknown'}`);
+  return new ValetkeyError(
+    'sandbox_start_failed',
+    `The host cannot be checked: ${error instanceof Error ? error.message : 'unknown error'}.`,
+  );
 }

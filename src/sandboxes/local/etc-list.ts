@@ -20,7 +20,7 @@ const FOLDERS = [
 const SECRET_NAME = /passw|secret|credential|token|htaccess|\.(key|p12|pfx|jks|keytab)$/i;
 
 /**
- * Whether a sandbox sees this entry of /etc. `path`: relative to /etc. A folder that leads to a listed one is entered, and nothing
+ * Returns whether a sandbox sees this entry of /etc. `path`: relative to /etc. A folder that leads to a listed one is entered, and nothing
  * else in it is visible.
  */
 export function isVisibleInEtc(path: string, isFolder: boolean): boolean {

@@ -95,7 +95,7 @@ async function copyEntry(from: string, path: string, to: string): Promise<void> 
   await writePublicFile(join(to, path), content);
 }
 
-/** Whether the target of a link is visible in a sandbox: anything in /usr, and what is listed of /etc. */
+/** Returns whether the target of a link is visible in a sandbox: anything in /usr, and what is listed of /etc. */
 function leadsToVisible(target: string): boolean {
   if (target.startsWith('/usr/')) return true;
   return target.startsWith('/etc/') && isVisibleInEtc(target.slice('/etc/'.length), false);

@@ -210,7 +210,9 @@ async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise
   }
 }
 
-/** Whether another process is starting the sandbox: there is no socket yet, and the process that claim the folder runs. */
+/**
+ * Returns whether another process is starting the sandbox: there is no socket yet, and the process that claimed the folder runs.
+ */
 async function isStarting(folder: SandboxFolder | undefined): Promise<boolean> {
   if (folder === undefined) return true;
   return isRunning(folder.ownerPid) && !(await lstat(folder.socket).catch(() => undefined));

@@ -40,7 +40,7 @@ const KNOWN_TOOL_FOLDERS = ['/usr/local/go/bin', '/usr/local/cargo/bin', '/usr/l
 
 /** The parts of a sandbox, each at a path that its user can read. */
 export interface SandboxParts {
-  /** Undefined without isolation. */
+  /** The path of bubblewrap; undefined without isolation. */
   bubblewrap: string | undefined;
   node: string;
   server: string;

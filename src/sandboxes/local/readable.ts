@@ -34,7 +34,10 @@ export async function makeReadable(parts: readonly HostPart[], copies: string): 
   return copied;
 }
 
-/** Throws `sandbox_start_failed`, which names the folder that the sandboxes’ user cannot enter. */
+/**
+ * Requires that the sandboxes’ user can enter and read a path. Throws `sandbox_start_failed`, which names the folder that it
+ * cannot enter.
+ */
 export async function requireReadable(path: string, variable: string): Promise<void> {
   const unreadable = await firstUnreadable(path);
   if (unreadable === undefined) return;

@@ -21,7 +21,7 @@ export interface SandboxView {
   nodeModules: string;
   gatewaySocket: string;
   gatewayPort: number;
-  /** Null where the gateway is all that is reached. */
+  /** The egress proxy; null where the gateway is all that is reached. */
   egress: EgressView | null;
 }
 

@@ -47,7 +47,7 @@ const ADDRESSES: Record<string, string[]> = {
   'lan.names.test': ['100.64.0.1', 'fe80::1', 'fd00::1'],
 };
 
-test('a request in absolute form reaches its host as it was, and its answer comes back, both without what is of one connection', async () => {
+test('a request in absolute form reaches its host unchanged, and its response comes back, both without hop-by-hop headers', async () => {
   const answer = await rig.send(
     `POST http://web.test:${port}/a/../b?c=%2e HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close, x-mine\r\nX-Mine: 1\r\nX-Kept: 2\r\n` +
       'Proxy-Authorization: Basic eA==\r\nProxy-Connection: keep-alive\r\nUpgrade: h2c\r\nTE: trailers\r\nContent-Length: 5\r\n\r\nhello',
@@ -71,7 +71,7 @@ test.each([
   ['half of an answer', 'HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nhalf'],
   ['a switch of protocols', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'],
   ['nothing', ''],
-])('a host that answers with %s harms nobody', async (_what, bytes) => {
+])('a host that answers with %s does not stop the proxy', async (_what, bytes) => {
   const server = createServer((socket) => socket.once('data', () => socket.end(bytes)).on('error', () => {}));
   const at = await listening(server);
   const other = await startEgress({ hosts: [`bad.test:${at}`] }, { privateHosts: new Map([[`bad.test:${at}`, '127.0.0.1']]) });
@@ -110,7 +110,7 @@ test.each<[string, (host: string) => string]>([
   ['origin form', (host) => `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`],
   ['https in absolute form', (host) => `GET https://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`],
   ['a bare line feed in a header', (host) => `GET http://${host}/ HTTP/1.1\nHost: ${host}\nX: 1\n\n`],
-])('a request with %s is not passed on', async (_what, requestOf) => {
+])('a request with %s is not forwarded', async (_what, requestOf) => {
   const before = seen.length;
   const answer = await rig.send(requestOf(`web.test:${port}`));
   expect(answer).toMatch(/^HTTP\/1\.1 400 /);
@@ -153,13 +153,13 @@ test('a name that is public when it is checked and private a moment later leads 
   await other.close();
 });
 
-test('of the addresses of a name those that are private are left out', async () => {
+test('private addresses of a name are left out', async () => {
   const other = await startEgress({ hosts: ['mixed.test'] }, { lookup: () => Promise.resolve(['127.0.0.1', '::1', '100.64.0.1']) });
   await expect(other.tunnel('mixed.test:443')).rejects.toThrow('not public');
   await other.close();
 });
 
-test('the exception of an operator does not reach metadata', async () => {
+test('an operator’s exception does not allow a metadata address', async () => {
   const other = await startEgress({ hosts: ['meta.test:80'] }, { privateHosts: new Map([['meta.test:80', '169.254.169.254']]) });
   await expect(other.tunnel('meta.test:80')).rejects.toThrow('not public');
   await other.close();
@@ -186,7 +186,7 @@ test('a TLS client that asks for the allowed name passes; one that asks for anot
 /** A handshake record of TLS. */
 const record = (part: Buffer): Buffer => Buffer.concat([Buffer.from([22, 3, 1, part.length >> 8, part.length & 255]), part]);
 
-test('a client hello that comes in pieces is read; what is no TLS does not pass at 443', async () => {
+test('a ClientHello in several pieces is read; anything but TLS is refused at port 443', async () => {
   const catcher = createServer();
   const at = await listening(catcher);
   const caught = new Promise<Buffer>((resolve) => {
@@ -213,7 +213,7 @@ test('a client hello that comes in pieces is read; what is no TLS does not pass 
   catcher.close();
 });
 
-test('past the limit of bytes a transfer is broken off, what follows is refused, and the next process knows', async () => {
+test('a transfer is cut off at the limit, later requests are refused, and the next process keeps the total', async () => {
   const job = { hosts: [`web.test:${port}`], maxMiB: 1 };
   const limited = await startEgress(job, { privateHosts: new Map([[`web.test:${port}`, '127.0.0.1']]) });
   const get = (path: string): string =>
@@ -229,7 +229,7 @@ test('past the limit of bytes a transfer is broken off, what follows is refused,
   await limited.close();
 });
 
-test('events: one for a host however many connections it had, and a bound for hosts that are made up', async () => {
+test('events: one per host however many connections it had, and a bound for made-up hosts', async () => {
   const counted = await startEgress({ hosts: [`web.test:${port}`] }, { privateHosts: new Map([[`web.test:${port}`, '127.0.0.1']]) });
   const get = `GET http://web.test:${port}/ HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close\r\n\r\n`;
   for (let time = 0; time < 20; time += 1) await counted.send(get);
@@ -249,7 +249,7 @@ test('a refusal is an event within seconds', async () => {
   await expect.poll(() => rig.events.some(({ body }) => 'host' in body && body.host === 'soon.test'), { timeout: 10_000 }).toBe(true);
 });
 
-test('the proxy of a process that has gone is taken over by another, once, and its sums go on', async () => {
+test('the proxy of a process that has ended is adopted by another, once, and keeps its totals', async () => {
   const shared = await startEgress({ hosts: [`web.test:${port}`] }, { privateHosts: new Map([[`web.test:${port}`, '127.0.0.1']]) });
   const get = `GET http://web.test:${port}/ HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close\r\n\r\n`;
   await shared.send(get);
@@ -265,7 +265,7 @@ test('the proxy of a process that has gone is taken over by another, once, and i
   await shared.close();
 });
 
-test('more connections than a sandbox may have are not taken, and the others go on', async () => {
+test('connections over a sandbox’s limit are not accepted, and the others continue', async () => {
   const crowd = Array.from({ length: 140 }, () => connect(join(rig.place.socketFolder, 'egress.sock')));
   for (const socket of crowd) socket.on('error', () => {});
   await expect.poll(() => crowd.filter(({ destroyed }) => destroyed).length, { timeout: 10_000 }).toBeGreaterThanOrEqual(12);

@@ -119,14 +119,14 @@ test('git clones over https, curl and Node’s fetch read a plain page', { timeo
   expect(await run(inside, 'node -e "fetch(process.env.PLAIN + \'/node\').then((r) => r.text()).then(console.log)"')).toBe('plain /node\n');
 });
 
-test('the gateway is reached as ever, without the proxy', async () => {
+test('requests to the gateway do not pass through the egress proxy', async () => {
   const before = rig.requests.length;
   const ask = `curl -sS ${inside.paths.gatewayUrl}/a; node -e "fetch('${inside.paths.gatewayUrl}/b').then((r) => r.text()).then(console.log)"`;
   expect(await run(inside, ask)).toBe('gatewaygateway\n');
   expect(rig.requests.slice(before)).toEqual(['GET /a', 'GET /b']);
 });
 
-test('what the job does not name is refused with a word that says so, and is an event', async () => {
+test('a host that the job does not name is refused with the reason, and recorded as an event', async () => {
   expect(await run(inside, 'curl -sS https://evil.test/ 2>&1; curl -s http://evil.test/')).toMatch(/403[^]*sandbox\.egress/);
   expect(await run(inside, 'curl -s http://outside.test/')).toContain('not public');
   expect(await run(inside, 'curl -sS --noproxy "*" --max-time 5 https://1.1.1.1/ 2>&1 || true')).toMatch(/curl: \(7\)|curl: \(28\)/);
@@ -150,7 +150,7 @@ test('a sandbox without egress has neither the socket nor a variable of it, and 
   ).toBe('egress.sock\nread-only\n/run/egress/egress.sock\n/run/gateway/gateway.sock\n/run/valetkey/agent.sock\n');
 });
 
-test('a job that wants what the installation does not allow gets no sandbox', async () => {
+test('a job that requests more egress than the installation allows gets no sandbox', async () => {
   const failing = rig.provider.start({ jobId: 'too-much', ...AGENT, egress: egressSchema.parse({ hosts: ['*.evil.test'] }) });
   await expect(failing).rejects.toSatisfy(
     (error) => ValetkeyError.is(error) && error.code === 'egress_not_allowed' && error.message.includes('*.evil.test:443'),
@@ -158,7 +158,7 @@ test('a job that wants what the installation does not allow gets no sandbox', as
   expect((await rig.provider.list()).map(({ jobId }) => jobId)).not.toContain('too-much');
 });
 
-test('a worker that comes after the one that has ended serves its sandboxes', { timeout: 60_000 }, async () => {
+test('the next worker runs the egress proxies of a worker that has ended', { timeout: 60_000 }, async () => {
   const first = createLocalProvider({ ...rig.options, egress: options });
   const egress = egressSchema.parse({ hosts: [`${HOST}:${registries.port}`] });
   const connection = first.connect(await first.start({ jobId: 'outlives', ...AGENT, egress, env: { REGISTRY: registries.url } }));
@@ -179,7 +179,7 @@ test('a worker that comes after the one that has ended serves its sandboxes', { 
   expect(total).toBe(2);
 });
 
-test('variables and the places of secrets are there from the start, and ours win', async () => {
+test('variables and the paths of secrets are set from the start, and our variables win', async () => {
   const request = { jobId: 'variables', ...AGENT, env: { CI: 'true', npm_config_loglevel: 'silent' }, secretNames: ['NPM_TOKEN'] };
   const connection = rig.provider.connect(await rig.provider.start(request));
   expect(await run(connection, 'echo $CI $npm_config_loglevel $NPM_TOKEN_FILE')).toBe('true silent /home/agent/.secrets/NPM_TOKEN\n');

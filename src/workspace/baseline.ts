@@ -2,16 +2,16 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 
 import type { GitOptions } from './git.ts';
 import type { HostFolder } from './host-folder.ts';
-import { idOf } from './object-id.ts';
+import { entryId } from './object-id.ts';
 import type { RawPath } from './raw-path.ts';
 import type { Repository, TreeEntry } from './repository.ts';
 import { entryOf, takeSnapshot } from './snapshot.ts';
 
 /**
- * Notes in `file` what is in the workspace now, as what the agent begins with: what commands made before it is not its work. Its
- * content is not kept, only what tells a change. Idempotent; the agent must not run yet.
+ * Records in `file` the state of the workspace as the agent’s baseline: what setup commands changed before is not the agent’s
+ * work. Contents are not stored, only what is needed to detect a change. Idempotent. The agent must not run yet.
  */
-export async function writeBase(
+export async function writeBaseline(
   folder: HostFolder,
   repository: Repository,
   startCommit: string,
@@ -19,24 +19,24 @@ export async function writeBase(
   options: GitOptions,
 ): Promise<void> {
   const { entries } = await takeSnapshot(folder, options);
-  // What the start holds is compared also where it is ignored.
+  // Files of the start commit are compared even where they are ignored.
   for (const path of (await repository.readTree(startCommit)).keys()) {
-    const item = entries.has(path) ? null : folder.look(path);
+    const item = entries.has(path) ? null : folder.stat(path);
     const entry = item === null ? null : entryOf(item);
     if (entry !== null) entries.set(path, entry);
   }
   const lines: string[] = [];
   for (const [path, entry] of entries) {
     options.signal?.throwIfAborted();
-    const id = await idOf(folder, path, entry, repository.format).catch(() => null);
+    const id = await entryId(folder, path, entry, repository.format).catch(() => null);
     if (id !== null) lines.push(`${entry.mode} ${id} ${entry.bytes}\t${path}\0`);
   }
   await writeFile(`${file}.part`, lines.join(''), 'latin1');
   await rename(`${file}.part`, file);
 }
 
-/** What was noted there; null where nothing was. */
-export async function readBase(file: string): Promise<Map<RawPath, TreeEntry> | null> {
+/** Reads the baseline; null where none was recorded. */
+export async function readBaseline(file: string): Promise<Map<RawPath, TreeEntry> | null> {
   const text = await readFile(file, 'latin1').catch(() => null);
   if (text === null) return null;
   const entries = new Map<RawPath, TreeEntry>();
