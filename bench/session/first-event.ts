@@ -96,7 +96,7 @@ async function directStart(
   const sandbox = sandboxes.local.connect(handle);
   try {
     const folders = await sandboxes.local.hostFolders(handle);
-    await workspaces.put(sandbox, {}, folders?.kept ?? '');
+    await workspaces.put(sandbox, {}, folders?.workerFolder ?? '');
     await session.bindKey(sandbox, agents[agent], secret, { model, permissions: 'allow' });
     return await runDriver(sandbox);
   } finally {

@@ -45,14 +45,14 @@ export function sandboxActivities(
         const handle = await sandboxes[provider].start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
-        const { kept } = await foldersOf(sandboxes, handle);
+        const { workerFolder } = await foldersOf(sandboxes, handle);
         const sandbox = sandboxes[provider].connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
         const signal = AbortSignal.any([stopped, watch.exceeded]);
         try {
           await session.putSecrets(sandbox, secrets, signal);
           const [{ startCommit, warnings }] = await Promise.all([
-            workspaces.put(sandbox, workspace, kept, { gitToken, signal }),
+            workspaces.put(sandbox, workspace, workerFolder, { gitToken, signal }),
             session.warmUp(sandbox, jobId, signal),
           ]);
           await appendEvents(db, jobId, [

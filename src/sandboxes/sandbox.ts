@@ -57,7 +57,7 @@ export interface HostFolders {
   /** Written by the agent: trust nothing in it. */
   workspace: string;
   /** For the worker’s own files, out of the sandbox’s reach. The worker creates it on first use. */
-  kept: string;
+  workerFolder: string;
 }
 
 /** A connection to the sandbox-agent server in one sandbox. Construction does no I/O. */

@@ -12,7 +12,7 @@ import { openRepository, type Repository } from './repository.ts';
 export interface WorkspaceFolders {
   workspace: string;
   /** For the worker’s own files, out of the agent’s reach. */
-  kept: string;
+  workerFolder: string;
 }
 
 export interface ArtifactCollector {
@@ -33,9 +33,9 @@ export async function openArtifacts(
   path: string,
   signal?: AbortSignal,
 ): Promise<ArtifactCollector> {
-  const folder = openHostFolder(folders.workspace, { makeReadable: true });
+  const folder = openHostFolder(folders.workspace, { restoreAccess: true });
   try {
-    const cwd = await mkdtemp(join(folders.kept, 'collecting-'));
+    const cwd = await mkdtemp(join(folders.workerFolder, 'collecting-'));
     const repository = repositoryIn(folders, startCommit, { path, cwd, signal });
     const base = await readBaseline(baselineFile(folders, startCommit));
     return {
@@ -56,7 +56,7 @@ export async function openArtifacts(
 export async function recordBaseline(folders: WorkspaceFolders, startCommit: string, path: string, signal?: AbortSignal): Promise<void> {
   const folder = openHostFolder(folders.workspace);
   try {
-    const cwd = await mkdtemp(join(folders.kept, 'beginning-'));
+    const cwd = await mkdtemp(join(folders.workerFolder, 'baseline-'));
     const options = { path, cwd, signal };
     await writeBaseline(folder, repositoryIn(folders, startCommit, options), startCommit, baselineFile(folders, startCommit), options);
     await rm(cwd, { recursive: true, force: true, maxRetries: 3 });
@@ -65,10 +65,10 @@ export async function recordBaseline(folders: WorkspaceFolders, startCommit: str
   }
 }
 
-function repositoryIn({ kept }: WorkspaceFolders, startCommit: string, options: Parameters<typeof openRepository>[2]): Repository {
-  return openRepository(startRepository(kept, startCommit), startCommit.length === 64 ? 'sha256' : 'sha1', options);
+function repositoryIn({ workerFolder }: WorkspaceFolders, startCommit: string, options: Parameters<typeof openRepository>[2]): Repository {
+  return openRepository(startRepository(workerFolder, startCommit), startCommit.length === 64 ? 'sha256' : 'sha1', options);
 }
 
-function baselineFile({ kept }: WorkspaceFolders, startCommit: string): string {
-  return join(kept, `${startCommit}.base`);
+function baselineFile({ workerFolder }: WorkspaceFolders, startCommit: string): string {
+  return join(workerFolder, `${startCommit}.base`);
 }

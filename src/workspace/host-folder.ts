@@ -30,9 +30,9 @@ export interface HostFolder {
 }
 
 /**
- * Opens a folder. `makeReadable`: restores the owner’s right to read where it is missing, for a folder that nobody uses any more.
+ * Opens a folder. `restoreAccess`: restores the owner’s right to read where it is missing, for a folder that nobody uses any more.
  */
-export function openHostFolder(hostPath: string, { makeReadable = false } = {}): HostFolder {
+export function openHostFolder(hostPath: string, { restoreAccess = false } = {}): HostFolder {
   const root = openSync(hostPath, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 
   /** Runs `work`, which needs the right to enter or to read the folder of the descriptor. */
@@ -40,7 +40,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
     try {
       return work();
     } catch (error) {
-      if (!makeReadable || !isCode(error, 'EACCES')) throw error;
+      if (!restoreAccess || !isCode(error, 'EACCES')) throw error;
       const { mode } = fstatSync(descriptor);
       chmodSync(itself(descriptor), (mode & 0o7777) | 0o700);
       return work();
@@ -97,7 +97,7 @@ export function openHostFolder(hostPath: string, { makeReadable = false } = {}):
         try {
           return await open(itself(descriptor), O_RDONLY);
         } catch (error) {
-          if (!makeReadable || !isCode(error, 'EACCES')) throw error;
+          if (!restoreAccess || !isCode(error, 'EACCES')) throw error;
           chmodSync(itself(descriptor), 0o600);
           return await open(itself(descriptor), O_RDONLY);
         }

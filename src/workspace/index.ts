@@ -6,7 +6,7 @@ import { runSetup } from './setup.ts';
 
 /** The steps of a workspace, in this order; each function’s own comment has the details. */
 export interface Workspaces {
-  put(sandbox: SandboxConnection, workspace: Workspace, kept: string, options?: PutWorkspaceOptions): Promise<PutWorkspaceResult>;
+  put(sandbox: SandboxConnection, workspace: Workspace, workerFolder: string, options?: PutWorkspaceOptions): Promise<PutWorkspaceResult>;
   runSetup: typeof runSetup;
   recordBaseline(folders: WorkspaceFolders, startCommit: string, signal?: AbortSignal): Promise<void>;
   openArtifacts(folders: WorkspaceFolders, startCommit: string, signal?: AbortSignal): Promise<ArtifactCollector>;
@@ -15,7 +15,7 @@ export interface Workspaces {
 /** `path`: PATH, to find git. */
 export function createWorkspaces({ path }: { path: string }): Workspaces {
   return {
-    put: (sandbox, workspace, kept, options) => putWorkspace(sandbox, workspace, kept, path, options),
+    put: (sandbox, workspace, workerFolder, options) => putWorkspace(sandbox, workspace, workerFolder, path, options),
     runSetup,
     recordBaseline: (folders, startCommit, signal) => recordBaseline(folders, startCommit, path, signal),
     openArtifacts: (folders, startCommit, signal) => openArtifacts(folders, startCommit, path, signal),

@@ -41,25 +41,25 @@ export interface PutWorkspaceResult {
   warnings: string[];
 }
 
-/** Returns the path of the repository of a start commit in `kept`, out of the agent’s reach. */
-export function startRepository(kept: string, startCommit: string): string {
-  return join(kept, `${startCommit}.git`);
+/** Returns the path of the repository of a start commit in `workerFolder`, out of the agent’s reach. */
+export function startRepository(workerFolder: string, startCommit: string): string {
+  return join(workerFolder, `${startCommit}.git`);
 }
 
 /**
- * Fills a sandbox’s workspace and stores the repository of its start in `kept`, a folder of the host. Idempotent until a session
+ * Fills a sandbox’s workspace and stores the repository of its start in `workerFolder`, a folder of the host. Idempotent until a session
  * is opened: the contents of the workspace are replaced. The caller retries. `path`: PATH, to find git. Throws `workspace_failed`,
  * `sandbox_lost`.
  */
 export async function putWorkspace(
   sandbox: SandboxConnection,
   workspace: Workspace,
-  kept: string,
+  workerFolder: string,
   path: string,
   { gitToken, signal }: PutWorkspaceOptions = {},
 ): Promise<PutWorkspaceResult> {
-  await createWorkerFolder(kept);
-  const folder = await mkdtemp(join(kept, 'making-'));
+  await createWorkerFolder(workerFolder);
+  const folder = await mkdtemp(join(workerFolder, 'start-'));
   try {
     const { repository, commit, warnings, pack, shallow } = await createStart(workspace, { path, cwd: folder, signal, gitToken });
     const parts = `${sandbox.paths.home}/.valetkey/start-${randomUUID()}`;
@@ -70,7 +70,7 @@ export async function putWorkspace(
     if (exitCode !== 0)
       throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);
     // The repository of an earlier attempt is the same.
-    await rename(repository.folder, startRepository(kept, commit)).catch((error: unknown) => {
+    await rename(repository.folder, startRepository(workerFolder, commit)).catch((error: unknown) => {
       if (!(error instanceof Error && 'code' in error && (error.code === 'ENOTEMPTY' || error.code === 'EEXIST'))) throw error;
     });
     return { startCommit: commit, warnings };
@@ -80,9 +80,9 @@ export async function putWorkspace(
 }
 
 /** Creates the folder, but not the one above, which exists as long as the sandbox. */
-async function createWorkerFolder(kept: string): Promise<void> {
+async function createWorkerFolder(workerFolder: string): Promise<void> {
   try {
-    await mkdir(kept, { mode: 0o700 });
+    await mkdir(workerFolder, { mode: 0o700 });
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT') throw new ValetkeyError('sandbox_lost', 'The sandbox and its files are gone.');

@@ -38,8 +38,8 @@ test('the sandbox gets the repository, and neither its token nor its address', a
   const git = await gitServer({ authorization: basic('x-access-token') });
   const sandbox = await startServer();
   onTestFinished(() => sandbox.stop());
-  const kept = await temporaryFolder();
-  await createWorkspaces({ path }).put(sandbox.sandbox, { git: git.url }, kept, { gitToken: new Secret(TOKEN) });
+  const workerFolder = await temporaryFolder();
+  await createWorkspaces({ path }).put(sandbox.sandbox, { git: git.url }, workerFolder, { gitToken: new Secret(TOKEN) });
   expect(await readFile(join(sandbox.paths.workspace, 'a.txt'), 'utf8')).toBe('text\n');
   const inside = await files(dirname(sandbox.paths.workspace));
   expect(inside.some((content) => content.includes('[core]'))).toBe(true);

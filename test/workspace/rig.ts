@@ -30,28 +30,28 @@ export function useWorkspace(): WorkspaceRig {
   const workspaces = createWorkspaces({ path: process.env['PATH'] ?? '' });
   let server: Server;
   let folder: string;
-  let kept: string;
+  let workerFolder: string;
   let lastCommit = '';
   beforeAll(async () => {
     server = await startServer();
-    kept = await mkdtemp(join(tmpdir(), 'valetkey-kept-'));
+    workerFolder = await mkdtemp(join(tmpdir(), 'valetkey-kept-'));
   });
   afterAll(async () => {
     await server.stop();
-    await rm(kept, { recursive: true, force: true });
+    await rm(workerFolder, { recursive: true, force: true });
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
-    await rm(kept, { recursive: true, force: true });
+    await rm(workerFolder, { recursive: true, force: true });
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
-  const folders = () => ({ workspace: server.paths.workspace, kept });
+  const folders = () => ({ workspace: server.paths.workspace, workerFolder });
   return {
     server: () => server,
     folder: () => folder,
     workspaces,
     async put(workspace) {
-      const put = await workspaces.put(server.sandbox, workspace, kept);
+      const put = await workspaces.put(server.sandbox, workspace, workerFolder);
       lastCommit = put.startCommit;
       return put;
     },

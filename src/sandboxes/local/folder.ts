@@ -31,7 +31,7 @@ export interface SandboxFolder {
   /** The record of the egress proxy. The sandbox does not see it. */
   egressRecord: string;
   /** The worker’s own files of the job. No sandbox sees them. */
-  kept: string;
+  workerFolder: string;
   log: string;
   /** Bubblewrap’s status record, with the pid of its child. */
   record: string;
@@ -69,7 +69,7 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     tools: join(path, 'tools'),
     egress: join(path, 'egress'),
     egressRecord: join(path, 'egress.json'),
-    kept: join(path, 'kept'),
+    workerFolder: join(path, 'worker'),
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
     limits: join(path, 'limits.json'),
@@ -108,7 +108,7 @@ export async function claimFolder(stateDir: string, label: Label, gatewayPort: n
 }
 
 /** Lists every folder with a label, including those whose sandbox has ended or never started. */
-export async function labelledFolders(stateDir: string): Promise<(Label & { id: string; claimedAt: Date })[]> {
+export async function listLabeledFolders(stateDir: string): Promise<(Label & { id: string; claimedAt: Date })[]> {
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
   const found = await Promise.all(
@@ -127,7 +127,7 @@ export async function labelledFolders(stateDir: string): Promise<(Label & { id: 
 }
 
 /** Returns the claimed folder of a job and the age of the claim; `folder` is undefined for a moment while the claim is made. */
-export async function claimedFolder(
+export async function readClaim(
   stateDir: string,
   jobId: string,
 ): Promise<{ folder: SandboxFolder | undefined; ageMs: number } | undefined> {

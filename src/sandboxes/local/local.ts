@@ -20,12 +20,12 @@ import { removeGroups } from './cgroup.ts';
 import { checkHost } from './check-host.ts';
 import { connectTo } from './connection.ts';
 import {
-  claimedFolder,
+  readClaim,
   claimFolder,
   releaseFolder,
   isCode,
   jobFolder,
-  labelledFolders,
+  listLabeledFolders,
   sandboxFolder,
   type SandboxFolder,
 } from './folder.ts';
@@ -108,7 +108,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     },
 
     async list() {
-      const folders = await labelledFolders(stateDir);
+      const folders = await listLabeledFolders(stateDir);
       return folders.filter((folder) => folder.owner === owner).map(({ id, jobId, claimedAt }) => ({ id, jobId, startedAt: claimedAt }));
     },
 
@@ -135,7 +135,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
 
   /** A proxy that cannot be adopted now is tried again with the next interval. */
   async function adopt(): Promise<void> {
-    for (const { id } of (await labelledFolders(stateDir)).filter((folder) => folder.owner === owner)) {
+    for (const { id } of (await listLabeledFolders(stateDir)).filter((folder) => folder.owner === owner)) {
       const folder = sandboxFolder(stateDir, id);
       if (folder !== undefined) await egressSupervisor.adopt(egressPlace(folder)).catch(() => {});
     }
@@ -147,7 +147,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     let located: SandboxParts | undefined;
     for (;;) {
       signal?.throwIfAborted();
-      const claim = await claimedFolder(stateDir, jobId);
+      const claim = await readClaim(stateDir, jobId);
       if (claim !== undefined) {
         const { folder, ageMs } = claim;
         // This is checked first: a socket that appears between the two checks must not be taken for one that no longer isAnswering.
@@ -170,7 +170,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
         return folder;
       } catch (error) {
         // The process that took the folder away has stopped what was in it, and another sandbox may have started since.
-        if ((await claimedFolder(stateDir, jobId))?.folder?.id === folder.id) await provider.stop(jobId);
+        if ((await readClaim(stateDir, jobId))?.folder?.id === folder.id) await provider.stop(jobId);
         throw error;
       } finally {
         await connection.close();
@@ -196,9 +196,9 @@ function connect(folder: SandboxFolder | undefined, isolation: Isolation): Sandb
   );
 }
 
-async function hostFoldersOf({ workspace, kept }: SandboxFolder): Promise<HostFolders | null> {
+async function hostFoldersOf({ workspace, workerFolder }: SandboxFolder): Promise<HostFolders | null> {
   const isThere = await lstat(workspace).catch(() => undefined);
-  return isThere === undefined ? null : { workspace, kept };
+  return isThere === undefined ? null : { workspace, workerFolder };
 }
 
 async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {
