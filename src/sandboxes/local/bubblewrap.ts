@@ -163,17 +163,19 @@ export async function isolationUnavailable(tried: readonly string[]): Promise<Va
 }
 
 async function readNamespaceSettings(): Promise<NamespaceSettings> {
-  const read = async (path: string): Promise<string | null> =>
-    readFile(path, 'utf8').then(
-      (text) => text.trim(),
-      () => null,
-    );
   const { apparmorRestricts, unprivilegedClone, maxNamespaces } = NAMESPACE_SETTINGS;
   return {
-    apparmorRestricts: await read(apparmorRestricts),
-    unprivilegedClone: await read(unprivilegedClone),
-    maxNamespaces: await read(maxNamespaces),
+    apparmorRestricts: await readSetting(apparmorRestricts),
+    unprivilegedClone: await readSetting(unprivilegedClone),
+    maxNamespaces: await readSetting(maxNamespaces),
   };
+}
+
+async function readSetting(path: string): Promise<string | null> {
+  return readFile(path, 'utf8').then(
+    (text) => text.trim(),
+    () => null,
+  );
 }
 
 /** Mounts /bin, /lib and so on: links into /usr, or folders of their own on some systems. */
