@@ -4,12 +4,12 @@ import type { ArtifactInfo } from '../contract/result.ts';
 import { isStorable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
-/** What came out of a job under a name. */
+/** An artifact of a job, with its content. */
 export interface Artifact extends ArtifactInfo {
   content: Buffer;
 }
 
-/** Stores what came out of a job under a name; a repeat replaces it. Throws `database_unreachable`. */
+/** Stores an artifact of a job; a repeat replaces it. Throws `database_unreachable`. */
 export async function storeArtifact(db: Db, jobId: string, name: string, content: Buffer): Promise<ArtifactInfo> {
   const info = { name, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
   await asDatabaseError(
@@ -22,14 +22,14 @@ export async function storeArtifact(db: Db, jobId: string, name: string, content
   return info;
 }
 
-/** What came out of a job, by name. Throws `database_unreachable`. */
+/** Lists the artifacts of a job by name, without their content. Throws `database_unreachable`. */
 export async function listArtifacts(db: Db, jobId: string): Promise<ArtifactInfo[]> {
   return asDatabaseError(
     db.selectFrom('artifacts').select(['name', 'bytes', 'sha256']).where('job_id', '=', jobId).orderBy('name').execute(),
   );
 }
 
-/** An artifact; null where the job has none of that name. Throws `database_unreachable`. */
+/** Reads an artifact; null where the job has none of that name. Throws `database_unreachable`. */
 export async function readArtifact(db: Db, jobId: string, name: string): Promise<Artifact | null> {
   if (!isStorable(name)) return null;
   const row = await asDatabaseError(

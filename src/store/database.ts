@@ -8,20 +8,20 @@ import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
 import { prepareStatements } from './prepare.ts';
 import type { Schema } from './schema.ts';
-import { TROUBLE_MESSAGES, troubleOf } from './sqlstate.ts';
+import { classifySqlState, PROBLEM_MESSAGES } from './sqlstate.ts';
 
 export type Db = Kysely<Schema>;
 
 /** A pool of connections to Valetkey's Postgres. */
 export interface Database {
   readonly db: Db;
-  /** For LISTEN and a statement that waits no longer than it says, which kysely does not do. */
+  /** For LISTEN and for statements with a timeout of their own, neither of which kysely supports. */
   readonly pool: pg.Pool;
   readonly notices: Notices;
   close(): Promise<void>;
 }
 
-/** Opens a pool; connects on first use. */
+/** Opens a pool. It connects on first use. */
 export function openDatabase(url: string, { maxConnections = 10 }: { maxConnections?: number } = {}): Database {
   const pool = new pg.Pool({
     connectionString: url,
@@ -31,7 +31,7 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
     keepAliveInitialDelayMillis: 10_000,
     application_name: 'valetkey',
   });
-  // A connection that breaks emits 'error', idle or in a transaction; unheard it would end the process. The next query reports it.
+  // A broken connection emits 'error', which would end the process without a listener. The next query reports it.
   pool.on('error', () => {});
   pool.on('connect', (connection) => {
     connection.on('error', () => {});
@@ -51,40 +51,40 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
   };
 }
 
-/** Brings the schema up to date; safe when several processes do it at once. Throws `database_unreachable`. */
+/** Migrates the schema to the newest version. Several processes may call it at once. Throws `database_unreachable`. */
 export async function migrate({ pool }: Pick<Database, 'pool'>): Promise<void> {
-  // Over connections without a limit: a migration takes as long as its tables are large.
+  // These connections have no statement timeout: the time of a migration grows with its tables.
   const unlimited = new pg.Pool({ ...pool.options, max: 2 });
   unlimited.on('error', () => {});
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: unlimited }) });
   try {
     await asDatabaseError(sql`select 1`.execute(db));
     const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
-    if (error !== undefined) throw error instanceof Error ? error : new Error('the schema was not migrated');
+    if (error !== undefined) throw error instanceof Error ? error : new Error('The schema was not migrated.');
   } finally {
     await db.destroy();
   }
 }
 
 /**
- * Waits for a query; an error that is about Postgres, not about the statement, becomes `database_unreachable`, without the driver's
- * message, which can hold the URL with its password.
+ * Awaits a query. An error of Postgres itself, not of the statement, becomes `database_unreachable`, without the driver's message, which
+ * can contain the URL with its password.
  */
 export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
-    const trouble = isLostConnection(error) ? 'away' : troubleOf(codeOf(error));
-    if (trouble === null) throw error;
-    if (trouble !== 'no_tables') throw new ValetkeyError('database_unreachable', TROUBLE_MESSAGES[trouble]);
+    const problem = isLostConnection(error) ? 'unreachable' : classifySqlState(readCode(error));
+    if (problem === null) throw error;
+    if (problem !== 'no_tables') throw new ValetkeyError('database_unreachable', PROBLEM_MESSAGES[problem]);
     throw new ValetkeyError(
       'invalid_config',
-      'DATABASE_URL: the tables are not there yet; a worker or a gateway makes them when it starts',
+      'The database of DATABASE_URL has no tables of Valetkey. Start a worker or a gateway: it creates them.',
     );
   }
 }
 
-/** The pool and the driver give these no code: a connection that ended, and one that was waited for too long. */
+/** Returns whether a connection ended or timed out: the pool and the driver give these errors no code. */
 function isLostConnection(error: unknown): boolean {
   return (
     error instanceof Error &&
@@ -94,6 +94,6 @@ function isLostConnection(error: unknown): boolean {
   );
 }
 
-function codeOf(error: unknown): string {
+function readCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

@@ -5,18 +5,19 @@ import type { JobEvent } from '../contract/events.ts';
 import { asDatabaseError, type Database, type Db } from './database.ts';
 import { readEvents } from './events.ts';
 
-/** How long nothing may come before it is asked whether the job has ended without a last event; twice as long with each time. */
-const QUIET_MS = 10_000;
-const MAX_QUIET_MS = 60_000;
-/** How long Postgres may be away, for a restart for example. */
-const OUTAGE_MS = 60_000;
-const RETRY_MS = 500;
+/** After this time without an event, `hasEnded` is called: the job may have ended without a last event. Doubles with each call. */
+const END_CHECK_INTERVAL_MS = 10_000;
+const MAX_END_CHECK_INTERVAL_MS = 60_000;
+/** How long Postgres may be unreachable, for example during a restart. */
+const OUTAGE_TIMEOUT_MS = 60_000;
+const RETRY_DELAY_MS = 500;
 
 /**
- * The events of a job with a `seq` over `after`: first those that are stored, then each as it is stored. Ends after
- * `job.ended`, or when `hasEnded` says so and nothing more is stored: a job that was terminated in Temporal, or whose events
- * are gone. It is asked when what is stored has been told; what it throws the first time is thrown, later Temporal may be away. `return`
- * ends it at once, also while it waits. Throws `database_unreachable` where Postgres is not there, or goes away for more than a minute.
+ * Follows the events of a job with a `seq` above `after`: first those that are stored, then each as it is stored. Ends after `job.ended`,
+ * or once `hasEnded` resolves to true and no more event is stored: the job was terminated in Temporal, or its events were deleted.
+ * `hasEnded` is first called after the stored events; an error of that call is thrown, while later calls may find Temporal unreachable.
+ * `return` ends the iteration at once, also while it waits. Throws `database_unreachable` where Postgres is unreachable at the start, or
+ * later for more than a minute.
  */
 export function followEvents(
   database: Database,
@@ -29,7 +30,7 @@ export function followEvents(
   return {
     next: () => events.next(),
     return: () => {
-      // A generator that waits would hear of its return only with the next event.
+      // A waiting generator would handle `return` only at the next event.
       stop.abort();
       return events.return(undefined);
     },
@@ -46,17 +47,17 @@ async function* follow(
   hasEnded: () => Promise<boolean>,
   stop: AbortSignal,
 ): AsyncGenerator<JobEvent, undefined> {
-  let bell = Promise.withResolvers<void>();
-  const ring = (): void => bell.resolve();
-  stop.addEventListener('abort', ring);
-  const unlisten = await asDatabaseError(database.notices.listen(jobId, ring));
+  let notice = Promise.withResolvers<void>();
+  const wake = (): void => notice.resolve();
+  stop.addEventListener('abort', wake);
+  const unlisten = await asDatabaseError(database.notices.listen(jobId, wake));
   try {
-    let asked = false;
-    let ended = false;
-    let quietMs = QUIET_MS;
+    let wasChecked = false;
+    let hasJobEnded = false;
+    let intervalMs = END_CHECK_INTERVAL_MS;
     for (let last = after; !stop.aborted;) {
-      // What is stored while it reads rings the new bell.
-      bell = Promise.withResolvers();
+      // An event that is stored during the read resolves the new notice.
+      notice = Promise.withResolvers();
       const events = await readPatiently(database, jobId, last);
       for (const event of events) {
         yield event;
@@ -64,16 +65,16 @@ async function* follow(
         if (event.type === 'job.ended') return undefined;
       }
       if (events.length > 0) {
-        quietMs = QUIET_MS;
+        intervalMs = END_CHECK_INTERVAL_MS;
         continue;
       }
-      if (ended) return undefined;
-      if (!asked) {
-        asked = true;
-        ended = await hasEnded();
-      } else if (!(await rings(bell.promise, quietMs))) {
-        ended = await hasEnded().catch(falseWhileUnreachable);
-        quietMs = Math.min(2 * quietMs, MAX_QUIET_MS);
+      if (hasJobEnded) return undefined;
+      if (!wasChecked) {
+        wasChecked = true;
+        hasJobEnded = await hasEnded();
+      } else if (!(await resolvesWithin(notice.promise, intervalMs))) {
+        hasJobEnded = await hasEnded().catch(falseWhileUnreachable);
+        intervalMs = Math.min(2 * intervalMs, MAX_END_CHECK_INTERVAL_MS);
       }
     }
     return undefined;
@@ -84,12 +85,12 @@ async function* follow(
 
 async function readPatiently(database: Database, jobId: string, after: number): Promise<JobEvent[]> {
   for (const sinceMs = Date.now(); ;) {
-    if (database.notices.closed) throw new ValetkeyError('database_unreachable', 'the connection to Postgres was closed');
+    if (database.notices.closed) throw new ValetkeyError('database_unreachable', 'The connection to Postgres was closed.');
     try {
       return await readEvents(database.db, jobId, after);
     } catch (error) {
-      if (!isUnreachable(error) || Date.now() - sinceMs > OUTAGE_MS) throw error;
-      await sleep(RETRY_MS);
+      if (!isUnreachable(error) || Date.now() - sinceMs > OUTAGE_TIMEOUT_MS) throw error;
+      await sleep(RETRY_DELAY_MS);
     }
   }
 }
@@ -103,19 +104,18 @@ function isUnreachable(error: unknown): boolean {
   return ValetkeyError.is(error) && error.retryable;
 }
 
-/** False when the time passed before. */
-async function rings(bell: Promise<void>, ms: number): Promise<boolean> {
-  const quiet = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => quiet.resolve(false), ms);
+async function resolvesWithin(promise: Promise<void>, ms: number): Promise<boolean> {
+  const timeout = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => timeout.resolve(false), ms);
   try {
-    return await Promise.race([quiet.promise, bell.then(() => true)]);
+    return await Promise.race([timeout.promise, promise.then(() => true)]);
   } finally {
     clearTimeout(timer);
   }
 }
 
 /**
- * The events that are stored now, and no more. Where there is none `hasEnded` is asked, which throws for a job that is not there. Throws
+ * Iterates over the events that are stored now. Where there is none, calls `hasEnded`, which throws for a job that does not exist. Throws
  * `database_unreachable`.
  */
 export async function* replayEvents(

@@ -8,15 +8,15 @@ import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import { ledgerKey, type KeyOfJob, type KeysRow, type LedgerKey, type LedgerKeyRow } from './keys.ts';
 
-/** Those who have a stream open on a key listen here for its ref. */
+/** The proxies listen on this channel for the refs of keys that end. */
 export const KEY_ENDED_CHANNEL = 'valetkey_key_ended';
 
-/** How far the end of a key has come. */
+/** The progress of a key's end. */
 export interface LedgerEnd extends LedgerKey {
   rootKeyId: string;
-  /** When its end began; null: it has not. */
+  /** When the end began; null where it has not. */
   endingAt: Date | null;
-  /** It was active once, as far as the ledger knows. */
+  /** The key was active once, as far as the ledger knows. */
   wasMinted: boolean;
   isRevoked: boolean;
   isSettled: boolean;
@@ -24,20 +24,20 @@ export interface LedgerEnd extends LedgerKey {
   isOver: boolean;
   /** Null where the last attempt did not fail. */
   retryAt: Date | null;
-  /** What the last attempt that failed met; null where none did. */
+  /** The code of the last failed attempt; null where none failed. */
   lastError: FailureCode | null;
 }
 
-/** What a key's end finds. */
+/** A key whose end has begun. */
 export interface KeyEnd extends LedgerEnd {
-  /** Other keys of its job whose end is not over. */
+  /** The number of other keys of the job whose end is not over. */
   others: number;
 }
 
 /**
- * Begins the end of a key and tells those who have a stream open on it: from this moment on the ledger neither mints nor renews it,
- * and the built-in gateway refuses it. One that was never intended is recorded as ended, so that a mint which comes late finds its
- * end. The first cause stays. Throws `database_unreachable`.
+ * Begins the end of a key and notifies the proxies, which have requests of it open: from this moment on the ledger neither mints nor
+ * renews it, and the built-in gateway refuses it. A key that was never intended is recorded as ended, so that a late mint finds its end.
+ * The first cause stays. Throws `database_unreachable`.
  */
 export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause: EndCause): Promise<KeyEnd> {
   const { rows } = await asDatabaseError(
@@ -59,7 +59,7 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
       from ended`.execute(db),
   );
   const [row] = rows;
-  if (row === undefined) throw new Error('a key whose end was just recorded is not there');
+  if (row === undefined) throw new Error('The row of a key whose end was just recorded is missing.');
   return { ...toKeyEnd(row), others: row.others };
 }
 
@@ -69,7 +69,7 @@ type KeyEndRow = LedgerKeyRow &
     'root_key_id' | 'minted_at' | 'ending_at' | 'revoked_at' | 'settled_at' | 'deleted_at' | 'ended_at' | 'retry_at' | 'last_error'
   >;
 
-/** How far the end of a key has come, by its row. */
+/** Reads the progress of a key's end from its row. */
 export function toKeyEnd(row: KeyEndRow): LedgerEnd {
   return {
     ...ledgerKey(row),
@@ -85,53 +85,53 @@ export function toKeyEnd(row: KeyEndRow): LedgerEnd {
   };
 }
 
-/** What an attempt at the end of a key saw; each ms from the beginning of the attempt, null where it did not come so far. */
+/** The progress of one attempt at a key's end. The times are ms since the attempt began, null where the step was not reached. */
 export interface EndProgress {
-  /** From the attempt's beginning to now. */
+  /** The duration of the attempt up to now. */
   tookMs: number;
   disabledMs: number | null;
   revokedMs: number | null;
-  /** Final. */
+  /** The final usage. */
   usage: Usage | null;
   deletedMs: number | null;
-  /** Nothing is left to do. */
+  /** The end is complete. */
   isOver: boolean;
 }
 
-/** After so many failed attempts a key is `stuck`: somebody should look. Its end is tried on for ever. */
-export const STUCK_AFTER = 5;
-const MAX_PAUSE_S = 300;
+/** A key is `stuck` after this many failed attempts, for an operator to see. Its end is still retried without limit. */
+export const STUCK_AFTER_ATTEMPTS = 5;
+const MAX_RETRY_DELAY_S = 300;
 
 /**
- * Records how far an attempt came, and events with it; `error`: what stopped it. All times are by the clock of Postgres. Throws
- * `database_unreachable`.
+ * Records the progress of an attempt, and its events; `error` is the code of the failure that stopped it. All times follow the clock of
+ * Postgres. Throws `database_unreachable`.
  */
 export async function recordEnd(
   db: Db,
   { ref, jobId }: KeyOfJob,
-  seen: EndProgress,
+  progress: EndProgress,
   { error, events }: { error: FailureCode | null; events: readonly SourcedEvent[] },
 ): Promise<void> {
-  const at = (ms: number | null) => sql`now() - make_interval(secs => ${ms === null ? null : (seen.tookMs - ms) / 1000}::float8)`;
-  const { usage } = seen;
-  const isRevoked = sql`(${seen.revokedMs !== null}::boolean or revoked_at is not null)`;
+  const at = (ms: number | null) => sql`now() - make_interval(secs => ${ms === null ? null : (progress.tookMs - ms) / 1000}::float8)`;
+  const { usage } = progress;
+  const isRevoked = sql`(${progress.revokedMs !== null}::boolean or revoked_at is not null)`;
   await asDatabaseError(
     sql`
       with ended as (
         update keys set
-          disabled_at = coalesce(disabled_at, ${at(seen.disabledMs)}),
-          revoked_at = coalesce(revoked_at, ${at(seen.revokedMs)}),
+          disabled_at = coalesce(disabled_at, ${at(progress.disabledMs)}),
+          revoked_at = coalesce(revoked_at, ${at(progress.revokedMs)}),
           settled_at = coalesce(settled_at, ${nowIf(usage !== null)}),
-          deleted_at = coalesce(deleted_at, ${at(seen.deletedMs)}),
-          ended_at = coalesce(ended_at, ${nowIf(seen.isOver)}),
+          deleted_at = coalesce(deleted_at, ${at(progress.deletedMs)}),
+          ended_at = coalesce(ended_at, ${nowIf(progress.isOver)}),
           spent_usd = greatest(spent_usd, ${usage?.usd ?? 0}),
           input_tokens = greatest(input_tokens, ${usage?.inputTokens ?? 0}),
           output_tokens = greatest(output_tokens, ${usage?.outputTokens ?? 0}),
           requests = greatest(requests, ${usage?.requests ?? 0}),
           attempts = attempts + ${error === null ? 0 : 1},
           last_error = coalesce(${error}, last_error),
-          retry_at = case when ${error}::text is not null then now() + make_interval(secs => least(${MAX_PAUSE_S}, power(2, least(attempts, 16)))) end,
-          state = case when ${isRevoked} then 'revoked' when ${error}::text is not null and attempts + 1 >= ${STUCK_AFTER} then 'stuck' else state end
+          retry_at = case when ${error}::text is not null then now() + make_interval(secs => least(${MAX_RETRY_DELAY_S}, power(2, least(attempts, 16)))) end,
+          state = case when ${isRevoked} then 'revoked' when ${error}::text is not null and attempts + 1 >= ${STUCK_AFTER_ATTEMPTS} then 'stuck' else state end
         where ref = ${ref}
       )
       select ${appended(jobId, events)}`.execute(db),
@@ -142,7 +142,7 @@ function nowIf(holds: boolean): RawBuilder<Date | null> {
   return sql`case when ${holds}::boolean then now() end`;
 }
 
-/** The keys of a job, or of any of some, whose end is not over. Throws `database_unreachable`. */
+/** Lists the keys of the given jobs whose end is not over. Throws `database_unreachable`. */
 export async function openKeys(db: Db, owner: string, jobIds: readonly string[]): Promise<LedgerEnd[]> {
   if (jobIds.length === 0) return [];
   const rows = await asDatabaseError(
@@ -158,7 +158,7 @@ export async function openKeys(db: Db, owner: string, jobIds: readonly string[])
   return rows.map(toKeyEnd);
 }
 
-/** Those of the given keys that the ledger has. Throws `database_unreachable`. */
+/** Reads those of the given keys that are in the ledger. Throws `database_unreachable`. */
 export async function readKeys(db: Db, refs: readonly KeyRef[]): Promise<LedgerEnd[]> {
   if (refs.length === 0) return [];
   return (await asDatabaseError(db.selectFrom('keys').selectAll().where('ref', 'in', refs).execute())).map(toKeyEnd);

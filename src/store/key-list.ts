@@ -6,10 +6,10 @@ import type { KeyRef } from '../contract/ref.ts';
 import type { GatewayName } from '../contract/spec.ts';
 import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
-import { STUCK_AFTER } from './key-ends.ts';
+import { STUCK_AFTER_ATTEMPTS } from './key-ends.ts';
 import { ledgerKey, type KeysRow } from './keys.ts';
 
-/** One key, as the ledger has it; instants in ISO 8601. */
+/** A key in the ledger; times in ISO 8601. */
 export interface KeyInfo {
   ref: KeyRef;
   jobId: string;
@@ -17,26 +17,26 @@ export interface KeyInfo {
   generation: number;
   gateway: GatewayName;
   state: KeyState;
-  /** Why its end has begun; null while it has not. */
+  /** Why the key's end began; null while it has not begun. */
   cause: EndCause | null;
-  /** When it was intended, right before it was asked of the gateway. */
+  /** When its intent was recorded, right before the request to the gateway. */
   createdAt: string;
-  /** Null: it was never seen to be made. */
+  /** Null where the ledger does not know that the mint succeeded. */
   mintedAt: string | null;
-  /** End of its lease: renewed while its job runs. */
+  /** The end of its lease, which is renewed while its job runs. */
   expiresAt: string;
-  /** Null until nothing is left to do about it. */
+  /** Null until its end is complete. */
   endedAt: string | null;
   /** USD. */
   spentUsd: number;
-  /** The part of it that was charged by reservation, since the provider's figure is unknown or cannot be true. */
+  /** The part of `spentUsd` that was charged by reservation, since the provider's figure is unknown or impossible. */
   estimatedUsd: number;
-  /** Requests that were refused since it had ended; counted with up to a minute's delay. */
+  /** Requests that were refused because the key had ended; counted with a delay of up to a minute. */
   refusedRequests: number;
-  /** Of its end, that failed. */
+  /** Failed attempts at its end. */
   attempts: number;
   lastError: FailureCode | null;
-  /** Not before then its end is tried again; null where the last attempt did not fail. */
+  /** The next attempt at its end may run from then on; null where the last attempt did not fail. */
   retryAt: string | null;
 }
 
@@ -44,19 +44,19 @@ export interface KeyFilter {
   tenant?: string;
   jobId?: string;
   state?: KeyState;
-  /** The newest so many; default 100. */
+  /** The number of keys, the newest first; default 100. */
   limit?: number;
 }
 
-/** An owner's keys, the newest first. Throws `database_unreachable`. */
+/** Lists an owner's keys, the newest first. Throws `database_unreachable`. */
 export async function listKeys(db: Db, owner: string, { tenant, jobId, state, limit = 100 }: KeyFilter): Promise<KeyInfo[]> {
   let query = db.selectFrom('keys').selectAll().where('owner', '=', owner);
   if (tenant !== undefined) query = query.where('tenant', '=', tenant);
   if (jobId !== undefined) query = query.where('job_id', '=', jobId);
-  // One that is revoked can be stuck, too: its spend does not settle, or the gateway does not delete it.
-  if (state === 'stuck') query = query.where('attempts', '>=', STUCK_AFTER);
+  // A revoked key can be stuck, too: its spend does not settle, or the gateway does not delete it.
+  if (state === 'stuck') query = query.where('attempts', '>=', STUCK_AFTER_ATTEMPTS);
   else if (state !== undefined) query = query.where('state', '=', state);
-  // Few are not over, and there is an index of these.
+  // Few keys have not ended, and an index covers them.
   if (state !== undefined && state !== 'revoked') query = query.where('ended_at', 'is', null);
   const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('generation', 'desc').limit(limit).execute());
   return rows.map(toKeyInfo);
@@ -80,11 +80,11 @@ function toKeyInfo(row: KeysRow): KeyInfo {
   };
 }
 
-/** What stands in the ledger of an owner's keys now. Throws `database_unreachable`. */
+/** Counts an owner's keys in the ledger. Throws `database_unreachable`. */
 export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
   const { rows } = await asDatabaseError(
     sql<{ active: number; stuck: number; orphan: number | null }>`
-      select count(*) filter (where state = 'active' and ending_at is null)::int as active, count(*) filter (where attempts >= ${STUCK_AFTER})::int as stuck,
+      select count(*) filter (where state = 'active' and ending_at is null)::int as active, count(*) filter (where attempts >= ${STUCK_AFTER_ATTEMPTS})::int as stuck,
              extract(epoch from now() - min(orphan_since))::float8 as orphan
       from keys where owner = ${owner} and ended_at is null`.execute(db),
   );
@@ -98,7 +98,7 @@ export async function newestRootKey(db: Db, owner: string): Promise<string | nul
   return (await asDatabaseError(newest.executeTakeFirst()))?.root_key_id ?? null;
 }
 
-/** How many keys whose end is not over hang on which root key: of one owner, or of all. Throws `database_unreachable`. */
+/** Counts the keys whose end is not over by root key, of one owner or of all. Throws `database_unreachable`. */
 export async function openKeysByRootKey(db: Db, owner?: string): Promise<Map<string, number>> {
   const query = db
     .selectFrom('keys')

@@ -7,11 +7,11 @@ import type { GatewayName } from '../contract/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import type { KeysTable } from './schema.ts';
-import { storingTurn, type EndedTurnRow } from './turns.ts';
+import { upsertTurn, type EndedTurnRow } from './turns.ts';
 
 export type KeyOfJob = { ref: KeyRef; jobId: string };
 
-/** Which key, whose, and where. */
+/** The identity of a key in the ledger. */
 export interface LedgerKey extends KeyOfJob {
   tenant: string;
   generation: number;
@@ -23,26 +23,26 @@ export interface KeyIntent extends LedgerKey {
   owner: string;
   rootKeyId: string;
   models: readonly string[];
-  /** USD, of the job: its keys share it. */
+  /** The job's budget in USD, which all its keys share. */
   budgetUsd: number;
   expiresAt: Date;
-  /** No lease goes beyond. */
+  /** No lease extends beyond this time. */
   hardExpiresAt: Date;
 }
 
-/** What the ledger says to an intent to mint. */
+/** The ledger's answer to an intent to mint. */
 export interface RecordedIntent {
-  /** Why the job gets no key; null: it may have one. `job_conflict`: another job had the same id. */
+  /** Why the job gets no key; null where it may have one. `job_conflict`: another job had the same id. */
   refused: 'tenant_blocked' | 'key_refused' | 'job_conflict' | null;
-  /** Of the ref; null where it is refused and was not there before. */
+  /** The state of the key; null where the intent is refused and the ref is unknown. */
   state: KeyState | null;
-  /** Names the root key of the secret. */
+  /** The id of the secret's root key. */
   rootKeyId: string;
 }
 
 /**
- * Puts the intent to mint on record, once a ref; not for a tenant that is blocked, nor for a job that had a key revoked, nor under
- * the id of an earlier job. Throws `database_unreachable`.
+ * Records the intent to mint, once per ref. Refused for a blocked tenant, for a job that had a key revoked, and for the id of an earlier
+ * job. Throws `database_unreachable`.
  */
 export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedIntent> {
   const { rows } = await asDatabaseError(
@@ -67,8 +67,8 @@ export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedI
 }
 
 /**
- * Makes an intended key active, and stores events with it. False where its end has begun, or where it was barred after its intent by a
- * revocation that did not see it yet: the key stays as it is. Throws `database_unreachable`.
+ * Makes an intended key active, and stores events with it. Resolves to false, and changes nothing, where the key's end has begun, or where
+ * a block or revocation after the intent did not see the key yet. Throws `database_unreachable`.
  */
 export async function activateKey(
   db: Db,
@@ -89,7 +89,7 @@ export async function activateKey(
   return rows.length > 0;
 }
 
-/** Another job had its id: budget, usage and events go by that. The jobs of one id differ in their lease. */
+/** Whether an earlier job had the same id, which budget, usage and events depend on. Jobs with the same id differ in their lease id. */
 function isUsed({ jobId, ref }: KeyOfJob): RawBuilder<boolean> {
   return sql`exists (select from keys as other where other.job_id = ${jobId} and other.minted_at is not null
              and split_part(other.ref, '/', 2) <> ${parseKeyRef(ref).leaseId})`;
@@ -112,7 +112,7 @@ export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: L
   return { ref, jobId, tenant, generation, gateway };
 }
 
-/** The key that a job goes on with, or the newest of those that it had. */
+/** The key that a job uses, or the newest of its keys. */
 export interface CurrentKey extends LedgerKey {
   rootKeyId: string;
   hardExpiresAt: Date;
@@ -120,7 +120,7 @@ export interface CurrentKey extends LedgerKey {
   cause: EndCause | null;
 }
 
-/** The newest active key of a job, else its newest; null where it never had one. Throws `database_unreachable`. */
+/** Reads the newest active key of a job, else its newest; null where it never had one. Throws `database_unreachable`. */
 export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
   const [row] = (
     await asDatabaseError(
@@ -133,7 +133,7 @@ export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | nu
   return { ...ledgerKey(row), rootKeyId: row.root_key_id, hardExpiresAt: row.hard_expires_at, isActive: row.is_active, cause: row.cause };
 }
 
-/** The keys of a job that are active, the oldest first. Throws `database_unreachable`. */
+/** Lists the active keys of a job, the oldest first. Throws `database_unreachable`. */
 export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & { hardExpiresAt: Date })[]> {
   const rows = await asDatabaseError(
     db
@@ -149,7 +149,7 @@ export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & { 
 }
 
 /**
- * Prolongs the leases of a job's active keys to `leaseMs` from now, by the clock of Postgres, and never beyond their last. Throws
+ * Extends the leases of a job's active keys to `leaseMs` from now by the clock of Postgres, but never beyond their hard expiry. Throws
  * `database_unreachable`.
  */
 export async function extendLeases(db: Db, jobId: string, leaseMs: number): Promise<void> {
@@ -162,7 +162,10 @@ function leaseEnd(leaseMs: number): RawBuilder<Date> {
   return sql`greatest(expires_at, least(hard_expires_at, now() + make_interval(secs => ${leaseMs / 1000})))`;
 }
 
-/** Records that a job's key was written into its sandbox and its lease, and events with it, in one round trip. Throws `database_unreachable`. */
+/**
+ * Records that a job's key was written into its sandbox, extends its lease to `leaseMs` from now, and stores events, in one round trip.
+ * Throws `database_unreachable`.
+ */
 export async function markBound(db: Db, { ref, jobId }: KeyOfJob, leaseMs: number, events: readonly SourcedEvent[]): Promise<void> {
   await asDatabaseError(
     sql`
@@ -173,26 +176,26 @@ export async function markBound(db: Db, { ref, jobId }: KeyOfJob, leaseMs: numbe
   );
 }
 
-/** What a job has spent up to now, in USD. Throws `database_unreachable`. */
+/** Reads what a job has spent up to now, in USD. Throws `database_unreachable`. */
 export async function spentUsd(db: Db, jobId: string): Promise<number> {
   const spent = sql<{ spent: string | null }>`select sum(spent_usd) as spent from keys where job_id = ${jobId}`;
   return Number((await asDatabaseError(spent.execute(db))).rows[0]?.spent ?? 0);
 }
 
 /**
- * Stores how a turn ended with the event that tells it, and resolves to what the job has spent by then (USD), in one round trip. Throws
+ * Stores the end of a turn with its events, and resolves to what the job has spent by then in USD, in one round trip. Throws
  * `database_unreachable`.
  */
 export async function endTurn(db: Db, jobId: string, turn: EndedTurnRow, events: readonly SourcedEvent[]): Promise<number> {
   const spent = sql`select sum(spent_usd) from keys where job_id = ${jobId}`;
   const { rows } = await asDatabaseError(
     sql<{ spent: string | null }>`
-      with storing as (${storingTurn(db, jobId, turn)}) select (${spent}) as spent, ${appended(jobId, events)}`.execute(db),
+      with storing as (${upsertTurn(db, jobId, turn)}) select (${spent}) as spent, ${appended(jobId, events)}`.execute(db),
   );
   return Number(rows[0]?.spent ?? 0);
 }
 
-/** What was used under a key, as the ledger has it. An unknown one has used nothing. */
+/** Reads the usage of a key from the ledger; an unknown key has used nothing. */
 export async function keyUsage(db: Db, ref: KeyRef): Promise<Usage> {
   const row = await asDatabaseError(
     db.selectFrom('keys').select(['spent_usd', 'input_tokens', 'output_tokens', 'requests']).where('ref', '=', ref).executeTakeFirst(),
@@ -209,14 +212,14 @@ function usageOf(row: Pick<KeysRow, 'input_tokens' | 'output_tokens' | 'requests
   };
 }
 
-/** A key's life, and what it was used for: final where `isSettled`. */
+/** A key's life and its usage, which is final where `isSettled`. */
 export interface KeyAccount {
   life: KeyLife;
   usage: Usage;
   isSettled: boolean;
 }
 
-/** A job's keys, the oldest first. */
+/** Reads a job's keys with their usage, the oldest first. */
 export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> {
   const rows = await asDatabaseError(
     db
@@ -242,22 +245,22 @@ export async function keyAccounts(db: Db, jobId: string): Promise<KeyAccount[]> 
   }));
 }
 
-/** The lives of a job's keys, the oldest first. */
+/** Reads the lives of a job's keys, the oldest first. */
 export async function keyLives(db: Db, jobId: string): Promise<KeyLife[]> {
   return (await keyAccounts(db, jobId)).map(({ life }) => life);
 }
 
-/** The keys of a job. */
+/** A summary of a job's keys. */
 export interface KeysSummary {
-  /** Of the newest. */
+  /** The state of the newest key. */
   state: KeyState;
-  /** What all of them have spent. */
+  /** The spend of all keys together. */
   usd: number;
-  /** The intent to mint the first: ISO 8601. */
+  /** When the intent of the first key was recorded, ISO 8601. */
   since: string;
 }
 
-/** What each job's keys come to, by job id; a job without a key is not there. */
+/** Summarizes the keys of each job, by job id; a job without a key is absent. */
 export async function jobKeys(db: Db, jobIds: readonly string[]): Promise<Map<string, KeysSummary>> {
   if (jobIds.length === 0) return new Map();
   const rows = await asDatabaseError(

@@ -1,9 +1,12 @@
 import pg from 'pg';
 
-/** Longer than any statement of ours takes: a server that stopped answering without closing its connections is not waited for. */
+/** Longer than any of our statements takes: it limits the wait for a server that stopped answering without closing its connections. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 
-/** Has each statement of a connection fail that is not answered in time; the connection ends with it. Those that say their own time keep that. */
+/**
+ * Makes each statement of a connection fail after a timeout, and closes the connection then. A statement with a timeout of its own keeps
+ * that.
+ */
 export function limitStatements(connection: pg.PoolClient, timeoutMs = STATEMENT_TIMEOUT_MS): void {
   const query = connection.query.bind(connection) as (...parameters: unknown[]) => unknown;
   const limited = (statement: unknown, ...others: unknown[]): unknown => {
@@ -14,7 +17,7 @@ export function limitStatements(connection: pg.PoolClient, timeoutMs = STATEMENT
   Object.assign(connection, { query: limited });
 }
 
-/** Null for a statement that says its own time, and for one of the pool itself, which ends the connection where it fails. */
+/** Returns null for a statement with its own timeout, and for one of the pool itself, which closes the connection on a failure. */
 function configOf(statement: unknown, others: readonly unknown[]): object | null {
   const [values, ...more] = others;
   if (typeof statement === 'string') return Array.isArray(values) && more.length === 0 ? { text: statement, values } : null;
@@ -22,7 +25,7 @@ function configOf(statement: unknown, others: readonly unknown[]): object | null
   return isPlain && others.length === 0 ? statement : null;
 }
 
-/** The driver leaves the connection with the statement that runs: whoever got it from the pool next would wait for that. */
+/** Closes the connection after a timeout: the driver leaves the statement running on it, and the pool's next client would wait for that. */
 async function endIfLost(connection: pg.PoolClient, answer: unknown): Promise<unknown> {
   try {
     return await answer;

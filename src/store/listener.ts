@@ -5,50 +5,50 @@ import pg from 'pg';
 
 import type { Logger } from '../telemetry/log.ts';
 
-/** The limit for a connection until it listens. */
+/** Limits the time until a new connection listens. */
 const CONNECT_TIMEOUT_MS = 3_000;
 const RECONNECT_DELAY_MS = 250;
-/** A connection whose packets are dropped is noticed after both at most. */
+/** A connection whose packets are dropped is detected after the interval plus the timeout at most. */
 const PING_INTERVAL_MS = 2_000;
 const PING_TIMEOUT_MS = 2_000;
 
 export interface ListenerOptions {
   /** The channel of Postgres' NOTIFY: an identifier. */
   channel: string;
-  /** Shown in pg_stat_activity. */
+  /** The connection's name in pg_stat_activity. */
   applicationName: string;
   /** Receives the payload of each notice. Must not throw. */
   onNotice: (payload: string) => void;
   /**
-   * Looks up what was missed, each time that a connection listens. The connection is the one that listens: those of a pool can be as
-   * broken as the one that was lost. The connection is closed where it rejects, and made again.
+   * Reads what was missed, each time that a connection starts to listen. It gets that connection: those of a pool can be as broken as the
+   * one that was lost. Where it rejects, the connection is closed and opened again.
    */
   catchUp: (connection: pg.ClientBase) => Promise<void>;
-  /** Ends it for good. */
+  /** Ends the listener for good. */
   stop: AbortSignal;
   logger?: Logger | undefined;
 }
 
-/** Listens to one channel until it is stopped, on a connection of its own. */
+/** Listens to one channel on a connection of its own, until it is stopped. */
 export interface Listener {
   /**
-   * Resolves when a connection listens and has caught up: at once where one does. Rejects with the driver's error when the attempt
-   * that is under way fails; the next one follows by itself.
+   * Resolves when a connection listens and has caught up. Rejects with the driver's error when the current attempt fails; the listener
+   * starts the next attempt on its own.
    */
   ready(): Promise<void>;
 }
 
-/** A connection that listens. */
+/** A listening connection. */
 interface Connection {
   client: pg.Client;
-  /** Resolves when it is closed, whoever closed it. */
+  /** Resolves when the connection is closed by either side. */
   closed: Promise<void>;
   destroy(): void;
 }
 
 /**
- * Listens to a channel. A connection that is lost, or that does not answer a ping within 2 s, is destroyed and made again, and what
- * was missed meanwhile is looked up.
+ * Starts to listen to a channel. A connection that is lost, or does not answer a ping within 2 s, is replaced, and `catchUp` reads what was
+ * missed meanwhile.
  */
 export function startListener(url: string | undefined, options: ListenerOptions): Listener {
   const { channel, catchUp, stop, logger } = options;
@@ -57,7 +57,7 @@ export function startListener(url: string | undefined, options: ListenerOptions)
   const listenOnce = async (): Promise<void> => {
     const connection = await connect(url, options);
     try {
-      // A connection that is lost meanwhile must not wait for queries that catch up on others.
+      // `catchUp` may also query other connections: it must not delay the replacement of a lost one.
       await Promise.race([catchUp(connection.client), connection.closed.then(() => Promise.reject(new Error('Connection terminated')))]);
       attempt.resolve();
       await connection.closed;
@@ -65,7 +65,7 @@ export function startListener(url: string | undefined, options: ListenerOptions)
       connection.destroy();
     }
     attempt = newAttempt();
-    if (!stop.aborted) logger?.warn({ channel }, 'The connection that listens to Postgres was lost.');
+    if (!stop.aborted) logger?.warn({ channel }, 'The listening connection to Postgres was lost.');
   };
   const listen = async (): Promise<void> => {
     while (!stop.aborted) {
@@ -84,7 +84,7 @@ export function startListener(url: string | undefined, options: ListenerOptions)
   return { ready: () => attempt.promise };
 }
 
-/** Nobody may be waiting for it when it fails. */
+/** Creates the promise of an attempt. Its rejection is handled here, since nobody may be waiting for it. */
 function newAttempt(): PromiseWithResolvers<void> {
   const attempt = Promise.withResolvers<void>();
   attempt.promise.catch(() => {});
@@ -92,7 +92,7 @@ function newAttempt(): PromiseWithResolvers<void> {
 }
 
 async function connect(url: string | undefined, { channel, applicationName, onNotice, stop }: ListenerOptions): Promise<Connection> {
-  // The driver's own way to close waits for the server, which may be unreachable.
+  // The driver's own `end` waits for the server, which may be unreachable.
   const socket = new Socket();
   const destroy = (): void => void socket.destroy();
   const client = new pg.Client({ connectionString: url, application_name: applicationName, stream: () => socket });
@@ -115,7 +115,7 @@ async function connect(url: string | undefined, { channel, applicationName, onNo
   return { client, closed, destroy };
 }
 
-/** Resolves when a ping fails, or once the connection is closed. */
+/** Pings the connection; resolves when a ping fails or the connection is closed. */
 async function pingUntilLost(client: pg.Client, closed: Promise<void>): Promise<void> {
   const over = new AbortController();
   void closed.then(() => over.abort());
@@ -126,6 +126,6 @@ async function pingUntilLost(client: pg.Client, closed: Promise<void>): Promise<
       await client.query(ping);
     }
   } catch {
-    // The connection is of no use any more.
+    // The caller destroys the connection.
   }
 }

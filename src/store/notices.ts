@@ -1,21 +1,21 @@
 import { startListener, type Listener } from './listener.ts';
 
-/** What append_events notifies with the id of the job (migrations.ts). */
+/** The channel on which append_events (migrations.ts) sends the id of the job. */
 const CHANNEL = 'valetkey_events';
 
-/** Wakes those who follow jobs when events were stored. */
+/** Wakes the followers of a job when events of it were stored. */
 export interface Notices {
   /**
-   * Calls `wake` after each event of the job that is stored from now on, when some may have been missed, and at `close`.
-   * Resolves once it listens, to what ends it. Throws the driver's error where Postgres is not there; from then on it connects
-   * again by itself.
+   * Calls `wake` after each event of the job that is stored from now on, whenever some may have been missed, and at `close`. Resolves once
+   * it listens, to the function that stops it. Throws the driver's error where Postgres is unreachable; a later loss of the connection is
+   * repaired on its own.
    */
   listen(jobId: string, wake: () => void): Promise<() => void>;
   readonly closed: boolean;
   close(): Promise<void>;
 }
 
-/** One connection, beside the pool, for all who listen, and only while somebody does. */
+/** Creates the notices. All followers share one connection beside the pool, which is open only while there is a follower. */
 export function createNotices(url: string): Notices {
   const listening = new Map<string, Set<() => void>>();
   let current: { listener: Listener; stop: AbortController } | undefined;
@@ -29,7 +29,7 @@ export function createNotices(url: string): Notices {
       onNotice: (jobId) => {
         for (const wake of listening.get(jobId) ?? []) wake();
       },
-      // What was stored while there was no connection woke nobody.
+      // Events that were stored without a connection have woken no follower.
       catchUp: async () => wakeAll(),
       stop: stop.signal,
     });

@@ -1,13 +1,13 @@
 import type { PoolClient } from 'pg';
 
-/** Kept by each connection; lists of many lengths make statements of many kinds. */
-const MAX_PREPARED = 200;
+/** Limits the prepared statements of each connection: a list of each length makes a statement of its own. */
+const MAX_PREPARED_STATEMENTS = 200;
 
 const names = new Map<string, string>();
 
 /**
- * Has a connection plan a statement once, and not each time that it comes. Not one without parameters, which mostly comes
- * once, nor one that selects `*`: a migration changes what that is, and a plan from before fails then.
+ * Makes a connection prepare each statement once, except statements without parameters, which mostly run once, and statements that select
+ * `*`: a migration changes their columns, and the old plan fails then.
  */
 export function prepareStatements(connection: PoolClient): void {
   const query = connection.query.bind(connection) as (...parameters: unknown[]) => unknown;
@@ -20,7 +20,7 @@ export function prepareStatements(connection: PoolClient): void {
 
 function nameOf(statement: string): string | undefined {
   const known = names.get(statement);
-  if (known !== undefined || names.size >= MAX_PREPARED || /\b(select|returning) \*/.test(statement)) return known;
+  if (known !== undefined || names.size >= MAX_PREPARED_STATEMENTS || /\b(select|returning) \*/.test(statement)) return known;
   const name = `valetkey-${names.size + 1}`;
   names.set(statement, name);
   return name;

@@ -4,7 +4,7 @@ import type { PermissionDecision } from '../contract/status.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /**
- * The questions of a turn that were answered, by id.
+ * Reads the decisions about the answered questions of a turn, by question id.
  * @throws `database_unreachable`
  */
 export async function readDecisions(db: Db, jobId: string, turn: number): Promise<Map<string, PermissionDecision>> {
@@ -17,12 +17,12 @@ export async function readDecisions(db: Db, jobId: string, turn: number): Promis
 }
 
 /**
- * The turn of a question that the agent of a job waits at, as the job's events have it: they come before its workflow has it. Null where
- * nobody asked it, or it is answered.
+ * Reads the turn of a question that a job's agent waits for, from the events of the job, which are stored before the workflow learns of
+ * the question. Null where the question does not exist or is answered.
  * @throws `database_unreachable`
  */
 export async function readOpenQuestion(db: Db, jobId: string, question: string): Promise<number | null> {
-  // Postgres takes no NUL.
+  // Postgres does not accept a NUL in a text.
   if (question.includes('\0')) return null;
   const sources = [`question:${question}:asked`, `question:${question}:answered`];
   const rows = await asDatabaseError(

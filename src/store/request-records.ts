@@ -7,7 +7,7 @@ import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { KEY_ENDED_CHANNEL } from './key-ends.ts';
 
-/** A replica that is up records its requests within moments of the key's end; after this it must be gone. */
+/** A running replica records its requests within seconds of the key's end; a request that is still open after this time is abandoned. */
 const ABANDONED_AFTER_S = 30;
 
 /** Sets the time of a key's first use, once. Throws `database_unreachable`. */
@@ -22,14 +22,17 @@ export async function markFirstUse(db: Db, ref: KeyRef): Promise<void> {
   );
 }
 
-/** Counts requests with a key that has ended. Throws `database_unreachable`. */
+/** Adds to the count of requests with a key that has ended. Throws `database_unreachable`. */
 export async function countRefusedUses(db: Db, ref: KeyRef, uses: number): Promise<void> {
   await asDatabaseError(
     sql`update keys set refused_requests = refused_requests + ${uses}, last_refused_at = now() where ref = ${ref}`.execute(db),
   );
 }
 
-/** The proxy refuses a key from now on and cuts what runs with it, on every replica: a charge of it cannot be recorded. Throws `database_unreachable`. */
+/**
+ * Suspends a key whose charge cannot be recorded: from now on every replica refuses it and interrupts its running requests. Throws
+ * `database_unreachable`.
+ */
 export async function suspendKey(db: Db, ref: KeyRef): Promise<void> {
   await asDatabaseError(
     sql`
@@ -38,7 +41,7 @@ export async function suspendKey(db: Db, ref: KeyRef): Promise<void> {
   );
 }
 
-/** How many requests of a key are still to be recorded: its spend is final at 0. Throws `database_unreachable`. */
+/** Counts the requests of a key that are not recorded yet: its spend is final at 0. Throws `database_unreachable`. */
 export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
   const { rows } = await asDatabaseError(
     sql<{ open: number }>`select count(*)::int as open from requests where ref = ${ref} and ended_at is null`.execute(db),
@@ -47,8 +50,8 @@ export async function countOpenRequests(db: Db, ref: KeyRef): Promise<number> {
 }
 
 /**
- * Charges the reservations of requests that nobody will record any more: those of proxies that are not there, and of a key whose end
- * began half a minute ago. One key at a time, so that nobody waits for two. Resolves to how many were charged. Throws
+ * Charges the reservations of abandoned requests: those of lost proxies, and those of keys whose end began more than half a minute ago. Each
+ * key has a transaction of its own, so that no lock is held on two. Resolves to the number of charged requests. Throws
  * `database_unreachable`.
  */
 export async function chargeAbandoned(
@@ -88,8 +91,8 @@ export async function chargeAbandoned(
 }
 
 /**
- * The requests that a replica opened half a minute ago and does not know of: the answer to their reservation was lost, so they were never
- * sent. `known`: ids. Throws `database_unreachable`.
+ * Lists the requests that a replica opened more than half a minute ago and whose ids are not in `known`: the answer to their reservation
+ * was lost, so they were never sent. Throws `database_unreachable`.
  */
 export async function unknownRequests(db: Db, proxy: string, known: readonly string[]): Promise<{ id: string; ref: KeyRef }[]> {
   const { rows } = await asDatabaseError(
@@ -102,9 +105,9 @@ export async function unknownRequests(db: Db, proxy: string, known: readonly str
 }
 
 /**
- * Why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that the
- * caller gave up say nothing either way. Where the estimate of an answer that the provider broke off took the rest of the budget, the
- * provider's failure is why, and not the budget. Throws `database_unreachable`.
+ * Reads why the newest request of a job's keys failed; null where it succeeded or there is none. Requests that their caller cancelled do not
+ * count. Where the estimated charge of an answer that the provider cut off used up the budget, the provider's failure is the reason, not
+ * the budget. Throws `database_unreachable`.
  */
 export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | null> {
   const { rows } = await asDatabaseError(
@@ -129,16 +132,16 @@ export async function lastFailure(db: Db, jobId: string): Promise<FailureCode | 
   return isFailureCode(code) ? code : null;
 }
 
-/** How long the record of a request that its caller has the answer of may take. */
-const RECORDING_MS = 2_000;
-const RECORDING_POLL_MS = 25;
+/** How long the record of a request may follow its answer. */
+const RECORDING_TIMEOUT_MS = 2_000;
+const RECORDING_POLL_INTERVAL_MS = 25;
 
 /**
- * Why the model stopped in the newest request of a job since the event of that source, where that was not the end of its turn; null: as it
- * should, or there was none. Throws `database_unreachable`.
+ * Reads why the model stopped before the end of its turn in the newest request of a job since the event with that source; null where it
+ * stopped normally, or there was no request. Throws `database_unreachable`.
  */
 export async function lastModelStop(db: Db, jobId: string, sinceSource: string): Promise<string | null> {
-  const giveUpAtMs = Date.now() + RECORDING_MS;
+  const giveUpAtMs = Date.now() + RECORDING_TIMEOUT_MS;
   for (;;) {
     const { rows } = await asDatabaseError(
       sql<{ stop: string | null; open: boolean }>`
@@ -150,6 +153,6 @@ export async function lastModelStop(db: Db, jobId: string, sinceSource: string):
     );
     const newest = rows[0];
     if (newest?.open !== true || Date.now() > giveUpAtMs) return newest?.stop ?? null;
-    await sleep(RECORDING_POLL_MS);
+    await sleep(RECORDING_POLL_INTERVAL_MS);
   }
 }

@@ -6,10 +6,10 @@ import { asDatabaseError, type Database } from './database.ts';
 
 type Pool = Database['pool'];
 
-/** A server that stopped answering without closing its connections must not hold a request for ever. */
+/** Limits the wait of a request for a server that stopped answering without closing its connections. */
 const QUERY_TIMEOUT_MS = 5_000;
 
-/** A key as a request finds it. */
+/** The result of a key's look-up. */
 export interface KeyAccess {
   ref: KeyRef;
   jobId: string;
@@ -18,17 +18,18 @@ export interface KeyAccess {
   usable: boolean;
   models: string[];
   used: boolean;
-  /** Until its lease ends, ms; negative once it has. */
+  /** ms until its lease ends; negative once it has ended. */
   leaseMs: number;
-  /** What came of the reservation that was asked for with the look-up; null where none was. */
+  /** The result of the reservation that was made with the look-up; null where none was made. */
   reserved: ReservationResult | null;
-  /** USD that the reservation holds. */
+  /** The reserved USD. */
   reservedUsd: number;
 }
 
 /**
- * Whether a request may be sent. `run`: its row is open, and holds its worst case. `wait`: not beside what the job has in flight. `spent`:
- * the budget is. `limited`: a rate is exceeded for `retryAfterMs` more. `ended`: the key has.
+ * Whether a request may be sent. `run`: its row is open, and its worst case is reserved. `wait`: the budget does not suffice for it in
+ * addition to the job's requests in flight. `spent`: the budget is spent. `limited`: a rate limit is exceeded for another `retryAfterMs`.
+ * `ended`: the key has ended.
  */
 export type ReservationResult =
   | { action: 'run'; id: string }
@@ -37,7 +38,7 @@ export type ReservationResult =
   | { action: 'ended' }
   | { action: 'limited'; retryAfterMs: number };
 
-/** Rates that hold over all replicas, by what one unit takes, ms; null: no limit. */
+/** Rate limits over all replicas, as the ms that one request or token takes; null where there is no limit. */
 export interface SharedRates {
   tenantRequestMs: number;
   upstreamRequestMs: number;
@@ -45,18 +46,18 @@ export interface SharedRates {
   upstreamTokenMs: number | null;
 }
 
-/** What a reservation is made with. */
+/** The parameters of a reservation. */
 export interface ReservationRequest {
   protocol: string;
   dialect: Dialect;
-  /** The replica. */
+  /** The id of the replica. */
   proxy: string;
-  /** USD: the most that the request can cost. */
+  /** The highest cost of the request, USD. */
   usd: number;
   rates: SharedRates;
 }
 
-// Named statements: planned once a connection.
+// Named statements are planned once per connection.
 const LOOK_UP = {
   name: 'valetkey-key-look-up',
   text: `
@@ -68,8 +69,8 @@ const LOOK_UP = {
 const RESERVE = { name: 'valetkey-request-reserve', text: 'select * from reserve_request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)' };
 const RAISE = { name: 'valetkey-request-raise', text: 'select raise_reservation($1, $2, $3, $4) as raised' };
 
-// Counts once, however often it is repeated: only open rows are closed. Nobody waits for the disk: the commit of a settlement does, and
-// with it for all that came before.
+// Idempotent: only open rows are closed and counted. The commit does not wait for the disk: that of a settlement does, and it includes
+// everything before.
 const CLOSE = {
   name: 'valetkey-requests-close',
   text: `
@@ -111,7 +112,8 @@ const CONSUME_TOKENS = {
 };
 
 /**
- * Looks a key up by the hash of its secret; null for an unknown one. One indexed read, and no row. Throws `database_unreachable`.
+ * Looks up a key by the hash of its secret; null for an unknown one. It costs one indexed read and writes nothing. Throws
+ * `database_unreachable`.
  */
 export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess | null> {
   const [row] = await run<KeyRow>(pool, LOOK_UP, [secretHash]);
@@ -121,8 +123,8 @@ export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess
 }
 
 /**
- * Looks a key up and reserves a request of it, in one round trip; null where the hash is not that of this key, or the key has ended: then
- * it has to be looked up. Throws `database_unreachable`.
+ * Looks up a key and reserves a request of it in one round trip. Resolves to null where the hash is not that of this key or the key has
+ * ended: the caller then looks it up with `findKey`. Throws `database_unreachable`.
  */
 export async function openRequest(
   pool: Pool,
@@ -137,8 +139,8 @@ export async function openRequest(
 }
 
 /**
- * Reserves a request's worst case of its job's budget, exactly over all replicas, and opens its row. With `raise` that row is open, and
- * its reservation is replaced; where it has to wait the row is gone. Throws `database_unreachable`.
+ * Reserves a request's worst case from its job's budget, exactly over all replicas, and opens its row. With `raise`, the id of an open row,
+ * the reservation of that row is replaced; where the request has to wait, the row is deleted. Throws `database_unreachable`.
  */
 export async function reserveRequest(
   pool: Pool,
@@ -150,8 +152,8 @@ export async function reserveRequest(
 }
 
 /**
- * Raises the reservation of a request that is open to `usd`: tries of it that failed may be billed, and there will be another. False where the
- * job's budget does not hold that, or the key or the request has ended; it stays as it is then. Throws `database_unreachable`.
+ * Raises the reservation of an open request to `usd` before another try, since its failed tries may be billed. Resolves to false, and changes
+ * nothing, where the job's budget is too small, or the key or the request has ended. Throws `database_unreachable`.
  */
 export async function raiseReservation(
   pool: Pool,
@@ -180,7 +182,7 @@ async function reserve(
     [rates.tenantRequestMs / 1000, rates.upstreamRequestMs / 1000],
     hasTokenLimits(rates) ? tokenScopes(tenant, dialect) : [],
   ]);
-  if (row === undefined) throw new Error('a reservation was not decided');
+  if (row === undefined) throw new Error('The reservation returned no row.');
   return row;
 }
 
@@ -214,7 +216,7 @@ export interface RequestEnd {
   id: string;
   /** Null where the request named none. */
   model: string | null;
-  /** HTTP status that the caller got; 499 where it left before there was one. */
+  /** The HTTP status that the caller received; 499 where it disconnected before. */
   status: number;
   code: FailureCode | null;
   inputTokens: number;
@@ -222,18 +224,18 @@ export interface RequestEnd {
   usd: number;
   /** `usd` is the reservation, not the provider's figure. */
   estimated: boolean;
-  /** The provider stated a usage that cannot be true. */
+  /** The provider stated an impossible usage. */
   implausible: boolean;
-  /** Why the model stopped, where that was not the end of its turn; null: as it should. */
+  /** Why the model stopped before the end of its turn; null where it stopped normally. */
   stop: string | null;
-  /** How often it was sent to the provider. */
+  /** How often the request was sent to the provider. */
   tries: number;
-  /** Whether it was sent to the provider: a refused request does not count as one. */
+  /** The request was sent to the provider; others are not counted in the key's requests. */
   forwarded: boolean;
 }
 
 /**
- * Ends rows of one key and adds their cost to it, in one transaction. Idempotent on id, so it may be repeated. Throws
+ * Ends rows of one key and adds their cost to the key, in one transaction. Idempotent on the ids; the caller retries. Throws
  * `database_unreachable`.
  */
 export async function closeRequests(pool: Pool, ref: KeyRef, ends: readonly RequestEnd[]): Promise<void> {
@@ -263,7 +265,7 @@ export async function recordRefusal(
   await run(pool, REFUSE, [ref, protocol, proxy, model, status, code]);
 }
 
-/** Takes tokens that were used off the rates that have a limit. Throws `database_unreachable`. */
+/** Subtracts used tokens from the token rates that have a limit. Throws `database_unreachable`. */
 export async function consumeTokens(pool: Pool, tenant: string, dialect: Dialect, tokens: number, rates: SharedRates): Promise<void> {
   const [ofTenant, ofUpstream] = tokenScopes(tenant, dialect);
   const taken = [

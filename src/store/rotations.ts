@@ -4,7 +4,7 @@ import type { Overlap } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
-/** How far a job's agent has gone over from one key to the next. Throws `database_unreachable`. */
+/** Reads how far a job's agent has switched from one key to the next. Throws `database_unreachable`. */
 export async function readOverlap(db: Db, old: KeyRef, fresh: KeyRef): Promise<Overlap> {
   const { rows } = await asDatabaseError(
     sql<{ used: boolean; open: number; bound_ms: number; old_used_ms: number | null }>`
@@ -15,11 +15,11 @@ export async function readOverlap(db: Db, old: KeyRef, fresh: KeyRef): Promise<O
       from keys as fresh where ref = ${fresh}`.execute(db),
   );
   const [row] = rows;
-  if (row === undefined) throw new Error('a key that was just bound is not there');
+  if (row === undefined) throw new Error('The row of a key that was just bound is missing.');
   return { isNewUsed: row.used, oldRequests: row.open, sinceBoundMs: row.bound_ms, sinceOldUsedMs: row.old_used_ms };
 }
 
-/** The jobs whose newest key is active and older than so many ms, the oldest first. Throws `database_unreachable`. */
+/** Lists the jobs whose newest key is active and older than `ageMs`, the oldest first. Throws `database_unreachable`. */
 export async function keysOlderThan(db: Db, owner: string, ageMs: number, limit: number): Promise<string[]> {
   const { rows } = await asDatabaseError(
     sql<{ job_id: string }>`

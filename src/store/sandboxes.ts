@@ -2,13 +2,13 @@ import { sql } from 'kysely';
 
 import { asDatabaseError, type Db } from './database.ts';
 
-/** A sandbox that only its own host can end. */
+/** A sandbox that only its own host can stop. */
 export interface BoundSandbox {
   jobId: string;
   id: string;
 }
 
-/** Notes that a host has a sandbox of a job. Idempotent. Throws `database_unreachable`. */
+/** Records that a host has a sandbox of a job. Idempotent. Throws `database_unreachable`. */
 export async function noteSandbox(db: Db, owner: string, { jobId, id }: BoundSandbox, taskQueue: string): Promise<void> {
   await asDatabaseError(
     db
@@ -19,12 +19,12 @@ export async function noteSandbox(db: Db, owner: string, { jobId, id }: BoundSan
   );
 }
 
-/** Forgets a sandbox that has ended. Idempotent. Throws `database_unreachable`. */
+/** Deletes the record of a sandbox that has stopped. Idempotent. Throws `database_unreachable`. */
 export async function forgetSandbox(db: Db, { jobId, id }: BoundSandbox): Promise<void> {
   await asDatabaseError(db.deleteFrom('sandboxes').where('job_id', '=', jobId).where('id', '=', id).execute());
 }
 
-/** Notes that no job drives these sandboxes any more, so that their host ends them. Idempotent. Throws `database_unreachable`. */
+/** Records that no job drives these sandboxes any more, so that their host stops them. Idempotent. Throws `database_unreachable`. */
 export async function giveUpSandboxes(db: Db, of: { jobId: string; id?: string }): Promise<void> {
   const given = db
     .updateTable('sandboxes')
@@ -34,7 +34,7 @@ export async function giveUpSandboxes(db: Db, of: { jobId: string; id?: string }
   await asDatabaseError((of.id === undefined ? given : given.where('id', '=', of.id)).execute());
 }
 
-/** The sandboxes on a host that their jobs drive, or with `givenUp` those that the host has to end. Throws `database_unreachable`. */
+/** Lists the sandboxes on hosts that their jobs drive, or with `givenUp` those that the hosts have to stop. Throws `database_unreachable`. */
 export async function sandboxesOn(
   db: Db,
   owner: string,

@@ -6,75 +6,97 @@ import type { KeyRef } from '../contract/ref.ts';
 import type { JobResult, Outcome } from '../contract/result.ts';
 import type { GatewayName } from '../contract/spec.ts';
 
-/** `numeric` comes back as a string, which keeps money exact. */
+/** The driver returns `numeric` as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
-/** `bigint` comes back as a string. */
+/** The driver returns `bigint` as a string. */
 type Count = ColumnType<string, number | string | undefined, number | string>;
 type Timestamp = ColumnType<Date, Date | string, Date | string>;
 type DefaultTimestamp = ColumnType<Date, Date | string | undefined, Date | string>;
 type DefaultNumeric = ColumnType<string, number | string | undefined, number | string>;
 type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
 
-/** The key ledger: every key that was ever intended, also those that never came to be. */
+/**
+ * The key ledger: every key that was ever intended, including those that were never minted. Rows are never deleted.
+ *
+ * Transitions of `state`, and the functions that make them:
+ *
+ *     minting ──activateKey──▶ active ──beginEnd, beginEnds──▶ disabled ──recordEnd──▶ revoked
+ *        └───────beginEnd, beginEnds──────────────────────────────▲  └──recordEnd (5 failures)──▶ stuck ──recordEnd──▶ revoked
+ *     (no row) ──recordIntent──▶ minting        (no row) ──beginEnd──▶ revoked: a later mint finds the end
+ *
+ * Columns are written only by these functions (`beginEnd` writes all of them for a ref without an intent):
+ *
+ *     identity, models, budget, hard_expires_at, intended_at   recordIntent (keys.ts), once
+ *     secret_hash, minted_at                                   activateKey (keys.ts)
+ *     bound_at                                                 markBound (keys.ts)
+ *     expires_at                                               extendLeases, markBound (keys.ts), only while the end has not begun
+ *     ending_at, cause                                         beginEnd (key-ends.ts), beginEnds (revocations.ts), once
+ *     disabled_at … ended_at, attempts, retry_at, last_error   recordEnd (key-ends.ts)
+ *     spent_usd, estimated_usd, tokens, requests               closeRequests (requests.ts), chargeAbandoned (request-records.ts);
+ *                                                              recordEnd raises them to the gateway's own figure
+ *     first_used_at, suspended_at, refused uses                the proxy (request-records.ts)
+ *     checked_at, orphan_since                                 the sweep (sightings.ts)
+ */
 export interface KeysTable {
   ref: KeyRef;
   job_id: string;
   tenant: string;
   generation: number;
   gateway: GatewayName;
-  /** Namespace and deployment whose workers minted it: only they end it. */
+  /** The namespace and deployment whose workers minted the key: only they end it. */
   owner: string;
   state: KeyState;
-  /** Names the root key that the secret is derived from. */
+  /** The id of the root key that the secret is derived from. */
   root_key_id: string;
-  /** SHA-256 of the secret: what the proxy looks a key up by. The secret itself is nowhere. */
+  /** SHA-256 of the secret, by which the proxy looks up a key. The secret itself is stored nowhere. */
   secret_hash: Buffer | null;
   models: string[];
   budget_usd: Numeric;
   spent_usd: DefaultNumeric;
-  /** The part of `spent_usd` that was charged by reservation, since the provider's figure is unknown or cannot be true. */
+  /** The part of `spent_usd` that was charged by reservation, since the provider's figure is unknown or impossible. */
   estimated_usd: DefaultNumeric;
   input_tokens: Count;
   output_tokens: Count;
   requests: Count;
-  /** A charge could not be recorded: the proxy refuses the key from then on. */
+  /** When a charge could not be recorded: the proxy refuses the key from then on. */
   suspended_at: NullableTimestamp;
-  /** Requests that were refused since the key had ended. */
+  /** Requests that were refused because the key had ended. */
   refused_requests: Count;
   last_refused_at: NullableTimestamp;
-  /** End of the lease: the gateway refuses the key from then on, until the lease is renewed. */
+  /** The end of the lease: the gateway refuses the key from then on, until the lease is renewed. */
   expires_at: Timestamp;
-  /** No lease goes beyond. */
+  /** No lease extends beyond this time. */
   hard_expires_at: Timestamp;
   intended_at: DefaultTimestamp;
   minted_at: NullableTimestamp;
   bound_at: NullableTimestamp;
   first_used_at: NullableTimestamp;
-  /** Its end has begun: it is never minted or renewed again. */
+  /** When its end began: the key is never minted or renewed again. */
   ending_at: NullableTimestamp;
   cause: EndCause | null;
-  /** The gateway accepted its end. */
+  /** When the gateway's control plane accepted the end. */
   disabled_at: NullableTimestamp;
-  /** A request with it was seen refused. */
+  /** When a request with the key was refused. */
   revoked_at: NullableTimestamp;
-  /** Its spend is final. */
+  /** When the spend became final. */
   settled_at: NullableTimestamp;
-  /** The gateway has forgotten it; null where it keeps keys. */
+  /** When the gateway deleted the key; null where a gateway keeps revoked keys. */
   deleted_at: NullableTimestamp;
-  /** Nothing is left to do. */
+  /** When the end was complete. */
   ended_at: NullableTimestamp;
-  /** Of its end, that failed. */
+  /** Failed attempts at the end. */
   attempts: Generated<number>;
+  /** The next attempt may run from then on; null where the last attempt did not fail. */
   retry_at: NullableTimestamp;
-  /** FailureCode of the last one. */
+  /** FailureCode of the last failed attempt. */
   last_error: string | null;
-  /** When the inventory looked at it last. */
+  /** When a sweep last checked the key. */
   checked_at: NullableTimestamp;
-  /** Since when the inventory has found it without a job. */
+  /** When a sweep first found the key orphaned; null once its job is found running. */
   orphan_since: NullableTimestamp;
 }
 
-/** What an inventory found that nobody owns, and acts upon when it finds it again. */
+/** Orphans that a sweep found, and that it ends when it finds them again. */
 export interface SightingsTable {
   kind: string;
   id: string;
@@ -82,68 +104,68 @@ export interface SightingsTable {
   last_at: DefaultTimestamp;
 }
 
-/** Tenants that get no key until they are let in again. */
+/** Tenants that get no key until they are unblocked. */
 export interface BlockedTenantsTable {
   tenant: string;
   blocked_at: DefaultTimestamp;
 }
 
-/** Worker processes, each as long as it is there and for a day after. */
+/** Worker processes; each row stays for a day after its last heartbeat. */
 export interface WorkersTable {
   owner: string;
-  /** Its identity at Temporal. */
+  /** The worker's identity at Temporal. */
   id: string;
-  /** Of its host. */
+  /** The task queue of the worker's host. */
   task_queue: string;
   seen_at: DefaultTimestamp;
 }
 
-/** Sandboxes that only their own host can drive and end, from their start to their end. */
+/** Running sandboxes that only their own host can drive and stop. */
 export interface SandboxesTable {
   owner: string;
   job_id: string;
   id: string;
   task_queue: string;
   started_at: DefaultTimestamp;
-  /** Its job has given it up: its host ends it. */
+  /** When its job abandoned it: the host stops it. */
   lost_at: NullableTimestamp;
 }
 
-/** The gateway's own credentials at the providers; of each dialect and tenant the newest version counts. */
+/** The gateway's credentials at the providers; the newest version of each dialect and tenant is in use. */
 export interface UpstreamCredentialsTable {
   dialect: Dialect;
-  /** Empty: the organization's, for every tenant without its own. */
+  /** Empty for the organization's credential, which applies to every tenant without its own. */
   tenant: ColumnType<string, string | undefined, string>;
   version: number;
-  /** For the gateways' sealing key. */
+  /** Sealed for the gateways' sealing key. */
   sealed: string;
   created_at: DefaultTimestamp;
 }
 
-/** One request that the proxy saw with a known key, refused ones included. */
+/** One request with a known key, refused requests included. */
 export interface RequestsTable {
   id: Generated<string>;
   ref: string;
   protocol: string;
   model: string | null;
-  /** HTTP status that the caller got; null while it runs. */
+  /** The HTTP status that the caller received; null while the request runs. */
   status: number | null;
-  /** FailureCode, null for a success. */
+  /** FailureCode; null for a success. */
   code: string | null;
   input_tokens: Count;
   output_tokens: Count;
   usd: DefaultNumeric;
-  /** The most that it can cost, held of its job's budget while it runs; what it is charged where its cost stays unknown. */
+  /** The highest possible cost: reserved from the job's budget while the request runs, and charged where the cost stays unknown. */
   reserved_usd: DefaultNumeric;
   /** `usd` is the reservation, not the provider's figure. */
   estimated: Generated<boolean>;
-  /** The provider stated a usage that cannot be true. */
+  /** The provider stated an impossible usage. */
   implausible: Generated<boolean>;
-  /** ModelStop, null where the model stopped as it should. */
+  /** ModelStop; null where the model stopped normally. */
   stop: string | null;
-  /** The replica that sent it. */
+  /** The id of the proxy replica that served the request. */
   proxy: string | null;
-  /** How often it was sent to the provider. */
+  /** How often the request was sent to the provider. */
   tries: Generated<number>;
   started_at: DefaultTimestamp;
   ended_at: NullableTimestamp;
@@ -159,7 +181,7 @@ export interface EventsTable {
   source: string;
 }
 
-/** One row a job, written once: what was settled and how the job ended. */
+/** One row per job, written once: the settled usage and the outcome. */
 export interface SettlementsTable {
   job_id: string;
   tenant: string;
@@ -169,9 +191,9 @@ export interface SettlementsTable {
   output_tokens: Count;
   requests: Count;
   result: ColumnType<JobResult, string, string>;
-  /** The job's lease: a job of another lease under the same id does not touch it. */
+  /** The job's lease id: another job under the same job id has another lease id, and does not change this row. */
   lease_id: string;
-  /** The run that settled last: after a reset another one goes on. */
+  /** The run that settled last: after a reset a newer run settles again. */
   run_id: string;
   settled_at: DefaultTimestamp;
 }
@@ -184,12 +206,12 @@ export interface ArtifactsTable {
   content: Buffer;
 }
 
-/** The texts of prompts, which Temporal gets by their hash only. */
+/** The texts of prompts. Temporal gets only their hashes. */
 export interface PromptsTable {
   job_id: string;
-  /** Hex, of `text`. */
+  /** SHA-256 of `text`, hex. */
   sha256: string;
-  /** UTF-8: a column of text could not hold a NUL. */
+  /** UTF-8; a `text` column cannot hold a NUL. */
   text: Buffer;
   stored_at: DefaultTimestamp;
 }
@@ -199,18 +221,18 @@ export interface TurnsTable {
   job_id: string;
   turn: number;
   stop_reason: string;
-  /** The agent's text, in UTF-8: its last 16 KiB. */
+  /** The agent's text as the session stored it, UTF-8. */
   message: Buffer;
   ended_at: DefaultTimestamp;
 }
 
-/** Replicas of the proxy that run. */
+/** Running proxy replicas. */
 export interface ProxiesTable {
   id: string;
   seen_at: DefaultTimestamp;
 }
 
-/** Rates that hold over all replicas. */
+/** Rate limits over all replicas. */
 export interface RateBucketsTable {
   scope: string;
   /** When the bucket is full again. */

@@ -5,18 +5,18 @@ import type { JobResult, Outcome } from '../contract/result.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 
-/** Whose settlement it is. */
+/** The run that settles a job. */
 export interface Settler {
-  /** The job's lease. */
+  /** The job's lease id. */
   leaseId: string;
   /** The run that settles. */
   runId: string;
 }
 
 /**
- * Stores how a job ended and what it cost, and the events that tell it, in one transaction. Idempotent on job id and lease: it holds
- * totals of the ledger, so a repeat writes the same, and a job that was reset after its end is settled to its new total, never
- * added up twice. The settlement of an earlier job of the same id stays, and so do its events. Throws `database_unreachable`.
+ * Stores a job's outcome, its cost and the events about them, in one transaction. Idempotent on job id and lease: the row has the totals of
+ * the ledger, so a repeat writes the same, and a job that was reset after its end is settled to its new total and never counted twice. The
+ * settlement and the events of an earlier job with the same id stay as they are. Throws `database_unreachable`.
  */
 export async function settle(db: Db, result: JobResult, { leaseId, runId }: Settler, events: readonly SourcedEvent[]): Promise<void> {
   const figures = {
@@ -34,30 +34,30 @@ export async function settle(db: Db, result: JobResult, { leaseId, runId }: Sett
     .values({ job_id: result.jobId, tenant: result.tenant, ...figures })
     .onConflict((conflict) => conflict.column('job_id').doUpdateSet(figures).where('settlements.lease_id', 'in', ['', leaseId]))
     .returning('job_id');
-  // Waits for the disk, where events alone do not.
+  // This commit waits for the disk; those of events alone do not.
   const commit = sql`set_config('synchronous_commit', 'on', true)`;
   await asDatabaseError(sql`with settling as (${settling}) select ${appended(result.jobId, events)}, ${commit} from settling`.execute(db));
 }
 
-/** The stored result of a job; null while it was not settled. Throws `database_unreachable`. */
+/** Reads the result of a job; null while it is not settled. Throws `database_unreachable`. */
 export async function readResult(db: Db, jobId: string): Promise<JobResult | null> {
   const row = await asDatabaseError(db.selectFrom('settlements').select('result').where('job_id', '=', jobId).executeTakeFirst());
   return row === undefined ? null : row.result;
 }
 
-/** The run of its job that settled it last; null while it was not settled. Throws `database_unreachable`. */
+/** Reads the id of the run that settled a job last; null while it is not settled. Throws `database_unreachable`. */
 export async function readSettlingRun(db: Db, jobId: string): Promise<string | null> {
   const row = await asDatabaseError(db.selectFrom('settlements').select('run_id').where('job_id', '=', jobId).executeTakeFirst());
   return row === undefined ? null : row.run_id;
 }
 
-/** How a job ended: the code is null where it completed. */
+/** The outcome of a job; the code is null where it completed. */
 export interface StoredOutcome {
   outcome: Outcome;
   code: FailureCode | null;
 }
 
-/** How the given jobs ended, by job id; a job that was not settled is not there. */
+/** Reads the outcomes of the given jobs, by job id; a job that is not settled is absent. */
 export async function readOutcomes(db: Db, jobIds: readonly string[]): Promise<Map<string, StoredOutcome>> {
   if (jobIds.length === 0) return new Map();
   const code = sql<FailureCode | null>`result -> 'failure' ->> 'code'`.as('code');

@@ -5,11 +5,11 @@ import { asDatabaseError, type Db } from './database.ts';
 import { toKeyEnd, type LedgerEnd } from './key-ends.ts';
 import type { KeysRow } from './keys.ts';
 
-/** A sighting that was not repeated for so long is forgotten. */
+/** A sighting that was not repeated within this time no longer counts. */
 const FORGET_AFTER = '1 day';
 
 /**
- * Notes that something was found without a job. Resolves to when it was first found so, null: never before. Throws
+ * Records that an item was found orphaned. Resolves to when it was first found orphaned; null where this is the first time. Throws
  * `database_unreachable`.
  */
 export async function recordSighting(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<Date | null> {
@@ -24,7 +24,7 @@ export async function recordSighting(db: Db, kind: 'sandbox' | 'gateway_key', id
   return row === undefined || row.is_new ? null : row.first_at;
 }
 
-/** Forgets one, since it was ended or has a job after all, and those of long ago. Throws `database_unreachable`. */
+/** Deletes the sighting of an item that was ended or is not orphaned, and all outdated sightings. Throws `database_unreachable`. */
 export async function forgetSighting(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<void> {
   await asDatabaseError(
     sql`
@@ -33,7 +33,7 @@ export async function forgetSighting(db: Db, kind: 'sandbox' | 'gateway_key', id
   );
 }
 
-/** When it was first found without a job; null: never. Throws `database_unreachable`. */
+/** Reads when an item was first found orphaned; null where it never was. Throws `database_unreachable`. */
 export async function firstSighting(db: Db, kind: 'sandbox' | 'gateway_key', id: string): Promise<Date | null> {
   const row = await asDatabaseError(
     db.selectFrom('sightings').select('first_at').where('kind', '=', kind).where('id', '=', id).executeTakeFirst(),
@@ -41,16 +41,16 @@ export async function firstSighting(db: Db, kind: 'sandbox' | 'gateway_key', id:
   return row?.first_at ?? null;
 }
 
-/** A key of the ledger that an inventory looks at. */
+/** A key of the ledger that a sweep checks. */
 export interface CheckedKey extends LedgerEnd {
   intendedAt: Date;
   orphanSince: Date | null;
 }
 
 /**
- * The keys whose end is not over that were looked at longest ago, at most `limit`; those are left out whose last attempt was just now.
- * `take` puts them at the end of the queue: one that fails again and again keeps nobody waiting, and two inventories at once take
- * different ones. Throws `database_unreachable`.
+ * Lists the keys whose end is not over, those that were checked longest ago first, at most `limit`, without those whose next attempt is not
+ * due. `take` moves them to the end of the queue: a key that keeps failing delays no other, and two concurrent sweeps take different keys.
+ * Throws `database_unreachable`.
  */
 export async function keysToCheck(db: Db, owner: string, limit: number, { take }: { take: boolean }): Promise<CheckedKey[]> {
   const due = sql`
@@ -61,7 +61,7 @@ export async function keysToCheck(db: Db, owner: string, limit: number, { take }
   return rows.map((row) => ({ ...toKeyEnd(row), intendedAt: row.intended_at, orphanSince: row.orphan_since }));
 }
 
-/** Notes since when a key has had no job; with `false` that it has one. Throws `database_unreachable`. */
+/** Records that a key is orphaned, or with `false` that it is not. The time of the first sighting stays. Throws `database_unreachable`. */
 export async function markOrphan(db: Db, ref: KeyRef, isOrphan: boolean): Promise<void> {
   const since = isOrphan ? sql<Date>`coalesce(orphan_since, now())` : null;
   await asDatabaseError(db.updateTable('keys').set({ orphan_since: since }).where('ref', '=', ref).execute());

@@ -1,38 +1,38 @@
-/** What an error of Postgres means for whoever asked. */
-export type DatabaseTrouble = 'away' | 'refused' | 'missing' | 'read_only' | 'full' | 'busy' | 'no_tables';
+/** The kinds of Postgres errors that are not about the statement. */
+export type DatabaseProblem = 'unreachable' | 'refused' | 'missing' | 'read_only' | 'full' | 'busy' | 'no_tables';
 
 /**
- * SQLSTATE classes and codes (PostgreSQL 18, appendix A), the longest match first. All of them pass, or are for whoever runs Postgres: none
- * is about the statement, so it is repeated and never dropped. A code that is not here is a mistake of ours.
+ * SQLSTATE classes and codes (PostgreSQL 18, appendix A), the longest prefix first. Each of them is transient or is for the operator of
+ * Postgres to fix; none is about the statement, so the statement is retried and never dropped. Any other code is a bug of ours.
  */
-const TROUBLES: readonly (readonly [prefix: string, trouble: DatabaseTrouble])[] = [
+const PROBLEMS: readonly (readonly [prefix: string, problem: DatabaseProblem])[] = [
   ['25006', 'read_only'],
   ['3D000', 'missing'],
   ['42P01', 'no_tables'],
   ['42883', 'no_tables'],
   ['53100', 'full'],
   ['55P03', 'busy'],
-  ['08', 'away'],
+  ['08', 'unreachable'],
   ['28', 'refused'],
   ['40', 'busy'],
   ['53', 'busy'],
   ['57', 'busy'],
-  ['58', 'away'],
-  ['F0', 'away'],
-  ['XX', 'away'],
+  ['58', 'unreachable'],
+  ['F0', 'unreachable'],
+  ['XX', 'unreachable'],
 ];
 
-/** Of an error's SQLSTATE, or of Node's socket errors; null for one that waiting does not cure. */
-export function troubleOf(code: string): DatabaseTrouble | null {
-  if (/^57P0[123]$/.test(code) || /^E[A-Z]+$/.test(code)) return 'away';
-  return TROUBLES.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null;
+/** Classifies an error's SQLSTATE or the code of a socket error; null where a retry cannot succeed. */
+export function classifySqlState(code: string): DatabaseProblem | null {
+  if (/^57P0[123]$/.test(code) || /^E[A-Z]+$/.test(code)) return 'unreachable';
+  return PROBLEMS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null;
 }
 
-export const TROUBLE_MESSAGES: Record<Exclude<DatabaseTrouble, 'no_tables'>, string> = {
-  away: 'Postgres does not answer.',
-  refused: 'Postgres refuses the user or the password of DATABASE_URL.',
-  missing: 'Postgres has no database of the name in DATABASE_URL.',
-  read_only: 'Postgres is read-only, as after a failover: DATABASE_URL must reach the primary.',
+export const PROBLEM_MESSAGES: Record<Exclude<DatabaseProblem, 'no_tables'>, string> = {
+  unreachable: 'Postgres does not answer.',
+  refused: 'Postgres refuses the user or the password in DATABASE_URL.',
+  missing: 'Postgres has no database with the name in DATABASE_URL.',
+  read_only: 'Postgres is read-only, as after a failover. Point DATABASE_URL at the primary.',
   full: 'The disk of Postgres is full.',
-  busy: 'Postgres gave the statement up: it is overloaded, or a limit of time or a conflict ended it.',
+  busy: 'Postgres cancelled the statement: the server is overloaded, or a timeout or a conflict ended it.',
 };

@@ -5,17 +5,17 @@ import { endOfText, storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import type { Schema } from './schema.ts';
 
-/** Of a turn in the result of its job: the whole is in the events. */
+/** Limits a turn's message in the result of its job: the events have all of it. */
 const MAX_RESULT_CHARS = 4096;
 
 /** A turn that ended with a stop reason. */
 export interface EndedTurnRow extends TurnResult {
-  /** From 1. */
+  /** The number of the turn, from 1. */
   turn: number;
 }
 
-/** The statement that stores how a turn ended; a repeat replaces it. For those who have something to write with it. */
-export function storingTurn(
+/** Builds the statement that stores the end of a turn, for callers that combine it with others; a repeat replaces the row. */
+export function upsertTurn(
   db: Db,
   jobId: string,
   { turn, stopReason, message }: EndedTurnRow,
@@ -28,7 +28,7 @@ export function storingTurn(
 }
 
 /**
- * The results of a job's first `count` turns, in order: what a reset left of later ones is not of its result.
+ * Reads the results of a job's first `count` turns, in order: later turns were undone by a reset.
  * @throws `database_unreachable`
  */
 export async function readTurns(db: Db, jobId: string, count: number): Promise<TurnResult[]> {
@@ -48,7 +48,7 @@ export async function readTurns(db: Db, jobId: string, count: number): Promise<T
 }
 
 /**
- * The agent's text of a turn, as the session stored it; empty where the turn did not end with a stop reason.
+ * Reads the agent's text of a turn, as the session stored it; empty where the turn did not end with a stop reason.
  * @throws `database_unreachable`
  */
 export async function readTurnMessage(db: Db, jobId: string, turn: number): Promise<string> {

@@ -4,19 +4,19 @@ import type { ClientBase } from 'pg';
 import type { Dialect } from '../contract/dialect.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
-/** Gateways listen here for a change of the credentials. */
+/** The gateways listen on this channel for changes of the credentials. */
 export const UPSTREAM_CHANNEL = 'valetkey_upstream';
-/** A server that stopped answering without closing its connections must not stop a gateway from reading again. */
+/** Limits the wait for a server that stopped answering without closing its connections. */
 const READ_TIMEOUT_MS = 3_000;
 
-/** The provider that a credential is for, and the tenant whose requests it pays for. */
+/** The dialect of the provider that a credential is for, and the tenant whose requests it pays for. */
 export interface CredentialOwner {
   dialect: Dialect;
-  /** Null: the organization's, for each tenant without its own. */
+  /** Null for the organization's credential, which applies to each tenant without its own. */
   tenant: string | null;
 }
 
-/** One version of the gateway's own credential at a provider. */
+/** One version of a credential of the gateway at a provider. */
 export interface UpstreamCredential extends CredentialOwner {
   version: number;
   sealed: string;
@@ -37,7 +37,7 @@ interface Row {
  */
 export async function addUpstreamCredential(db: Db, { dialect, tenant }: CredentialOwner, sealed: string): Promise<number> {
   const stored = db.transaction().execute(async (transaction) => {
-    // Two at once would count the same version.
+    // Without the lock, two concurrent calls would choose the same version.
     await sql`lock table upstream_credentials in exclusive mode`.execute(transaction);
     const { rows } = await sql<{ version: number }>`
       insert into upstream_credentials (dialect, tenant, version, sealed)
@@ -47,12 +47,12 @@ export async function addUpstreamCredential(db: Db, { dialect, tenant }: Credent
     return rows[0]?.version;
   });
   const version = await asDatabaseError(stored);
-  if (version === undefined) throw new Error('a credential that was just stored has no version');
+  if (version === undefined) throw new Error('The insert of a credential returned no version.');
   return version;
 }
 
 /**
- * All versions: the organization's first, of each owner the newest first.
+ * Lists all versions by dialect and tenant, the organization's first, and the newest version of each first.
  * @throws `database_unreachable`
  */
 export async function listUpstreamCredentials(db: Db): Promise<UpstreamCredential[]> {
@@ -63,7 +63,7 @@ export async function listUpstreamCredentials(db: Db): Promise<UpstreamCredentia
 }
 
 /**
- * What `listUpstreamCredentials` lists, within 3 s, over a pool or a certain connection.
+ * Lists the same as `listUpstreamCredentials`, over a pool or a given connection, within 3 s.
  * @throws `database_unreachable`
  */
 export async function readUpstreamCredentials(connection: Pick<ClientBase, 'query'>): Promise<UpstreamCredential[]> {
@@ -74,7 +74,7 @@ export async function readUpstreamCredentials(connection: Pick<ClientBase, 'quer
 }
 
 /**
- * Deletes a version and notifies the gateways; false where there is none.
+ * Deletes a version and notifies the gateways; resolves to false where it does not exist.
  * @throws `database_unreachable`
  */
 export async function forgetUpstreamCredential(db: Db, { dialect, tenant }: CredentialOwner, version: number): Promise<boolean> {
@@ -86,7 +86,7 @@ export async function forgetUpstreamCredential(db: Db, { dialect, tenant }: Cred
   return rows.length > 0;
 }
 
-/** The column is part of the primary key, so it is never null. No tenant has an empty name. */
+/** Maps the tenant to its column, which is part of the primary key and so never null. No tenant has an empty name. */
 function columnOf(tenant: string | null): string {
   return tenant ?? '';
 }

@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { asDatabaseError, type Db } from './database.ts';
 
 /**
- * Whether anything of a job of this id is in the store: a key, a settlement, an event or an artifact. Keys and settlements stay for ever,
- * so an id that had a key is used for ever. Prompts do not count: they are stored before their job is there.
+ * Returns whether the store has a key, a settlement, an event or an artifact of a job with this id. Keys and settlements are never deleted,
+ * so an id that had a key stays used. Prompts do not count: they are stored before their job starts.
  * @throws `database_unreachable`
  */
 export async function isIdUsed(db: Db, jobId: string): Promise<boolean> {

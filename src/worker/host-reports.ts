@@ -4,7 +4,7 @@ import { codeOf } from '../contract/errors.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Db } from '../store/database.ts';
 import { forgetSandbox, sandboxesOn, type BoundSandbox } from '../store/sandboxes.ts';
-import { reportAlive, type WorkerProcess } from '../store/workers.ts';
+import { recordWorkerHeartbeat, type WorkerProcess } from '../store/workers.ts';
 
 const EVERY_MS = 2_000;
 
@@ -26,10 +26,10 @@ export async function startHostReports(db: Db, owner: string, worker: WorkerProc
     }
   };
   const report = async (): Promise<void> => {
-    await reportAlive(db, owner, worker).catch(() => {});
+    await recordWorkerHeartbeat(db, owner, worker).catch(() => {});
     if (!isEnding) ending = endGivenUp();
   };
-  await reportAlive(db, owner, worker);
+  await recordWorkerHeartbeat(db, owner, worker);
   let reporting = report();
   const timer = setInterval(() => {
     reporting = reporting.then(report);

@@ -5,7 +5,7 @@ import { decideLost, addScan, NO_QUIET_TIMES } from '../keys/sweep/decide-lost.t
 import { forEachConcurrently } from '../keys/sweep/sweep-runner.ts';
 import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
-import { forgetLongGone, listWorkers } from '../store/workers.ts';
+import { deleteStaleRows, listWorkers } from '../store/workers.ts';
 import type { JobSteps } from '../temporal/job-steps.ts';
 import type { Lock } from './lock.ts';
 
@@ -68,7 +68,7 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
       quiet = NO_QUIET_TIMES;
       return;
     }
-    const results = await Promise.allSettled([watchWorkers(), watchClosedJobs(), forgetLongGone(db, owner)]);
+    const results = await Promise.allSettled([watchWorkers(), watchClosedJobs(), deleteStaleRows(db, owner)]);
     for (const result of results)
       if (result.status === 'rejected')
         Runtime.instance().logger.warn('A look at workers and closed jobs failed.', { code: codeOf(result.reason) });

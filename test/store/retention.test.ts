@@ -8,7 +8,7 @@ import { appendEvents } from '../../src/store/events.ts';
 import { readPrompt, storePrompts } from '../../src/store/prompts.ts';
 import { deleteExpired } from '../../src/store/retention.ts';
 import { readResult, settle } from '../../src/store/settlements.ts';
-import { readTurns, storingTurn } from '../../src/store/turns.ts';
+import { readTurns, upsertTurn } from '../../src/store/turns.ts';
 import { newDatabase } from '../helpers/database.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -113,7 +113,7 @@ describe('what is kept no longer', () => {
     const turn = { turn: 1, stopReason: 'end_turn', message: 'a \0 b' };
     for (const jobId of ['old', 'young']) {
       await storeJob(jobId, jobId === 'old' ? 31 : 29);
-      await storingTurn(db, jobId, turn).execute();
+      await upsertTurn(db, jobId, turn).execute();
     }
     await storePrompts(db, 'old', ['one']);
     const [ref] = await storePrompts(db, 'week', ['one', 'one', 'two \0 \u{1F600}']);

@@ -1,15 +1,15 @@
 import { expect, it } from 'vitest';
 
 import { asDatabaseError } from '../../src/store/database.ts';
-import { troubleOf } from '../../src/store/sqlstate.ts';
+import { classifySqlState } from '../../src/store/sqlstate.ts';
 
 it.each([
-  ['08006', 'away'],
-  ['57P01', 'away'],
-  ['57P03', 'away'],
-  ['ECONNREFUSED', 'away'],
-  ['58030', 'away'],
-  ['XX001', 'away'],
+  ['08006', 'unreachable'],
+  ['57P01', 'unreachable'],
+  ['57P03', 'unreachable'],
+  ['ECONNREFUSED', 'unreachable'],
+  ['58030', 'unreachable'],
+  ['XX001', 'unreachable'],
   ['28P01', 'refused'],
   ['3D000', 'missing'],
   ['25006', 'read_only'],
@@ -25,11 +25,11 @@ it.each([
   ['42601', null],
   ['25P02', null],
   ['', null],
-])('SQLSTATE %s means %s', (code, trouble) => {
-  expect(troubleOf(code)).toBe(trouble);
+])('SQLSTATE %s means %s', (code, problem) => {
+  expect(classifySqlState(code)).toBe(problem);
 });
 
-it('an error that is about Postgres is one that a retry fixes, and does not quote the driver', async () => {
+it('an error of Postgres itself is retryable, and does not quote the driver', async () => {
   const error = Object.assign(new Error('postgres://user:password@host/'), { code: '25006' });
   const failure = asDatabaseError(Promise.reject(error));
   await expect(failure).rejects.toMatchObject({ code: 'database_unreachable', retryable: true });

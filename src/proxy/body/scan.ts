@@ -75,7 +75,7 @@ export class Scan<Facts> {
     for (let left = STEP_TOKENS; left > 0; left -= 1) {
       if (this.problem !== null) return true;
       if (this.#at >= this.#bytes.length) {
-        if (this.#expected !== 'nothing' || this.#string !== -1) this.problem = 'The request body is not JSON: it ends too early.';
+        if (this.#expected !== 'nothing' || this.#string !== -1) this.problem = 'The request body is not JSON: it ends early.';
         return true;
       }
       if (this.#at > until) return false;

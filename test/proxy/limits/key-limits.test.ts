@@ -27,7 +27,7 @@ it('a key makes as many requests per minute as it may, and learns when the next 
 it('a key has as many requests in flight as it may, whatever the others do', () => {
   const { keys } = limits({ concurrentRequests: 1 });
   const leave = keys.enter('a', 'a');
-  expect(keys.enter('a', 'a')).toHaveProperty('message', 'The key has 1 requests in flight, which is its limit.');
+  expect(keys.enter('a', 'a')).toHaveProperty('message', 'The key has reached its limit of 1 requests in flight.');
   expect(isRefusal(keys.enter('b', 'b'))).toBe(false);
   if (!isRefusal(leave)) leave();
   expect(isRefusal(keys.enter('a', 'a'))).toBe(false);
