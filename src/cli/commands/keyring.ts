@@ -6,9 +6,9 @@ import type { Command } from '@commander-js/extra-typings';
 import { loadConfig, required } from '../../config/config.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { decidePrune, type KeyringUse } from '../../keys/decide-prune.ts';
-import { createRing, removeKeys, rotateRing } from '../../secrets/change-keyring.ts';
-import { readRingFile, type RingContent } from '../../secrets/keyring-file.ts';
-import { publicKeyWord } from '../../secrets/sealing-key.ts';
+import { createKeyring, removeKeys, rotateKeyring } from '../../secrets/change-keyring.ts';
+import { readKeyringFile, type KeyringContent } from '../../secrets/keyring-file.ts';
+import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { elapsed } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
@@ -40,7 +40,7 @@ export function addKeyring(program: Command): void {
     .action(async (path, { json }) => {
       const config = loadConfig();
       const file = path === undefined ? required(config.keyringPath, 'VALETKEY_KEYRING') : resolve(path);
-      printCurrent(file, await createRing(file, config), json);
+      printCurrent(file, await createKeyring(file, config), json);
     });
   keyring
     .command('rotate')
@@ -48,7 +48,7 @@ export function addKeyring(program: Command): void {
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const file = ringPath();
-      printCurrent(file, await rotateRing(file), json);
+      printCurrent(file, await rotateKeyring(file), json);
     });
   keyring
     .command('prune')
@@ -64,7 +64,7 @@ export function addKeyring(program: Command): void {
     .description('show the keys by their ids, and what hangs on each')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
-      const { content } = readRingFile(ringPath());
+      const { content } = readKeyringFile(ringPath());
       await withClient(async (client) => {
         const keys = describe(content, await client.keyring.usage());
         if (json === true) printJson({ publicKey: publicKey(content), ...keys });
@@ -79,7 +79,7 @@ function ringPath(): string {
 
 /** Resolves to the ids of the keys that are gone. Throws `keyring_in_use`. */
 async function prune(path: string): Promise<readonly string[]> {
-  const { rootKeys, sealingKeys } = readRingFile(path).content;
+  const { rootKeys, sealingKeys } = readKeyringFile(path).content;
   const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');
   let ids: readonly string[] = [];
   await withClient(async (client) => {
@@ -93,17 +93,17 @@ async function prune(path: string): Promise<readonly string[]> {
   return ids;
 }
 
-function publicKey({ sealingKeys: [current] }: RingContent): string {
-  return current === undefined ? '' : publicKeyWord(current);
+function publicKey({ sealingKeys: [current] }: KeyringContent): string {
+  return current === undefined ? '' : encodePublicKey(current);
 }
 
-function printCurrent(path: string, ring: RingContent, json: true | undefined): void {
+function printCurrent(path: string, ring: KeyringContent, json: true | undefined): void {
   const [rootKey, sealingKey] = [ring.rootKeys[0]?.id, ring.sealingKeys[0]?.kid];
   if (json === true) printJson({ path, rootKey, sealingKey, publicKey: publicKey(ring) });
   else printLines([`VALETKEY_KEYRING=${path}`, `VALETKEY_SEALING_PUBLIC_KEY=${publicKey(ring)}`]);
 }
 
-function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
+function describe({ rootKeys, sealingKeys }: KeyringContent, use: KeyringUse) {
   return {
     rootKeys: rootKeys.map(({ id, createdAt }, index) => ({
       id,
@@ -121,7 +121,7 @@ function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
   };
 }
 
-function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: RingContent): string[] {
+function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: KeyringContent): string[] {
   const now = new Date().toISOString();
   const line = (what: string, { id, createdAt, current }: { id: string; createdAt: string; current: boolean }, uses: string): string =>
     `${what.padEnd(12)} ${id.padEnd(44)} ${(current ? 'current' : 'old').padEnd(8)} ${elapsed(createdAt, now).padStart(6)}  ${uses}`;

@@ -2,7 +2,7 @@ import { Option, type Command } from '@commander-js/extra-typings';
 
 import { loadConfig, required } from '../../config/config.ts';
 import { seal } from '../../secrets/seal.ts';
-import { newSealingKey } from '../../secrets/sealing-key.ts';
+import { generateSealingKey } from '../../secrets/sealing-key.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 
@@ -52,7 +52,7 @@ export function addSealingKey(program: Command): void {
     .option('--json', 'print one JSON document')
     .addHelpText('after', KEY_EXAMPLES)
     .action(async ({ json }) => {
-      const key = await newSealingKey();
+      const key = await generateSealingKey();
       if (json === true) printJson(key);
       else printLines([`VALETKEY_SEALING_KEY=${key.privateKey}`, `VALETKEY_SEALING_PUBLIC_KEY=${key.publicKey}`]);
     });
