@@ -7,7 +7,7 @@ import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
 import { renewSessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { markBound } from '../store/keys.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
 import type { Activities, RebindKeyInput } from './contracts.ts';
@@ -25,7 +25,7 @@ export interface RotationDeps extends StopDeps {
   keys: KeyContext;
   sandboxes: Sandboxes;
   agents: Agents;
-  session: Pick<Session, 'bindKey'>;
+  session: Pick<SandboxOperations, 'bindKey'>;
 }
 
 export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebindKey' | 'rotateOldKeys'> {

@@ -1,7 +1,7 @@
 import { FAILURES } from '../contract/errors.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
@@ -17,7 +17,7 @@ import { foldersOf, prepare } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 export interface SandboxDeps extends TakeOutDeps, CleanUpDeps, StopDeps {
-  session: Pick<Session, 'putSecrets' | 'warmUp'>;
+  session: Pick<SandboxOperations, 'putSecrets' | 'warmUp'>;
   workspaces: Workspaces;
   unsealer: Unsealer;
 }

@@ -10,7 +10,7 @@ import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
 import type { EndedTurn, Turn, TurnOptions } from '../session/turn/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
@@ -39,7 +39,7 @@ export interface SessionDeps extends CleanUpDeps, StopDeps {
   database: Database;
   sandboxes: Sandboxes;
   agents: Agents;
-  session: Pick<Session, 'bindKey' | 'runTurn'>;
+  session: Pick<SandboxOperations, 'bindKey' | 'runTurn'>;
   unsealer: Unsealer;
 }
 
