@@ -40,7 +40,8 @@ function agentRows(): string[] {
     const cells = [`\`${name}\``, made, protocol, supportsGatewayKey, supportsKeyRotation, loadsSession, asks, tested];
     return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;
   });
-  const head = '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Requests permission | In the suite |';
+  const head =
+    '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Requests permission | In the suite |';
   return [head, '|---|---|---|---|---|---|---|---|', ...rows];
 }
 

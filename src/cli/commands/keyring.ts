@@ -13,11 +13,11 @@ import { printJson, printLines } from '../output/print.ts';
 import { elapsed } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
-/** A mint that began with the key that was the current one until now is in the ledger by then. */
+/** After this time every mint that began with the previous root key is in the ledger. */
 const SETTLE_MS = 5_000;
 
 const EXAMPLES = `
-The file of the key ring is what VALETKEY_KEYRING names. Workers and gateways notice that it has changed by themselves.
+VALETKEY_KEYRING names the file. Workers and gateways reload it when it changes.
 Each of these commands takes --json.
 
 Examples:
@@ -30,11 +30,11 @@ Examples:
 export function addKeyring(program: Command): void {
   const keyring = program
     .command('keyring')
-    .description('the root keys and the sealing keys of workers, in a file: rotate them without a restart')
+    .description('Manage the file of root keys and sealing keys: rotate them without a restart')
     .addHelpText('after', EXAMPLES);
   keyring
     .command('create')
-    .description('make the file, with the keys of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY where they are set')
+    .description('Create the file, with the keys of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY where they are set')
     .argument('[path]', 'default: VALETKEY_KEYRING')
     .option('--json', 'print one JSON document')
     .action(async (path, { json }) => {
@@ -44,7 +44,7 @@ export function addKeyring(program: Command): void {
     });
   keyring
     .command('rotate')
-    .description('put a new root key and a new sealing key before those that are there')
+    .description('Add a new root key and a new sealing key as the current ones')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const file = ringPath();
@@ -52,7 +52,7 @@ export function addKeyring(program: Command): void {
     });
   keyring
     .command('prune')
-    .description('take out all but the current keys; refused as long as one of them is needed')
+    .description('Remove all keys but the current ones; refused while one of them is needed')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const removed = await prune(ringPath());
@@ -61,7 +61,7 @@ export function addKeyring(program: Command): void {
     });
   keyring
     .command('list')
-    .description('show the keys by their ids, and what hangs on each')
+    .description('List the keys by their ids, and what depends on each')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const { content } = readKeyringFile(ringPath());
@@ -77,7 +77,7 @@ function ringPath(): string {
   return required(loadConfig().keyringPath, 'VALETKEY_KEYRING');
 }
 
-/** Resolves to the ids of the keys that are gone. Throws `keyring_in_use`. */
+/** Removes the old keys and resolves to their ids. Throws `keyring_in_use`. */
 async function prune(path: string): Promise<readonly string[]> {
   const { rootKeys, sealingKeys } = readKeyringFile(path).content;
   const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');

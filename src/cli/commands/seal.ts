@@ -27,7 +27,7 @@ Examples:
 export function addSeal(program: Command): void {
   program
     .command('seal')
-    .description('seal a secret of a job: a git server’s token for workspace.gitToken, or one for sandbox.secrets')
+    .description('Seal a secret for a job: a git token for workspace.gitToken, or a tool secret for sandbox.secrets')
     .requiredOption('--tenant <id>', 'whose jobs may use it')
     .addOption(
       new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets')
@@ -48,7 +48,7 @@ export function addSeal(program: Command): void {
 export function addSealingKey(program: Command): void {
   program
     .command('sealing-key')
-    .description('make a new pair of keys for sealing, and print it')
+    .description('Generate a key pair for sealing, and print it')
     .option('--json', 'print one JSON document')
     .addHelpText('after', KEY_EXAMPLES)
     .action(async ({ json }) => {

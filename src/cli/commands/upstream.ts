@@ -35,11 +35,11 @@ Examples:
 export function addUpstream(program: Command): void {
   const upstream = program
     .command('upstream')
-    .description('the gateway’s own credentials at the providers: replace them without a restart')
+    .description('Manage the gateway’s credentials at the providers: replace them without a restart')
     .addHelpText('after', EXAMPLES);
   upstream
     .command('set')
-    .description('store a credential as the newest version')
+    .description('Store a credential as the newest version')
     .addArgument(dialectArgument())
     .option('--tenant <id>', "default: the organization's", tenantOf)
     .option('--json', 'print one JSON document')
@@ -55,7 +55,7 @@ export function addUpstream(program: Command): void {
     });
   upstream
     .command('list')
-    .description('show the stored versions; the newest of each provider and tenant that a gateway can open is in use')
+    .description('List the stored versions; the newest of each provider and tenant that a gateway can open is in use')
     .option('--json', 'print one JSON document: an array of versions')
     .action(async ({ json }) => {
       const stored = await withStore(listUpstreamCredentials);
@@ -71,7 +71,7 @@ export function addUpstream(program: Command): void {
     });
   upstream
     .command('forget')
-    .description('delete a version; where it was in use, the one before is from then on')
+    .description('Delete a version; if it was in use, the previous one is used from then on')
     .addArgument(dialectArgument())
     .argument('<version>', 'as "list" shows it', versionOf)
     .option('--tenant <id>', "default: the organization's", tenantOf)

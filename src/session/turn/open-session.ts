@@ -109,7 +109,12 @@ function metaOf(sessionSettings: SessionSettings | undefined): { _meta?: Record<
 }
 
 /** Sets the mode explicitly, because the session's initial mode may come from files of the workspace. */
-async function setMode(acp: AcpConnection, sessionId: string, sessionSettings: SessionSettings | undefined, timeoutMs: number): Promise<void> {
+async function setMode(
+  acp: AcpConnection,
+  sessionId: string,
+  sessionSettings: SessionSettings | undefined,
+  timeoutMs: number,
+): Promise<void> {
   if (sessionSettings === undefined) return;
   for (const modeId of sessionSettings.modes) {
     const params: SetSessionModeRequest = { sessionId, modeId };
