@@ -11,10 +11,10 @@ import { createClient } from '../src/client/client.ts';
 import type { KeyRef } from '../src/contract/ref.ts';
 import type { Stack } from '../src/dev/stack.ts';
 import { createRootKeys } from '../src/keys/derive.ts';
-import { createRing } from '../src/secrets/change-keyring.ts';
-import { readRingFile, type RingContent } from '../src/secrets/keyring-file.ts';
+import { createKeyring } from '../src/secrets/change-keyring.ts';
+import { readKeyringFile, type KeyringContent } from '../src/secrets/keyring-file.ts';
 import { seal } from '../src/secrets/seal.ts';
-import { publicKeyWord } from '../src/secrets/sealing-key.ts';
+import { encodePublicKey } from '../src/secrets/sealing-key.ts';
 import { Secret } from '../src/secrets/secret.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { document, valetkey } from './cli/valetkey.ts';
@@ -37,7 +37,7 @@ const said: string[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vk-ring-'));
   path = join(folder, 'keyring.json');
-  await createRing(path, {});
+  await createKeyring(path, {});
   stack = await testStack({ environment: { VALETKEY_KEYRING: path } });
 });
 afterAll(async () => {
@@ -93,7 +93,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   // A job that nobody takes up runs on.
   const { client, config, temporal } = stack;
   const elsewhere = await createClient({ databaseUrl: config.databaseUrl ?? '', taskQueue: `${config.taskQueue}-elsewhere`, temporal });
-  const gitToken = await seal('made-up-token', { tenant: 'acme', purpose: 'git-token', publicKey: publicKeyWord(old) });
+  const gitToken = await seal('made-up-token', { tenant: 'acme', purpose: 'git-token', publicKey: encodePublicKey(old) });
   secrets.add('made-up-token');
   const workspace = { git: 'https://git.example/shop.git', gitToken };
   const { jobId } = await elsewhere.jobs.submit(jobSpec({ workspace }));
@@ -200,8 +200,8 @@ async function listed(): Promise<unknown> {
 }
 
 /** The ring as it is; its keys are secrets from then on. */
-function ring(): RingContent {
-  const { content } = readRingFile(path);
+function ring(): KeyringContent {
+  const { content } = readKeyringFile(path);
   for (const { key } of content.rootKeys) secrets.add(key);
   for (const { d } of content.sealingKeys) secrets.add(d);
   return content;
@@ -214,7 +214,7 @@ async function keyOf(jobId: string): Promise<{ ref: KeyRef; rootKeyId: string }>
   return { ref: row.ref, rootKeyId: row.root_key_id };
 }
 
-function derive({ rootKeys }: RingContent, { ref, rootKeyId }: { ref: KeyRef; rootKeyId: string }): string {
+function derive({ rootKeys }: KeyringContent, { ref, rootKeyId }: { ref: KeyRef; rootKeyId: string }): string {
   const secret = createRootKeys(new Secret(rootKeys.map(({ key }) => key).join(',')))
     .derive(rootKeyId, ref)
     .reveal();

@@ -10,12 +10,14 @@ export interface CleanUpDeps {
   keys: KeyContext;
 }
 
-/** Ends the keys and the sandbox of a job that is gone. What fails is left to the sweep. */
+/** Ends the keys and the sandbox of a job that closed without its own cleanup. Throws nothing: the sweep ends what remains. */
 export async function cleanUpClosedJob({ keys }: CleanUpDeps, provider: Pick<SandboxProvider, 'stop'>, jobId: string): Promise<void> {
   const stopSandbox = async (): Promise<void> => {
     await provider.stop(jobId);
     await giveUpSandboxes(keys.db, { jobId });
   };
   const ends = await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), stopSandbox()]);
-  for (const end of ends) if (end.status === 'rejected') log.warn('a job is gone and was not ended whole', { code: codeOf(end.reason) });
+  for (const end of ends)
+    if (end.status === 'rejected')
+      log.warn('the cleanup of a closed job failed in part; the sweep continues it', { code: codeOf(end.reason) });
 }

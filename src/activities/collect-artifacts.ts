@@ -20,27 +20,27 @@ import type { Workspaces } from '../workspace/index.ts';
 import type { StartedSandbox, StoppedSandbox, StopSandboxInput } from './contracts.ts';
 
 const MIB = 1024 * 1024;
-/** Bytes: the patch, and each file. */
+/** Bytes of the patch, and of each file. */
 const MAX_ARTIFACT_BYTES = 10 * MIB;
-/** Bytes of all artifacts of a job together. */
-const MAX_JOB_BYTES = 50 * MIB;
-/** Work that does not come out in this time stays behind, and is reported as missing. */
-const TAKE_OUT_MS = 4 * 60_000;
+/** Bytes of all artifacts of a job. */
+const MAX_ARTIFACTS_BYTES = 50 * MIB;
+/** Files that are not collected within this time are reported as missing. */
+const COLLECT_TIMEOUT_MS = 4 * 60_000;
 
-export interface TakeOutDeps {
+export interface CollectDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
   workspaces: Pick<Workspaces, 'openArtifacts'>;
 }
 
 /**
- * Ends what runs in a sandbox, and stores what the job made: its last message, the patch, the files that it names. Repeatable:
- * what an earlier attempt stored stays, since the files may be gone by now. Patch and files are stored as they are: they are the
- * tenant's own work. What does not come out is named by warnings and in what this resolves to, and the rest is kept: nothing of
- * it keeps the sandbox from its end. Throws `database_unreachable`.
+ * Stops the processes of a sandbox and stores the job's artifacts: its last message, the patch and the files that it names. Idempotent: what
+ * an earlier attempt stored stays, because the files may not exist any more. The patch and the files are stored unmasked: they are the
+ * tenant's own work. What cannot be collected is listed in warnings and in the result, and does not delay the end of the sandbox. Throws
+ * `database_unreachable`.
  */
 export async function collectArtifacts(
-  deps: TakeOutDeps,
+  deps: CollectDeps,
   started: StartedSandbox | null,
   input: StopSandboxInput,
 ): Promise<StoppedSandbox> {
@@ -56,12 +56,12 @@ export async function collectArtifacts(
   }
   const artifacts = new Map<string, ArtifactInfo>();
   const store: Store = {
-    free: () => Math.min(MAX_ARTIFACT_BYTES, MAX_JOB_BYTES - [...artifacts.values()].reduce((sum, { bytes }) => sum + bytes, 0)),
+    free: () => Math.min(MAX_ARTIFACT_BYTES, MAX_ARTIFACTS_BYTES - [...artifacts.values()].reduce((sum, { bytes }) => sum + bytes, 0)),
     add: async (name, content) => void artifacts.set(name, await storeArtifact(db, jobId, name, content)),
   };
   const message = await readTurnMessage(db, jobId, lastTurn);
   if (message !== '') await store.add('message', Buffer.from(message));
-  const { workspace, warnings } = started === null ? NOTHING : await collect(deps, started, input, store);
+  const { workspace, warnings } = started === null ? NO_WORKSPACE : await collectFiles(deps, started, input, store);
   const stored = activityInfo().attempt === 1 ? [...artifacts.values()] : await listArtifacts(db, jobId);
   await appendEvents(db, jobId, [
     ...stored.map((artifact): SourcedEvent => ({
@@ -75,7 +75,7 @@ export async function collectArtifacts(
 }
 
 interface Store {
-  /** Bytes that the next artifact may have. */
+  /** Returns the bytes that the next artifact may have. */
   free(): number;
   add(name: string, content: Buffer): Promise<void>;
 }
@@ -91,25 +91,25 @@ interface Warning {
   message: string;
 }
 
-/** No agent ever ran. */
-const NOTHING: Collected = { workspace: workspaceReport([]), warnings: [] };
+/** The result when the sandbox never started, so that no agent ran. */
+const NO_WORKSPACE: Collected = { workspace: workspaceReport([]), warnings: [] };
 
-async function collect(
-  { sandboxes, workspaces }: TakeOutDeps,
+async function collectFiles(
+  { sandboxes, workspaces }: CollectDeps,
   { handle, startCommit }: StartedSandbox,
   { artifacts }: StopSandboxInput,
   store: Store,
 ): Promise<Collected> {
   const provider = sandboxes[handle.provider];
-  const signal = AbortSignal.timeout(TAKE_OUT_MS);
+  const signal = AbortSignal.timeout(COLLECT_TIMEOUT_MS);
   let work: ArtifactCollector | null = null;
   try {
     const folders = await provider.halt(handle);
-    if (folders === null) return lost('sandbox_lost');
+    if (folders === null) return nothingCollected('sandbox_lost');
     work = await workspaces.openArtifacts(folders, startCommit, signal);
     const patch = await work.collectPatch(store.free());
-    // Another attempt may be removing the files: what was seen then is not what the agent left.
-    if ((await provider.hostFolders(handle)) === null) return lost('sandbox_lost');
+    // Another attempt may have been removing the files meanwhile; then the patch is not the agent's work.
+    if ((await provider.hostFolders(handle)) === null) return nothingCollected('sandbox_lost');
     if (patch.content.length > 0) await store.add('patch', patch.content);
     const files: Omission[] = [];
     const connection = provider.connect(handle);
@@ -124,14 +124,14 @@ async function collect(
     return { workspace: workspaceReport(omitted), warnings: warningsOf(omitted) };
   } catch (error) {
     if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
-    if (signal.aborted) return lost('timeout');
-    return lost('failed', ValetkeyError.is(error) ? error.message : undefined);
+    if (signal.aborted) return nothingCollected('timeout');
+    return nothingCollected('failed', ValetkeyError.is(error) ? error.message : undefined);
   } finally {
     await work?.close();
   }
 }
 
-function lost(reason: OmitReason, message = OMIT_TEXTS[reason]): Collected {
+function nothingCollected(reason: OmitReason, message = OMIT_TEXTS[reason]): Collected {
   return { workspace: lostWorkspace(reason), warnings: [{ type: 'warning', code: 'workspace_failed', message: `patch: ${message}` }] };
 }
 
@@ -142,11 +142,11 @@ function warningsOf(omitted: readonly Omission[]): Warning[] {
     return {
       type: 'warning',
       code: reason === 'too_large' ? 'artifact_too_large' : 'workspace_failed',
-      message: `${path}${many}: ${path.startsWith('files/') && reason === 'too_large' ? TOO_LARGE : OMIT_TEXTS[reason]}`,
+      message: `${path}${many}: ${path.startsWith('files/') && reason === 'too_large' ? FILE_TOO_LARGE : OMIT_TEXTS[reason]}`,
     };
   });
   if (more === 0) return warnings;
-  return [...warnings, { type: 'warning', code: 'workspace_failed', message: `${more} more of the workspace did not come out.` }];
+  return [...warnings, { type: 'warning', code: 'workspace_failed', message: `${more} more files of the workspace were not collected.` }];
 }
 
-const TOO_LARGE = `it is larger than ${MAX_ARTIFACT_BYTES / MIB} MiB, or the artifacts of the job than ${MAX_JOB_BYTES / MIB} MiB together`;
+const FILE_TOO_LARGE = `it is larger than ${MAX_ARTIFACT_BYTES / MIB} MiB, or the artifacts of the job than ${MAX_ARTIFACTS_BYTES / MIB} MiB together`;

@@ -10,7 +10,7 @@ import type { WorkspaceReport } from '../contract/workspace-report.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/turn/state.ts';
 
-/** Whose step it is. */
+/** The job that a step belongs to, and its tenant. */
 export interface JobIdentity {
   jobId: string;
   tenant: string;
@@ -27,7 +27,7 @@ export interface MintKeyInput extends KeyInput {
   budgetUsd: number;
   model: string;
   agent: AgentName;
-  /** ISO 8601, after the job's deadline: the key is dead from then on, whatever its lease. */
+  /** ISO 8601, after the job's deadline: the key expires then at the latest, whatever its lease. */
   hardExpiresAt: string;
 }
 
@@ -40,17 +40,17 @@ export interface StartSandboxInput extends JobIdentity {
 
 export interface StartedSandbox {
   handle: SandboxHandle;
-  /** The commit that the workspace started from: what the patch is taken against. */
+  /** The commit that the workspace started from; the patch is the difference to it. */
   startCommit: string;
 }
 
 export interface PrepareWorkspaceInput extends JobIdentity {
   started: StartedSandbox;
-  /** Commands, in their order. */
+  /** The commands, in order. */
   setup: readonly string[];
-  /** Sealed secrets for tools, which their output may hold. */
+  /** The sealed tool secrets, which the output of the commands may contain. */
   secrets: JobSpec['sandbox']['secrets'];
-  /** ms for all of them together, from when the step was scheduled. */
+  /** The limit in ms for all commands together, from when the step was scheduled. */
   timeoutMs: number;
 }
 
@@ -58,35 +58,35 @@ export interface RunSessionInput extends KeyInput {
   agent: AgentName;
   model: string;
   handle: SandboxHandle;
-  /** From 1. */
+  /** The number of the turn within its job, from 1. */
   turn: number;
   prompt: PromptRef;
-  /** Of the turn before; null in the first. */
+  /** The session's state after the previous turn; null in the first turn. */
   session: SessionState | null;
   permissions: JobSpec['permissions'];
-  /** Sealed; masked in what the turn says. */
+  /** The sealed tool secrets, which are masked in the turn's events. */
   secrets?: JobSpec['sandbox']['secrets'];
   onInterrupted: JobSpec['onInterrupted'];
-  /** ms without any event of the agent. */
+  /** The turn ends as `stalled` after so many ms without a message of the agent. */
   stallMs: number;
-  /** To the question that the agent waits at; null: it waits at none. Earlier ones are in the store. */
+  /** The answer to the question that the agent waits for; null when it waits for none. Earlier answers are in the store. */
   answer: Answer | null;
-  /** The turn is to be interrupted as soon as it is there. */
+  /** Whether to interrupt the turn as soon as it runs. */
   interrupt: boolean;
 }
 
-/** What was decided of a question. */
+/** The decision about a question. */
 export interface Answer extends PermissionDecision {
   question: string;
 }
 
 export interface RunSessionResult {
-  /** Null where the turn waits for the answer to `question`. What the agent said is in the store. */
+  /** Null when the turn waits for the answer to `question`. The agent's messages are in the store. */
   stopReason: string | null;
   question: Question | null;
-  /** Null where none was opened yet. */
+  /** Null when no session is open yet. */
   session: SessionState | null;
-  /** USD, of the key up to now. */
+  /** USD spent by the job's keys so far. */
   spentUsd: number;
 }
 
@@ -95,7 +95,7 @@ export interface RebindKeyInput extends JobIdentity {
   model: string;
   handle: SandboxHandle;
   permissions: JobSpec['permissions'];
-  /** The key that is to be ended afterwards. */
+  /** The older key, which the caller ends afterwards. */
   replaces: KeyRef;
 }
 
@@ -105,18 +105,18 @@ export interface RevokeKeyInput extends KeyInput {
 
 export interface StopSandboxInput extends JobIdentity {
   provider: SandboxProviderName;
-  /** Null where the start never answered: then nothing came out of it, and it is ended by the job's id. */
+  /** Null when the start returned no result: then there is nothing to collect, and the sandbox is ended by the job's id. */
   started: StartedSandbox | null;
-  /** Files of the workspace to take out. */
+  /** Paths of files to collect, relative to the workspace. */
   artifacts: readonly string[];
-  /** The last turn that ended with a stop reason: its message comes out; 0: none did. */
+  /** The last turn that ended with a stop reason, whose message becomes an artifact; 0 when there is none. */
   lastTurn: number;
 }
 
 export interface AbandonSandboxInput extends JobIdentity {
-  /** Its id. */
+  /** The id of the sandbox. */
   sandbox: string;
-  /** As in StopSandboxInput. */
+  /** See `StopSandboxInput`. */
   lastTurn: number;
 }
 
@@ -130,7 +130,7 @@ export interface SettleUsageInput extends JobIdentity {
   agent: AgentName;
   outcome: Outcome;
   failure: JobFailure | null;
-  /** How many ended with a stop reason: their results are in the store. */
+  /** The number of turns that ended with a stop reason; their results are in the store. */
   turns: number;
   artifacts: ArtifactInfo[];
   sandboxLost: boolean;
@@ -139,45 +139,45 @@ export interface SettleUsageInput extends JobIdentity {
   startedAt: string;
 }
 
-/** The steps of a job. Each is idempotent: Temporal may run it again at any moment. */
+/** The activities of the workflows. Each is idempotent: Temporal may run it again at any moment. */
 export interface Activities {
   mintKey(input: MintKeyInput): Promise<void>;
-  /** Starts the sandbox and puts the workspace into it. */
+  /** Starts the sandbox and copies the workspace into it. */
   startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
-  /** Runs the commands of the job's setup, and takes what they made for what the agent begins with. */
+  /** Runs the job's setup commands; the workspace after them is the one that the agent starts from. */
   prepareWorkspace(input: PrepareWorkspaceInput): Promise<void>;
   /**
-   * Runs one turn, or goes on with it where another worker left it. Resolves also where the turn waits for an answer: it is run
-   * again with it. A cancel ends the turn, and the failure's details hold the result.
+   * Runs one turn, or continues it where another worker stopped. Also resolves when the turn waits for an answer; the workflow then runs it
+   * again with that answer. A cancellation ends the turn, and the details of the failure hold the result.
    */
   runSession(input: RunSessionInput): Promise<RunSessionResult>;
   /**
-   * Writes the job's newest key into its running sandbox, and waits until the one before it can be ended without loss. Resolves to
-   * false, with nothing written, for an agent that takes up a key with a new process only.
+   * Writes the job's newest key into its running sandbox, and waits until the older key can be ended without loss. Resolves to false, and
+   * writes nothing, for an agent that adopts a key only in a new process.
    */
   rebindKey(input: RebindKeyInput): Promise<boolean>;
-  /** Ends the agent, collects what it made as far as that is possible, and ends the sandbox. */
+  /** Stops the agent, collects its artifacts as far as possible, and ends the sandbox. */
   stopSandbox(input: StopSandboxInput): Promise<StoppedSandbox>;
   /**
-   * Gives up a sandbox whose host is gone: on record, so that the host ends it when it returns. Resolves to the artifacts that were taken
-   * out before. Idempotent.
+   * Gives up a sandbox whose host is lost: the ledger records that, so that the host ends the sandbox when it returns. Resolves to the
+   * artifacts that were collected before. Idempotent.
    */
   abandonSandbox(input: AbandonSandboxInput): Promise<ArtifactInfo[]>;
-  /** Has the job's steps that run look at once whether they are to stop. */
+  /** Makes the job's running steps check at once whether they have to stop. */
   announceStop(input: { jobId: string }): Promise<void>;
-  /** Ends the key; with the cause `job` every other one that the job has left, too. */
+  /** Ends the key; with the cause `job` also every other key that the job still has. */
   revokeKey(input: RevokeKeyInput): Promise<void>;
   settleUsage(input: SettleUsageInput): Promise<SettledJob>;
-  /** Ends the keys whose end a revocation has begun. Reports what fails. */
+  /** Ends the keys that a revocation has disabled. Failures are in the result. */
   endKeys(input: RevokeTarget): Promise<EndedKeys>;
-  /** Closed jobs that still have keys. Like the other sweeps it reports what fails and throws nothing. */
+  /** Sweeps closed jobs that still have keys. Like the other sweeps it reports failures in its result and throws nothing. */
   sweepJobs(input: { dryRun: boolean }): Promise<SweepReport[]>;
-  /** Ledger and gateways against Temporal's record of the jobs. */
+  /** Sweeps the keys of the ledger and the gateways by Temporal's record of their jobs. */
   sweepKeys(input: { dryRun: boolean }): Promise<SweepReport[]>;
-  /** The sandboxes that the worker which runs this can end. */
+  /** Sweeps the sandboxes that the worker running this step can end. */
   sweepSandboxes(input: { dryRun: boolean }): Promise<SweepReport[]>;
-  /** Asks the jobs that run, and whose key is older, for its rotation. Reports what fails and throws nothing. */
+  /** Requests a rotation from each running job whose key is older than that. Reports failures in its result and throws nothing. */
   rotateOldKeys(input: { olderThanMs: number }): Promise<RotationReport>;
-  /** Task queues on which `sweepSandboxes` is to be run. */
+  /** Returns the task queues on which `sweepSandboxes` has to run. */
   findHosts(): Promise<string[]>;
 }

@@ -3,29 +3,28 @@ import { ApplicationFailure } from '@temporalio/common';
 
 import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../contract/errors.ts';
 
-/** A mistake of ours does not mend itself, and until the job ends its key lives. */
-const MAX_UNKNOWN_ATTEMPTS = 10;
+/** An internal error rarely disappears by itself, and the key stays active until the job ends. */
+const MAX_INTERNAL_ATTEMPTS = 10;
 
 /**
- * What an activity throws: the code as the failure's type, and a message of ours. `retried` are the codes that Temporal
- * shall try again; an error that Valetkey does not know is tried again some times, its message kept out of the history and
- * in the log.
+ * Converts an error to the failure that an activity throws: its type is the code, its message Valetkey's own. Temporal retries the
+ * `retryableCodes`. An unknown error is retried some times; its message goes to the log and never into the history.
  */
-export function toFailure(error: unknown, retried: readonly FailureCode[] | 'all'): ApplicationFailure {
+export function toFailure(error: unknown, retryableCodes: readonly FailureCode[] | 'all'): ApplicationFailure {
   const code = codeOf(error);
-  if (code === 'internal') log.error('an error that Valetkey does not know', { error });
-  const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${nameOf(error)})`;
-  const again = code === 'internal' ? activityInfo().attempt < MAX_UNKNOWN_ATTEMPTS : retried.includes(code);
-  const nonRetryable = retried !== 'all' && !again;
+  if (code === 'internal') log.error('an unexpected error', { error });
+  const message = ValetkeyError.is(error) ? error.message : `${FAILURES.internal.hint} (${safeNameOf(error)})`;
+  const isRetried = code === 'internal' ? activityInfo().attempt < MAX_INTERNAL_ATTEMPTS : retryableCodes.includes(code);
+  const nonRetryable = retryableCodes !== 'all' && !isRetried;
   return ApplicationFailure.create({ type: code, message, nonRetryable });
 }
 
-/** Name and code say what broke; the message of a foreign error has held secrets elsewhere. */
-function nameOf(error: unknown): string {
+/** Returns the name and code of an error, but not its message: messages of other libraries can hold secrets. */
+function safeNameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
-  return 'code' in error && isPlain(error.code) ? `${error.name} ${error.code}` : error.name;
+  return 'code' in error && isSafeCode(error.code) ? `${error.name} ${error.code}` : error.name;
 }
 
-function isPlain(code: unknown): code is string {
+function isSafeCode(code: unknown): code is string {
   return typeof code === 'string' && (isFailureCode(code) || /^[A-Z0-9_]{1,40}$/.test(code));
 }

@@ -1,20 +1,20 @@
 import { Context } from '@temporalio/activity';
 
-const EVERY_MS = 2_000;
+const HEARTBEAT_INTERVAL_MS = 2_000;
 
-/** The same without details: it only tells that the worker lives. */
+/** Runs `work` with heartbeats that carry no details and only show that the worker is running. */
 export async function withLivenessHeartbeat<T>(work: () => Promise<T>): Promise<T> {
   return withHeartbeat(() => null, work);
 }
 
 /**
- * Runs the work while it tells Temporal that the activity lives, each time with the newest details: how Temporal's answer,
- * a cancel for example, gets here. The SDK throttles what is really sent; a step that is soon done sends none.
+ * Runs `work` and sends heartbeats with the newest details meanwhile. The responses deliver cancellations. The SDK throttles what is really
+ * sent, and a short step sends none.
  */
 export async function withHeartbeat<T>(details: () => unknown, work: () => Promise<T>): Promise<T> {
   const context = Context.current();
-  const beat = (): void => context.heartbeat(details());
-  const timer = setInterval(beat, EVERY_MS);
+  const sendHeartbeat = (): void => context.heartbeat(details());
+  const timer = setInterval(sendHeartbeat, HEARTBEAT_INTERVAL_MS);
   try {
     return await work();
   } finally {

@@ -9,7 +9,7 @@ import { usageActivities, type UsageDeps } from './usage.ts';
 
 export type ActivityDeps = KeyDeps & RotationDeps & SandboxDeps & SessionDeps & SweepDeps & UsageDeps;
 
-/** The steps of a job over the given adapters. */
+/** Creates the activities on the given adapters. */
 export function createActivities(deps: ActivityDeps): Activities {
   return {
     ...keyActivities(deps),

@@ -7,32 +7,34 @@ import type { LimitWarning, SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 
-/** Of one sandbox: a test that runs into a limit does it again and again. */
-const MAX_WARNINGS_PER_LIMIT = 20;
+/** Memory warnings per sandbox: a program that reaches the limit once usually reaches it again and again. */
+const MAX_MEMORY_WARNINGS = 20;
 
 export interface LimitWatch {
-  /** Aborts with `disk_full` when the sandbox has written more than it may. */
+  /** Aborts with `disk_full` when the sandbox exceeds its disk limit. */
   exceeded: AbortSignal;
   /** Resolves when all warnings are stored. */
   stop(): Promise<void>;
 }
 
-/** Stores a warning for each limit that the sandbox of a job is near to or has reached, until it is stopped. */
+/** Watches a job's sandbox and stores a warning for each limit that it approaches or reaches, until `stop` is called. */
 export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, handle: SandboxHandle): LimitWatch {
   const exceeded = new AbortController();
   const stopped = new AbortController();
   let storing = Promise.resolve();
   const onWarning = (sighting: LimitWarning, limits: SandboxLimits): void => {
-    const event = warningOf(handle.id, sighting, limits);
+    const event = limitWarning(handle.id, sighting, limits);
     if (event !== null) {
       storing = storing
         .then(() => appendEvents(db, jobId, [event]))
         .catch((error: unknown): void => {
-          log.warn('a warning of a limit was not stored', { jobId, code: codeOf(error) });
+          log.warn('a limit warning was not stored', { jobId, code: codeOf(error) });
         });
     }
     if (sighting.limit === 'disk' && sighting.shareUsed >= 1)
-      exceeded.abort(new ValetkeyError('disk_full', `The sandbox wrote ${sighting.usedMiB} MiB: its limit is ${limits.diskMiB} MiB.`));
+      exceeded.abort(
+        new ValetkeyError('disk_full', `The sandbox uses ${sighting.usedMiB} MiB of disk; its limit is ${limits.diskMiB} MiB.`),
+      );
   };
   const watching = sandboxes[handle.provider].watchLimits?.(handle, onWarning, stopped.signal);
   return {
@@ -45,8 +47,8 @@ export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, han
   };
 }
 
-/** The same sighting of another attempt is the same event. */
-function warningOf(sandboxId: string, sighting: LimitWarning, limits: SandboxLimits): SourcedEvent | null {
+/** Creates the warning of a sighting; null beyond the limit of warnings. The source is the same in each attempt, so each is stored once. */
+function limitWarning(sandboxId: string, sighting: LimitWarning, limits: SandboxLimits): SourcedEvent | null {
   const event = (which: string, message: string): SourcedEvent => ({
     source: `limit:${sandboxId}:${sighting.limit}:${which}`,
     body: { type: 'warning', code: `${sighting.limit}_limit`, message },
@@ -56,14 +58,14 @@ function warningOf(sandboxId: string, sighting: LimitWarning, limits: SandboxLim
     const tenth = Math.min(10, Math.floor(shareUsed * 10));
     return event(String(tenth), `The sandbox uses ${usedMiB} of ${limits.diskMiB} MiB of disk (sandbox.limits.diskMiB).`);
   }
-  if (sighting.times > MAX_WARNINGS_PER_LIMIT && sighting.limit === 'memory') return null;
+  if (sighting.times > MAX_MEMORY_WARNINGS && sighting.limit === 'memory') return null;
   return sighting.limit === 'memory'
     ? event(
         String(sighting.times),
-        `The sandbox reached its ${limits.memoryMiB} MiB of memory (sandbox.limits.memoryMiB): ${sighting.times} of its processes were killed so far.`,
+        `The sandbox reached its ${limits.memoryMiB} MiB of memory (sandbox.limits.memoryMiB): ${sighting.times} of its processes have been killed.`,
       )
     : event(
         'reached',
-        `The sandbox reached its ${limits.processes} processes and threads (sandbox.limits.processes): more cannot be started.`,
+        `The sandbox reached its ${limits.processes} processes and threads (sandbox.limits.processes): it cannot start more.`,
       );
 }

@@ -13,7 +13,7 @@ import type { Workspaces } from '../workspace/index.ts';
 import type { SetupProgress } from '../workspace/setup.ts';
 import type { PrepareWorkspaceInput } from './contracts.ts';
 
-export interface PrepareDeps {
+export interface PrepareWorkspaceDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
   workspaces: Workspaces;
@@ -21,18 +21,18 @@ export interface PrepareDeps {
 }
 
 /**
- * Runs the commands of a job's setup and tells them as events, then takes the workspace for what the agent begins with. Repeatable
- * as long as no turn has begun. Throws `setup_failed`, `sandbox_lost`, `database_unreachable`.
+ * Runs a job's setup commands and stores their events, then records the workspace as the agent's starting point. Idempotent as long as no
+ * turn has begun. Throws `setup_failed`, `sandbox_lost`, `database_unreachable`.
  */
-export async function prepare(
-  { database: { db }, sandboxes, workspaces, unsealer }: PrepareDeps,
+export async function prepareWorkspace(
+  { database: { db }, sandboxes, workspaces, unsealer }: PrepareWorkspaceDeps,
   { jobId, tenant, started: { handle, startCommit }, setup, secrets, timeoutMs }: PrepareWorkspaceInput,
   signal: AbortSignal,
 ): Promise<void> {
   const { attempt, scheduledTimestampMs } = activityInfo();
-  const folders = await foldersOf(sandboxes, handle);
+  const folders = await requireFolders(sandboxes, handle);
   const sandbox = sandboxes[handle.provider].connect(handle);
-  // The job's key is not in the sandbox yet, and what looks like one is masked all the same.
+  // The mask needs only the tool secrets: the job's key is not in the sandbox yet, and every job key is masked by its format.
   const mask = createMask([...(await openToolSecrets(unsealer, secrets, tenant)).values()]);
   try {
     await workspaces.runSetup(sandbox, {
@@ -47,14 +47,17 @@ export async function prepare(
   await workspaces.recordBaseline(folders, startCommit, signal);
 }
 
-/** Throws `sandbox_lost` where a sandbox has no files any more. */
-export async function foldersOf(sandboxes: Sandboxes, handle: SandboxHandle): Promise<HostFolders> {
+/** Returns the sandbox's folders on the host. Throws `sandbox_lost` when they do not exist any more. */
+export async function requireFolders(sandboxes: Sandboxes, handle: SandboxHandle): Promise<HostFolders> {
   const folders = await sandboxes[handle.provider].hostFolders(handle);
   if (folders === null) throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
   return folders;
 }
 
-/** A command that runs on over attempts tells each piece of its output with each of them: once is enough. */
+/**
+ * Returns the source that identifies an event. The start and the end of a command are stored once; a piece of output is identified by attempt
+ * and offset, because each attempt reads the output from its beginning.
+ */
 function sourceOf({ type, command, ...progress }: SetupProgress, attempt: number): string {
   return 'offset' in progress ? `setup:${command}:${type}:${attempt}:${progress.offset}` : `setup:${command}:${type}`;
 }

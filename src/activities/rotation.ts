@@ -7,7 +7,7 @@ import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
 import { renewSessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { markBound } from '../store/keys.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
 import type { Activities, RebindKeyInput } from './contracts.ts';
@@ -15,17 +15,17 @@ import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
-/** ms without a request: then the agent is not at work with the older key. */
-const GRACE_MS = 10_000;
-const LOOK_EVERY_MS = 250;
-/** Keys of one run of the schedule. */
-const BATCH = 500;
+/** After this time without a request the agent does not use the older key any more. */
+const IDLE_GRACE_MS = 10_000;
+const POLL_INTERVAL_MS = 250;
+/** Jobs per run of the schedule. */
+const MAX_ROTATIONS_PER_RUN = 500;
 
 export interface RotationDeps extends StopDeps {
   keys: KeyContext;
   sandboxes: Sandboxes;
   agents: Agents;
-  session: Pick<Session, 'bindKey'>;
+  session: Pick<SandboxOperations, 'bindKey'>;
 }
 
 export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebindKey' | 'rotateOldKeys'> {
@@ -40,8 +40,8 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
         const { ref, secret } = await renewSessionKey(keys, jobId);
         await session.bindKey(sandbox, agent, secret, { model, permissions }, signal);
         await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
-        while (decideRotation(await readOverlap(keys.db, replaces, ref), GRACE_MS).action === 'wait')
-          await sleep(LOOK_EVERY_MS, undefined, { signal });
+        while (decideRotation(await readOverlap(keys.db, replaces, ref), IDLE_GRACE_MS).action === 'wait')
+          await sleep(POLL_INTERVAL_MS, undefined, { signal });
         return true;
       });
     } catch (error) {
@@ -57,7 +57,7 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
     rotateOldKeys: async ({ olderThanMs }) => {
       const report: RotationReport = { scanned: 0, rotated: [], errors: [] };
       try {
-        const jobIds = await keysOlderThan(keys.db, keys.owner, olderThanMs, BATCH);
+        const jobIds = await keysOlderThan(keys.db, keys.owner, olderThanMs, MAX_ROTATIONS_PER_RUN);
         report.scanned = jobIds.length;
         for (const jobId of jobIds) {
           try {

@@ -1,23 +1,23 @@
 import { FAILURES } from '../contract/errors.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
 import { readTurnMessage } from '../store/turns.ts';
 import type { Workspaces } from '../workspace/index.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
-import { collectArtifacts, type TakeOutDeps } from './collect-artifacts.ts';
+import { collectArtifacts, type CollectDeps } from './collect-artifacts.ts';
 import type { Activities, StartedSandbox, StartSandboxInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
-import { foldersOf, prepare } from './prepare-workspace.ts';
+import { prepareWorkspace, requireFolders } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
-export interface SandboxDeps extends TakeOutDeps, CleanUpDeps, StopDeps {
-  session: Pick<Session, 'putSecrets' | 'warmUp'>;
+export interface SandboxDeps extends CollectDeps, CleanUpDeps, StopDeps {
+  session: Pick<SandboxOperations, 'putSecrets' | 'warmUp'>;
   workspaces: Workspaces;
   unsealer: Unsealer;
 }
@@ -27,7 +27,7 @@ export function sandboxActivities(
 ): Pick<Activities, 'startSandbox' | 'prepareWorkspace' | 'stopSandbox' | 'abandonSandbox'> {
   const { sandboxes, session, workspaces, unsealer, keys } = deps;
   const { db } = deps.database;
-  const startSandbox = async (input: StartSandboxInput, { any: stopped, gone }: StopSignals): Promise<StartedSandbox> => {
+  const startSandbox = async (input: StartSandboxInput, { any: stopped, jobClosed }: StopSignals): Promise<StartedSandbox> => {
     const {
       jobId,
       tenant,
@@ -45,7 +45,7 @@ export function sandboxActivities(
         const handle = await sandboxes[provider].start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
-        const { workerFolder } = await foldersOf(sandboxes, handle);
+        const { workerFolder } = await requireFolders(sandboxes, handle);
         const sandbox = sandboxes[provider].connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
         const signal = AbortSignal.any([stopped, watch.exceeded]);
@@ -65,7 +65,7 @@ export function sandboxActivities(
           ]);
           return { handle, startCommit };
         } catch (error) {
-          // What was under way says only that it was aborted.
+          // The error of the aborted call does not name the limit, but the watch's reason does.
           throw watch.exceeded.aborted ? watch.exceeded.reason : error;
         } finally {
           await watch.stop();
@@ -73,7 +73,7 @@ export function sandboxActivities(
         }
       });
     } catch (error) {
-      if (gone.aborted) await cleanUpClosedJob(deps, sandboxes[provider], jobId);
+      if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[provider], jobId);
       if (stopped.aborted) throw stopped.reason;
       throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
     }
@@ -82,11 +82,11 @@ export function sandboxActivities(
     startSandbox: async (input) => withStopSignals(deps, input.jobId, (signals) => startSandbox(input, signals)),
 
     prepareWorkspace: async (input) =>
-      withStopSignals(deps, input.jobId, async ({ any: signal, gone }) => {
+      withStopSignals(deps, input.jobId, async ({ any: signal, jobClosed }) => {
         try {
-          await withLivenessHeartbeat(() => prepare(deps, input, signal));
+          await withLivenessHeartbeat(() => prepareWorkspace(deps, input, signal));
         } catch (error) {
-          if (gone.aborted) await cleanUpClosedJob(deps, sandboxes[input.started.handle.provider], input.jobId);
+          if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[input.started.handle.provider], input.jobId);
           if (signal.aborted) throw signal.reason;
           throw toFailure(error, ['database_unreachable']);
         }
@@ -98,7 +98,7 @@ export function sandboxActivities(
         return await withLivenessHeartbeat(async () => {
           const stopped = await collectArtifacts(deps, started, input);
           await sandboxes[provider].stop(jobId);
-          // An attempt to start it may have left one on another host, too.
+          // An earlier attempt to start the sandbox may have left one on another host.
           await giveUpSandboxes(db, { jobId });
           if (started !== null) {
             const sandbox = started.handle.id;
@@ -120,7 +120,7 @@ export function sandboxActivities(
         const body = {
           type: 'warning',
           code: 'sandbox_lost',
-          message: `The host of the sandbox is gone, and with it what the agent made. ${hint}`,
+          message: `The host of the sandbox is lost, and with it the agent’s work. ${hint}`,
         } as const;
         await appendEvents(db, jobId, [{ source: `sandbox.lost:${id}`, body }]);
         return await listArtifacts(db, jobId);

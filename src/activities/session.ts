@@ -10,7 +10,7 @@ import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
-import type { Session } from '../session/index.ts';
+import type { SandboxOperations } from '../session/index.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
 import type { EndedTurn, Turn, TurnOptions } from '../session/turn/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
@@ -26,25 +26,25 @@ import { withHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
-/** Never one that tells of the turn itself: the tenant would pay for it twice. */
-const RETRIED: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
-/** What the agent says of a failure of the model, in words or by saying nothing. */
-const UNEXPLAINED: readonly FailureCode[] = ['agent_failed', 'stalled'];
-/** Of a prompt, in the event of its start. */
+/** These never include a failure of the turn itself, for which a retry would charge the tenant twice. */
+const RETRYABLE_CODES: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
+/** An agent ends with these codes when the model failed, so the gateway's record has the real reason. */
+const AMBIGUOUS_CODES: readonly FailureCode[] = ['agent_failed', 'stalled'];
+/** The limit for the prompt in the event `turn.started`. */
 const MAX_PROMPT_CHARS = 4096;
-/** Of one turn. */
-const PREDICTED_ROTATIONS = 3;
+/** The rotations within one turn whose keys are masked in advance. */
+const PREDICTED_ROTATIONS_PER_TURN = 3;
 
 export interface SessionDeps extends CleanUpDeps, StopDeps {
   database: Database;
   sandboxes: Sandboxes;
   agents: Agents;
-  session: Pick<Session, 'bindKey' | 'runTurn'>;
+  session: Pick<SandboxOperations, 'bindKey' | 'runTurn'>;
   unsealer: Unsealer;
 }
 
-/** Where a turn leaves word of how far it got, before it throws. */
-interface Cancelled {
+/** Holds the result of a cancelled turn, which is set before the turn throws. */
+interface CancelledTurn {
   turn: EndedTurn | null;
 }
 
@@ -52,26 +52,26 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   const { db } = deps.database;
   const runTurn = async (input: RunSessionInput, signals: StopSignals): Promise<RunSessionResult> => {
     const { jobId } = input;
-    const cleanUp = onceAborted(signals.gone, () => cleanUpClosedJob(deps, deps.sandboxes[input.handle.provider], jobId));
-    const cancelled: Cancelled = { turn: null };
+    const cleanUp = runOnAbort(signals.jobClosed, () => cleanUpClosedJob(deps, deps.sandboxes[input.handle.provider], jobId));
+    const cancelled: CancelledTurn = { turn: null };
     const key = await renewSessionKey(deps.keys, jobId).catch((error: unknown) => {
-      // The gateway took the job's key, so its credential was right and will be again.
-      throw toFailure(error, [...RETRIED, 'gateway_refused']);
+      // The gateway accepted its credential when the key was minted, so a refusal now is temporary.
+      throw toFailure(error, [...RETRYABLE_CODES, 'gateway_refused']);
     });
     try {
-      return await resultOf(db, input, await drive(deps, input, key, signals, cancelled));
+      return await recordResult(db, input, await driveSession(deps, input, key, signals, cancelled));
     } catch (error) {
       await cleanUp();
       if (signals.detach.aborted) throw signals.detach.reason;
       if (signals.cancel.aborted) {
-        // Without it the next turn goes on from an older state; a cancel that fails in another way would fail the job.
-        const result = cancelled.turn === null ? null : await resultOf(db, input, cancelled.turn).catch(() => null);
-        throw new CancelledFailure('the turn was cancelled', result === null ? [] : [result]);
+        // Without the result the next turn resumes from an older state. An error here must not replace the cancellation: it would fail the job.
+        const result = cancelled.turn === null ? null : await recordResult(db, input, cancelled.turn).catch(() => null);
+        throw new CancelledFailure('The turn was cancelled.', result === null ? [] : [result]);
       }
-      const failure = toFailure(await explain(db, jobId, error), RETRIED);
+      const failure = toFailure(await explainFailure(db, jobId, error), RETRYABLE_CODES);
       if (failure.nonRetryable === true) {
         const code = failure.type ?? 'internal';
-        await appendEvents(db, jobId, [turnEnded(input, null, code)]);
+        await appendEvents(db, jobId, [turnEndedEvent(input, null, code)]);
       }
       throw failure;
     }
@@ -79,13 +79,13 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
   return { runSession: async (input) => withStopSignals(deps, input.jobId, (signals) => runTurn(input, signals)) };
 }
 
-/** Binds the key and runs the turn, from where an earlier attempt got to. `cancelled` gets what was there when it was cancelled. */
-async function drive(
+/** Binds the key and runs the turn, from where an earlier attempt stopped. `cancelled` receives the turn's result when it is cancelled. */
+async function driveSession(
   deps: SessionDeps,
   input: RunSessionInput,
   key: SessionKey,
   signals: StopSignals,
-  cancelled: Cancelled,
+  cancelled: CancelledTurn,
 ): Promise<Turn> {
   const { db } = deps.database;
   const { jobId, agent, handle, turn, permissions } = input;
@@ -96,20 +96,20 @@ async function drive(
   const sandbox = deps.sandboxes[handle.provider].connect(handle);
   const earlier = sessionStateSchema.safeParse(activityInfo().heartbeatDetails);
   let state: SessionState | null = earlier.success ? earlier.data : input.session;
-  const stopRenewing = keepLeases(deps.keys, jobId);
+  const stopRenewing = startLeaseRenewal(deps.keys, jobId);
   try {
     return await withHeartbeat(
       () => state,
       async () => {
         const { ref, secret } = key;
-        const [prompt, decide] = await Promise.all([readPrompt(db, jobId, input.prompt), decideFor(db, input)]);
+        const [prompt, decide] = await Promise.all([readPrompt(db, jobId, input.prompt), loadPermissionPolicy(db, input)]);
         const toolSecrets = await openToolSecrets(deps.unsealer, input.secrets, input.tenant);
         await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
-          { source: startedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_PROMPT_CHARS) } },
+          { source: turnStartedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_PROMPT_CHARS) } },
         ]);
-        // One that waits for an answer is not asked about again.
+        // A turn that waits for an answer may report no further state, so the interrupt of a running prompt applies at once.
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
         return deps.session.runTurn({
           sandbox,
@@ -117,16 +117,16 @@ async function drive(
           turn,
           prompt,
           sessionSettings: deps.agents[agent].sessionSettings?.({ paths: sandbox.paths, permissions }),
-          modelStop: () => lastModelStop(db, jobId, startedSource(input)),
+          modelStop: () => lastModelStop(db, jobId, turnStartedSource(input)),
           resume: state,
-          secrets: [secret, ...toolSecrets.values(), ...nextKeys(deps.keys, input)],
+          secrets: [secret, ...toolSecrets.values(), ...predictKeys(deps.keys, input)],
           decide,
           onInterrupted: input.onInterrupted,
           stallMs: input.stallMs,
           onEvent: (events) => appendEvents(db, jobId, events),
           onState: (next) => {
             state = next;
-            // Now it is there, also where nobody knew whether its prompt had been sent.
+            // The first state shows that the turn has started, also when it was unknown whether its prompt had been sent.
             if (input.interrupt) interrupt.abort();
           },
           onCancelled: (ended) => {
@@ -149,29 +149,29 @@ async function drive(
 }
 
 /**
- * The keys that rotations in mid-turn would bring: the agent may print one before anybody tells this attempt of it. What a worker with
- * another root key mints is masked by the look of its plain form alone.
+ * Returns the keys that rotations during the turn would mint, because the agent may print one before this attempt knows of it. A key of a
+ * worker with another root key is masked by its format, in plain form only.
  */
-function nextKeys({ rootKeys }: KeyContext, { jobId, ref }: RunSessionInput): Secret[] {
+function predictKeys({ rootKeys }: KeyContext, { jobId, ref }: RunSessionInput): Secret[] {
   const { leaseId, generation } = parseKeyRef(ref);
-  return Array.from({ length: PREDICTED_ROTATIONS }, (_, index) =>
+  return Array.from({ length: PREDICTED_ROTATIONS_PER_TURN }, (_, index) =>
     rootKeys.derive(rootKeys.currentId, formatKeyRef({ jobId, leaseId, generation: generation + index + 1 })),
   );
 }
 
-/** Renews the leases of a job's keys while it is at work. A renewal that fails is followed by the next in time. */
-function keepLeases(keys: KeyContext, jobId: string): () => void {
+/** Renews the leases of a job's keys until the returned function is called. The interval leaves time for further tries when a renewal fails. */
+function startLeaseRenewal(keys: KeyContext, jobId: string): () => void {
   const renew = (): void => {
     renewLeases(keys, jobId).catch((error: unknown) => {
-      log.warn('the lease of a key was not renewed', { jobId, code: codeOf(error) });
+      log.warn('the lease of a key was not renewed; the next try follows', { jobId, code: codeOf(error) });
     });
   };
   const timer = setInterval(renew, keys.leaseMs / RENEWALS_PER_LEASE);
   return () => clearInterval(timer);
 }
 
-/** Begins the work at the abort; resolves what it returns when nothing of it runs. */
-function onceAborted(signal: AbortSignal, work: () => Promise<void>): () => Promise<void> {
+/** Starts `work` when the signal aborts. The returned function resolves when the work has ended, or at once when it never started. */
+function runOnAbort(signal: AbortSignal, work: () => Promise<void>): () => Promise<void> {
   let running = Promise.resolve();
   const begin = (): void => {
     running = work();
@@ -180,39 +180,39 @@ function onceAborted(signal: AbortSignal, work: () => Promise<void>): () => Prom
   return () => running;
 }
 
-/** What becomes of a question of the turn. Questions that earlier attempts answered are read again with the agent's messages. */
-async function decideFor(db: Db, { jobId, turn, permissions, answer }: RunSessionInput): Promise<TurnOptions['decide']> {
+/** Returns the policy for the turn's questions. It knows the stored decisions, because the agent's earlier messages are read again. */
+async function loadPermissionPolicy(db: Db, { jobId, turn, permissions, answer }: RunSessionInput): Promise<TurnOptions['decide']> {
   if (permissions !== 'ask') return () => ({ answer: permissions, by: 'policy' });
   const decisions = await readDecisions(db, jobId, turn);
   if (answer !== null) decisions.set(answer.question, { answer: answer.answer, by: answer.by });
   return ({ id }) => decisions.get(id) ?? 'ask';
 }
 
-/** What the workflow gets of a turn, whose end is recorded. */
-async function resultOf(db: Db, input: RunSessionInput, turn: Turn): Promise<RunSessionResult> {
+/** Stores the end of a turn and returns the step's result for the workflow. */
+async function recordResult(db: Db, input: RunSessionInput, turn: Turn): Promise<RunSessionResult> {
   if (turn.kind === 'asks') {
     return { stopReason: null, question: turn.question, session: turn.state, spentUsd: await spentUsd(db, input.jobId) };
   }
   const { stopReason, message, state } = turn;
   const ended = { turn: input.turn, stopReason, message };
-  const spent = await endTurn(db, input.jobId, ended, [turnEnded(input, stopReason, null)]);
+  const spent = await endTurn(db, input.jobId, ended, [turnEndedEvent(input, stopReason, null)]);
   return { stopReason, question: null, session: state, spentUsd: spent };
 }
 
-function startedSource({ ref, turn }: RunSessionInput): string {
+function turnStartedSource({ ref, turn }: RunSessionInput): string {
   return `${ref}:turn:${turn}:started`;
 }
 
-function turnEnded({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {
+function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {
   return { source: `${ref}:turn:${turn}:ended`, body: { type: 'turn.ended', turn, stopReason, code } };
 }
 
 /**
- * Agents report a provider's error in words of their own, some as a success of another kind: what the gateway recorded of
- * the newest request of the job's keys is the reason.
+ * Replaces the error of an agent by the model failure that the gateway recorded for the newest request of the job's keys. Agents report a
+ * provider's error in their own words, some even as a success.
  */
-async function explain(db: Db, jobId: string, error: unknown): Promise<unknown> {
-  if (!ValetkeyError.is(error) || !UNEXPLAINED.includes(error.code)) return error;
+async function explainFailure(db: Db, jobId: string, error: unknown): Promise<unknown> {
+  if (!ValetkeyError.is(error) || !AMBIGUOUS_CODES.includes(error.code)) return error;
   const code = await lastFailure(db, jobId).catch(() => null);
-  return code === null ? error : new ValetkeyError(code, `the agent's request to the model failed: ${FAILURES[code].hint}`);
+  return code === null ? error : new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
 }

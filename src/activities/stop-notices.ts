@@ -1,4 +1,4 @@
-/** Hears that steps of jobs may be to stop, wherever that comes from, and has them look. */
+/** Distributes notices that a job's running steps may have to stop, from whatever source, to those steps. */
 export class StopNotices {
   readonly #listening = new Map<string, Set<() => void>>();
 
@@ -16,7 +16,7 @@ export class StopNotices {
     for (const wake of this.#listening.get(jobId) ?? []) wake();
   }
 
-  /** Some may have been missed. */
+  /** Wakes the steps of all jobs, because notices may have been missed. */
   notifyAll(): void {
     for (const wakes of this.#listening.values()) for (const wake of wakes) wake();
   }

@@ -16,25 +16,25 @@ export interface StopDeps {
 }
 
 export interface StopSignals {
-  /** The job wants the step to end, or has ended itself. */
+  /** The job has cancelled the step, or has closed. */
   cancel: AbortSignal;
-  /** This attempt has to go while the work goes on: the worker shuts down, or another attempt or run takes over. */
+  /** This attempt has to end while the work continues: the worker shuts down, or another attempt or run takes over. */
   detach: AbortSignal;
-  /** The job has ended without its cleanup. Aborted together with `cancel`. */
-  gone: AbortSignal;
-  /** Any of them. */
+  /** The job has closed without its cleanup. Aborts together with `cancel`. */
+  jobClosed: AbortSignal;
+  /** Aborts with any of the others. */
   any: AbortSignal;
 }
 
-/** ms between the looks that follow a notice: it can be sooner than the record that it is about. */
-const LOOKS_MS = [0, ...Array<number>(20).fill(40), ...Array<number>(8).fill(250), 1000, 2000, 4000];
-/** ms between the looks of a step that Temporal has asked to stop, where Temporal does not answer. */
-const RETRIES_MS = [0, 500, 2000];
+/** The pauses in ms before each check of the record after a notice, which can arrive before the record changes. */
+const NOTICE_CHECK_DELAYS_MS = [0, ...Array<number>(20).fill(40), ...Array<number>(8).fill(250), 1000, 2000, 4000];
+/** The pauses in ms before each check of the record after Temporal's signal, when Temporal does not answer. */
+const SIGNAL_CHECK_DELAYS_MS = [0, 500, 2000];
 
 /**
- * Runs a step of a job with signals that say why it is to stop: at Temporal's word, which comes with a heartbeat, or at a notice, which
- * comes at once. All abort with a CancelledFailure. What the work throws once it was cancelled ends the step as cancelled, with the details of a
- * CancelledFailure.
+ * Runs a step of a job with signals that say why it has to stop. They abort after Temporal's signal, which arrives with a heartbeat, or
+ * after a notice, which arrives at once; the reason is a CancelledFailure. A CancelledFailure that `work` throws after a cancel ends the step
+ * as cancelled, with its details.
  */
 export async function withStopSignals<T>(deps: StopDeps, jobId: string, work: (signals: StopSignals) => Promise<T>): Promise<T> {
   const { signals, close } = stopSignals(deps, jobId);
@@ -42,8 +42,9 @@ export async function withStopSignals<T>(deps: StopDeps, jobId: string, work: (s
     return await work(signals);
   } catch (error) {
     const { cancellationSignal, info } = Context.current();
-    if (!signals.cancel.aborted || signals.gone.aborted || cancellationSignal.aborted || !(error instanceof CancelledFailure)) throw error;
-    // Temporal's word has not come yet, and the SDK takes a cancel from nobody else.
+    if (!signals.cancel.aborted || signals.jobClosed.aborted || cancellationSignal.aborted || !(error instanceof CancelledFailure))
+      throw error;
+    // The SDK accepts a cancellation only after Temporal's own signal, which has not arrived yet, so it is reported to the server directly.
     await reportCancelled(info.taskToken, error.details[0]);
     throw new CompleteAsyncError();
   } finally {
@@ -55,7 +56,7 @@ async function reportCancelled(taskToken: Uint8Array, details: unknown): Promise
   try {
     await Context.current().client.activity.reportCancellation(taskToken, details);
   } catch (error) {
-    // Nobody waits for it any more.
+    // An unknown activity means that the workflow does not wait for it any more.
     if (!(error instanceof ActivityNotFoundError)) throw error;
   }
 }
@@ -65,49 +66,49 @@ function stopSignals({ jobs, stops }: StopDeps, jobId: string): { signals: StopS
   const { cancellationSignal, info } = context;
   const cancel = new AbortController();
   const detach = new AbortController();
-  const gone = new AbortController();
+  const jobClosed = new AbortController();
   const closed = new AbortController();
   const step = { runId: info.workflowExecution?.runId ?? '', activityId: info.activityId };
 
-  const decide = async (waitsMs: readonly number[], signalled: boolean): Promise<StopDecision> => {
-    for (const waitMs of waitsMs) {
-      await sleep(waitMs, undefined, { signal: closed.signal });
+  const decide = async (delaysMs: readonly number[], isSignalled: boolean): Promise<StopDecision> => {
+    for (const delayMs of delaysMs) {
+      await sleep(delayMs, undefined, { signal: closed.signal });
       try {
-        const decision = decideStop(await jobs.describe(jobId), step, signalled);
-        if (decision !== 'go_on') return decision;
+        const decision = decideStop(await jobs.describe(jobId), step, isSignalled);
+        if (decision !== 'continue') return decision;
       } catch (error) {
-        log.warn('nobody knows why a step is to stop', { jobId, code: codeOf(error) });
+        log.warn('the reason to stop a step cannot be read from Temporal', { jobId, code: codeOf(error) });
       }
     }
-    return signalled ? 'detach' : 'go_on';
+    return isSignalled ? 'detach' : 'continue';
   };
-  const stop = (decision: StopDecision): void => {
+  const abortSignals = (decision: StopDecision): void => {
     const reason: unknown = cancellationSignal.reason ?? new CancelledFailure('CANCELLED');
-    if (decision === 'gone') gone.abort(reason);
-    if (decision === 'gone' || decision === 'cancel') cancel.abort(reason);
+    if (decision === 'job_closed') jobClosed.abort(reason);
+    if (decision === 'job_closed' || decision === 'cancel') cancel.abort(reason);
     if (decision === 'detach') detach.abort(reason);
   };
-  // The SDK aborts from a place of its own, outside of the activity, and so does who listens to notices.
-  const signalled = AsyncResource.bind(async (): Promise<void> => {
+  // Both callbacks run outside of the activity's async context, which `log` and `Context.current` need.
+  const onSignal = AsyncResource.bind(async (): Promise<void> => {
     const { cancelRequested = false, notFound = false } = context.cancellationDetails ?? {};
-    stop(cancelRequested || notFound ? await decide(RETRIES_MS, true).catch(() => 'detach' as const) : 'detach');
+    abortSignals(cancelRequested || notFound ? await decide(SIGNAL_CHECK_DELAYS_MS, true).catch(() => 'detach' as const) : 'detach');
   });
-  let looking = false;
-  const noticed = AsyncResource.bind(async (): Promise<void> => {
-    if (looking) return;
-    looking = true;
-    stop(await decide(LOOKS_MS, false).catch(() => 'go_on' as const));
-    looking = false;
+  let isChecking = false;
+  const onNotice = AsyncResource.bind(async (): Promise<void> => {
+    if (isChecking) return;
+    isChecking = true;
+    abortSignals(await decide(NOTICE_CHECK_DELAYS_MS, false).catch(() => 'continue' as const));
+    isChecking = false;
   });
-  const stopListening = stops.listen(jobId, () => void noticed());
-  if (cancellationSignal.aborted) void signalled();
-  else cancellationSignal.addEventListener('abort', () => void signalled(), { once: true });
+  const stopListening = stops.listen(jobId, () => void onNotice());
+  if (cancellationSignal.aborted) void onSignal();
+  else cancellationSignal.addEventListener('abort', () => void onSignal(), { once: true });
   return {
     signals: {
       cancel: cancel.signal,
       detach: detach.signal,
-      gone: gone.signal,
-      any: AbortSignal.any([cancel.signal, detach.signal, gone.signal]),
+      jobClosed: jobClosed.signal,
+      any: AbortSignal.any([cancel.signal, detach.signal, jobClosed.signal]),
     },
     close: () => {
       closed.abort();

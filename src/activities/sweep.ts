@@ -8,8 +8,8 @@ import { presentHosts } from '../store/workers.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 
-/** A sweep of closed jobs looks at those of the last ten minutes: what it missed in them, the inventory finds. */
-const CLOSED_WITHIN_MS = 10 * 60_000;
+/** A sweep of closed jobs covers the last ten minutes; the inventory finds what it missed. */
+const CLOSED_JOBS_WINDOW_MS = 10 * 60_000;
 
 export interface SweepDeps {
   keys: KeyContext;
@@ -20,21 +20,21 @@ export interface SweepDeps {
 
 export function sweepActivities(deps: SweepDeps): Pick<Activities, 'sweepJobs' | 'sweepKeys' | 'sweepSandboxes' | 'findHosts'> {
   const { keys, jobs, sandboxes, graceMs } = deps;
-  const tell = (reports: SweepReport[]): SweepReport[] => {
+  const recordReports = (reports: SweepReport[]): SweepReport[] => {
     for (const report of reports) keys.metrics.recordSweep(report);
     return reports;
   };
   return {
-    sweepJobs: async ({ dryRun }) => tell([await sweepClosedJobs({ keys, jobs, graceMs, dryRun }, CLOSED_WITHIN_MS)]),
+    sweepJobs: async ({ dryRun }) => recordReports([await sweepClosedJobs({ keys, jobs, graceMs, dryRun }, CLOSED_JOBS_WINDOW_MS)]),
 
     sweepKeys: async ({ dryRun }) => {
       const context = { keys, jobs, graceMs, dryRun };
       const lists = Object.values(keys.gateways).map(async (gateway) => sweepGateway(context, gateway));
-      return tell(await Promise.all([sweepLedger(context), ...lists]));
+      return recordReports(await Promise.all([sweepLedger(context), ...lists]));
     },
 
     sweepSandboxes: async ({ dryRun }) => {
-      return tell(
+      return recordReports(
         await Promise.all(Object.values(sandboxes).map(async (provider) => sweepSandboxes({ keys, jobs, graceMs, dryRun }, provider))),
       );
     },

@@ -23,7 +23,7 @@ export interface JobFlags {
   isolation?: string | undefined;
 }
 
-/** What flags say. Throws `invalid_spec`. */
+/** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
   const { tenant, agent, model, prompt, budget, deadline, keepOpen, permissions, artifact, git, path, ref, file, isolation } = flags;
   const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
@@ -43,11 +43,11 @@ export function specOfFlags(flags: JobFlags): JobSpec {
   return parseJobSpec(spec, Date.now());
 }
 
-/** What a JSON file says, or standard input where it is `-`. Throws `invalid_spec`. */
+/** Reads a job spec from a JSON file, or from standard input for `-`. Throws `invalid_spec`. */
 export async function readSpec(file: string): Promise<JobSpec> {
   const source = file === '-' ? 'standard input' : file;
   const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
-    throw new ValetkeyError('invalid_spec', `cannot read ${source}: ${error.code ?? error.name}`);
+    throw new ValetkeyError('invalid_spec', `Cannot read ${source}: ${error.code ?? error.name}.`);
   });
   return parseJobSpec(parseJson(json, source), Date.now());
 }
@@ -57,6 +57,6 @@ function parseJson(json: string, source: string): unknown {
     return JSON.parse(json);
   } catch {
     // The parser's message quotes the text.
-    throw new ValetkeyError('invalid_spec', `${source} is not JSON`);
+    throw new ValetkeyError('invalid_spec', `The job in ${source} is not valid JSON.`);
   }
 }

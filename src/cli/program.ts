@@ -31,7 +31,7 @@ const ENVIRONMENT_HELP = `
 Environment:
   DATABASE_URL      Postgres of the workers
   TEMPORAL_ADDRESS  Temporal's server, localhost:7233 unless set; also TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_PROFILE
-  NO_COLOR          no colours
+  NO_COLOR          disables colors
   VALETKEY_LOG_LEVEL=debug shows where an unexpected error comes from
   "valetkey dev" starts both servers and prints the variables for another shell.
 `;
@@ -39,7 +39,7 @@ Environment:
 const EXAMPLES = `
 Examples:
   $ valetkey dev
-  $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 --prompt 'Mend the failing test.' --path .
+  $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 --prompt 'Fix the failing test.' --path .
   $ valetkey list --running
 `;
 
@@ -49,7 +49,7 @@ export function createProgram(): Command {
   const program = new Command()
     .name('valetkey')
     .description(
-      'Runs coding agents in sandboxes as durable Temporal jobs and gives each job an LLM key of its own that dies with the job.',
+      'Runs coding agents in sandboxes as durable Temporal jobs and gives each job an LLM key of its own that is revoked with the job.',
     )
     .version(version())
     .exitOverride()

@@ -9,8 +9,8 @@ import { errorLines, errorReport, type ErrorReport } from './output/error-report
 import { paintFor } from './output/text.ts';
 
 /**
- * Says on standard error what went wrong, as JSON for a program, and returns the exit code. The stack shows only where
- * VALETKEY_LOG_LEVEL is debug or trace.
+ * Prints an error on standard error, as JSON with `json`, and returns the exit code. The stack is shown only when VALETKEY_LOG_LEVEL is debug
+ * or trace.
  */
 export function reportError(error: unknown, { json }: { json: boolean }): number {
   if (error instanceof CommanderError) return reportUsage(error, json);
@@ -40,7 +40,7 @@ function write(report: ErrorReport, json: boolean, redact: (text: string) => str
   process.stderr.write(`${redact(text)}\n`);
 }
 
-/** Null where it is the configuration that is wrong. */
+/** Returns the configuration; null when it is invalid. */
 function configuration(): Config | null {
   try {
     return loadConfig();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { JobSpec } from '../contract/spec.ts';
-import { sealedWith } from '../secrets/seal.ts';
+import { readSealKeyId } from '../secrets/seal.ts';
 
 /**
  * SHA-256, hex: the same for specs that differ in the order of their fields only, or in sealed secrets, which are another text
@@ -25,7 +25,7 @@ export function digestSpec(spec: JobSpec): string {
  */
 export function sealedFor({ workspace: { gitToken }, sandbox: { secrets = {} } }: JobSpec): { sealedFor?: string | string[] } {
   const sealed = gitToken === undefined ? Object.values(secrets) : [gitToken, ...Object.values(secrets)];
-  const kids = [...new Set(sealed.flatMap((text) => sealedWith(text) ?? []))];
+  const kids = [...new Set(sealed.flatMap((text) => readSealKeyId(text) ?? []))];
   const [kid] = kids;
   if (kid === undefined) return {};
   return { sealedFor: kids.length === 1 ? kid : kids };

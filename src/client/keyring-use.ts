@@ -2,7 +2,7 @@ import type { WorkflowClient } from '@temporalio/client';
 
 import { JOB_WORKFLOW } from '../contract/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
-import { sealedWith } from '../secrets/seal.ts';
+import { readSealKeyId } from '../secrets/seal.ts';
 import { openKeysByRootKey } from '../store/key-list.ts';
 import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
@@ -22,7 +22,7 @@ export async function readKeyringUse({ temporal, database: { db } }: ClientConte
   return {
     activeKeys,
     runningJobs: countEach(runningJobs),
-    upstreamCredentials: countEach(credentials.map(({ sealed }) => sealedWith(sealed))),
+    upstreamCredentials: countEach(credentials.map(({ sealed }) => readSealKeyId(sealed))),
   };
 }
 

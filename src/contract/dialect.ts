@@ -1,4 +1,4 @@
-/** The providers' APIs: what a caller speaks decides whose error envelope, credential and upstream it gets. */
+/** The providers' APIs. The dialect of a request decides its error format, its upstream and the upstream credential. */
 export const DIALECTS = ['anthropic', 'openai'] as const;
 
 export type Dialect = (typeof DIALECTS)[number];

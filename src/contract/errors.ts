@@ -1,12 +1,12 @@
 /**
- * Every failure that a user can meet, with the stable code that a program can rely on.
- * `retryable` says whether the same request can succeed later without anybody changing it; `hint` says what to do.
+ * Every failure that a user can meet, with a stable code for programs. `retryable`: the same request can succeed later without a change.
+ * `hint`: what to do, as sentences for a person.
  */
 export const FAILURES = {
   invalid_spec: { retryable: false, hint: 'Correct the field that the message names.' },
   invalid_config: { retryable: false, hint: 'Correct the environment variable that the message names.' },
   job_conflict: { retryable: false, hint: 'Use another job id, or submit the same spec again.' },
-  job_closed: { retryable: false, hint: 'The job takes no more prompts: submit a new one, with keepOpen for follow-ups.' },
+  job_closed: { retryable: false, hint: 'The job accepts no more prompts: submit a new one, with keepOpen for follow-ups.' },
   prompt_conflict: { retryable: false, hint: 'Use another id, or send the same text again.' },
   prompt_missing: { retryable: false, hint: 'Give client and workers the same DATABASE_URL, then submit the job again.' },
   nothing_to_do: {
@@ -22,12 +22,12 @@ export const FAILURES = {
   isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
   egress_not_allowed: {
     retryable: false,
-    hint: 'Leave out what the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
+    hint: 'Remove the host that the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
   },
-  sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: mend it on the host of the worker.' },
-  sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is gone: submit the job again.' },
+  sandbox_start_failed: { retryable: true, hint: 'Fix the problem that the message names on the worker’s host.' },
+  sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is lost: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
-  disk_full: { retryable: false, hint: 'The job wrote more than its disk holds: raise sandbox.limits.diskMiB, or let it write less.' },
+  disk_full: { retryable: false, hint: 'The job exceeded its disk limit: raise sandbox.limits.diskMiB, or have it write less.' },
   workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
   git_unauthorized: { retryable: false, hint: 'Seal a token that may read the repository into workspace.gitToken: valetkey seal.' },
   git_forbidden: { retryable: false, hint: 'Give the token the right to read the repository, or use another.' },
@@ -50,42 +50,51 @@ export const FAILURES = {
   git_protocol_failed: { retryable: false, hint: 'Correct workspace.git: it is the address of a web page or of another service.' },
   worker_disk_full: { retryable: true, hint: 'Free space on the worker’s host, in VALETKEY_STATE_DIR.' },
   setup_failed: { retryable: false, hint: 'Read the output of the command among the events of the job: setup.output.' },
-  artifact_not_found: { retryable: false, hint: 'List what there is: valetkey artifacts <job>.' },
-  artifact_too_large: { retryable: false, hint: 'Take out less: the message names the artifact and the cap.' },
-  sealed_unreadable: { retryable: false, hint: 'Seal the secret anew for this job’s tenant, with the public key of these workers.' },
+  artifact_not_found: { retryable: false, hint: 'List the job’s artifacts: valetkey artifacts <job>.' },
+  artifact_too_large: { retryable: false, hint: 'Collect less: the message names the artifact and the limit.' },
+  sealed_unreadable: { retryable: false, hint: 'Seal the secret again for the tenant of this job, with the public key of these workers.' },
   gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
-  gateway_refused: { retryable: false, hint: 'The gateway refuses what is asked of it: check its address and its credential.' },
+  gateway_refused: { retryable: false, hint: 'The gateway refused the request: check its address and its credential.' },
   root_key_missing: {
     retryable: true,
     hint: 'Give every worker the same root keys, old ones included: VALETKEY_ROOT_KEY or the newest VALETKEY_KEYRING.',
   },
-  keyring_in_use: { retryable: true, hint: 'Prune later: the message says what needs an old key still.' },
+  keyring_in_use: { retryable: true, hint: 'Prune later: the message says what still needs an old key.' },
   tenant_blocked: {
     retryable: false,
-    hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --unblock lets it in again.',
+    hint: 'The tenant was blocked and its keys revoked. Unblock it: valetkey revoke --tenant <id> --unblock.',
   },
-  key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
+  key_ended: { retryable: false, hint: 'A key is minted only once: mint the next generation.' },
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
   rate_limited: { retryable: true, hint: 'A limit of the gateway is reached: repeat the request later, or raise the limit.' },
   budget_exhausted: { retryable: false, hint: 'Raise budgetUsd and submit the job again.' },
   model_not_allowed: { retryable: false, hint: 'Use the model of the job, or name another in its spec.' },
   model_unpriced: { retryable: false, hint: 'Name a model of the agent’s provider whose price the gateway knows.' },
   llm_unauthorized: { retryable: false, hint: 'The provider refused the credential of the gateway: replace it.' },
-  llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit.' },
-  llm_forbidden: { retryable: false, hint: 'The provider forbids this request for the account.' },
+  llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit: add some.' },
+  llm_forbidden: {
+    retryable: false,
+    hint: 'The provider forbids this request for the account: check the account’s permissions and region.',
+  },
   llm_rate_limited: { retryable: true, hint: 'The provider limits the rate: submit the job again later.' },
   llm_failed: { retryable: true, hint: 'The provider failed: submit the job again.' },
   llm_timeout: { retryable: true, hint: 'The provider did not answer in time: submit the job again.' },
-  llm_rejected: { retryable: false, hint: 'The provider rejected the request, for example an unknown model.' },
+  llm_rejected: {
+    retryable: false,
+    hint: 'The provider rejected the request, for example because of an unknown model: correct the spec of the job.',
+  },
   agent_failed: { retryable: false, hint: 'The agent ended the turn with an error: read the events of the job.' },
-  agent_unresponsive: { retryable: true, hint: 'The agent did not answer in time.' },
+  agent_unresponsive: { retryable: true, hint: 'The agent did not answer in time: submit the job again.' },
   session_lost: { retryable: false, hint: 'The agent’s process ended and its session cannot be loaded: submit the job again.' },
-  turn_interrupted: { retryable: false, hint: 'The agent’s process ended in mid-turn: submit again, or set onInterrupted to "continue".' },
-  stalled: { retryable: true, hint: 'The agent did nothing for stallAfter: submit the job again, or give it longer.' },
+  turn_interrupted: {
+    retryable: false,
+    hint: 'The agent’s process ended during a turn: submit the job again, or set onInterrupted to "continue".',
+  },
+  stalled: { retryable: true, hint: 'The agent sent no message for stallAfter: submit the job again, or raise stallAfter.' },
   deadline_exceeded: { retryable: false, hint: 'Give the job a later deadline.' },
   cancelled: { retryable: false, hint: 'The job was cancelled.' },
   terminated: { retryable: false, hint: 'The job was terminated in Temporal.' },
-  internal: { retryable: true, hint: 'An error that Valetkey does not know: report it.' },
+  internal: { retryable: true, hint: 'An unexpected error occurred: report it.' },
 } as const satisfies Record<string, { retryable: boolean; hint: string }>;
 
 /** Stable: a code is never renamed or given another meaning. */
@@ -98,7 +107,7 @@ export class ValetkeyError extends Error {
   readonly [MARKER] = true;
   override readonly name = 'ValetkeyError';
   readonly code: FailureCode;
-  /** For `invalid_spec` and `invalid_config`: one entry a wrong field. */
+  /** For `invalid_spec` and `invalid_config`: one entry per wrong field. The message then lists them as `path: what is allowed`. */
   readonly issues: readonly FieldIssue[];
 
   constructor(code: FailureCode, message: string, issues: readonly FieldIssue[] = []) {
@@ -111,7 +120,7 @@ export class ValetkeyError extends Error {
     return FAILURES[this.code].retryable;
   }
 
-  /** What a person can do about it, as one sentence. */
+  /** The advice for a person, as sentences. */
   get hint(): string {
     return FAILURES[this.code].hint;
   }
@@ -122,7 +131,7 @@ export class ValetkeyError extends Error {
   }
 }
 
-/** A wrong field: its dotted path, and what is allowed there. */
+/** A wrong field: its dotted path and the allowed values, as a fragment such as "must be at most 50". */
 export interface FieldIssue {
   path: string;
   message: string;

@@ -1,23 +1,23 @@
-/** Ports of a rule that names none: what package registries and git servers listen on. */
+/** The ports of a rule that names none: package registries and git servers listen on these. */
 export const DEFAULT_PORTS: readonly number[] = [443, 80];
 
 /** One entry of an allow-list of hosts. */
 export interface HostRule {
   /** Lower case, in ASCII (punycode); `*` for every host. */
   host: string;
-  /** `*.` stood before it: any name below the host, at any depth, and never the host itself. */
+  /** True for `*.host`: any name below the host, at any depth, but never the host itself. */
   below: boolean;
-  /** Null: the ports that hold for the whole list. */
+  /** Null: the ports of the whole list apply. */
   port: number | null;
 }
 
 const LABEL = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-/** At least two labels, the last of them no number: neither a bare name nor an address. */
+/** A host has at least two labels and the last is no number, which excludes bare names and addresses. */
 const HOST = new RegExp(`^(?=.{1,253}$)(?:${LABEL}\\.)+(?!\\d+$)${LABEL}$`);
 
-/** A host name as it is compared: lower case, in punycode. Null for what is none: an address, a bare name such as `localhost`, a URL. */
+/** Normalizes a host name for comparison: lower case, punycode. Null for anything else: an address, a bare name such as `localhost`, a URL. */
 export function normalizeHost(text: string): string | null {
-  // Each of these ends or moves the host in a URL, or is taken away by its parser.
+  // Each of these characters ends or moves the host in a URL, or is removed by the URL parser.
   if (text.length > 253 || /[\s/\\?#@:%[\]]/.test(text)) return null;
   const url = `http://${text}`;
   if (!URL.canParse(url)) return null;
@@ -36,21 +36,21 @@ export function parseHostRule(text: string): HostRule | null {
   return { host, below: star !== undefined, port };
 }
 
-/** Reads an entry of an installation's list: as a job's, or `*` for every host. Null for anything else. */
+/** Reads an entry of an installation's allow-list: a rule, or `*` for every host. Null for anything else. */
 export function parseAllowedHost(text: string): HostRule | null {
   const match = /^\*(?::(\d{1,5}))?$/.exec(text);
   if (match === null) return parseHostRule(text);
   return { host: '*', below: false, port: match[1] === undefined ? null : Number(match[1]) };
 }
 
-/** A host and a port of an operator's own network; `address`, where it is given, is taken in place of a look-up. */
+/** A host and port in the operator's own network; `address`, if set, replaces the DNS lookup. */
 export interface PrivateHost {
   /** `host:port`. */
   target: string;
   address: string | null;
 }
 
-/** Reads `host:port` and `host:port=address`. Null for anything else; whether the address is one is not looked at. */
+/** Reads `host:port` and `host:port=address`. Null for anything else; the address is not checked. */
 export function parsePrivateHost(text: string): PrivateHost | null {
   const [name = '', address = null, ...rest] = text.split('=');
   const rule = parseHostRule(name);
@@ -58,12 +58,12 @@ export function parsePrivateHost(text: string): PrivateHost | null {
   return { target: `${rule.host}:${rule.port}`, address };
 }
 
-/** The text that `parseHostRule` reads. */
+/** Formats a rule as the text that `parseHostRule` reads. */
 export function formatHostRule({ host, below, port }: HostRule): string {
   return `${below ? '*.' : ''}${host}${port === null ? '' : `:${port}`}`;
 }
 
-/** Whether a rule names this host, ports aside. `host`: normalized. */
+/** Whether a rule matches a normalized host, regardless of ports. */
 export function namesHost(rule: HostRule, host: string): boolean {
   if (rule.host === '*') return true;
   return rule.below ? host.endsWith(`.${rule.host}`) : host === rule.host;

@@ -1,4 +1,4 @@
-/** The value of a JSON document; undefined for what is none. Throws nothing. */
+/** Parses a JSON document; undefined for any other text. Throws nothing. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -5,19 +5,19 @@
 export type KeyState = 'minting' | 'active' | 'disabled' | 'revoked' | 'stuck';
 
 /**
- * Why a key was ended: its job ended by itself (`job`), a newer key took its place, somebody revoked it, or its job is gone
- * (`terminated`: noticed by a step of it, `swept`: by the sweep).
+ * Why a key was ended: its job ended normally (`job`), a newer key replaced it (`rotated`), a person revoked it (`revoked`), or its job closed
+ * without cleanup (`terminated`: a step of the job noticed; `swept`: the sweep did).
  */
 export type EndCause = 'job' | 'rotated' | 'revoked' | 'terminated' | 'swept';
 
-/** Two keys of a job, of which the newer is in the sandbox. */
+/** Two keys of a job during a rotation, when the newer one is already in the sandbox. */
 export interface Overlap {
   /** The newer key was used. */
   isNewUsed: boolean;
-  /** Requests with the older one that run. */
+  /** The number of open requests with the older key. */
   oldRequests: number;
-  /** ms since the newer one was put into the sandbox. */
+  /** ms since the newer key was written into the sandbox. */
   sinceBoundMs: number;
-  /** ms since the last request with the older one began; null: none ever did. */
+  /** ms since the last request with the older key began; null when there was none. */
   sinceOldUsedMs: number | null;
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { ValetkeyError, type FieldIssue } from './errors.ts';
 
-/** What a sandbox may use at most; all processes in it together. */
+/** The limits of a sandbox, for all its processes together. */
 export const sandboxLimitsSchema = z.strictObject({
   cpus: z.number().min(0.1).max(1024).optional().describe('CPUs that its processes may use together, 1.5 for example.'),
   memoryMiB: z.int().min(256).max(4_194_304).optional().describe('MiB of memory, /dev/shm included.'),
@@ -10,10 +10,10 @@ export const sandboxLimitsSchema = z.strictObject({
   diskMiB: z.int().min(64).max(16_777_216).optional().describe('MiB of disk: workspace, home and /tmp together.'),
 });
 
-/** A limit that is left out is the installation's. */
+/** The limits that a job sets; the installation's default applies to the others. */
 export type SandboxLimitsSpec = z.output<typeof sandboxLimitsSchema>;
 
-/** The limits of one sandbox. `cpus` is null where it may use all that the host has. */
+/** The limits of one sandbox. `cpus` is null when it may use all CPUs of the host. */
 export interface SandboxLimits {
   cpus: number | null;
   memoryMiB: number;
@@ -21,23 +21,22 @@ export interface SandboxLimits {
   diskMiB: number;
 }
 
-/** What an installation sets: limits of jobs that name none, and what a job may ask for at most. */
+/** The settings of an installation: the limits of jobs that set none, and the maximum that a job may request. */
 export interface LimitSettings {
   defaults: SandboxLimitsSpec;
   maxima: SandboxLimitsSpec;
 }
 
-/** A test run of a sizeable project fits in, started as for 16 cores. */
+/** The built-in limits; the test run of a large project on 16 cores fits into them. */
 export const DEFAULT_LIMITS: SandboxLimits = { cpus: null, memoryMiB: 8_192, processes: 4_096, diskMiB: 20_480 };
 
 const NAMES = ['cpus', 'memoryMiB', 'processes', 'diskMiB'] as const;
-/** Of the host's memory: what a job that names no limit leaves to everything else is the rest. */
+/** The share of the host's memory that a job without a limit may use; the rest remains for everything else. */
 const DEFAULT_MEMORY_SHARE = 0.75;
 
 /**
- * The limits of a sandbox: what its job names, else what the installation sets, else ours, which never is more than the
- * installation allows or, for the memory, than three quarters of the host's. Throws `invalid_spec` where the job names more than
- * the installation allows.
+ * Decides the limits of a sandbox: those of its job, else the installation's, else the built-in ones, which never exceed the installation's
+ * maxima nor, for memory, three quarters of the host's. Throws `invalid_spec` when the job requests more than the installation allows.
  */
 export function decideLimits(asked: SandboxLimitsSpec, { defaults, maxima }: LimitSettings, hostMemoryMiB: number): SandboxLimits {
   const issues = NAMES.flatMap((name): FieldIssue[] => {

@@ -1,6 +1,6 @@
 /**
- * Names one key for ever: `<jobId>/<leaseId>/<generation>`. The lease id is the id of the job's *first* run, which a
- * reset keeps while it changes the run id (measured on server 1.31.2), so a replayed or reset mint names the same key.
+ * The permanent name of one key: `<jobId>/<leaseId>/<generation>`. The lease id is the id of the job's *first* run, which a reset keeps while
+ * it changes the run id (measured on server 1.31.2), so a replayed or reset mint names the same key.
  */
 export type KeyRef = `${string}/${string}/${number}`;
 

@@ -5,7 +5,7 @@ import type { WorkspaceReport } from './workspace-report.ts';
 /** How a job can end. */
 export type Outcome = 'completed' | 'failed' | 'cancelled' | 'deadline_exceeded';
 
-/** What the job's key was used for, from the gateway's own record of the provider's usage figures. */
+/** The usage of the job's keys, as the gateway recorded it from the provider's figures. */
 export interface Usage {
   /** All input tokens, those read from and written to a cache included. */
   inputTokens: number;
@@ -15,7 +15,7 @@ export interface Usage {
   usd: number;
 }
 
-/** The life of a key; each an ISO 8601 instant, null when it did not happen. */
+/** The life of a key. Each time is an ISO 8601 instant, null when the event did not happen. */
 export interface KeyLife {
   ref: KeyRef;
   mintedAt: string | null;
@@ -39,7 +39,7 @@ export interface JobFailure {
   message: string;
 }
 
-/** What stands in for a stored artifact. */
+/** The description of a stored artifact. */
 export interface ArtifactInfo {
   name: string;
   bytes: number;
@@ -47,10 +47,10 @@ export interface ArtifactInfo {
   sha256: string;
 }
 
-/** The same as far as Temporal holds it: the whole is in the store. */
+/** The part of a job's result that Temporal holds; the complete result is in the store. */
 export interface SettledJob {
   outcome: Outcome;
-  /** How many ended with a stop reason. */
+  /** The number of turns that ended with a stop reason. */
   turns: number;
   usage: Usage;
   endedAt: string;
@@ -68,9 +68,9 @@ export interface JobResult {
   usage: Usage;
   keys: KeyLife[];
   artifacts: ArtifactInfo[];
-  /** The host of its sandbox was gone before the work was taken out: what is not among the artifacts is lost. */
+  /** The host of the sandbox was lost before the artifacts were collected: work that is not among them is lost. */
   sandboxLost: boolean;
-  /** Whether all that the agent left in its workspace came out. */
+  /** Whether everything in the workspace was collected, and what was not. */
   workspace: WorkspaceReport;
   startedAt: string;
   endedAt: string;

@@ -9,22 +9,22 @@ export interface FailedEnd {
   code: FailureCode;
 }
 
-/** What a run of the workflow `revokeKeys` did. */
+/** The result of the workflow `revokeKeys`. */
 export interface EndedKeys {
   ended: number;
-  /** Keys whose end failed, the first of them; the sweep goes on with it. */
+  /** The keys whose end failed, at most `MAX_FAILED`; the sweep continues with them. */
   failed: FailedEnd[];
 }
 
-/** What a revocation did, and what is left of it. */
+/** The progress of a revocation. */
 export interface RevokeReport {
-  /** Keys whose end began with it: the ledger neither mints nor renews them, and the built-in gateway refuses them. */
+  /** Keys that this revocation disabled: the ledger neither mints nor renews them, and the built-in gateway refuses them. */
   disabled: number;
-  /** Keys that were seen refused, and whose spend is settled. */
+  /** Keys whose revocation was verified by a refused request, and whose spend is settled. */
   ended: number;
-  /** Keys whose end has begun and is not over: the workers go on with it. */
+  /** Disabled keys whose revocation is not verified yet; the workers continue with them. */
   pending: number;
-  /** Of the pending, those whose end was tried and failed, at most `MAX_FAILED`. */
+  /** The pending keys whose end was tried and failed, at most `MAX_FAILED`. */
   failed: FailedEnd[];
 }
 

@@ -1,10 +1,10 @@
 import type { FailureCode } from './errors.ts';
 
-/** What a run of the schedule `rotate-keys` did. */
+/** The result of one run of the schedule `rotate-keys`. */
 export interface RotationReport {
-  /** Keys that are older than they should be. */
+  /** The number of keys that are due for rotation. */
   scanned: number;
-  /** Jobs that have taken up their rotation. */
+  /** The ids of the jobs that accepted the rotation. */
   rotated: string[];
   errors: { jobId: string; code: FailureCode }[];
 }

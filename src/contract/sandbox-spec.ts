@@ -2,12 +2,12 @@ import { z } from 'zod';
 
 import { DEFAULT_PORTS, formatHostRule, parseHostRule } from './host-rule.ts';
 
-/** Bytes of UTF-8 of all values of `sandbox.env` together: they travel in the arguments of a process. */
+/** Bytes of UTF-8 of all values of `sandbox.env` together: they are passed as arguments of a process. */
 const MAX_ENV_BYTES = 32 * 1024;
 /** Characters of all sealed secrets of a job together: they are repeated in the history with each turn. */
 const MAX_SEALED_CHARS = 32 * 1024;
 
-/** What Valetkey, the sandbox-agent server, the loader or a shell reads before the agent does: the job's settings stand. */
+/** Variables that Valetkey, the sandbox-agent server, the loader or a shell reads: a job must not override their settings. */
 const RESERVED =
   /^(PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|BASH_ENV|ENV|IFS|IS_SANDBOX|NO_BROWSER|NODE_OPTIONS|NODE_USE_ENV_PROXY|(ALL|HTTPS?|NO)_PROXY|(XDG|LD|VALETKEY|SANDBOX_AGENT|ANTHROPIC|CLAUDE|OPENAI|CODEX|OPENCODE|QWEN|DASHSCOPE|AMP|BUN_JSC|GIGACAGE|MIMALLOC)_.*|GIT_(?!(AUTHOR|COMMITTER)_(NAME|EMAIL|DATE)$).*)$/i;
 
@@ -59,7 +59,7 @@ export const toolEnvSchema = z
   .refine((env) => new TextEncoder().encode(Object.values(env).join('')).length <= MAX_ENV_BYTES, `must be at most ${MAX_ENV_BYTES} bytes`)
   .describe('Environment variables of the sandbox. Readable in Temporal: a secret goes into `secrets`.');
 
-/** A compact JWE of `valetkey seal`. */
+/** A sealed secret: the compact JWE that `valetkey seal` prints. */
 export const sealedSchema = z
   .string()
   .max(8192)
@@ -74,7 +74,7 @@ export const toolSecretsSchema = z
 export type EgressSpec = z.output<typeof egressSchema>;
 export type ToolSecrets = z.output<typeof toolSecretsSchema>;
 
-/** The variable that holds the path of a secret's file. */
+/** Returns the name of the environment variable that holds the path of a secret's file. */
 export function secretVariable(name: string): string {
   return `${name}_FILE`;
 }

@@ -1,9 +1,9 @@
-/** What runs by itself: its name in commands, and the workflow that it starts. */
+/** The schedules: the name in commands, and the workflow that each starts. */
 export const SCHEDULED = { sweep: 'sweep', 'rotate-keys': 'rotateKeys' } as const;
 
 export type ScheduleName = keyof typeof SCHEDULED;
 
-/** Two installations in one namespace have schedules of their own. */
+/** Returns the schedule's id in Temporal, which holds the deployment because one namespace may hold several installations. */
 export function scheduleId(deployment: string, name: ScheduleName): string {
   return `valetkey-${deployment}-${name}`;
 }

@@ -1,40 +1,40 @@
 import type { FailureCode } from './errors.ts';
 
-/** Where a sweep came upon it. */
+/** The place where a sweep found an orphan. */
 export type FindingKind = 'closed_job' | 'ledger_key' | 'gateway_key' | 'sandbox';
 
-/** Something that a sweep found without a job. */
+/** An orphan: a key or a sandbox without a running job. */
 export interface Finding {
   kind: FindingKind;
-  /** Ref of the key, or id of the sandbox. */
+  /** The ref of the key, or the id of the sandbox. */
   id: string;
   jobId: string;
-  /** `would_end`: in a dry run. `waits`: it is looked at once more first. */
+  /** `would_end`: it was a dry run. `waits`: a second sighting is needed first. */
   action: 'ended' | 'would_end' | 'waits' | 'failed';
   reason: string;
-  /** Of a failure. */
+  /** The code of the failure; null for the other actions. */
   code: FailureCode | null;
 }
 
-/** What a sweep found; counts are of everything, `findings` the first of it. */
+/** The result of a sweep; `counts` includes every finding, `findings` only the first ones. */
 export interface SweepReport {
   scanned: number;
   counts: Partial<Record<`${FindingKind}.${Finding['action']}`, number>>;
   findings: Finding[];
-  /** Parts that could not be looked through, by code: their keys and sandboxes are looked at next time. */
+  /** The codes of the parts that could not be scanned; the next sweep scans them. */
   errors: FailureCode[];
 }
 
-/** How a sweep runs. */
+/** The input of a sweep. */
 export interface SweepInput {
-  /** Says what it would do, and does nothing. */
+  /** Only report, end nothing. */
   dryRun: boolean;
 }
 
-/** A report goes into Temporal's history. */
+/** The limit keeps a report small in Temporal's history. */
 const MAX_FINDINGS = 100;
 
-/** Adds reports up. */
+/** Combines several reports into one. */
 export function joinReports(reports: readonly SweepReport[]): SweepReport {
   const counts: SweepReport['counts'] = {};
   for (const report of reports) {

@@ -1,4 +1,4 @@
-/** A text as every part of the system can hold it: a half of a pair of surrogates and NUL, which Postgres refuses, are U+FFFD. */
+/** Makes a text storable in every part of the system: lone surrogates and NUL, which Postgres refuses, become U+FFFD. */
 export function storable(text: string): string {
   return text.replaceAll('\0', '\u{FFFD}').toWellFormed();
 }
@@ -27,7 +27,7 @@ export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }
 
-/** The dotted paths of the texts in a value, names of fields included, that not every part of the system can hold. */
+/** Returns the dotted paths of the texts in a value, including field names, that are not storable. */
 export function unstorablePaths(value: unknown, path = ''): string[] {
   if (typeof value === 'string') return isStorable(value) ? [] : [path];
   if (typeof value !== 'object' || value === null) return [];
@@ -37,10 +37,10 @@ export function unstorablePaths(value: unknown, path = ''): string[] {
   });
 }
 
-/** More than any field of ours has. */
+/** Deeper than any field of a job. */
 const MAX_DEPTH = 16;
 
-/** Whether a field in a value of JSON has that name, which parts of JavaScript pass over without a word. */
+/** Whether a JSON value has a field named `__proto__`, which some JavaScript functions silently drop. */
 export function hasProtoField(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return false;
   return Object.entries(value).some(([key, item]) => key === '__proto__' || hasProtoField(item, depth + 1));

@@ -13,31 +13,31 @@ const OMIT_REASONS = [
   'sandbox_lost',
 ] as const;
 
-/** Why something of a workspace did not come out. */
+/** Why a file of a workspace was not collected. */
 export type OmitReason = (typeof OMIT_REASONS)[number];
 
-/** In the result and the events of a job. */
+/** The limit for the result and the events of a job. */
 const MAX_OMISSIONS = 20;
 
 export const workspaceReportSchema = z.object({
   /** False: the agent may have left work that no artifact holds. */
   complete: z.boolean(),
-  /** What is missing, at most 20 of it. A path that ends with a slash is a folder, `.` the whole workspace. */
+  /** The missing files, at most 20 entries. A path that ends with a slash is a folder, `.` the whole workspace. */
   omitted: z.array(z.object({ path: z.string(), reason: z.enum(OMIT_REASONS), files: z.number() })),
-  /** How many more. */
+  /** The number of further missing entries. */
   more: z.number(),
 });
 
-/** What came out of a workspace, as far as it is not whole. */
+/** The report of whether a workspace was collected completely. */
 export type WorkspaceReport = z.infer<typeof workspaceReportSchema>;
 export type Omission = WorkspaceReport['omitted'][number];
 
-/** In words, for a warning. */
+/** The reasons in words, for a warning. */
 export const OMIT_TEXTS: Record<OmitReason, string> = {
   too_large: 'it does not fit into the patch: name it in artifacts, or ignore it',
   unreadable: 'it cannot be read',
   not_a_file: 'it is a socket, a pipe or a device',
-  refused_name: 'git takes no such name',
+  refused_name: 'git does not accept its name',
   in_submodule: 'it lies in a submodule',
   missing: 'there is no such file in the workspace',
   outside: 'it is a link that leads out of the workspace',
@@ -54,7 +54,7 @@ export function workspaceReport(omitted: readonly Omission[]): WorkspaceReport {
   };
 }
 
-/** Where nothing can be known of a workspace. */
+/** Returns the report of a workspace whose content is unknown. */
 export function lostWorkspace(reason: OmitReason): WorkspaceReport {
   return workspaceReport([{ path: '.', reason, files: 1 }]);
 }

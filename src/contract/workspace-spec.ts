@@ -9,7 +9,7 @@ const MAX_NAME_BYTES = 255;
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
-/** A path below the workspace that Linux and git take. */
+/** A path below the workspace that Linux and git accept. */
 export const relativePathSchema = z
   .string()
   .min(1)
@@ -92,7 +92,7 @@ export const workspaceSchema = z
     message: 'needs setup',
   });
 
-/** Git's own rule (git-check-ref-format), for a name with or without `refs/heads/` before it. */
+/** Whether git accepts a ref's name (git-check-ref-format), with or without `refs/heads/` before it. */
 export function isRef(name: string): boolean {
   if (name === '' || name === '@' || bytes(name) > 1024 || !name.isWellFormed()) return false;
   if (Array.from(name).some((char) => char <= ' ' || char === '\u007F')) return false;
@@ -100,7 +100,7 @@ export function isRef(name: string): boolean {
   return name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
 }
 
-/** The folders above a path. */
+/** Returns the folders above a path. */
 function foldersOf(path: string): string[] {
   const names = path.split('/');
   return names.slice(1).map((_, index) => names.slice(0, index + 1).join('/'));

@@ -5,42 +5,42 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { readRingFile, wrongRing, type RingContent } from './keyring-file.ts';
-import type { RingSource } from './keyring.ts';
+import { readKeyringFile, invalidKeyring, type KeyringContent } from './keyring-file.ts';
+import type { KeyringSource } from './keyring.ts';
 import { readRootKeys } from './root-key.ts';
-import { newSealingKey, readPrivateKeys } from './sealing-key.ts';
+import { generateSealingKey, readPrivateKeys } from './sealing-key.ts';
 
-const LOCK_MS = 10_000;
+const LOCK_TIMEOUT_MS = 10_000;
 const LOCK_PAUSE_MS = 50;
 
 /**
- * Makes the file of a key ring, with the keys of the variables where they are set, else with new ones. Throws `invalid_config`, also
- * where the file is there already.
+ * Creates a keyring file from the keys of the environment variables where they are set, and from generated keys otherwise.
+ * Throws `invalid_config`, also when the file exists already.
  */
-export async function createRing(path: string, { rootKey, sealingKey }: Partial<RingSource>): Promise<RingContent> {
-  const fresh = await newKeys();
+export async function createKeyring(path: string, { rootKey, sealingKey }: Partial<KeyringSource>): Promise<KeyringContent> {
+  const fresh = await generateKeys();
   const { createdAt } = fresh.rootKey;
   const rootKeys = readRootKeys(rootKey?.reveal() ?? '')?.map(({ id, key }) => ({ id, key: key.export().toString('base64'), createdAt }));
   const sealingKeys = readPrivateKeys(sealingKey?.reveal() ?? '')?.map((key) => ({ ...key, createdAt }));
   return replaceFile(path, () => {
-    if (existsSync(path)) throw wrongRing(`${path} is there already`);
+    if (existsSync(path)) throw invalidKeyring(`${path} exists already`);
     return { version: 1, rootKeys: rootKeys ?? [fresh.rootKey], sealingKeys: sealingKeys ?? [fresh.sealingKey] };
   });
 }
 
-/** Puts a new root key and a new sealing key before those of a key ring. Throws `invalid_config`. */
-export async function rotateRing(path: string): Promise<RingContent> {
-  const { rootKey, sealingKey } = await newKeys();
+/** Adds a new root key and a new sealing key to a keyring file, as its current ones. Throws `invalid_config`. */
+export async function rotateKeyring(path: string): Promise<KeyringContent> {
+  const { rootKey, sealingKey } = await generateKeys();
   return replaceFile(path, () => {
-    const { version, rootKeys, sealingKeys } = readRingFile(path).content;
+    const { version, rootKeys, sealingKeys } = readKeyringFile(path).content;
     return { version, rootKeys: [rootKey, ...rootKeys], sealingKeys: [sealingKey, ...sealingKeys] };
   });
 }
 
-/** Takes keys out of a key ring; the current ones stay. Throws `invalid_config`. */
-export async function removeKeys(path: string, ids: ReadonlySet<string>): Promise<RingContent> {
+/** Removes keys from a keyring file by their ids, but never the current ones. Throws `invalid_config`. */
+export async function removeKeys(path: string, ids: ReadonlySet<string>): Promise<KeyringContent> {
   return replaceFile(path, () => {
-    const { version, rootKeys, sealingKeys } = readRingFile(path).content;
+    const { version, rootKeys, sealingKeys } = readKeyringFile(path).content;
     return {
       version,
       rootKeys: rootKeys.filter(({ id }, index) => index === 0 || !ids.has(id)),
@@ -49,30 +49,33 @@ export async function removeKeys(path: string, ids: ReadonlySet<string>): Promis
   });
 }
 
-async function newKeys(): Promise<{ rootKey: RingContent['rootKeys'][number]; sealingKey: RingContent['sealingKeys'][number] }> {
+async function generateKeys(): Promise<{ rootKey: KeyringContent['rootKeys'][number]; sealingKey: KeyringContent['sealingKeys'][number] }> {
   const createdAt = new Date().toISOString();
   const key = randomBytes(32).toString('base64');
   const [rootKey] = readRootKeys(key) ?? [];
-  const [sealingKey] = readPrivateKeys((await newSealingKey()).privateKey) ?? [];
-  if (rootKey === undefined || sealingKey === undefined) throw new Error('a key that was just made is none');
+  const [sealingKey] = readPrivateKeys((await generateSealingKey()).privateKey) ?? [];
+  if (rootKey === undefined || sealingKey === undefined) throw new Error('A key that was just generated cannot be read.');
   return { rootKey: { id: rootKey.id, key, createdAt }, sealingKey: { ...sealingKey, createdAt } };
 }
 
-/** Two at once take turns, and whoever reads sees the old file or the new one. The new one belongs to whom the old one did. */
-async function replaceFile(path: string, content: () => RingContent): Promise<RingContent> {
-  // What is written into the lock becomes the file.
+/**
+ * Replaces the file atomically, under a lock: concurrent writers take turns, and a reader sees the old file or the new one. The new file
+ * keeps the owner and the mode of the old one.
+ */
+async function replaceFile(path: string, content: () => KeyringContent): Promise<KeyringContent> {
+  // The lock file receives the content and is renamed to `path`.
   const lock = `${path}.lock`;
-  const file = await takeLock(lock);
-  let ring: RingContent;
+  const file = await acquireLock(lock);
+  let ring: KeyringContent;
   try {
     ring = content();
-    if (existsSync(path)) await keepOwner(path, file);
+    if (existsSync(path)) await copyOwner(path, file);
     await file.writeFile(`${JSON.stringify(ring, null, 2)}\n`);
     await file.sync();
     await rename(lock, path);
   } catch (error) {
     await rm(lock, { force: true });
-    throw ValetkeyError.is(error) ? error : wrongRing(`${path} cannot be written`, error);
+    throw ValetkeyError.is(error) ? error : invalidKeyring(`${path} cannot be written`, error);
   } finally {
     await file.close();
   }
@@ -80,20 +83,21 @@ async function replaceFile(path: string, content: () => RingContent): Promise<Ri
   return ring;
 }
 
-async function keepOwner(path: string, file: FileHandle): Promise<void> {
-  const { uid, gid, mode } = readRingFile(path).stats;
+async function copyOwner(path: string, file: FileHandle): Promise<void> {
+  const { uid, gid, mode } = readKeyringFile(path).stats;
   await file.chown(uid, gid);
   await file.chmod(mode & 0o777);
 }
 
-async function takeLock(lock: string): Promise<FileHandle> {
-  const giveUpMs = performance.now() + LOCK_MS;
+async function acquireLock(lock: string): Promise<FileHandle> {
+  const giveUpMs = performance.now() + LOCK_TIMEOUT_MS;
   for (;;) {
     try {
       return await open(lock, 'wx', 0o600);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw wrongRing(`${lock} cannot be made`, error);
-      if (performance.now() > giveUpMs) throw wrongRing(`${lock} is there: somebody changes the ring, or was killed at it; then remove it`);
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw invalidKeyring(`${lock} cannot be created`, error);
+      if (performance.now() > giveUpMs)
+        throw invalidKeyring(`${lock} exists: another process changes the keyring, or was killed while it did; in that case remove it`);
     }
     await sleep(LOCK_PAUSE_MS);
   }

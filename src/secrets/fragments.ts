@@ -1,35 +1,34 @@
 import type { Secret } from './secret.ts';
 
-/** Shorter ones are no secrets, and their encodings would be found in any text. */
-const MIN_CHARS = 8;
-/** Half of a secret, at most so many characters, is a fragment; less of it tells nothing that can be used. */
-const MIN_FRAGMENT = 6;
-const MAX_FRAGMENT = 12;
-const MAX_GRAM = 8;
+/** A shorter secret is searched for in its plain form only: its encodings would be found in any text. */
+const MIN_ENCODED_SECRET_CHARS = 8;
+/** A fragment is half of a secret, between these two lengths; a shorter part is of no use to an attacker. */
+const MIN_FRAGMENT_CHARS = 6;
+const MAX_FRAGMENT_CHARS = 12;
+const MAX_GRAM_CHARS = 8;
 
 export interface Fragments {
-  /** The stretches of a text that are a fragment of a secret, each as long as it goes, in order and without overlap. */
+  /** Returns the ranges of a text that are fragments of a secret, each as long as possible, in order and without overlap. */
   readonly find: (text: string) => Fragment[];
-  /** Characters: a stretch that is one longer than this, and part of a secret, is a fragment. */
+  /** Characters: the longest part of a secret that `find` may not report. */
   readonly unseen: number;
 }
 
-/** From an index up to, and without, another. */
+/** A range of a text: `to` is exclusive. */
 export interface Fragment {
   from: number;
   to: number;
 }
 
 /**
- * Finds secrets in texts, plain, in base64 at any place, in hex and URL-encoded, whole or in part: what a program prints is
- * cut, wrapped and sent in pieces. Takes some 50 ms a MB: of each stretch that is long enough to be a fragment one short piece
- * is looked up.
+ * Finds secrets in texts, whole or in part, plain, in base64 at any offset, in hex and URL-encoded: a program's output is cut, wrapped and
+ * sent in pieces. It takes about 50 ms per MB, because it looks up only one short piece of each range that is long enough to be a fragment.
  */
 export function findFragments(secrets: readonly Secret[]): Fragments {
-  const forms = [...new Set(secrets.flatMap((secret) => formsOf(secret.reveal())))];
+  const forms = [...new Set(secrets.flatMap((secret) => encodingsOf(secret.reveal())))];
   const lengths = forms.map(fragmentLength);
   const shortest = Math.min(...lengths);
-  const gram = Math.min(MAX_GRAM, shortest);
+  const gram = Math.min(MAX_GRAM_CHARS, shortest);
   const places = placesByGram(forms, gram);
 
   function find(text: string): Fragment[] {
@@ -45,18 +44,18 @@ export function findFragments(secrets: readonly Secret[]): Fragments {
         next = Math.max(next, to - gram + 1);
       }
     }
-    return withoutOverlap(found);
+    return mergeOverlaps(found);
   }
 
   return { find, unseen: Math.max(1, ...lengths) - 1 };
 }
 
 function fragmentLength({ length }: string): number {
-  return length < MIN_CHARS ? length : Math.min(MAX_FRAGMENT, Math.max(MIN_FRAGMENT, Math.ceil(length / 2)));
+  return length < MIN_ENCODED_SECRET_CHARS ? length : Math.min(MAX_FRAGMENT_CHARS, Math.max(MIN_FRAGMENT_CHARS, Math.ceil(length / 2)));
 }
 
-function formsOf(secret: string): string[] {
-  if (secret.length < MIN_CHARS) return secret === '' ? [] : [secret];
+function encodingsOf(secret: string): string[] {
+  if (secret.length < MIN_ENCODED_SECRET_CHARS) return secret === '' ? [] : [secret];
   const bytes = Buffer.from(secret);
   const hex = bytes.toString('hex');
   const url = encodeURIComponent(secret);
@@ -65,7 +64,7 @@ function formsOf(secret: string): string[] {
   return [secret, hex, hex.toUpperCase(), url, url.replaceAll(/%../g, (code) => code.toLowerCase()), ...base64, ...base64Url];
 }
 
-/** The characters of base64 that hang on the secret alone, where so many bytes are before it in its group of three. */
+/** The base64 characters that depend on the secret alone, when `before` bytes precede it in its group of three. */
 function base64Within(secret: Buffer, before: number): string {
   const encoded = Buffer.concat([Buffer.alloc(before), secret, Buffer.alloc(2)]).toString('base64');
   return encoded.slice(Math.ceil((before * 8) / 6), Math.floor(((before + secret.length) * 8) / 6));
@@ -84,7 +83,7 @@ function placesByGram(forms: readonly string[], gram: number): Map<string, { for
   return places;
 }
 
-function withoutOverlap(found: Fragment[]): Fragment[] {
+function mergeOverlaps(found: Fragment[]): Fragment[] {
   const merged: Fragment[] = [];
   for (const fragment of found.toSorted((a, b) => a.from - b.from)) {
     const last = merged.at(-1);

@@ -11,33 +11,33 @@ const createdAt = z.iso.datetime();
 const rootKeySchema = z
   .strictObject({ id: z.string(), key: z.string(), createdAt })
   .refine(({ id, key }) => readRootKeys(key)?.[0].id === id, { path: ['key'] });
-const ringSchema = z.strictObject({
+const keyringSchema = z.strictObject({
   version: z.literal(1),
   rootKeys: z.array(rootKeySchema).min(1),
   sealingKeys: z.array(privateKeySchema.extend({ createdAt })).min(1),
 });
 
-/** What the file of a key ring holds. In both lists the first is for what is new; `createdAt` is ISO 8601. */
-export type RingContent = z.output<typeof ringSchema>;
+/** The content of a keyring file. The first key of each list is the current one; `createdAt` is an ISO 8601 instant. */
+export type KeyringContent = z.output<typeof keyringSchema>;
 
-/** A key ring as it was read, and what `stampOf` says of its file as long as that stays as it is. */
-export interface RingRead {
-  content: RingContent;
+/** A keyring file as it was read; `readFileStamp` returns the same `stamp` until the file changes. */
+export interface KeyringFile {
+  content: KeyringContent;
   stamp: string;
   stats: Stats;
 }
 
-/** Reads the file of a key ring. Throws `invalid_config` that says what is wrong with it, and nothing of what it holds. */
-export function readRingFile(path: string): RingRead {
+/** Reads a keyring file. Throws `invalid_config`, whose message names the problem and never quotes the content. */
+export function readKeyringFile(path: string): KeyringFile {
   const { text, stats } = readPrivately(path);
-  const parsed = ringSchema.safeParse(parseJson(text));
+  const parsed = keyringSchema.safeParse(parseJson(text));
   if (parsed.success) return { content: parsed.data, stamp: stamp(stats), stats };
   const place = parsed.error.issues[0]?.path.join('.');
-  throw wrongRing(`${path} is no key ring${place ? `: ${place} is wrong` : ''}`);
+  throw invalidKeyring(`${path} is not a keyring${place ? `: ${place} is invalid` : ''}`);
 }
 
-/** Another text for each file that comes into this place and for each change of it; empty where there is none to be seen. */
-export function stampOf(path: string): string {
+/** Returns a text that differs for each replacement and each change of the file; empty when the file is missing or unreadable. */
+export function readFileStamp(path: string): string {
   try {
     return stamp(statSync(path));
   } catch {
@@ -49,28 +49,28 @@ function stamp({ ino, size, mtimeMs, ctimeMs }: Stats): string {
   return [ino, size, mtimeMs, ctimeMs].join(' ');
 }
 
-/** Of one open file: another could take its place between a look at it and its reading. */
+/** Checks the mode and reads the content through one descriptor, because the file may be replaced between two opens. */
 function readPrivately(path: string): { text: string; stats: Stats } {
   let file: number | undefined;
   try {
     file = openSync(path, 'r');
     const stats = fstatSync(file);
-    if (isExposed(stats)) throw wrongRing(`others can read ${path}: chmod 600 ${path}`);
+    if (isExposed(stats)) throw invalidKeyring(`other users can read ${path}: chmod 600 ${path}`);
     return { text: readFileSync(file, 'utf8'), stats };
   } catch (error) {
-    throw ValetkeyError.is(error) ? error : wrongRing(`${path} cannot be read`, error);
+    throw ValetkeyError.is(error) ? error : invalidKeyring(`${path} cannot be read`, error);
   } finally {
     if (file !== undefined) closeSync(file);
   }
 }
 
-/** Where the file is somebody else’s, as a secret is that Kubernetes mounts, its group is the way to it. */
+/** A file of another owner, such as a secret that Kubernetes mounts, may be readable by its group: that is how this process reads it. */
 function isExposed({ mode, uid }: Stats): boolean {
   return (mode & (uid === process.getuid?.() ? 0o077 : 0o007)) !== 0;
 }
 
-/** The error of a key ring; of its cause no more than Node’s code. */
-export function wrongRing(message: string, cause?: unknown): ValetkeyError {
+/** The error of a keyring file; from `cause` it takes Node's error code only, since a message could quote the content. */
+export function invalidKeyring(message: string, cause?: unknown): ValetkeyError {
   const why = cause instanceof Error && 'code' in cause ? `${message}: ${String(cause.code)}` : message;
   return new ValetkeyError('invalid_config', `VALETKEY_KEYRING: ${why}`, [{ path: 'VALETKEY_KEYRING', message: why }]);
 }

@@ -1,45 +1,45 @@
 import { createSecretKey } from 'node:crypto';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { readRingFile, stampOf, type RingContent } from './keyring-file.ts';
-import { learnSecret } from './redact.ts';
+import { readKeyringFile, readFileStamp, type KeyringContent } from './keyring-file.ts';
+import { registerSecret } from './redact.ts';
 import { readRootKeys, type RootKey } from './root-key.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
-/** The keys of a process, as they are now. The first of each is for what is new. */
+/** The current keys of a process. The first key of each list is used for everything new, the others only to read what exists. */
 export interface Keyring {
   readonly rootKeys: readonly RootKey[];
   readonly sealingKeys: readonly PrivateSealingKey[];
 }
 
-/** Where the keys of a process come from: a file, or else the variables. */
-export interface RingSource {
+/** The source of a process's keys: a file, or the environment variables when there is no file. */
+export interface KeyringSource {
   keyringPath: string | undefined;
   rootKey: Secret | undefined;
   sealingKey: Secret | undefined;
 }
 
 /**
- * The keys that the variables hold, or those of the file, which is looked at whenever they are asked for: a rotation holds from then
- * on. A file that has become unreadable leaves the keys as they were, and `warn` hears of it once. Throws `invalid_config` for one
- * that is unreadable from the start.
+ * Opens the keys of the environment variables, or those of the file, which is checked for changes on every access so that a rotation takes
+ * effect without a restart. When the file becomes unreadable, the keys stay as they were and `warn` is called once per change. Throws
+ * `invalid_config` for a file that is unreadable at the first read.
  */
-export function openKeyring({ keyringPath: path, rootKey, sealingKey }: RingSource, warn: (problem: string) => void): Keyring {
+export function openKeyring({ keyringPath: path, rootKey, sealingKey }: KeyringSource, warn: (problem: string) => void): Keyring {
   if (path === undefined)
     return { rootKeys: readRootKeys(rootKey?.reveal() ?? '') ?? [], sealingKeys: readPrivateKeys(sealingKey?.reveal() ?? '') ?? [] };
-  let { content, stamp } = readRingFile(path);
+  let { content, stamp } = readKeyringFile(path);
   let ring = keysOf(content);
   const current = (): Keyring => {
-    const now = stampOf(path);
+    const now = readFileStamp(path);
     if (now === stamp) return ring;
     stamp = now;
     try {
-      ({ content, stamp } = readRingFile(path));
+      ({ content, stamp } = readKeyringFile(path));
       ring = keysOf(content);
     } catch (error) {
       if (!ValetkeyError.is(error)) throw error;
-      warn(`the key ring stays as it was: ${error.message}`);
+      warn(`the keyring file cannot be read, so the keys stay as they were: ${error.message}`);
     }
     return ring;
   };
@@ -53,8 +53,8 @@ export function openKeyring({ keyringPath: path, rootKey, sealingKey }: RingSour
   };
 }
 
-function keysOf({ rootKeys, sealingKeys }: RingContent): Keyring {
-  for (const { key } of rootKeys) learnSecret(new Secret(key));
-  for (const { d } of sealingKeys) learnSecret(new Secret(d));
+function keysOf({ rootKeys, sealingKeys }: KeyringContent): Keyring {
+  for (const { key } of rootKeys) registerSecret(new Secret(key));
+  for (const { d } of sealingKeys) registerSecret(new Secret(d));
   return { rootKeys: rootKeys.map(({ id, key }) => ({ id, key: createSecretKey(key, 'base64') })), sealingKeys };
 }

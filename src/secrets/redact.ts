@@ -1,13 +1,13 @@
 import { findFragments } from './fragments.ts';
 import type { Secret } from './secret.ts';
 
-/** Job keys: see keys/derive.ts. */
+/** The format of job keys: see keys/derive.ts. */
 const JOB_KEY = /sk-vk-[\w-]{16,}/g;
 export const MASK = '[secret]';
 
 /**
- * A function that masks job keys and the given secrets in a text, also encoded and in part (fragments.ts): the second line,
- * behind never writing them.
+ * Creates a function that masks job keys and the given secrets in a text, also encoded and in part (fragments.ts). This is the second line
+ * of defense; the first is never to write them.
  */
 export function createRedactor(secrets: readonly Secret[]): (text: string) => string {
   const { find } = findFragments(secrets);
@@ -24,12 +24,12 @@ export function createRedactor(secrets: readonly Secret[]): (text: string) => st
 
 const learned = new Map<string, Secret>();
 
-/** Tells of a secret that came into this process while it runs: what `createLiveRedactor` made masks it from now on. */
-export function learnSecret(secret: Secret): void {
+/** Registers a secret that this process received after its start: every live redactor masks it from now on. */
+export function registerSecret(secret: Secret): void {
   learned.set(secret.reveal(), secret);
 }
 
-/** As `createRedactor`, and masks what the process learns as well, now and later: for logs. */
+/** Creates a redactor, for logs, that also masks every registered secret, including those that are registered later. */
 export function createLiveRedactor(secrets: readonly Secret[]): (text: string) => string {
   let known = -1;
   let redact = maskJobKeys;
@@ -42,7 +42,7 @@ export function createLiveRedactor(secrets: readonly Secret[]): (text: string) =
   };
 }
 
-/** Masks whatever looks like the key of a job, of any job. */
+/** Masks everything that has the format of a job key, whichever job it belongs to. */
 export function maskJobKeys(text: string): string {
   return text.replace(JOB_KEY, MASK);
 }

@@ -5,49 +5,49 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { jobSpecSchema } from '../contract/spec.ts';
 import { readPublicKey } from './sealing-key.ts';
 
-/** Bytes of UTF-8: sealed it fits where a job holds it. */
+/** Bytes of UTF-8: once sealed, the secret still fits into the field of a job. */
 const MAX_SECRET_BYTES = 4096;
-/** A shorter one would be masked in many a text that does not hold it. */
+/** A shorter secret would be masked in texts that contain the same characters by chance. */
 export const MIN_TOOL_SECRET_CHARS = 8;
 
-export const SEAL = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
+export const SEAL_ALGORITHMS = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
 
 /**
- * What a sealed secret is for: a job's token for a git server or a secret for its tools, which its tenant alone may use, or the gateway's own credential at a
- * provider, for one tenant where it names one, else for the organization. Readable in its header and bound to it; it opens for
- * nothing else.
+ * The owner and purpose of a sealed secret: a job's git token or a tool secret, which only jobs of the tenant may use; or the gateway's
+ * credential at a provider, for one tenant or, without a tenant, for the organization. It is readable in the header and authenticated with
+ * the content, so the secret opens for nothing else.
  */
-export type SealedFor = { purpose: 'git-token' | 'tool'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
-export type SealPurpose = SealedFor['purpose'];
+export type SealOwner = { purpose: 'git-token' | 'tool'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
+export type SealPurpose = SealOwner['purpose'];
 
-/** All that the header of any sealed secret says of that. */
-export const SEALED_FOR = ['tenant', 'purpose', 'dialect'] as const;
+/** The header fields that hold the owner. */
+export const OWNER_HEADERS = ['tenant', 'purpose', 'dialect'] as const;
 
-/** `publicKey`: what `valetkey sealing-key` or `valetkey keyring` printed as the public key: a JWK, or that in base64. */
-export type SealOptions = SealedFor & { publicKey: string };
+/** `publicKey`: the public key that `valetkey sealing-key` or `valetkey keyring` printed: a JWK, or one in base64. */
+export type SealOptions = SealOwner & { publicKey: string };
 
 /**
- * Seals a secret so that it can stand in a job, or in the store: only workers and gateways open it, for what it is for. A compact
- * JWE (RFC 7516), another one each time: `submit` takes jobs that differ in that only for the same job. It hides what the secret
- * is, and does not say who sealed it. Throws `invalid_spec`; `invalid_config` for a public key that is none.
+ * Seals a secret so that a job, or the store, may hold it: only workers and gateways can open it, and only for its owner and purpose.
+ * Returns a compact JWE (RFC 7516), which differs each time: `submit` treats jobs that differ only in it as the same job. It keeps the
+ * secret confidential but does not authenticate who sealed it. Throws `invalid_spec`, and `invalid_config` for an invalid public key.
  */
 export async function seal(secret: string, { publicKey, ...owner }: SealOptions): Promise<string> {
   const key = readPublicKey(publicKey);
-  if (key === null) throw invalid('invalid_config', 'publicKey', 'must be a public sealing key: valetkey sealing-key');
+  if (key === null) throw invalid('invalid_config', 'publicKey', 'must be a public sealing key; valetkey sealing-key generates a pair');
   if (owner.tenant !== undefined) {
     const tenant = jobSpecSchema.shape.tenant.safeParse(owner.tenant);
-    if (!tenant.success) throw invalid('invalid_spec', 'tenant', tenant.error.issues[0]?.message ?? 'is no tenant');
+    if (!tenant.success) throw invalid('invalid_spec', 'tenant', tenant.error.issues[0]?.message ?? 'must be a tenant id');
   }
   const content = new TextEncoder().encode(secret);
   if (content.length === 0 || content.length > MAX_SECRET_BYTES)
     throw invalid('invalid_spec', 'secret', `must be 1 to ${MAX_SECRET_BYTES} bytes of UTF-8`);
   if (owner.purpose === 'tool' && secret.length < MIN_TOOL_SECRET_CHARS)
     throw invalid('invalid_spec', 'secret', `must be at least ${MIN_TOOL_SECRET_CHARS} characters`);
-  return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL, kid: key.kid }).encrypt(key);
+  return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL_ALGORITHMS, kid: key.kid }).encrypt(key);
 }
 
-/** The `kid` of the key that opens a sealed secret; null for a text that is none. */
-export function sealedWith(sealed: string): string | null {
+/** Reads the `kid` of the key that opens a sealed secret; null for any other text. */
+export function readSealKeyId(sealed: string): string | null {
   try {
     const { kid } = decodeProtectedHeader(sealed);
     return typeof kid === 'string' ? kid : null;

@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 
 const MASK = '[secret]';
 
-/** A credential in memory. String, JSON and inspection show a mask; `reveal` is the one way to the text. */
+/** A credential in memory. Conversion to a string or JSON and inspection show a mask; only `reveal` returns the text. */
 export class Secret {
   readonly #text: string;
 
@@ -28,7 +28,7 @@ export class Secret {
   }
 }
 
-/** SHA-256: what the ledger keeps of a key, and what the proxy looks it up by. */
+/** The SHA-256 hash of a secret: the ledger stores only this of a key, and the proxy looks the key up by it. */
 export function hashSecret(secret: Secret): Buffer {
   return createHash('sha256').update(secret.reveal()).digest();
 }

@@ -4,7 +4,7 @@ import { MIN_TOOL_SECRET_CHARS } from './seal.ts';
 import type { Secret } from './secret.ts';
 import type { Unsealer } from './unsealer.ts';
 
-/** Opens the secrets of a job for its tools, by name. Throws `sealed_unreadable`. */
+/** Opens a job's tool secrets, by name. Throws `sealed_unreadable`. */
 export async function openToolSecrets(
   unsealer: Unsealer,
   sealed: ToolSecrets | undefined,

@@ -2,32 +2,32 @@ import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParamet
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Keyring } from './keyring.ts';
-import { SEAL, SEALED_FOR, type SealedFor } from './seal.ts';
+import { SEAL_ALGORITHMS, OWNER_HEADERS, type SealOwner } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
-/** What opens sealed secrets: workers, and gateways what is for them. */
+/** Opens sealed secrets, in workers and gateways. */
 export interface Unsealer {
   /**
-   * Opens what `seal` sealed. Throws `sealed_unreadable`, which no retry mends: sealed for another tenant or purpose, for a key
-   * that is not in the ring, or changed since.
+   * Opens the result of `seal`. Throws `sealed_unreadable`, which no retry fixes: the secret was sealed for another tenant or purpose, or for
+   * a key that is not in the keyring, or it was changed.
    */
-  open(sealed: string, owner: SealedFor): Promise<Secret>;
+  open(sealed: string, owner: SealOwner): Promise<Secret>;
 }
 
 /**
- * `keys`: the content of VALETKEY_SEALING_KEY, or a ring that can change; without any nothing opens. A secret names its key, so an
- * old one can stay beside the new.
+ * `keys`: the content of VALETKEY_SEALING_KEY, or a keyring that can change; without keys every `open` fails. A sealed secret names its
+ * key, so old keys can remain beside the new one.
  */
 export function createUnsealer(keys: Secret | Pick<Keyring, 'sealingKeys'> | undefined): Unsealer {
   const ring = keys === undefined || keys instanceof Secret ? { sealingKeys: readPrivateKeys(keys?.reveal() ?? '') ?? [] } : keys;
   return {
     async open(sealed, owner) {
       const { sealingKeys } = ring;
-      if (sealingKeys.length === 0) throw unreadable('this process has neither VALETKEY_SEALING_KEY nor VALETKEY_KEYRING');
+      if (sealingKeys.length === 0) throw unreadable('this process has neither VALETKEY_SEALING_KEY nor VALETKEY_KEYRING set');
       const { plaintext, protectedHeader } = await decrypt(sealed, sealingKeys);
       const wanted: Record<string, string> = { ...owner };
-      const other = SEALED_FOR.find((name) => protectedHeader[name] !== wanted[name]);
+      const other = OWNER_HEADERS.find((name) => protectedHeader[name] !== wanted[name]);
       if (other !== undefined) throw unreadable(`it was sealed for another ${other}`);
       return new Secret(new TextDecoder().decode(plaintext));
     },
@@ -37,13 +37,16 @@ export function createUnsealer(keys: Secret | Pick<Keyring, 'sealingKeys'> | und
 async function decrypt(sealed: string, keys: readonly PrivateSealingKey[]): Promise<CompactDecryptResult> {
   const keyOf = ({ kid }: CompactJWEHeaderParameters): PrivateSealingKey => {
     const key = keys.find((one) => one.kid === kid);
-    if (key === undefined) throw unreadable('it was sealed for a key that the worker does not have');
+    if (key === undefined) throw unreadable('it was sealed for a key that this process does not have');
     return key;
   };
   try {
-    return await compactDecrypt(sealed, keyOf, { keyManagementAlgorithms: [SEAL.alg], contentEncryptionAlgorithms: [SEAL.enc] });
+    return await compactDecrypt(sealed, keyOf, {
+      keyManagementAlgorithms: [SEAL_ALGORITHMS.alg],
+      contentEncryptionAlgorithms: [SEAL_ALGORITHMS.enc],
+    });
   } catch (error) {
-    throw ValetkeyError.is(error) ? error : unreadable('it was changed since, or is none');
+    throw ValetkeyError.is(error) ? error : unreadable('it was changed, or is not a sealed secret');
   }
 }
 

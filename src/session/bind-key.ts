@@ -5,9 +5,9 @@ import type { Secret } from '../secrets/secret.ts';
 import { replaceFiles } from './replace-files.ts';
 
 /**
- * Puts a key into a sandbox: the agent's files, then the key file (mode 0600). Each appears whole or not at all, so an agent
- * that reads at that moment gets the old or the new. Idempotent: a repeat, with another key too, replaces. The caller retries.
- * The secret travels in request bodies only. Throws `sandbox_lost`.
+ * Writes a key into a sandbox: first the agent's configuration files, then the key file (mode 0600). Each file is replaced atomically, so an
+ * agent that reads it meanwhile gets the old content or the new. Idempotent: a repeat, also with another key, replaces the files. The caller
+ * retries. The secret is in request bodies only. Throws `sandbox_lost`.
  */
 export async function bindKey(
   sandbox: SandboxConnection,
@@ -18,6 +18,6 @@ export async function bindKey(
 ): Promise<void> {
   const keyFile = `${sandbox.paths.home}/.valetkey/key`;
   const files = agent.files({ paths: sandbox.paths, keyFile, model, permissions });
-  // The key last: with it the agent begins to ask.
+  // The key is last: once it exists the agent sends requests, and its configuration must be complete by then.
   await replaceFiles(sandbox, [...files, { path: keyFile, content: key.reveal() }], signal);
 }

@@ -4,15 +4,15 @@ import { putSecrets } from './put-secrets.ts';
 import { createPausedTurns } from './turn/paused-turns.ts';
 import { runTurn } from './turn/turn.ts';
 
-/** What can be done with a sandbox whose workspace is there, in this order; each function's own comment says the rest. */
-export interface Session {
+/** The operations on a sandbox that has its workspace, in the order in which a job uses them. */
+export interface SandboxOperations {
   putSecrets: typeof putSecrets;
   warmUp: typeof warmUp;
   bindKey: typeof bindKey;
   runTurn: typeof runTurn;
 }
 
-export function createSession(): Session {
+export function createSandboxOperations(): SandboxOperations {
   const pausedTurns = createPausedTurns();
   return { putSecrets, warmUp, bindKey, runTurn: (options) => runTurn({ ...options, pausedTurns }) };
 }

@@ -25,7 +25,7 @@ import { createRootKeys } from '../keys/derive.ts';
 import { createSandboxes } from '../sandboxes/index.ts';
 import { openKeyring, type Keyring } from '../secrets/keyring.ts';
 import { createUnsealer } from '../secrets/unsealer.ts';
-import { createSession } from '../session/index.ts';
+import { createSandboxOperations } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -217,7 +217,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: K
       local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
     }),
     agents,
-    session: createSession(),
+    session: createSandboxOperations(),
     workspaces: createWorkspaces({ path }),
     unsealer: createUnsealer(ring),
   };

@@ -41,8 +41,8 @@ test('flags that are wrong are all named, one a line', async () => {
 });
 
 test.each([
-  ['a spec that is not JSON', '-', 'postgres://user:hidden@host', 'standard input is not JSON'],
-  ['a spec that is not there', 'no-such-file.json', '', 'cannot read no-such-file.json: ENOENT'],
+  ['a spec that is not JSON', '-', 'postgres://user:hidden@host', 'The job in standard input is not valid JSON.'],
+  ['a spec that is not there', 'no-such-file.json', '', 'Cannot read no-such-file.json: ENOENT.'],
 ])('%s ends with exit code 2 and is not quoted', async (_what, file, input, message) => {
   const { stderr, exitCode } = await valetkey(['run', '--spec', file], { env, input });
   expect(exitCode).toBe(2);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { readRingFile } from '../../src/secrets/keyring-file.ts';
+import { readKeyringFile } from '../../src/secrets/keyring-file.ts';
 import { valetkey } from './valetkey.ts';
 
 let folder: string;
@@ -25,7 +25,7 @@ test('a ring is made for its owner alone, and rotated by three at once: what is 
     expect(stdout).toMatch(/^VALETKEY_KEYRING=\/.+\nVALETKEY_SEALING_PUBLIC_KEY=[\w-]+$/);
     for (const secret of secretsIn(await readFile(path, 'utf8'))) expect(stdout).not.toContain(secret);
   }
-  const { rootKeys, sealingKeys } = readRingFile(path).content;
+  const { rootKeys, sealingKeys } = readKeyringFile(path).content;
   expect([rootKeys.length, sealingKeys.length]).toEqual([4, 4]);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
@@ -35,7 +35,7 @@ test('an installation with variables goes over to a ring that begins with their 
   const { stdout, exitCode } = await valetkey(['keyring', 'create', path], { env: { VALETKEY_ROOT_KEY: key } });
   expect(exitCode).toBe(0);
   expect(stdout).not.toContain(key);
-  expect(readRingFile(path).content.rootKeys).toMatchObject([{ key }]);
+  expect(readKeyringFile(path).content.rootKeys).toMatchObject([{ key }]);
 });
 
 test.each([

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { digestSpec, sealedFor } from '../../src/client/digest-spec.ts';
 import { parseJobSpec } from '../../src/contract/spec.ts';
 import { seal } from '../../src/secrets/seal.ts';
-import { newSealingKey } from '../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { jobSpec } from '../helpers/stack.ts';
 
 test('a job whose token was sealed anew is the same job, and one with another branch is not', async () => {
-  const { publicKey } = await newSealingKey();
+  const { publicKey } = await generateSealingKey();
   const digest = async (ref: string): Promise<string> => {
     const gitToken = await seal('token-for-tests', { tenant: 'acme', purpose: 'git-token', publicKey });
     return digestSpec(parseJobSpec(jobSpec({ workspace: { git: 'https://git.example/shop.git', ref, gitToken } }), 0));
@@ -17,7 +17,7 @@ test('a job whose token was sealed anew is the same job, and one with another br
 });
 
 test('a job whose secrets for tools were sealed anew is the same job, and one with other secrets or other hosts is not', async () => {
-  const { publicKey } = await newSealingKey();
+  const { publicKey } = await generateSealingKey();
   const digest = async (name: string, host = 'a.example'): Promise<string> => {
     const secrets = { [name]: await seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey }) };
     return digestSpec(parseJobSpec(jobSpec({ sandbox: { secrets, egress: { hosts: [host] } } }), 0));
@@ -30,7 +30,7 @@ test('a job whose secrets for tools were sealed anew is the same job, and one wi
 const sealed = (publicKey: string): Promise<string> => seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey });
 
 test('a job’s memo names each sealing key that it needs', async () => {
-  const [first, second] = [await newSealingKey(), await newSealingKey()];
+  const [first, second] = [await generateSealingKey(), await generateSealingKey()];
   const secrets = { A: await sealed(first.publicKey), B: await sealed(first.publicKey) };
   const memoOf = (more: Record<string, string>): object =>
     sealedFor(parseJobSpec(jobSpec({ sandbox: { secrets: { ...secrets, ...more } } }), 0));

@@ -4,14 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { seal } from '../../src/secrets/seal.ts';
-import { newSealingKey } from '../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { addUpstreamCredential } from '../../src/store/upstream-credentials.ts';
 import { Gate } from '../helpers/gate.ts';
 import { CREDENTIAL, generating, send, startRig, startUpstream, until, type Rig, type TestKey, type Upstream } from './rig.ts';
 
-const { privateKey, publicKey } = await newSealingKey();
+const { privateKey, publicKey } = await generateSealingKey();
 const PATHS = { anthropic: '/v1/messages', openai: '/v1/responses' } as const;
 
 let upstream: Upstream;

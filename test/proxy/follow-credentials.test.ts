@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Dialect } from '../../src/contract/dialect.ts';
 import { followCredentials, type Credentials } from '../../src/proxy/upstream/credentials.ts';
 import { seal } from '../../src/secrets/seal.ts';
-import { newSealingKey } from '../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
@@ -17,7 +17,7 @@ import { createLogger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../helpers/database.ts';
 
 const CONFIGURED = 'configured-credential';
-const { privateKey, publicKey } = await newSealingKey();
+const { privateKey, publicKey } = await generateSealingKey();
 
 let folder: string;
 let database: Database;
@@ -118,7 +118,7 @@ test.each<[string, () => Promise<number>]>([
           purpose: 'upstream',
           dialect: 'openai',
           tenant: 'acme',
-          publicKey: (await newSealingKey()).publicKey,
+          publicKey: (await generateSealingKey()).publicKey,
         }),
       ),
   ],

@@ -3,13 +3,13 @@ import { Client, Connection } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
 import { seal } from '../../src/secrets/seal.ts';
-import { newSealingKey } from '../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { expectEnded } from '../helpers/ended.ts';
 import { findSecrets } from '../helpers/secrets.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
 
 const TOKEN = 'made-up-token-for-tests';
-const { privateKey, publicKey } = await newSealingKey();
+const { privateKey, publicKey } = await generateSealingKey();
 const stack = useStack({ environment: { VALETKEY_SEALING_KEY: privateKey } });
 
 test.each([

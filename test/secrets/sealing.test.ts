@@ -7,48 +7,48 @@ import { z } from 'zod';
 
 import { loadConfig } from '../../src/config/config.ts';
 import { parseJobSpec } from '../../src/contract/spec.ts';
-import { seal, type SealedFor } from '../../src/secrets/seal.ts';
-import { newSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
+import { seal, type SealOwner } from '../../src/secrets/seal.ts';
+import { generateSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { jobSpec } from '../helpers/stack.ts';
 
 const SECRET = 'made-up-token-for-tests';
-const OWNER: SealedFor = { tenant: 'acme', purpose: 'git-token' };
-type Pair = Awaited<ReturnType<typeof newSealingKey>>;
+const OWNER: SealOwner = { tenant: 'acme', purpose: 'git-token' };
+type Pair = Awaited<ReturnType<typeof generateSealingKey>>;
 
 let pair: Pair;
 let other: Pair;
 let sealed: string;
 beforeAll(async () => {
-  [pair, other] = await Promise.all([newSealingKey(), newSealingKey()]);
+  [pair, other] = await Promise.all([generateSealingKey(), generateSealingKey()]);
   sealed = await seal(SECRET, { ...OWNER, publicKey: pair.publicKey });
 });
 
-const open = async (text: string, keys = pair.privateKey, owner: SealedFor = OWNER): Promise<Secret> =>
+const open = async (text: string, keys = pair.privateKey, owner: SealOwner = OWNER): Promise<Secret> =>
   createUnsealer(new Secret(keys)).open(text, owner);
-const sealFor = async (owner: SealedFor): Promise<string> => seal(SECRET, { ...owner, publicKey: pair.publicKey });
+const sealFor = async (owner: SealOwner): Promise<string> => seal(SECRET, { ...owner, publicKey: pair.publicKey });
 const decoded = (word: string): string => Buffer.from(word, 'base64url').toString();
 
-test('what the public key sealed the private key opens, as a secret that shows in no text', async () => {
+test('a private key opens what its public key sealed, as a secret that no text shows', async () => {
   const opened = await open(sealed);
   expect(opened.reveal()).toBe(SECRET);
   expect(`${String(opened)} ${JSON.stringify(opened)} ${inspect(opened)}`).not.toContain(SECRET);
 });
 
-test('a sealed secret says whose it is, what for and which key opens it, and no two are equal', async () => {
+test('a sealed secret names its owner, its purpose and its key, and no two are equal', async () => {
   const { epk, ...header } = decodeProtectedHeader(sealed);
   expect(header).toEqual({ alg: 'ECDH-ES', enc: 'A256GCM', kid: pair.kid, ...OWNER });
   expect(epk).toMatchObject({ crv: 'X25519' });
   expect(await seal(SECRET, { ...OWNER, publicKey: pair.publicKey })).not.toBe(sealed);
 });
 
-describe('it does not open', () => {
+describe('a sealed secret does not open', () => {
   test.each<[string, () => Promise<unknown>, string]>([
     ['for another tenant', async () => open(sealed, pair.privateKey, { ...OWNER, tenant: 'other' }), 'another tenant'],
     ['for another purpose', async () => open(await forged({ purpose: 'llm-key' })), 'another purpose'],
     ['without a purpose', async () => open(await forged({ purpose: undefined })), 'another purpose'],
-    ['with another key', async () => open(sealed, other.privateKey), 'a key that the worker does not have'],
+    ['with another key', async () => open(sealed, other.privateKey), 'a key that this process does not have'],
     [
       'with the header of another tenant',
       async () => open(withHeader({ tenant: 'other' }), pair.privateKey, { ...OWNER, tenant: 'other' }),
@@ -67,10 +67,10 @@ describe('it does not open', () => {
 });
 
 describe('a credential that is sealed', () => {
-  const none: SealedFor = { purpose: 'upstream', dialect: 'anthropic' };
-  const acme: SealedFor = { ...none, tenant: 'acme' };
+  const none: SealOwner = { purpose: 'upstream', dialect: 'anthropic' };
+  const acme: SealOwner = { ...none, tenant: 'acme' };
 
-  test.each<[string, SealedFor]>([
+  test.each<[string, SealOwner]>([
     ['for the organization', none],
     ['for a tenant', acme],
   ])('%s says so, and opens for it', async (_what, owner) => {
@@ -80,7 +80,7 @@ describe('a credential that is sealed', () => {
     expect((await open(credential, pair.privateKey, owner)).reveal()).toBe(SECRET);
   });
 
-  test.each<[string, SealedFor, SealedFor, string]>([
+  test.each<[string, SealOwner, SealOwner, string]>([
     ['for a tenant does not open for another', acme, { ...acme, tenant: 'other' }, 'another tenant'],
     ['for a tenant does not open for the organization', acme, none, 'another tenant'],
     ['for the organization does not open for a tenant', none, acme, 'another tenant'],
@@ -96,19 +96,19 @@ describe('a credential that is sealed', () => {
   });
 });
 
-test('a ring holds several keys: in base64 with commas or lines between them, as a JWK, as a JWK set', async () => {
+test('VALETKEY_SEALING_KEY holds several keys: in base64 separated by commas or lines, as a JWK, as a JWK set', async () => {
   const keys = [other.privateKey, pair.privateKey];
   const forms = [keys.join(','), keys.join('\n'), decoded(pair.privateKey), `{"keys":[${keys.map(decoded).join(',')}]}`];
   for (const form of forms) expect((await open(sealed, form)).reveal()).toBe(SECRET);
 });
 
-test('a public key is taken as JWK, too, and a private one in its place is refused', async () => {
+test('a public key may be a JWK, and a private key in its place is refused', async () => {
   expect((await open(await seal(SECRET, { ...OWNER, publicKey: decoded(pair.publicKey) }))).reveal()).toBe(SECRET);
   for (const publicKey of [pair.privateKey, decoded(pair.privateKey), 'x', '{}'])
     await expect(seal(SECRET, { ...OWNER, publicKey })).rejects.toMatchObject({ code: 'invalid_config' });
 });
 
-test('the longest secret that can be sealed fits where a job holds it; a longer one, an empty one and a tenant that is none are refused', async () => {
+test('the longest sealed secret fits into a job; a longer one, an empty one and an invalid tenant are refused', async () => {
   const sealedLong = await seal('x'.repeat(4096), { tenant: 'a'.repeat(64), purpose: 'git-token', publicKey: pair.publicKey });
   const workspace = { git: 'https://git.example/shop.git', gitToken: sealedLong };
   expect(parseJobSpec(jobSpec({ workspace }), Date.now()).workspace).toEqual(workspace);
@@ -117,7 +117,7 @@ test('the longest secret that can be sealed fits where a job holds it; a longer 
   await expect(seal(SECRET, { ...OWNER, tenant: 'a b', publicKey: pair.publicKey })).rejects.toMatchObject({ code: 'invalid_spec' });
 });
 
-test('the configuration refuses what is no key, and says neither of them', () => {
+test('the configuration refuses an invalid key without quoting it', () => {
   const config = loadConfig({
     VALETKEY_SEALING_KEY: `${pair.privateKey} ${other.privateKey}`,
     VALETKEY_SEALING_PUBLIC_KEY: pair.publicKey,

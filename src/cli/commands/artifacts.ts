@@ -10,7 +10,7 @@ import { sanitize } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
-Without a name it lists what there is: bytes, SHA-256, name.
+Without a name it lists the artifacts: bytes, SHA-256, name.
 
 Examples:
   $ valetkey artifacts job-42
@@ -22,10 +22,10 @@ Examples:
 export function addArtifacts(program: Command): void {
   program
     .command('artifacts')
-    .description('list what came out of a job, or write one of it')
+    .description('List the artifacts of a job, or write one of them')
     .argument('<job>', 'its id')
-    .argument('[name]', 'of what to write: patch, message, files/<path>')
-    .option('--output <file>', 'write it there, not to standard output')
+    .argument('[name]', 'the artifact to write: patch, message, files/<path>')
+    .option('--output <file>', 'write to this file instead of standard output')
     .option('--json', 'print one JSON document: an array, or the one with its content in base64 unless that goes to a file')
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, name, { output, json }) => {
@@ -38,7 +38,7 @@ export function addArtifacts(program: Command): void {
 
 async function list(client: ValetkeyClient, jobId: string, json: boolean): Promise<void> {
   const artifacts = await client.jobs.artifacts(jobId);
-  // They outlast what Temporal remembers of their job; of one without any it has to say whether it is there.
+  // Artifacts outlast Temporal's record of their job, so only a job without artifacts needs the check that it exists.
   if (artifacts.length === 0) await client.jobs.status(jobId);
   if (json) printJson(artifacts);
   else printLines(artifacts.length === 0 ? ['no artifacts'] : lines(artifacts));
@@ -57,7 +57,7 @@ async function write(
 ): Promise<void> {
   const artifact = await client.jobs.artifact(jobId, name);
   if (artifact === null) {
-    throw new ValetkeyError('artifact_not_found', `the job has no artifact ${name}`);
+    throw new ValetkeyError('artifact_not_found', `The job has no artifact "${name}".`);
   }
   const { content, ...info } = artifact;
   if (output !== undefined) await writeTo(output, content);

@@ -17,11 +17,11 @@ Examples:
 export function addEvents(program: Command): void {
   program
     .command('events')
-    .description('print the events of a job in order, and follow it to its end')
+    .description('Print the events of a job in order, and follow it to its end')
     .argument('<job>', 'its id')
-    .option('--after <number>', 'begin behind the event of this number', sequenceNumber, 0)
+    .option('--after <number>', 'begin after the event with this number', sequenceNumber, 0)
     .option('--no-follow', 'end with the newest event')
-    .option('--json', 'print one JSON object a line')
+    .option('--json', 'print one JSON object per line')
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, { after, follow, json }) => {
       await withClient(async (client) => {
@@ -39,5 +39,5 @@ export function addEvents(program: Command): void {
 
 function sequenceNumber(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It is a number, 0 or more.');
+  throw new InvalidArgumentError('It must be a number, 0 or more.');
 }

@@ -7,7 +7,7 @@ import { stopSignal } from '../output/stop-signal.ts';
 import { secretsOf } from './secrets.ts';
 
 const EXAMPLES = `
-Logs JSON lines on standard error; says on standard output when it is ready. Ends on SIGTERM or SIGINT.
+Logs JSON lines on standard error and reports readiness on standard output. Stops on SIGTERM or SIGINT.
 
 Examples:
   $ DATABASE_URL=postgres://… ANTHROPIC_API_KEY=… valetkey gateway
@@ -16,8 +16,8 @@ Examples:
 export function addGateway(program: Command): void {
   program
     .command('gateway')
-    .description('run the built-in gateway: a port, and the unix socket of the local sandboxes')
-    .option('--json', 'say that it is ready as one JSON document')
+    .description('Run the built-in gateway, on a port and on the unix socket of the local sandboxes')
+    .option('--json', 'report readiness as one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {
       const config = loadConfig();

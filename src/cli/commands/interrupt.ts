@@ -12,7 +12,7 @@ Examples:
 export function addInterrupt(program: Command): void {
   program
     .command('interrupt')
-    .description('end the turn that runs, not the job')
+    .description('Interrupt the current turn of a job; the job continues')
     .argument('<job>', 'its id')
     .option('--json', 'print one JSON document')
     .addHelpText('after', EXAMPLES)

@@ -6,18 +6,18 @@ import type { Command } from '@commander-js/extra-typings';
 import { loadConfig, required } from '../../config/config.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { decidePrune, type KeyringUse } from '../../keys/decide-prune.ts';
-import { createRing, removeKeys, rotateRing } from '../../secrets/change-keyring.ts';
-import { readRingFile, type RingContent } from '../../secrets/keyring-file.ts';
-import { publicKeyWord } from '../../secrets/sealing-key.ts';
+import { createKeyring, removeKeys, rotateKeyring } from '../../secrets/change-keyring.ts';
+import { readKeyringFile, type KeyringContent } from '../../secrets/keyring-file.ts';
+import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { elapsed } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
-/** A mint that began with the key that was the current one until now is in the ledger by then. */
+/** After this time every mint that began with the previous root key is in the ledger. */
 const SETTLE_MS = 5_000;
 
 const EXAMPLES = `
-The file of the key ring is what VALETKEY_KEYRING names. Workers and gateways notice that it has changed by themselves.
+VALETKEY_KEYRING names the file. Workers and gateways reload it when it changes.
 Each of these commands takes --json.
 
 Examples:
@@ -30,29 +30,29 @@ Examples:
 export function addKeyring(program: Command): void {
   const keyring = program
     .command('keyring')
-    .description('the root keys and the sealing keys of workers, in a file: rotate them without a restart')
+    .description('Manage the file of root keys and sealing keys: rotate them without a restart')
     .addHelpText('after', EXAMPLES);
   keyring
     .command('create')
-    .description('make the file, with the keys of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY where they are set')
+    .description('Create the file, with the keys of VALETKEY_ROOT_KEY and VALETKEY_SEALING_KEY where they are set')
     .argument('[path]', 'default: VALETKEY_KEYRING')
     .option('--json', 'print one JSON document')
     .action(async (path, { json }) => {
       const config = loadConfig();
       const file = path === undefined ? required(config.keyringPath, 'VALETKEY_KEYRING') : resolve(path);
-      printCurrent(file, await createRing(file, config), json);
+      printCurrent(file, await createKeyring(file, config), json);
     });
   keyring
     .command('rotate')
-    .description('put a new root key and a new sealing key before those that are there')
+    .description('Add a new root key and a new sealing key as the current ones')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const file = ringPath();
-      printCurrent(file, await rotateRing(file), json);
+      printCurrent(file, await rotateKeyring(file), json);
     });
   keyring
     .command('prune')
-    .description('take out all but the current keys; refused as long as one of them is needed')
+    .description('Remove all keys but the current ones; refused while one of them is needed')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
       const removed = await prune(ringPath());
@@ -61,10 +61,10 @@ export function addKeyring(program: Command): void {
     });
   keyring
     .command('list')
-    .description('show the keys by their ids, and what hangs on each')
+    .description('List the keys by their ids, and what depends on each')
     .option('--json', 'print one JSON document')
     .action(async ({ json }) => {
-      const { content } = readRingFile(ringPath());
+      const { content } = readKeyringFile(ringPath());
       await withClient(async (client) => {
         const keys = describe(content, await client.keyring.usage());
         if (json === true) printJson({ publicKey: publicKey(content), ...keys });
@@ -77,9 +77,9 @@ function ringPath(): string {
   return required(loadConfig().keyringPath, 'VALETKEY_KEYRING');
 }
 
-/** Resolves to the ids of the keys that are gone. Throws `keyring_in_use`. */
+/** Removes the old keys and resolves to their ids. Throws `keyring_in_use`. */
 async function prune(path: string): Promise<readonly string[]> {
-  const { rootKeys, sealingKeys } = readRingFile(path).content;
+  const { rootKeys, sealingKeys } = readKeyringFile(path).content;
   const newestMs = Date.parse(rootKeys[0]?.createdAt ?? '');
   let ids: readonly string[] = [];
   await withClient(async (client) => {
@@ -93,17 +93,17 @@ async function prune(path: string): Promise<readonly string[]> {
   return ids;
 }
 
-function publicKey({ sealingKeys: [current] }: RingContent): string {
-  return current === undefined ? '' : publicKeyWord(current);
+function publicKey({ sealingKeys: [current] }: KeyringContent): string {
+  return current === undefined ? '' : encodePublicKey(current);
 }
 
-function printCurrent(path: string, ring: RingContent, json: true | undefined): void {
+function printCurrent(path: string, ring: KeyringContent, json: true | undefined): void {
   const [rootKey, sealingKey] = [ring.rootKeys[0]?.id, ring.sealingKeys[0]?.kid];
   if (json === true) printJson({ path, rootKey, sealingKey, publicKey: publicKey(ring) });
   else printLines([`VALETKEY_KEYRING=${path}`, `VALETKEY_SEALING_PUBLIC_KEY=${publicKey(ring)}`]);
 }
 
-function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
+function describe({ rootKeys, sealingKeys }: KeyringContent, use: KeyringUse) {
   return {
     rootKeys: rootKeys.map(({ id, createdAt }, index) => ({
       id,
@@ -121,7 +121,7 @@ function describe({ rootKeys, sealingKeys }: RingContent, use: KeyringUse) {
   };
 }
 
-function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: RingContent): string[] {
+function linesOf({ rootKeys, sealingKeys }: ReturnType<typeof describe>, ring: KeyringContent): string[] {
   const now = new Date().toISOString();
   const line = (what: string, { id, createdAt, current }: { id: string; createdAt: string; current: boolean }, uses: string): string =>
     `${what.padEnd(12)} ${id.padEnd(44)} ${(current ? 'current' : 'old').padEnd(8)} ${elapsed(createdAt, now).padStart(6)}  ${uses}`;

@@ -25,11 +25,11 @@ const STUCK_TITLES = ['tries', 'next try', 'error'];
 export function addKeys(program: Command): void {
   program
     .command('keys')
-    .description('list the newest keys: whose they are, what they have spent, how they stand')
+    .description('List the newest keys: their tenant, spend and state')
     .option('--tenant <id>', 'only of this tenant')
     .option('--job <id>', 'only of this job')
-    .addOption(new Option('--active', 'only those that are active').conflicts('stuck'))
-    .option('--stuck', 'only those whose end does not succeed, with the error')
+    .addOption(new Option('--active', 'only active keys').conflicts('stuck'))
+    .option('--stuck', 'only keys whose revocation keeps failing, with the error')
     .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
     .option('--json', 'print one JSON document: an array of keys')
     .addHelpText('after', EXAMPLES)

@@ -17,9 +17,9 @@ Examples:
 export function addList(program: Command): void {
   program
     .command('list')
-    .description('list the newest jobs')
+    .description('List the newest jobs')
     .option('--tenant <id>', 'only of this tenant')
-    .option('--running', 'only jobs that run')
+    .option('--running', 'only running jobs')
     .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
     .option('--json', 'print one JSON document: an array of jobs')
     .addHelpText('after', EXAMPLES)

@@ -21,7 +21,7 @@ const RIGHT_ALIGNED = ['context', 'max output', 'input', 'output'];
 export function addModels(program: Command): void {
   program
     .command('models')
-    .description('list the models whose price is known')
+    .description('List the models whose price is known')
     .option('--json', 'print one JSON document: an array of models')
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {

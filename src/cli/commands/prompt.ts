@@ -15,10 +15,10 @@ Examples:
 export function addPrompt(program: Command): void {
   program
     .command('prompt')
-    .description('give a running job one more prompt')
+    .description('Send another prompt to a running job')
     .argument('<job>', 'its id')
     .argument('<text>', 'the prompt; - reads standard input')
-    .option('--id <id>', 'of your own: the same id with the same text is the same prompt')
+    .option('--id <id>', 'an id of your own: the same id with the same text is the same prompt')
     .option('--json', 'print one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(async (jobId, argument, { id, json }) => {

@@ -19,10 +19,10 @@ Examples:
 export function addRevoke(program: Command): void {
   program
     .command('revoke')
-    .description('end the keys of a job or of a tenant now, or one key')
+    .description('Revoke the keys of a job or of a tenant, or one key, at once')
     .argument('[job|ref]', 'id of the job, or the ref of one key')
     .option('--tenant <id>', 'every key of this tenant, which gets no new ones until --unblock')
-    .option('--unblock', 'let the tenant have new keys again')
+    .option('--unblock', 'allow new keys for the tenant again')
     .option('--json', 'print one JSON document: what was done')
     .addHelpText('after', EXAMPLES)
     .action(async (name, { tenant, unblock, json }, command) => {

@@ -5,7 +5,7 @@ import { warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
-The job goes on with the next key; the one before is ended once the agent has taken up the new one.
+The job continues with the next key; the previous one is ended once the agent has adopted the new one.
 
 Examples:
   $ valetkey rotate job-42
@@ -14,7 +14,7 @@ Examples:
 export function addRotate(program: Command): void {
   program
     .command('rotate')
-    .description('give a running job its next key, and end the one that it has')
+    .description('Rotate the key of a running job')
     .argument('<job>', 'its id')
     .option('--json', 'print one JSON document: the new key')
     .addHelpText('after', EXAMPLES)

@@ -31,12 +31,12 @@ Examples, each with --json and --help:
 export function addSchedules(program: Command): void {
   const schedules = program
     .command('schedules')
-    .description('what runs by itself: apply, list, pause, resume')
+    .description('Manage the schedules: apply, list, pause, resume')
     .addHelpText('after', EXAMPLES);
 
   schedules
     .command('apply')
-    .description('make the schedules, or bring them up to date')
+    .description('Create the schedules, or update them')
     .option('--json', 'print one JSON document: an array of schedules')
     .addHelpText('after', APPLY_EXAMPLES)
     .action(async ({ json }) => {
@@ -48,7 +48,7 @@ export function addSchedules(program: Command): void {
 
   schedules
     .command('list')
-    .description('say how the schedules stand')
+    .description('List the schedules and their state')
     .option('--json', 'print one JSON document: an array of schedules')
     .addHelpText('after', LIST_EXAMPLES)
     .action(async ({ json }) => {
@@ -58,7 +58,7 @@ export function addSchedules(program: Command): void {
   for (const verb of ['pause', 'resume'] as const) {
     schedules
       .command(verb)
-      .description(verb === 'pause' ? 'let no run begin; one that runs goes on' : 'let a paused one go on')
+      .description(verb === 'pause' ? 'Pause a schedule; a current run continues' : 'Resume a paused schedule')
       .addArgument(new Argument('<schedule>').choices(['sweep', 'rotate-keys'] as const))
       .option('--json', 'print one JSON document')
       .addHelpText('after', `\nExamples:\n  $ valetkey schedules ${verb} sweep\n`)

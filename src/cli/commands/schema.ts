@@ -10,7 +10,7 @@ Examples:
 export function addSchema(program: Command): void {
   program
     .command('schema')
-    .description('print the JSON Schema of a job, as "run --spec" reads it')
+    .description('Print the JSON Schema of a job, as "run --spec" reads it')
     .option('--json', 'as without: it is one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(() => {

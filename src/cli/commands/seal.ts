@@ -2,7 +2,7 @@ import { Option, type Command } from '@commander-js/extra-typings';
 
 import { loadConfig, required } from '../../config/config.ts';
 import { seal } from '../../secrets/seal.ts';
-import { newSealingKey } from '../../secrets/sealing-key.ts';
+import { generateSealingKey } from '../../secrets/sealing-key.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 
@@ -27,7 +27,7 @@ Examples:
 export function addSeal(program: Command): void {
   program
     .command('seal')
-    .description('seal a secret of a job: a git server’s token for workspace.gitToken, or one for sandbox.secrets')
+    .description('Seal a secret for a job: a git token for workspace.gitToken, or a tool secret for sandbox.secrets')
     .requiredOption('--tenant <id>', 'whose jobs may use it')
     .addOption(
       new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets')
@@ -48,11 +48,11 @@ export function addSeal(program: Command): void {
 export function addSealingKey(program: Command): void {
   program
     .command('sealing-key')
-    .description('make a new pair of keys for sealing, and print it')
+    .description('Generate a key pair for sealing, and print it')
     .option('--json', 'print one JSON document')
     .addHelpText('after', KEY_EXAMPLES)
     .action(async ({ json }) => {
-      const key = await newSealingKey();
+      const key = await generateSealingKey();
       if (json === true) printJson(key);
       else printLines([`VALETKEY_SEALING_KEY=${key.privateKey}`, `VALETKEY_SEALING_PUBLIC_KEY=${key.publicKey}`]);
     });

@@ -18,9 +18,9 @@ Examples:
 export function addSweep(program: Command): void {
   program
     .command('sweep')
-    .description('look for keys and sandboxes that have lost their job, and end them')
-    .option('--dry-run', 'only say what it would do')
-    .option('--json', 'print one JSON document: what it found')
+    .description('Find orphaned keys and sandboxes, and end them')
+    .option('--dry-run', 'only report what it would end')
+    .option('--json', 'print one JSON document: the report')
     .addHelpText('after', EXAMPLES)
     .action(async ({ dryRun, json }) => {
       await withClient(async (client) => {

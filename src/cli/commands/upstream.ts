@@ -3,10 +3,10 @@ import { Argument, CommanderError, InvalidArgumentError, type Command } from '@c
 import { loadConfig, required } from '../../config/config.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
 import { tenantSchema } from '../../contract/spec.ts';
-import { readRingFile } from '../../secrets/keyring-file.ts';
-import { learnSecret } from '../../secrets/redact.ts';
+import { readKeyringFile } from '../../secrets/keyring-file.ts';
+import { registerSecret } from '../../secrets/redact.ts';
 import { seal } from '../../secrets/seal.ts';
-import { publicKeyWord } from '../../secrets/sealing-key.ts';
+import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { Secret } from '../../secrets/secret.ts';
 import { openDatabase, type Db } from '../../store/database.ts';
 import {
@@ -35,11 +35,11 @@ Examples:
 export function addUpstream(program: Command): void {
   const upstream = program
     .command('upstream')
-    .description('the gateway’s own credentials at the providers: replace them without a restart')
+    .description('Manage the gateway’s credentials at the providers: replace them without a restart')
     .addHelpText('after', EXAMPLES);
   upstream
     .command('set')
-    .description('store a credential as the newest version')
+    .description('Store a credential as the newest version')
     .addArgument(dialectArgument())
     .option('--tenant <id>', "default: the organization's", tenantOf)
     .option('--json', 'print one JSON document')
@@ -55,7 +55,7 @@ export function addUpstream(program: Command): void {
     });
   upstream
     .command('list')
-    .description('show the stored versions; the newest of each provider and tenant that a gateway can open is in use')
+    .description('List the stored versions; the newest of each provider and tenant that a gateway can open is in use')
     .option('--json', 'print one JSON document: an array of versions')
     .action(async ({ json }) => {
       const stored = await withStore(listUpstreamCredentials);
@@ -71,7 +71,7 @@ export function addUpstream(program: Command): void {
     });
   upstream
     .command('forget')
-    .description('delete a version; where it was in use, the one before is from then on')
+    .description('Delete a version; if it was in use, the previous one is used from then on')
     .addArgument(dialectArgument())
     .argument('<version>', 'as "list" shows it', versionOf)
     .option('--tenant <id>', "default: the organization's", tenantOf)
@@ -106,13 +106,13 @@ function nameOf({ dialect, tenant }: CredentialOwner, version: number): string {
 /** That of the ring is the newest; the variable can be older. Throws `invalid_config`. */
 function currentPublicKey(): string {
   const { keyringPath, sealingPublicKey } = loadConfig();
-  const [current] = keyringPath === undefined ? [] : readRingFile(keyringPath).content.sealingKeys;
-  return current === undefined ? required(sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY') : publicKeyWord(current);
+  const [current] = keyringPath === undefined ? [] : readKeyringFile(keyringPath).content.sealingKeys;
+  return current === undefined ? required(sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY') : encodePublicKey(current);
 }
 
 async function credentialFromInput(): Promise<Secret> {
   const credential = new Secret(await secretFromInput('upstream'));
-  learnSecret(credential);
+  registerSecret(credential);
   // It becomes part of a header.
   if (!/^[\x21-\x7e]+$/.test(credential.reveal()))
     throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.upstream', 'the credential must be one word of printable ASCII');

@@ -34,7 +34,7 @@ export function addWorker(program: Command): void {
   program
     .command('worker')
     .description('run a worker: it runs jobs, and drives the sandboxes of this host')
-    .option('--json', 'say that it is ready as one JSON document')
+    .option('--json', 'report readiness as one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {
       const config = loadConfig();

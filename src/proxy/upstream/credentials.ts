@@ -1,6 +1,6 @@
 import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import { learnSecret } from '../../secrets/redact.ts';
+import { registerSecret } from '../../secrets/redact.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
@@ -60,7 +60,7 @@ export async function followCredentials({ database, unsealer, configured, logger
   const open = async ({ dialect, tenant, version, sealed }: UpstreamCredential): Promise<Secret | null> => {
     try {
       const secret = await unsealer.open(sealed, { purpose: 'upstream', dialect, ...(tenant === null ? {} : { tenant }) });
-      learnSecret(secret);
+      registerSecret(secret);
       return secret;
     } catch (error) {
       if (!ValetkeyError.is(error)) throw error;

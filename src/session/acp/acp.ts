@@ -3,8 +3,8 @@ import { z } from 'zod';
 const INTERNAL_ERROR = { code: -32603 };
 
 /**
- * What this process reads of a JSON-RPC message. An error's text is left out: it may hold what the agent wrote to stderr. An answer is
- * one whatever its error is: somebody waits for it.
+ * The fields of a JSON-RPC message that this process reads. The text of an error is left out, because it may hold what the agent wrote to
+ * stderr. An `error` of any form counts as an answer: a request waits for it.
  */
 const messageSchema = z.object({
   id: z.union([z.string(), z.number()]).optional().catch(undefined),
@@ -20,42 +20,42 @@ const messageSchema = z.object({
 
 export type AcpMessage = z.infer<typeof messageSchema>;
 
-/** An answer to a request of ours. */
+/** The agent's answer to a request of this process. */
 export interface AcpAnswer {
-  /** JSON-RPC error code; null for a result. */
+  /** The JSON-RPC error code; null for a result. */
   errorCode: number | null;
   result: unknown;
-  /** Of the event that carried it. */
+  /** The id of the event that carried the answer. */
   eventId: number;
 }
 
-/** Notifications between this process and the shim. */
-const RECEIVED = '_valetkey/received';
-const UNREADABLE = '_valetkey/unreadable';
-const OF_SHIM = '_valetkey/';
-export const PING = '_valetkey/ping';
+/** Notifications between this process and the shim, which is the ACP adapter's parent inside the sandbox. */
+const RECEIPT_METHOD = '_valetkey/received';
+const UNREADABLE_METHOD = '_valetkey/unreadable';
+const SHIM_METHOD_PREFIX = '_valetkey/';
+export const PING_METHOD = '_valetkey/ping';
 
-/** Of the error by which the shim answers a prompt that an earlier process of the agent received and did not answer. */
-export const INTERRUPTED = -31001;
+/** The JSON-RPC error code with which the shim answers a prompt that an earlier process of the agent received and did not answer. */
+export const INTERRUPTED_CODE = -31001;
 
 const receiptSchema = z.object({ id: z.string() });
 
-/** The id of the prompt that the shim tells to have received; null for any other message. */
-export function receiptOf({ method, params }: AcpMessage): string | null {
-  return method === RECEIVED ? (receiptSchema.safeParse(params).data?.id ?? null) : null;
+/** Returns the id of the prompt whose receipt the shim reports; null for any other message. */
+export function readReceipt({ method, params }: AcpMessage): string | null {
+  return method === RECEIPT_METHOD ? (receiptSchema.safeParse(params).data?.id ?? null) : null;
 }
 
-/** The agent wrote something that the shim could not read as a message. */
+/** Whether the shim reports that the agent wrote something that is not a message. */
 export function isUnreadable({ method }: AcpMessage): boolean {
-  return method === UNREADABLE;
+  return method === UNREADABLE_METHOD;
 }
 
-/** The shim's own, which says nothing of the agent but that its process lives. */
-export function isOfShim({ method }: AcpMessage): boolean {
-  return method?.startsWith(OF_SHIM) === true;
+/** Whether the message comes from the shim itself; it only shows that the agent's process is running. */
+export function isFromShim({ method }: AcpMessage): boolean {
+  return method?.startsWith(SHIM_METHOD_PREFIX) === true;
 }
 
-/** Null where the text is no JSON-RPC message. */
+/** Parses a JSON-RPC message; null for any other text. */
 export function parseMessage(text: string): AcpMessage | null {
   try {
     return messageSchema.safeParse(JSON.parse(text)).data ?? null;

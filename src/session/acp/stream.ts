@@ -7,42 +7,42 @@ import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import type { AgentMessage } from './backlog.ts';
 import { ProcessGone } from './post.ts';
 
-/** The shim makes each message fit into less. A longer one is of somebody else in the sandbox: it would fill the worker's memory. */
+/** The shim keeps every message below this size. A longer one comes from another program in the sandbox and could fill the worker's memory. */
 const MAX_MESSAGE_CHARS = 4 * 1024 * 1024;
-const RECONNECT_MS = 100;
-/** Connections one after the other that brought no message and broke at once: a server under load refuses some. */
-const RECONNECTS = 20;
-/** A connection that lasted this long was a good one. */
-const LASTING_MS = 5000;
-/** The server writes something every 15 s: a connection that brings nothing for so long is broken, whatever it looks like. */
-const SILENCE_MS = 45_000;
+const RECONNECT_PAUSE_MS = 100;
+/** Consecutive connections that broke at once without a message: a server under load refuses some. */
+const MAX_RECONNECTS = 20;
+/** A connection that lasted this long resets the count of failures. */
+const STABLE_AFTER_MS = 5000;
+/** The server writes a keep-alive every 15 s, so a connection without data for this long is broken even if it looks open. */
+const SILENCE_TIMEOUT_MS = 45_000;
 
 export interface MessageStreamOptions {
   sandbox: SandboxConnection;
-  /** Of the agent's process at the server. */
+  /** The URL path of the agent's process at the server. */
   path: string;
-  /** Event id: the messages after it are read. */
+  /** The event id after which messages are read. */
   after: number;
   signal: AbortSignal;
-  /** Called for each connection that is made. */
+  /** Called for each new connection. */
   onOpen: () => void;
 }
 
 export interface MessageStream {
   /**
-   * The agent's messages after `after`, in order, each once, but for those that the server has forgotten: it keeps the last 1,024, and
-   * the ids jump. The data of one that is too long is empty. A connection that breaks is made again where it broke; ends by `signal` only.
-   * Throws `sandbox_lost` when the server is not there, `ProcessGone` when it does not know the agent's process, `sandbox_socket_refused`.
+   * Yields the agent's messages after `after`, in order, each once. The server keeps the last 1,024; where older ones are missing, the ids
+   * jump. A message that is too long has empty data. A broken connection is reopened where it broke; only `signal` ends the generator.
+   * Throws `sandbox_lost` when the server has stopped, `ProcessGone` when it does not know the agent's process, `sandbox_socket_refused`.
    */
   messages: AsyncGenerator<AgentMessage, void>;
-  /** Makes the connection again, which then begins with all that the server has after the newest message. */
+  /** Reopens the connection, which then begins with everything that the server has after the newest message. */
   reattach(): void;
 }
 
 /**
- * Reads the agent's messages. A connection can lack one: sandbox-agent 0.4.2 copies what it has before it subscribes to what comes, and
- * what comes in between is in neither; a reader that lags by 512 misses some, too. So where the ids jump another connection is made once,
- * which begins with what is missing unless the server has forgotten it.
+ * Reads the agent's messages. A connection can miss some: sandbox-agent 0.4.2 copies its stored messages before it subscribes to new ones,
+ * so that a message in between is in neither, and a reader that lags by 512 messages loses some. So when the ids jump, the connection is
+ * reopened once; the new one begins with the missing messages, unless the server has discarded them.
  */
 export function openMessageStream({ sandbox, path, after, signal, onOpen }: MessageStreamOptions): MessageStream {
   let connection = new AbortController();
@@ -54,7 +54,7 @@ export function openMessageStream({ sandbox, path, after, signal, onOpen }: Mess
     while (!signal.aborted) {
       const openedMs = performance.now();
       const silence = new AbortController();
-      const timer = setTimeout(() => silence.abort(), SILENCE_MS);
+      const timer = setTimeout(() => silence.abort(), SILENCE_TIMEOUT_MS);
       connection = new AbortController();
       const { signal: replaced } = connection;
       let jumps = false;
@@ -72,21 +72,22 @@ export function openMessageStream({ sandbox, path, after, signal, onOpen }: Mess
         if (jumps) jumpedAfter = last;
       } catch (error) {
         if (ValetkeyError.is(error)) throw error;
-        // The connection broke: below it is made again.
+        // The connection broke: the loop reopens it.
       } finally {
         clearTimeout(timer);
       }
       if (jumps || replaced.aborted) continue;
-      failures = performance.now() - openedMs > LASTING_MS ? 0 : failures + 1;
-      if (failures > RECONNECTS) throw new ValetkeyError('sandbox_lost', 'The stream of the agent’s messages ended.');
-      await sleep(RECONNECT_MS, undefined, { signal }).catch(() => {});
+      failures = performance.now() - openedMs > STABLE_AFTER_MS ? 0 : failures + 1;
+      if (failures > MAX_RECONNECTS)
+        throw new ValetkeyError('sandbox_lost', 'The sandbox-agent server keeps closing the stream of the agent’s messages.');
+      await sleep(RECONNECT_PAUSE_MS, undefined, { signal }).catch(() => {});
     }
   }
 
   return { messages: read(), reattach: () => connection.abort() };
 }
 
-/** Null when no connection could be made this time. */
+/** Opens one connection; null when that failed and may be tried again. */
 async function openBody(
   sandbox: SandboxConnection,
   path: string,
@@ -103,7 +104,7 @@ async function openBody(
   throw new ProcessGone(response.status);
 }
 
-/** Ends after a message that is too long. */
+/** Parses the events of one connection; it ends after a message that is too long. */
 async function* parse(body: ReadableStream<Uint8Array> | null, onBytes: () => void): AsyncGenerator<AgentMessage, void> {
   const decoder = new TextDecoder();
   const read: AgentMessage[] = [];

@@ -1,42 +1,42 @@
 import type { SourcedEvent } from '../../store/events.ts';
 import type { Mask } from './mask.ts';
 
-const MAX_WAITING = 1000;
+const MAX_QUEUED_EVENTS = 1000;
 
 export interface EventQueue {
-  /** Takes what the agent's message of that id became; ids rise. Waits only behind a thousand others. */
+  /** Adds the events of the agent's message `eventId`; ids must rise. Waits only while a thousand events are queued. */
   push(eventId: number, ...events: SourcedEvent[]): Promise<void>;
-  /** Resolves when all that was pushed is stored. Rejects with what `store` threw. */
+  /** Resolves when all pushed events are stored. Rejects with the error of `store`. */
   drain(): Promise<void>;
-  /** Never resolves; rejects with what `store` threw. */
+  /** Never resolves; rejects with the error of `store`. */
   readonly failed: Promise<never>;
 }
 
 /**
- * Masks events and stores them in order, one batch at a time: what comes while a batch is being stored is the next. So an event
- * waits for at most one write, and a slow store gets larger batches instead of slowing the agent; a flood waits, so that it does
- * not fill the memory. `stored` hears the highest id after each batch. The events up to `storedUpTo` are stored already; they
- * are pushed all the same, since a secret that goes on in later ones can begin in them.
+ * Masks events and stores them in order, one batch at a time: events that arrive during a write form the next batch. So an event waits for
+ * at most one write, and a slow store gets larger batches instead of slowing the agent; beyond the limit `push` waits, so that a flood does
+ * not fill the memory. `onStored` receives the highest id after each batch. Events up to `storedUpTo` are stored already; they are pushed
+ * all the same, because a secret that continues in later events can begin in them.
  */
 export function createEventQueue(
   store: (events: SourcedEvent[]) => Promise<void>,
-  stored: (eventId: number) => void,
+  onStored: (eventId: number) => void,
   mask: Pick<Mask, 'event'>,
   storedUpTo: number,
 ): EventQueue {
-  let waiting: SourcedEvent[] = [];
+  let queued: SourcedEvent[] = [];
   let highest = 0;
   let running: Promise<void> | null = null;
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
 
   const run = async (): Promise<void> => {
-    while (waiting.length > 0) {
-      const batch = waiting;
+    while (queued.length > 0) {
+      const batch = queued;
       const upTo = highest;
-      waiting = [];
+      queued = [];
       await store(batch);
-      stored(upTo);
+      onStored(upTo);
     }
     running = null;
   };
@@ -52,10 +52,10 @@ export function createEventQueue(
     async push(eventId, ...events) {
       const masked = events.map(({ source, body }) => ({ source, body: mask.event(body) }));
       if (eventId <= storedUpTo) return;
-      waiting.push(...masked);
+      queued.push(...masked);
       highest = eventId;
       running ??= start();
-      if (waiting.length >= MAX_WAITING) await drain();
+      if (queued.length >= MAX_QUEUED_EVENTS) await drain();
     },
     drain,
     failed: failed.promise,

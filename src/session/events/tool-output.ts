@@ -7,27 +7,27 @@ const contentSchema = z.union([
 const text = z.string().optional().catch(undefined);
 const rawSchema = z.object({ output: text, formatted_output: text, aggregated_output: text, stdout: text, text, error: text });
 
-/** What the content of a tool call shows: `diff` alone where it is nothing but changes of files. Null for what it does not have. */
+/** Returns the text that a tool call's content shows, or a `diff` when it shows only changes of files. Both are null when it shows nothing. */
 export function outputOfContent(content: readonly unknown[]): { text: string | null; diff: string | null } {
   const shown = content.flatMap((item) => contentSchema.safeParse(item).data ?? []);
   if (shown.length === 0) return { text: null, diff: null };
-  const whole = shown.map((item) => (item.type === 'content' ? item.content.text : asDiff(item))).join('\n');
+  const whole = shown.map((item) => (item.type === 'content' ? item.content.text : formatDiff(item))).join('\n');
   return shown.some(({ type }) => type === 'content') ? { text: whole, diff: null } : { text: null, diff: whole };
 }
 
-/** The output as some agents tell it beside the content: a text, or one of an object's fields. */
+/** Returns the output that some agents report beside the content: a text, or a field of an object. */
 export function outputOfRaw(raw: unknown): string | null {
   if (typeof raw === 'string') return raw;
   const fields = rawSchema.safeParse(raw).data;
   return Object.values(fields ?? {}).find((field) => field !== undefined && field !== '') ?? null;
 }
 
-/** Not minimal: what was there, and what is there now. */
-function asDiff({ path, oldText, newText }: { path: string; oldText?: string | null | undefined; newText: string }): string {
-  return [`--- ${path}`, `+++ ${path}`, ...withSign(oldText ?? '', '-'), ...withSign(newText, '+')].join('\n');
+/** Formats all old lines, then all new lines; it computes no minimal diff. */
+function formatDiff({ path, oldText, newText }: { path: string; oldText?: string | null | undefined; newText: string }): string {
+  return [`--- ${path}`, `+++ ${path}`, ...prefixLines(oldText ?? '', '-'), ...prefixLines(newText, '+')].join('\n');
 }
 
-function withSign(lines: string, sign: string): string[] {
+function prefixLines(lines: string, sign: string): string[] {
   return lines === ''
     ? []
     : lines

@@ -6,30 +6,30 @@ import type { AcpMessage } from '../acp/acp.ts';
 import { createUpdateReader } from './updates.ts';
 
 const MAX_TEXT_CHARS = 16 * 1024;
-/** Messages of a turn that cannot be read: what a program prints without end fills no table. */
+/** Warnings of unreadable messages per turn: a program that prints without end must not fill the events table. */
 const MAX_UNREADABLE = 20;
 
 export interface Transcript {
-  /** From now on messages of another process of the agent are read, or the same ones again. */
+  /** Called before the messages of another process of the agent are read, or the same messages again. */
   restart(): void;
-  /** What is read from now on belongs to the turn: the agent has received its prompt. Before, it is of the turn before. */
+  /** Called when the agent has received the turn's prompt: messages belong to this turn from now on, and to the previous turn before. */
   begin(): void;
-  /** What a message of the agent tells, null when nothing. Messages are read in order. */
+  /** Converts a message of the agent to an event; null when there is nothing to report. Messages must be read in order. */
   read(message: AcpMessage): JobEventBody | null;
-  /** What is told of a message that cannot be read. */
+  /** Returns the warning about an unreadable message; null beyond the limit of a turn. */
   unreadable(): JobEventBody | null;
-  /** What was read of tool calls and is reported nowhere, because the turn ends before they do. Reported once. */
+  /** Returns, once, the output of tool calls that no event has reported because the turn ends before they do. */
   rest(): JobEventBody[];
   /** Of a tool call that was read. */
   titleOf: (toolCallId: string) => string | undefined;
   /**
-   * The agent's text of the turn so far, a blank line where it did something else in between. Of more than 16,384 characters (UTF-16) the
-   * last, under a mark that says how many are missing.
+   * Returns the agent's text of the turn so far, with a blank line wherever the agent did something else in between. Of more than 16,384
+   * characters (UTF-16) it returns the last, under a mark that says how many are missing.
    */
   text(): string;
 }
 
-/** Turns the agent's messages into events of the turn. */
+/** Creates the converter of the agent's messages to the events of a turn. */
 export function createTranscript(turn: number): Transcript {
   const updates = createUpdateReader();
   let text = '';
@@ -40,8 +40,8 @@ export function createTranscript(turn: number): Transcript {
   const unreadable = (): JobEventBody | null => {
     unread += 1;
     if (unread > MAX_UNREADABLE) return null;
-    const more = unread === MAX_UNREADABLE ? ' More of them are not reported.' : '';
-    const message = `A message of the agent could not be read and was passed over.${more}`;
+    const more = unread === MAX_UNREADABLE ? ' Further ones are not reported.' : '';
+    const message = `A message of the agent could not be read and was skipped.${more}`;
     return { type: 'warning', code: 'message_unreadable', message };
   };
 

@@ -6,12 +6,12 @@ import { outputOfContent, outputOfRaw } from './tool-output.ts';
 
 const MAX_OUTPUT_CHARS = 8 * 1024;
 const MAX_TITLE_CHARS = 512;
-/** Of ids, kinds and states. */
+/** The limit for ids, kinds and states. */
 const MAX_WORD_CHARS = 128;
-/** The shim joins up to 4 KiB and divides at 32 KiB. */
+/** The shim joins text up to 4 KiB and splits it at 32 KiB, so a longer text does not come from it. */
 const MAX_TEXT_CHARS = 64 * 1024;
 const MAX_PLAN_ENTRIES = 200;
-/** Tool calls of a turn that are known, the newest. */
+/** Tool calls of a turn whose state is kept, the newest. */
 const MAX_TOOLS = 1000;
 
 const word = z.string().transform((text) => text.slice(0, MAX_WORD_CHARS));
@@ -26,11 +26,11 @@ const toolFields = {
   status: wordOrNull,
   content: z.array(z.unknown()).nullish().catch(null),
   rawOutput: z.unknown().optional(),
-  /** The next piece of a command's output; Claude Code's comes in one. */
+  /** The next piece of a command's output; Claude Code sends the whole output in one. */
   _meta: z.object({ terminal_output: terminalSchema, terminal_output_delta: terminalSchema }).nullish().catch(null),
 };
 
-/** The updates of ACP that become events; others are passed over. */
+/** The ACP updates that become events; all others are ignored. */
 const updateSchema = z.discriminatedUnion('sessionUpdate', [
   z.object({ sessionUpdate: z.literal('agent_message_chunk'), content: textContentSchema }),
   z.object({ sessionUpdate: z.literal('agent_thought_chunk'), content: textContentSchema }),
@@ -48,32 +48,32 @@ const kindSchema = z.object({
     content: z.unknown().optional(),
   }),
 });
-/** Images and the like. */
+/** Content that is not text, such as an image. */
 const otherContentSchema = z.object({ type: z.string().refine((type) => type !== 'text') });
 
 type ToolEvent = Extract<JobEventBody, { type: 'tool' }>;
 type ToolUpdate = Extract<z.infer<typeof updateSchema>, { sessionUpdate: 'tool_call' | 'tool_call_update' }>;
 
-/** What is known of a tool call. */
+/** The state of a tool call so far. */
 interface Tool extends ToolEvent {
-  /** A change that it shows: part of each event, since somebody may be asked about it. */
+  /** The change that the tool call shows: part of each event, because a question may be about it. */
   diff: string | null;
   /** The output of the last event. */
   reportedOutput: string | null;
 }
 
 export interface UpdateReader {
-  /** Null where there is nothing to tell; `unreadable` where there would be. */
+  /** Returns null for an update without an event, `unreadable` for a malformed one that should have had an event. */
   read(params: unknown, turn: number): JobEventBody | 'unreadable' | null;
-  /** Of tool calls that have not ended, with output that is in no event. */
+  /** Returns events for the output of tool calls that have not ended and that no event has reported. */
   rest(turn: number): JobEventBody[];
   /** Of a tool call that was read, as far as it has one. */
   titleOf: (toolCallId: string) => string | undefined;
 }
 
 /**
- * Reads the parameters of `session/update`, one after the other: an update of a tool call names only what changed, and the event says the
- * whole. Output is reported once, with the tool call's end: agents send it in pieces, again and again as a whole, or at the end only.
+ * Creates a reader of the parameters of `session/update`. An update of a tool call holds only what changed, while its event holds the whole
+ * state. Output is reported once, when the tool call ends: some agents send it in pieces, some repeat it as a whole, some send it at the end.
  */
 export function createUpdateReader(): UpdateReader {
   const tools = new Map<string, Tool>();
@@ -99,7 +99,7 @@ export function createUpdateReader(): UpdateReader {
       reportedOutput: before?.reportedOutput ?? null,
     };
     const reported = ended ? tool.output : tool.diff;
-    // What comes in pieces after the end is reported with the rest.
+    // Pieces that arrive after the end are reported by `rest`.
     const saysMore = reported !== null && reported !== tool.reportedOutput && (text ?? diff) !== null;
     const changed = tool.title !== before?.title || tool.status !== before.status || saysMore;
     if (changed) tool.reportedOutput = reported;
@@ -138,7 +138,7 @@ export function createUpdateReader(): UpdateReader {
   };
 }
 
-/** Whether it is of a kind that is read, and not as that kind should be. */
+/** Whether an update has a kind that becomes an event but is malformed. */
 function isBroken(params: unknown): boolean {
   const update = kindSchema.safeParse(params).data?.update;
   return update !== undefined && !otherContentSchema.safeParse(update.content).success;

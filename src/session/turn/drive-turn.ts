@@ -10,28 +10,43 @@ import type { PausedTurn } from './paused-turns.ts';
 import { answeredEvent, questionOf } from './permissions.ts';
 import { trackProgress } from './progress.ts';
 import { sendPrompt } from './send-prompt.ts';
-import { stopReasonOf } from './stop-reason.ts';
+import { readStopReason } from './stop-reason.ts';
 import type { EndedTurn, Turn, TurnOptions } from './turn-options.ts';
+
+/*
+ * One call of `driveTurn`, with one process of the agent:
+ *
+ *    decide(pending) ──'ask'──────────────────────────────────────────────────▶ returns { kind: 'asks' }
+ *         │ decided, or nothing pending
+ *    listen ▶ enterSession ▶ sendPrompt ─┬─ the prompt is answered ───────────▶ returns { kind: 'ended' }
+ *      │                                 ├─ a question needs an answer ▶ pause ▶ returns { kind: 'asks' }
+ *      │                                 ├─ cancel or stalled ▶ endPrompt ─────▶ throws the reason
+ *      │                                 ├─ detach: the agent continues ───────▶ throws the reason
+ *      │                                 └─ the process or server has ended ───▶ throws ProcessGone or sandbox_lost
+ *      └─ messages ▶ transcript ▶ mask ▶ event queue ▶ onEvent ▶ onState   (in order, while the rest runs)
+ *
+ * Every exit closes the attachment and waits until the queued events are stored.
+ */
 
 export interface DriveOptions extends TurnOptions {
   process: AgentProcess;
-  /** Of the turn, whatever processes it takes. */
+  /** The transcript of the turn, across all processes that it takes. */
   transcript: Transcript;
-  /** What an earlier step has read of it. */
+  /** The part of the turn that an earlier step has read. */
   paused: PausedTurn | null;
   startTimeoutMs: number;
-  /** Ends the call at once. */
+  /** Ends the call at once and leaves the agent running. */
   stop: AbortSignal;
 }
 
-/** `runTurn` with one process of the agent. Throws `ProcessGone`, too: it has died, and all that it said is stored. */
+/** Runs a turn with one process of the agent. Throws as `runTurn`, and `ProcessGone` when the process has ended and all its messages are stored. */
 export async function driveTurn(options: DriveOptions): Promise<Turn> {
   const { turn, resume, process, transcript, cancel, detach, stop } = options;
   const { startedAtMs } = process;
   const progress = trackProgress(process, turn, resume, options.onState);
-  const left = progress.earlier?.pending ?? null;
-  if (progress.earlier !== null && left !== null && !cancel.aborted) {
-    const question = questionOf(left, startedAtMs, turn);
+  const pending = progress.earlier?.pending ?? null;
+  if (progress.earlier !== null && pending !== null && !cancel.aborted) {
+    const question = questionOf(pending, startedAtMs, turn);
     const decision = options.decide(question);
     if (decision === 'ask') return { kind: 'asks', question, state: progress.earlier };
     await options.onEvent([answeredEvent(question, decision)]);
@@ -39,20 +54,20 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
 
   const paused = progress.earlier === null ? null : options.paused;
   if (paused === null) transcript.restart();
-  const here = listen({ ...options, progress, paused });
-  const { acp, queue, questions, stall, receipt } = here;
-  if (left !== null) questions.settle(left);
-  for (const request of paused?.waiting ?? []) if (request.rpcId !== left?.rpcId) await here.ask(request, progress.storedUpTo);
-  const over = Promise.race([acp.lost, queue.failed, rejection(stop)]);
+  const attachment = listen({ ...options, progress, paused });
+  const { acp, queue, questions, stall, receipt } = attachment;
+  if (pending !== null) questions.settle(pending);
+  for (const request of paused?.waiting ?? []) if (request.rpcId !== pending?.rpcId) await attachment.ask(request, progress.storedUpTo);
+  const interrupted = Promise.race([acp.lost, queue.failed, rejectOnAbort(stop)]);
   const endedTurn = async (sessionId: string, stopReason: string, answer: AcpAnswer | null): Promise<EndedTurn> => {
-    await here.rest(answer?.eventId);
+    await attachment.rest(answer?.eventId);
     await queue.drain();
     if (answer !== null) progress.change({ lastEventId: answer.eventId, running: null, pending: null });
-    return { kind: 'ended', stopReason, message: here.message(), state: progress.state(sessionId) };
+    return { kind: 'ended', stopReason, message: attachment.message(), state: progress.state(sessionId) };
   };
 
   try {
-    const sessionId = await Promise.race([enterSession(options, acp, progress.held), over]);
+    const sessionId = await Promise.race([enterSession(options, acp, progress.held), interrupted]);
     progress.open(sessionId);
     const answering = sendPrompt({ ...options, acp, queue, sessionId });
     const answered = answering.then((answer) => ({ answer }));
@@ -60,12 +75,12 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     stall.start();
     if (paused?.state.running == null) receipt.start();
     try {
-      const next = await Promise.race([answered, over, rejection(cancel), asked, stall.exceeded, receipt.exceeded]);
+      const next = await Promise.race([answered, interrupted, rejectOnAbort(cancel), asked, stall.exceeded, receipt.exceeded]);
       if ('answer' in next) {
         const modelStop = (await options.modelStop?.()) ?? null;
-        return await endedTurn(sessionId, modelStop ?? stopReasonOf(next.answer, { denied: questions.denied }), next.answer);
+        return await endedTurn(sessionId, modelStop ?? readStopReason(next.answer, { denied: questions.denied }), next.answer);
       }
-      const read = await Promise.race([here.pause(), over]);
+      const read = await Promise.race([attachment.pause(), interrupted]);
       await queue.drain();
       const state = progress.state(sessionId);
       if (read !== null) options.pausedTurns?.keep(options.jobId, { ...read, state });
@@ -73,25 +88,25 @@ export async function driveTurn(options: DriveOptions): Promise<Turn> {
     } catch (error) {
       const stalled = ValetkeyError.is(error) && error.code === 'stalled';
       if (detach.aborted || !(cancel.aborted || stalled)) throw error;
-      const answer = await endPrompt(here, sessionId, answering);
-      if (stalled) await here.rest();
+      const answer = await endPrompt(attachment, sessionId, answering);
+      if (stalled) await attachment.rest();
       if (cancel.aborted) options.onCancelled?.(await endedTurn(sessionId, 'cancelled', answer));
       throw error;
     }
   } catch (error) {
     if (error instanceof ProcessGone) {
-      await here.rest();
+      await attachment.rest();
       await queue.drain();
     }
     throw error;
   } finally {
-    here.close();
+    attachment.close();
     await queue.drain().catch(() => {});
   }
 }
 
 /** Rejects with the signal's reason once it is aborted. */
-function rejection(signal: AbortSignal): Promise<never> {
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
   if (signal.aborted) reject(signal.reason);

@@ -7,14 +7,14 @@ import type { Attachment } from './listen.ts';
 
 const CANCEL_TIMEOUT_MS = 2000;
 
-/** Resolves when the agent has ended the prompt, to its answer; to null where that takes longer than 2 s, or the agent is gone. */
+/** Cancels the running prompt and resolves to the agent's answer; to null when that takes longer than 2 s or the agent has ended. */
 export async function endPrompt(
   { acp, questions, received }: Pick<Attachment, 'acp' | 'questions' | 'received'>,
   sessionId: string,
   answering: Promise<AcpAnswer>,
 ): Promise<AcpAnswer | null> {
   const end = async (): Promise<AcpAnswer> => {
-    // A cancel that overtakes its prompt would end nothing.
+    // The cancel waits for the receipt of the prompt, because a cancel that arrives before its prompt has no effect.
     await received;
     await questions.cancelOpen();
     await acp.notify(AGENT_METHODS.session_cancel, { sessionId });

@@ -1,8 +1,8 @@
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { JobEventBody } from '../../contract/events.ts';
-import { isOfShim, isUnreadable, receiptOf, type AcpMessage } from '../acp/acp.ts';
+import { isFromShim, isUnreadable, readReceipt, type AcpMessage } from '../acp/acp.ts';
 import { openAcp, type AcpConnection } from '../acp/connection.ts';
-import { unresponsive, type AgentProcess } from '../acp/instance.ts';
+import { agentUnresponsive, type AgentProcess } from '../acp/instance.ts';
 import { createEventQueue, type EventQueue } from '../events/event-queue.ts';
 import { createMask } from '../events/mask.ts';
 import type { Transcript } from '../events/transcript.ts';
@@ -18,48 +18,48 @@ export interface ListenOptions extends TurnOptions {
   process: AgentProcess;
   progress: Progress;
   transcript: Transcript;
-  /** What an earlier step has read of the turn: what the agent said after it is read. */
+  /** The part of the turn that an earlier step has read; reading continues after it. */
   paused: PausedTurn | null;
   startTimeoutMs: number;
 }
 
-/** A conversation about a turn. */
+/** The attachment of one step to the agent's process, for one turn. */
 export interface Attachment {
   acp: AcpConnection;
   queue: EventQueue;
   questions: Questions;
-  /** For the next message of the agent. */
+  /** The limit for the time until the agent's next message. */
   stall: TimeLimit;
-  /** For the receipt of the prompt, where it is to come: the shim gives it at once. */
+  /** The limit for the receipt of the prompt, which the shim sends at once. */
   receipt: TimeLimit;
-  /** Resolves with the receipt. */
+  /** Resolves when the shim has confirmed the receipt of the prompt. */
   received: Promise<void>;
   /** Decides a question of the agent, or leaves it open. */
   ask(request: PermissionRequest, eventId: number): Promise<void>;
-  /** Tells what the turn's end leaves untold. `eventId` is that of the end; undefined: of the newest message. */
+  /** Reports the output of tool calls that the turn's end cuts short. `eventId`: that of the turn's end; by default of the newest message. */
   rest(eventId?: number): Promise<void>;
   /** The agent's text of the turn, masked. */
   message(): string;
-  /** Reads no more. Resolves to what was read, but for the state; to null where the agent does not have what it was answered. */
+  /** Stops reading. Resolves to what was read, without the state; to null when a response did not reach the agent. */
   pause(): Promise<Omit<PausedTurn, 'state'> | null>;
   close(): void;
 }
 
-/** Attaches to a process of the agent: what it says becomes events, what it asks is answered. */
+/** Attaches to a process of the agent: its messages become events, its permission requests are answered or left open. */
 export function listen(options: ListenOptions): Attachment {
   const { sandbox, turn, process, progress, transcript, paused, cancel, decide, secrets, stallMs, startTimeoutMs, onEvent } = options;
   const { startedAtMs, serverId } = process;
   const mask = paused?.mask ?? createMask(secrets);
   const queue = createEventQueue(onEvent, (lastEventId) => progress.change({ lastEventId }), mask, progress.storedUpTo);
-  const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent did nothing for ${stallMs / 1000} s.`));
-  const receipt = createTimeLimit(startTimeoutMs, () => unresponsive('session/prompt', startTimeoutMs));
+  const stall = createTimeLimit(stallMs, () => new ValetkeyError('stalled', `The agent sent no message for ${stallMs / 1000} s.`));
+  const receipt = createTimeLimit(startTimeoutMs, () => agentUnresponsive('session/prompt', startTimeoutMs));
   const questions = createQuestions({ acp: () => acp, startedAtMs, turn, decide, cancel, denied: paused?.denied });
   const received = Promise.withResolvers<void>();
   const tell = async (eventId: number, body: JobEventBody | null): Promise<void> => {
     if (body !== null) await queue.push(eventId, { source: `acp:${startedAtMs}:${eventId}`, body });
   };
 
-  /** An agent may ask more than one thing at once: the others are read again. */
+  /** An agent may have several questions open; the state holds the first, and the next step reads the others again. */
   let hasOpen = false;
   const ask = (request: PermissionRequest, eventId: number): Promise<void> => {
     const { asked, answered } = questions.settle(request);
@@ -70,8 +70,8 @@ export function listen(options: ListenOptions): Attachment {
   };
   const onMessage = async (message: AcpMessage | null, eventId: number): Promise<void> => {
     if (message === null || isUnreadable(message)) return tell(eventId, transcript.unreadable());
-    const promptId = receiptOf(message);
-    if (!isOfShim(message)) stall.restart();
+    const promptId = readReceipt(message);
+    if (!isFromShim(message)) stall.restart();
     else if (promptId === null) return;
     else if (promptIdsOf(turn).includes(promptId)) {
       transcript.begin();
@@ -86,9 +86,9 @@ export function listen(options: ListenOptions): Attachment {
     }
     await tell(eventId, transcript.read(message));
   };
-  /** What was stored is not lost. */
+  /** Reports lost messages, except those whose events are stored already. */
   const onGap = async (missed: number, eventId: number): Promise<void> => {
-    // The server keeps so many messages that these are of the turn, and its receipt may be among them.
+    // The server keeps so many messages that the lost ones belong to this turn; the receipt of its prompt may be among them.
     transcript.begin();
     const from = Math.max(eventId - missed, progress.storedUpTo + 1);
     if (from === eventId) return;

@@ -16,16 +16,16 @@ import type { SessionState } from './state.ts';
 import type { TurnOptions } from './turn-options.ts';
 
 const RENAME_TIMEOUT_MS = 5000;
-/** For the end of a turn that was cancelled and did not end in time. */
-const LEFTOVER_TIMEOUT_MS = 15_000;
+/** The time in which a cancelled previous turn has to end. */
+const PREVIOUS_TURN_TIMEOUT_MS = 15_000;
 
 const initializedSchema = z.object({ agentCapabilities: z.object({ loadSession: z.boolean().optional() }).optional() });
 const newSessionSchema = z.object({ sessionId: z.string().min(1).max(256) });
 
 /**
- * The first request to an agent's process. What it declares was found out with codex-acp 2.6.0 and claude-agent-acp 0.101.0:
- * by `sessionFailure` the answer of a prompt that failed says so, where Codex else ends the turn as if all were well; without
- * `sessionIndex` there is no `_session/rename`; without `terminal_output` the output of commands is left out.
+ * The first request to an agent's process. The effect of the declared capabilities was measured with codex-acp 2.6.0 and
+ * claude-agent-acp 0.101.0: with `sessionFailure` the answer to a failed prompt says so, where Codex otherwise ends the turn as if it had
+ * succeeded; without `sessionIndex` there is no `_session/rename`; without `terminal_output` the output of commands is missing.
  */
 export const INITIALIZE = {
   id: 'initialize',
@@ -42,14 +42,14 @@ export const INITIALIZE = {
 
 export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'sessionSettings'> {
   process: AgentProcess;
-  /** For each answer. */
+  /** The limit for each answer, ms. */
   startTimeoutMs: number;
 }
 
 /**
- * Resolves to the id of the job's one session once the process knows it and no earlier turn runs in it. Idempotent: the ids are
- * fixed. `held`: the earlier state where it is of this process. Throws `agent_unresponsive`, `agent_failed`, `session_lost`,
- * `sandbox_lost`.
+ * Opens or loads the job's one session and resolves to its id once the process knows it and no earlier turn runs in it. Idempotent, because
+ * the request ids are fixed. `held`: the earlier state if it belongs to this process. Throws `agent_unresponsive`, `agent_failed`,
+ * `session_lost`, `sandbox_lost`.
  */
 export async function enterSession(
   { sandbox, turn, resume, sessionSettings, process, startTimeoutMs }: EnterSessionOptions,
@@ -57,7 +57,7 @@ export async function enterSession(
   held: SessionState | null,
 ): Promise<string> {
   if (resume === null) {
-    if (process.number > 0) throw lost('nobody knows which session it held');
+    if (process.number > 0) throw sessionLost('the id of its session is unknown');
     return openSession(acp, sandbox.paths.workspace, sessionSettings, startTimeoutMs);
   }
   const { sessionId } = resume;
@@ -73,21 +73,21 @@ async function openSession(
   timeoutMs: number,
 ): Promise<string> {
   const { errorCode } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
-  if (errorCode !== null) throw notOpened(`error ${errorCode}`);
+  if (errorCode !== null) throw sessionNotOpened(`error ${errorCode}`);
   const params: NewSessionRequest = { cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const session = await acp.request('session', AGENT_METHODS.session_new, params, timeoutMs);
   const parsed = newSessionSchema.safeParse(session.result);
-  if (!parsed.success) throw notOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
+  if (!parsed.success) throw sessionNotOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
   const { sessionId } = parsed.data;
   await setMode(acp, sessionId, sessionSettings, timeoutMs);
-  // A session with a title does not ask the LLM for one. An agent that does not know the method answers with an error, or never.
+  // The title keeps the agent from requesting one from the LLM. An agent that does not know the method answers with an error, or never.
   await acp.request('rename', '_session/rename', { sessionId, title: 'job' }, RENAME_TIMEOUT_MS).catch((error: unknown) => {
     if (!ValetkeyError.is(error) || error.code !== 'agent_unresponsive') throw error;
   });
   return sessionId;
 }
 
-/** What the agent tells again while it loads the session, the shim keeps to itself. */
+/** Loads the session into another process. The shim drops the messages that the agent repeats meanwhile. */
 async function loadSession(
   acp: AcpConnection,
   sessionId: string,
@@ -96,10 +96,11 @@ async function loadSession(
   timeoutMs: number,
 ): Promise<void> {
   const { result } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
-  if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true) throw lost('this agent cannot load a session');
+  if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true)
+    throw sessionLost('this agent cannot load a session');
   const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const { errorCode } = await acp.request('session', AGENT_METHODS.session_load, params, timeoutMs);
-  if (errorCode !== null) throw lost(`its session could not be loaded (error ${errorCode})`);
+  if (errorCode !== null) throw sessionLost(`its session could not be loaded (error ${errorCode})`);
   await setMode(acp, sessionId, sessionSettings, timeoutMs);
 }
 
@@ -107,7 +108,7 @@ function metaOf(sessionSettings: SessionSettings | undefined): { _meta?: Record<
   return sessionSettings === undefined ? {} : { _meta: sessionSettings.meta };
 }
 
-/** The mode that a session begins in may come from files of the workspace. */
+/** Sets the mode explicitly, because the session's initial mode may come from files of the workspace. */
 async function setMode(
   acp: AcpConnection,
   sessionId: string,
@@ -120,19 +121,19 @@ async function setMode(
     const { errorCode } = await acp.request(`mode-${modeId}`, AGENT_METHODS.session_set_mode, params, timeoutMs);
     if (errorCode === null) return;
   }
-  throw notOpened('it does not take the mode of the job');
+  throw sessionNotOpened('it does not accept the mode that the job’s permissions need');
 }
 
-/** The shim has seen the prompt, so its id alone says which is meant. */
+/** Cancels the previous turn and waits for its answer. The shim knows the prompt by its id, so the request needs no text. */
 async function cancelPreviousTurn(acp: AcpConnection, sessionId: string, promptId: string): Promise<void> {
   await acp.notify(AGENT_METHODS.session_cancel, { sessionId });
-  await acp.request(promptId, AGENT_METHODS.session_prompt, { sessionId, prompt: [] }, LEFTOVER_TIMEOUT_MS);
+  await acp.request(promptId, AGENT_METHODS.session_prompt, { sessionId, prompt: [] }, PREVIOUS_TURN_TIMEOUT_MS);
 }
 
-function lost(why: string): ValetkeyError {
+function sessionLost(why: string): ValetkeyError {
   return new ValetkeyError('session_lost', `The agent's process ended, and ${why}.`);
 }
 
-function notOpened(why: string): ValetkeyError {
+function sessionNotOpened(why: string): ValetkeyError {
   return new ValetkeyError('agent_failed', `The agent did not open a session: ${why}.`);
 }

@@ -6,12 +6,12 @@ import type { Transcript } from '../events/transcript.ts';
 import type { PermissionRequest } from './permissions.ts';
 import type { SessionState } from './state.ts';
 
-/** A program answers at once, and a person may take days: then the turn is read again. */
-const KEEP_MS = 30_000;
-/** What a turn leaves may be some megabytes. */
-const MAX_TURNS = 32;
+/** This covers the answer of a program; a person may take days, and then the turn is read again. */
+const PAUSED_TURN_TTL_MS = 30_000;
+/** A paused turn may take some megabytes of memory. */
+const MAX_PAUSED_TURNS = 32;
 
-/** What a step has read of a turn, up to the message `newest`. */
+/** The part of a turn that a step has read, up to the message `newest`. */
 export interface PausedTurn {
   state: SessionState;
   newest: number;
@@ -23,7 +23,7 @@ export interface PausedTurn {
   denied: boolean;
 }
 
-/** The step that goes on with a turn. */
+/** The step that continues a turn. */
 export interface NextStep {
   jobId: string;
   turn: number;
@@ -31,15 +31,15 @@ export interface NextStep {
   secrets: readonly Secret[];
 }
 
-/** What the turns that wait for an answer have read, for the next step where it comes to the same worker. */
+/** The cache of turns that wait for an answer, for the next step if it runs on the same worker. */
 export interface PausedTurns {
   keep(jobId: string, paused: PausedTurn): void;
-  /** Once, and only where the next step goes on from the same state with the same secrets; else null. */
+  /** Removes and returns the paused turn; null unless the next step continues from the same state with the same secrets. */
   take(next: NextStep): PausedTurn | null;
 }
 
-/** Without it every step reads its whole turn again, which for thousands of questions takes hours. */
-export function createPausedTurns(keepMs = KEEP_MS): PausedTurns {
+/** Creates the cache. Without it every step reads its whole turn again, which takes hours for thousands of questions. */
+export function createPausedTurns(ttlMs = PAUSED_TURN_TTL_MS): PausedTurns {
   const turns = new Map<string, PausedTurn>();
   const forget = (jobId: string, paused: PausedTurn): void => {
     if (turns.get(jobId) === paused) turns.delete(jobId);
@@ -49,9 +49,9 @@ export function createPausedTurns(keepMs = KEEP_MS): PausedTurns {
     keep(jobId, paused) {
       turns.delete(jobId);
       const [oldest] = turns.keys();
-      if (turns.size >= MAX_TURNS && oldest !== undefined) turns.delete(oldest);
+      if (turns.size >= MAX_PAUSED_TURNS && oldest !== undefined) turns.delete(oldest);
       turns.set(jobId, paused);
-      setTimeout(forget, keepMs, jobId, paused).unref();
+      setTimeout(forget, ttlMs, jobId, paused).unref();
     },
     take({ jobId, turn, resume, secrets }) {
       const paused = turns.get(jobId);

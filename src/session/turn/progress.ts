@@ -2,22 +2,22 @@ import type { AgentProcess } from '../acp/instance.ts';
 import type { SessionState } from './state.ts';
 
 export interface Progress {
-  /** Event id: the messages of the turn come after it. */
+  /** The event id after which the turn's messages begin. */
   readonly since: number;
-  /** Event id: what came up to it is stored. */
+  /** The event id up to which all events are stored. */
   readonly storedUpTo: number;
-  /** The earlier state where it tells of this process; null where it tells of another, or there is none. */
+  /** The earlier state if it belongs to this process; null otherwise. */
   readonly held: SessionState | null;
-  /** The same where it tells of this turn, too. */
+  /** The earlier state if it belongs to this process and this turn; null otherwise. */
   readonly earlier: SessionState | null;
-  /** From now on each change is told. */
+  /** Sets the session id; from now on each change is reported to `onState`. */
   open(sessionId: string): void;
   change(change: Partial<Pick<SessionState, 'lastEventId' | 'running' | 'pending'>>): void;
-  /** The newest, of the turn when it has ended. */
+  /** Returns the current state; once the turn has ended, the state from which the next turn resumes. */
   state(sessionId: string): SessionState;
 }
 
-/** Keeps how far a turn got in one process of the agent. */
+/** Tracks how far a turn has got in one process of the agent. */
 export function trackProgress(
   { number, startedAtMs }: AgentProcess,
   turn: number,
@@ -28,7 +28,7 @@ export function trackProgress(
   const earlier = held?.turn === turn ? held : null;
   const since = earlier?.since ?? held?.lastEventId ?? 0;
   const storedUpTo = held?.lastEventId ?? 0;
-  let place: Omit<SessionState, 'sessionId'> = {
+  let current: Omit<SessionState, 'sessionId'> = {
     v: 2,
     process: number,
     startedAtMs,
@@ -38,9 +38,9 @@ export function trackProgress(
     running: earlier?.running ?? null,
     pending: earlier?.pending ?? null,
   };
-  let opened: string | null = null;
-  const tell = (): void => {
-    if (opened !== null) onState({ ...place, sessionId: opened });
+  let openedSessionId: string | null = null;
+  const report = (): void => {
+    if (openedSessionId !== null) onState({ ...current, sessionId: openedSessionId });
   };
 
   return {
@@ -49,13 +49,13 @@ export function trackProgress(
     held,
     earlier,
     open(sessionId) {
-      opened = sessionId;
-      tell();
+      openedSessionId = sessionId;
+      report();
     },
     change(change) {
-      place = { ...place, ...change };
-      tell();
+      current = { ...current, ...change };
+      report();
     },
-    state: (sessionId) => ({ ...place, sessionId }),
+    state: (sessionId) => ({ ...current, sessionId }),
   };
 }

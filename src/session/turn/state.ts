@@ -2,22 +2,22 @@ import { z } from 'zod';
 
 import { permissionRequestSchema } from './permissions.ts';
 
-/** All that another worker needs to go on with a session. Serialisable, below 1 KB, no secret. */
+/** Everything that another worker needs to continue a session. It is JSON below 1 KB and holds no secret. */
 export const sessionStateSchema = z.object({
   v: z.literal(2),
-  /** Which of the agent's processes holds the session, counted from 0: each has message numbers of its own. */
+  /** The number, from 0, of the agent's process that holds the session; each process numbers its messages from 1. */
   process: z.number(),
-  /** When that process was started, epoch ms: another of the same number does not know the session. */
+  /** When that process started, epoch ms: another process of the same number does not know the session. */
   startedAtMs: z.number(),
   sessionId: z.string(),
   turn: z.number(),
-  /** Event id: the messages of the turn come after it. */
+  /** The event id after which the turn's messages begin. */
   since: z.number(),
-  /** Event id: what came up to it is stored. */
+  /** The event id up to which all events are stored. */
   lastEventId: z.number(),
-  /** The prompt that the agent has received and not answered, as far as is known. */
+  /** The id of the prompt that the agent has received and, as far as is known, not answered. */
   running: z.string().nullable(),
-  /** What the agent was left waiting for. */
+  /** The permission request that the agent waits for. */
   pending: permissionRequestSchema.nullable(),
 });
 export type SessionState = z.infer<typeof sessionStateSchema>;

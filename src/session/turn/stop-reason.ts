@@ -13,16 +13,16 @@ const promptResultSchema = z.object({
 });
 
 /**
- * The stop reason of a turn that went well; `denied`: something that the agent asked for was, so it may have ended the turn itself.
- * Throws `agent_failed` for any other, never in the agent's words.
+ * Returns the stop reason of a successful turn. `denied`: a permission request of the turn was denied, after which an agent may cancel the
+ * turn itself. Throws `agent_failed` for a failed turn, never with text of the agent.
  */
-export function stopReasonOf({ errorCode, result }: AcpAnswer, { denied }: { denied: boolean }): string {
+export function readStopReason({ errorCode, result }: AcpAnswer, { denied }: { denied: boolean }): string {
   if (errorCode !== null) throw failed(`error ${errorCode}`);
   const parsed = promptResultSchema.safeParse(result);
-  if (!parsed.success) throw failed('an answer that is not ACP');
+  if (!parsed.success) throw failed('an answer that does not follow ACP');
   const { stopReason, _meta } = parsed.data;
-  if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('an error of its session');
-  if (stopReason === 'cancelled' && !denied) throw failed('a cancel that nobody asked for');
+  if (_meta?.jetbrains?.air?.sessionFailure?.severity === 'error') throw failed('a session failure');
+  if (stopReason === 'cancelled' && !denied) throw failed('the stop reason "cancelled", although nothing cancelled it');
   return stopReason;
 }
 

@@ -3,14 +3,14 @@ import type { ValetkeyError } from '../../contract/errors.ts';
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface TimeLimit {
-  /** Never resolves; rejects when so much time has passed since `start`, or since the last `restart` after it. */
+  /** Never resolves; rejects once the time has passed since `start`, or since the last `restart` after it. */
   readonly exceeded: Promise<never>;
   start(): void;
   restart(): void;
   stop(): void;
 }
 
-/** A limit that can be put off. `ms`: of more than 24 days it waits 24. */
+/** Creates a time limit that can be restarted. `ms` above 24 days counts as 24 days, the maximum of a timer. */
 export function createTimeLimit(ms: number, error: () => ValetkeyError): TimeLimit {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});

@@ -13,50 +13,50 @@ export interface TurnOptions {
   /** Counts from 1 within the job. */
   turn: number;
   prompt: string;
-  /** What the agent wants said as its session is opened or loaded. */
+  /** Agent-specific parameters for opening or loading the session. */
   sessionSettings?: SessionSettings | undefined;
-  /** The last state that is known, of an earlier attempt at this turn or of the turn before; null: none. */
+  /** The last known state, from an earlier attempt at this turn or from the previous turn; null when there is none. */
   resume: SessionState | null;
-  /** Why the model stopped in this turn, where that was not the end of it, as the gateway has it; left out: nobody knows. */
+  /** Returns why the model stopped in this turn, as the gateway recorded it; null for a normal end of the answer. Without it the agent's own stop reason counts. */
   modelStop?: (() => Promise<string | null>) | undefined;
-  /** Masked in events, in the message and in questions. */
+  /** The secrets to mask in events, in the message and in questions. */
   secrets: readonly Secret[];
-  /** What becomes of a question of the agent; asked again for the same question whenever it is read again. */
+  /** Decides a permission request; called again for the same question whenever it is read again. */
   decide: (question: Question) => PermissionDecision | 'ask';
-  /** When the agent's process died after it had received the prompt, and its session goes on in a new one. */
+  /** What to do when the agent's process ended after it had received the prompt and the session continues in a new process. */
   onInterrupted: JobSpec['onInterrupted'];
-  /** The turn is ended when the agent says nothing for so many ms. */
+  /** The turn ends as `stalled` when the agent sends no message for so many ms. */
   stallMs: number;
-  /** Stores events, each source once; one call at a time. What it throws ends the call and leaves the agent running. */
+  /** Stores events, each source once; one call at a time. Its error ends the call and leaves the agent running. */
   onEvent: (events: SourcedEvent[]) => Promise<void>;
-  /** Hears each new state once what it says is true. */
+  /** Receives each new state after the events up to it are stored. */
   onState: (state: SessionState) => void;
-  /** Hears, before the call rejects because of `cancel`, how far the turn got; not where its prompt was never sent. */
+  /** Receives the cancelled turn before the call rejects because of `cancel`; not called when the prompt was never sent. */
   onCancelled?: (turn: EndedTurn) => void;
-  /** Ends the turn at the agent, too (≤ 2 s), then the call rejects with the signal's reason. */
+  /** Cancels the turn at the agent (≤ 2 s), then the call rejects with the signal's reason. */
   cancel: AbortSignal;
   /** Leaves the agent running; the call rejects with the signal's reason. */
   detach: AbortSignal;
-  /** For the agent's start and each answer up to the receipt of the prompt; 60,000 ms when left out. */
+  /** The limit in ms for the agent's start and for each answer up to the receipt of the prompt; 60,000 by default. */
   startTimeoutMs?: number;
-  /** Where a step that ends with a question leaves what it has read; left out: the next one reads the whole turn again. */
+  /** The cache in which a step that ends with a question keeps what it has read; without it the next step reads the whole turn again. */
   pausedTurns?: PausedTurns | undefined;
 }
 
 export interface EndedTurn {
   kind: 'ended';
   /**
-   * ACP's `end_turn`, `max_tokens`, `max_turn_requests` or `refusal`, or why the model stopped: also `context_length`, `content_filter` and
-   * `pause_turn`; `cancelled` in `onCancelled` and after a denial.
+   * ACP's `end_turn`, `max_tokens`, `max_turn_requests` or `refusal`, or the model's reason, which may also be `context_length`,
+   * `content_filter` or `pause_turn`; `cancelled` in `onCancelled` and after a denial.
    */
   stopReason: string;
   /** The agent's text, cut to its last 16 KiB. */
   message: string;
-  /** What the next turn resumes. */
+  /** The state from which the next turn resumes. */
   state: SessionState;
 }
 
-/** The agent waits for the answer to a question: the same turn is run again, from this state, with a `decide` that knows it. */
+/** The agent waits for the answer to a question: the caller runs the same turn again from this state, with a `decide` that has the answer. */
 export interface AskingTurn {
   kind: 'asks';
   question: Question;

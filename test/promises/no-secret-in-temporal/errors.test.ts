@@ -16,7 +16,7 @@ import { putFile, readFile, runScript } from '../../../src/sandboxes/api.ts';
 import { connectTo } from '../../../src/sandboxes/local/connection.ts';
 import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
 import { seal } from '../../../src/secrets/seal.ts';
-import { newSealingKey } from '../../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { Secret } from '../../../src/secrets/secret.ts';
 import { createUnsealer } from '../../../src/secrets/unsealer.ts';
 import { migrate, openDatabase } from '../../../src/store/database.ts';
@@ -149,7 +149,7 @@ test.each([
   [
     'a secret that is too long',
     'invalid_spec',
-    async () => seal(canary.repeat(200), { ...owner, publicKey: (await newSealingKey()).publicKey }),
+    async () => seal(canary.repeat(200), { ...owner, publicKey: (await generateSealingKey()).publicKey }),
   ],
   ['a sealed secret that is none', 'sealed_unreadable', async () => (await ring()).open(canary, owner)],
   [
@@ -166,7 +166,7 @@ test.each([
   expect(await codeOf(attempt)).toBe(code);
 });
 
-const pair = newSealingKey();
+const pair = generateSealingKey();
 
 async function ring(): Promise<ReturnType<typeof createUnsealer>> {
   return createUnsealer(new Secret((await pair).privateKey));

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import type { JobEvent } from '../../../src/contract/events.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { seal } from '../../../src/secrets/seal.ts';
-import { newSealingKey } from '../../../src/secrets/sealing-key.ts';
+import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { expectEnded } from '../../helpers/ended.ts';
 import { processStack } from '../../helpers/process-stack.ts';
 import { findSecrets } from '../../helpers/secrets.ts';
@@ -16,7 +16,7 @@ import { jobSpec, useStack } from '../../helpers/stack.ts';
 import { listening } from '../../sandboxes/egress/rig.ts';
 
 const TOKEN = 'made-up-npm-token-for-tests';
-const { privateKey, publicKey } = await newSealingKey();
+const { privateKey, publicKey } = await generateSealingKey();
 const authorizations: (string | undefined)[] = [];
 const asked: (string | undefined)[] = [];
 let isReady = true;

@@ -38,7 +38,7 @@ export const MUTATIONS: readonly Mutation[] = [
     only: 'lease',
   },
   {
-    removed: 'cleanup of a closed job: a step that learns that its job is gone ends its key',
+    removed: 'cleanup of a closed job: a step that learns that its job has closed ends its key',
     file: 'activities/clean-up-closed-job.ts',
     text: `await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), stopSandbox()]);`,
     replacement: `await Promise.allSettled([endKeysOfJob.length, stopSandbox.length].map(async (size) => size));`,
@@ -49,7 +49,7 @@ export const MUTATIONS: readonly Mutation[] = [
     removed: 'newer-run check: a run that was reset is not a job that is gone',
     file: 'activities/decide-stop.ts',
     text: `  if (record.runId !== step.runId) return 'detach';`,
-    replacement: `  if (record.runId !== step.runId) return 'gone';`,
+    replacement: `  if (record.runId !== step.runId) return 'job_closed';`,
     tests: `${PROMISE}/terminated.test.ts`,
     only: 'reset in mid-turn',
   },
