@@ -24,7 +24,7 @@ export const FAILURES = {
     retryable: false,
     hint: 'Leave out what the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
   },
-  sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: mend it on the host of the worker.' },
+  sandbox_start_failed: { retryable: true, hint: 'The message says what is wrong: fix it on the host of the worker.' },
   sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is gone: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
   disk_full: { retryable: false, hint: 'The job wrote more than its disk holds: raise sandbox.limits.diskMiB, or let it write less.' },
@@ -51,8 +51,8 @@ export const FAILURES = {
   worker_disk_full: { retryable: true, hint: 'Free space on the worker’s host, in VALETKEY_STATE_DIR.' },
   setup_failed: { retryable: false, hint: 'Read the output of the command among the events of the job: setup.output.' },
   artifact_not_found: { retryable: false, hint: 'List what there is: valetkey artifacts <job>.' },
-  artifact_too_large: { retryable: false, hint: 'Take out less: the message names the artifact and the cap.' },
-  sealed_unreadable: { retryable: false, hint: 'Seal the secret anew for this job’s tenant, with the public key of these workers.' },
+  artifact_too_large: { retryable: false, hint: 'Collect less: the message names the artifact and the limit.' },
+  sealed_unreadable: { retryable: false, hint: 'Seal the secret again for this job’s tenant, with the public key of these workers.' },
   gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
   gateway_refused: { retryable: false, hint: 'The gateway refuses what is asked of it: check its address and its credential.' },
   root_key_missing: {
@@ -62,7 +62,7 @@ export const FAILURES = {
   keyring_in_use: { retryable: true, hint: 'Prune later: the message says what needs an old key still.' },
   tenant_blocked: {
     retryable: false,
-    hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --unblock lets it in again.',
+    hint: 'The keys of the tenant were revoked: valetkey revoke --tenant <id> --unblock lets it have new ones.',
   },
   key_ended: { retryable: false, hint: 'A key is minted once: mint the next generation.' },
   key_refused: { retryable: false, hint: 'The key was revoked or has expired: submit the job again.' },
