@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { expectEnded } from '../helpers/ended.ts';
-import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
 import { root } from '../repository/root.ts';
 import { example } from './example.ts';
@@ -31,12 +30,15 @@ test('tenant-spend prints a line for each job of the tenant, with its sum', asyn
   expect(await example(stack(), 'tenant-spend.ts')).toMatchObject({ exitCode: 1 });
 });
 
-test('rotate-keys gives a running job its next key, and the job completes', async () => {
-  const jobId = await inMidTurn(stack(), 20, { agent: 'mock' });
-  const [key] = await stack().client.keys.list({ jobId });
+test('rotate-keys gives a job that waits its next key', async () => {
+  const { client } = stack();
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '2m' }));
+  await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+  const [key] = await client.keys.list({ jobId });
   expect(await example(stack(), 'rotate-keys.ts', ['1'])).toMatchObject({ exitCode: 0, stdout: '' });
   const { exitCode, stdout } = await example(stack(), 'rotate-keys.ts', ['0']);
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expect.stringContaining(`${key?.ref} is followed by`) as unknown });
-  const { keys } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  await client.jobs.cancel(jobId);
+  const { keys } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   expect(new Set(keys.map(({ ref }) => ref.split('/').at(-1)))).toEqual(new Set(['1', '2']));
 });
