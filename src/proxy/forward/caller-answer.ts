@@ -112,7 +112,7 @@ export class CallerAnswer {
     this.#options.res.destroy();
   }
 
-  /** Answers with the provider's error. With `isLast` the caller is told not to retry. */
+  /** Answers with the provider's error. `isLast` asks the caller not to retry. */
   sendError({ status, headers }: Attempt, body: Buffer, { isLast }: { isLast: boolean }): void {
     const { res, dialect, credential } = this.#options;
     if (res.headersSent || res.destroyed) return;
