@@ -1,16 +1,13 @@
 #!/usr/bin/env node
-import { onClosedPipe } from './output/closed-pipe.ts';
-import { createProgram } from './program.ts';
-import { reportError } from './report-error.ts';
+// What an older Node cannot load must not be imported before its version is known: imports run first, so this file has none.
 
-// Whoever reads the output may stop early: `valetkey events … | head`.
-onClosedPipe(process.stdout, () => process.exit());
-// `dev` has to stop what it started all the same.
-onClosedPipe(process.stderr, () => {});
+const REQUIRED = [22, 19] as const;
 
-try {
-  await createProgram().parseAsync();
-} catch (error) {
-  // Before the options are read it is not known what they are.
-  process.exitCode = reportError(error, { json: process.argv.includes('--json') });
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > REQUIRED[0] || (major === REQUIRED[0] && minor >= REQUIRED[1])) await import('./main.ts');
+else {
+  process.stderr.write(
+    `valetkey: Node ${REQUIRED.join('.')} or newer is required; this is Node ${process.versions.node} (${process.execPath}).\n`,
+  );
+  process.exitCode = 2;
 }

@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, PostgresDialect, sql, type PostgresPool } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 
@@ -6,6 +6,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { limitStatements } from './limit-statements.ts';
 import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
+import { notePlace, placeOf } from './place.ts';
 import { prepareStatements } from './prepare.ts';
 import type { Schema } from './schema.ts';
 import { classifySqlState, PROBLEM_MESSAGES } from './sqlstate.ts';
@@ -38,7 +39,7 @@ export function openDatabase(url: string, { maxConnections = 10 }: { maxConnecti
     limitStatements(connection);
     prepareStatements(connection);
   });
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: withPlace(pool, url) }) });
   const notices = createNotices(url);
   return {
     db,
@@ -56,7 +57,7 @@ export async function migrate({ pool }: Pick<Database, 'pool'>): Promise<void> {
   // These connections have no statement timeout: the time of a migration grows with its tables.
   const unlimited = new pg.Pool({ ...pool.options, max: 2 });
   unlimited.on('error', () => {});
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: unlimited }) });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: withPlace(unlimited, pool.options.connectionString ?? '') }) });
   try {
     await asDatabaseError(sql`select 1`.execute(db));
     const { error } = await new Migrator({ db, provider: { getMigrations: () => Promise.resolve(migrations) } }).migrateToLatest();
@@ -74,14 +75,35 @@ export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
   try {
     return await query;
   } catch (error) {
-    const problem = isLostConnection(error) ? 'unreachable' : classifySqlState(readCode(error));
+    const problem = isLostConnection(error) ? 'unreachable' : lacksTls(error) ? 'tls' : classifySqlState(readCode(error));
     if (problem === null) throw error;
-    if (problem !== 'no_tables') throw new ValetkeyError('database_unreachable', PROBLEM_MESSAGES[problem]);
+    if (problem !== 'no_tables') throw new ValetkeyError('database_unreachable', `${PROBLEM_MESSAGES[problem]}${placeOf(error)}.`);
     throw new ValetkeyError(
       'invalid_config',
       'The database of DATABASE_URL has no tables of Valetkey. Start a worker or a gateway: it creates them.',
     );
   }
+}
+
+/** Wraps a pool so that an error of connecting is noted with its place: host and port, or the folder of the socket. */
+function withPlace(pool: pg.Pool, url: string): PostgresPool {
+  return {
+    options: pool.options,
+    connect: async () => {
+      try {
+        return await pool.connect();
+      } catch (error) {
+        notePlace(error, new pg.Client({ connectionString: url }));
+        throw error;
+      }
+    },
+    end: async () => pool.end(),
+  };
+}
+
+/** Returns whether the server declined TLS: the driver gives this error no code. */
+function lacksTls(error: unknown): boolean {
+  return error instanceof Error && error.message === 'The server does not support SSL connections';
 }
 
 /** Returns whether a connection ended or timed out: the pool and the driver give these errors no code. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 
 import type { Logger } from '../telemetry/log.ts';
+import { notePlace } from './place.ts';
 
 /** Limits the time until a new connection listens. */
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -107,6 +108,7 @@ async function connect(url: string | undefined, { channel, applicationName, onNo
     await client.query(`listen ${channel}`);
   } catch (error) {
     destroy();
+    notePlace(error, client);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -1,8 +1,10 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 
+import { ValetkeyError } from '../contract/errors.ts';
 import { asTemporalError } from './errors.ts';
-import { clientThroughProxy } from './outbound.ts';
+import { clientThroughProxy, placeOf } from './outbound.ts';
 import { retryUntilClosed } from './retry.ts';
+import { temporalUnreachable } from './unreachable.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -27,6 +29,7 @@ export function connectWhenNeeded(options: ConnectionOptions, namespace: string)
     } catch (error) {
       client = null;
       await connection.close();
+      if (ValetkeyError.is(error) && error.code === 'temporal_unreachable') throw await temporalUnreachable(placeOf(options));
       throw error;
     }
     return new Client({ connection, namespace });

@@ -4,6 +4,7 @@ import type { NativeConnectionOptions } from '@temporalio/worker';
 import { ValetkeyError } from '../contract/errors.ts';
 import { trustedCertificates } from '../outbound/certificates.ts';
 import { processProxies, proxyFor } from '../outbound/proxies.ts';
+import type { TemporalPlace } from './unreachable.ts';
 
 const DEFAULT_ADDRESS = 'localhost:7233';
 
@@ -56,6 +57,11 @@ export function workerThroughProxy(options: NativeConnectionOptions): NativeConn
           },
         }),
   };
+}
+
+/** Where a connection leads, for an error that says so. Throws `invalid_config`. */
+export function placeOf({ address = DEFAULT_ADDRESS, tls }: Pick<ConnectionOptions, 'address' | 'tls'>): TemporalPlace {
+  return { address, usesTls: tls !== undefined && tls !== null && tls !== false, isProxied: temporalProxy(address) !== null };
 }
 
 function temporalProxy(address: string): TemporalProxy | null {

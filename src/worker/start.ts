@@ -32,7 +32,8 @@ import type { Logger } from '../telemetry/log.ts';
 import { createKeyMetrics, createStuckJobsGauge } from '../telemetry/metrics.ts';
 import { createJobRecords } from '../temporal/job-records.ts';
 import { createJobSteps } from '../temporal/job-steps.ts';
-import { workerThroughProxy } from '../temporal/outbound.ts';
+import { placeOf, workerThroughProxy } from '../temporal/outbound.ts';
+import { temporalUnreachable } from '../temporal/unreachable.ts';
 import { createWorkspaces } from '../workspace/index.ts';
 import { reportHostProblems } from './host-problems.ts';
 import { startKeyCounts } from './key-counts.ts';
@@ -289,6 +290,6 @@ async function connect(temporal: WorkerSettings['temporal']): Promise<NativeConn
   try {
     return await NativeConnection.connect({ ...reached, ...(nearby ? { grpcCompression: { codec: 'none' } } : {}) });
   } catch {
-    throw new ValetkeyError('temporal_unreachable', `Temporal does not answer at ${options.address ?? 'its default address'}`);
+    throw await temporalUnreachable(placeOf(options));
   }
 }

@@ -13,7 +13,7 @@ const WITH_POSTGRES = [['events', 'job-1'], ['artifacts', 'job-1'], ['keys'], ['
 test.concurrent.each(WITH_TEMPORAL)('%s ends with exit code 7 where Temporal does not answer', async (...args) => {
   const { stdout, stderr, exitCode } = await valetkey(args, { env: NOWHERE });
   expect({ exitCode, stdout }).toEqual({ exitCode: 7, stdout: '' });
-  expect(stderr).toContain('Temporal does not answer');
+  expect(stderr).toContain('Temporal does not answer at 127.0.0.1:1: nothing listens there.');
   expect(stderr).toContain('TEMPORAL_ADDRESS');
   expect(stderr).not.toContain('made-up-password');
 });
@@ -26,7 +26,9 @@ test.concurrent('a Temporal that accepts connections and says nothing ends a com
   const { stderr, exitCode } = await valetkey(['list', '--json'], { env: { ...NOWHERE, TEMPORAL_ADDRESS: `127.0.0.1:${port}` } });
   silent.close();
   expect(exitCode).toBe(7);
-  expect(document(stderr)).toMatchObject({ error: { code: 'temporal_unreachable' } });
+  expect(document(stderr)).toMatchObject({
+    error: { code: 'temporal_unreachable', message: `Temporal does not answer at 127.0.0.1:${port}: what listens there says nothing.` },
+  });
 });
 
 test.each(WITH_POSTGRES)('%s ends with exit code 7 where Postgres does not answer', async (...args) => {
@@ -34,7 +36,7 @@ test.each(WITH_POSTGRES)('%s ends with exit code 7 where Postgres does not answe
     env: { ...NOWHERE, VALETKEY_ROOT_KEY: Buffer.alloc(32, 'made-up').toString('base64'), VALETKEY_LOG_LEVEL: 'error' },
   });
   expect(exitCode).toBe(7);
-  expect(stderr).toContain('Postgres does not answer');
+  expect(stderr).toContain('Postgres does not answer (127.0.0.1:1).');
   expect(stderr).not.toContain('made-up-password');
 });
 

@@ -37,11 +37,13 @@ export interface BuiltinGatewayOptions {
 export class BuiltinGateway implements Gateway {
   readonly name = 'builtin';
   readonly #db: Db;
+  readonly #socketPath: string;
   readonly #dataPlane: Agent;
 
   constructor({ db, socketPath }: BuiltinGatewayOptions) {
     this.#db = db;
     // Each request uses a new connection: the proxy delays its answers on a connection whose requests it keeps refusing.
+    this.#socketPath = socketPath;
     this.#dataPlane = new Agent({
       connect: { socketPath },
       pipelining: 0,
@@ -84,7 +86,7 @@ export class BuiltinGateway implements Gateway {
     const answer = await request('http://gateway/v1/models', { dispatcher: this.#dataPlane, headers }).catch(() => null);
     await answer?.body.dump();
     if (answer === null || answer.statusCode >= 500)
-      throw new ValetkeyError('gateway_unreachable', 'The gateway does not answer on its socket.');
+      throw new ValetkeyError('gateway_unreachable', `The gateway does not answer on its socket ${this.#socketPath}.`);
     return answer.statusCode;
   }
 }
