@@ -36,12 +36,16 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   'key-ended': {},
   'kept-open': { prompts: [], keepOpen: '2s' },
   asked: { permissions: 'ask' },
+  'waited-for-an-answer': { permissions: 'ask' },
   interrupted: { prompts: ['one', 'two'] },
   stuck: {},
   'sandbox-lost': {},
   continued: { prompts: Array.from({ length: 8 }, (_, index) => `prompt ${index}`) },
   'set-up': { workspace: { setup: ['true'] } },
 };
+
+/** Jobs whose agent asks a question. */
+const ASKING = ['asked', 'waited-for-an-answer'];
 
 /** Attempts at the end of the key of `stuck`. */
 let failedEnds = 0;
@@ -83,13 +87,14 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   const { client } = stack;
   await client.jobs.submit(spec, { id });
   if (id === 'kept-open') await client.jobs.prompt(id, 'one', { id: 'first' });
-  if (['cancelled', 'interrupted', 'asked', 'sandbox-lost'].includes(id))
+  if (['cancelled', 'interrupted', ...ASKING, 'sandbox-lost'].includes(id))
     for await (const { type } of client.jobs.events(id)) if (type === 'turn.started') break;
   if (id === 'cancelled') await client.jobs.cancel(id);
   if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies LostSandbox);
   if (id === 'interrupted') await client.jobs.interrupt(id);
-  if (id === 'asked') {
+  if (ASKING.includes(id)) {
     while ((await client.jobs.status(id)).question === null) await sleep(100);
+    if (id === 'waited-for-an-answer') while ((await client.jobs.questions()).length === 0) await sleep(100);
     await client.jobs.answer(id, QUESTION.id, 'allow');
   }
   return client.jobs.result(id);
@@ -128,7 +133,7 @@ function endAsNamed(adapters: Adapters): Adapters {
       runTurn: async (request) => {
         const { jobId, turn, cancel } = request;
         const ended = await session.runTurn(request);
-        if (jobId === 'asked' && request.decide(QUESTION) === 'ask') {
+        if (ASKING.includes(jobId) && request.decide(QUESTION) === 'ask') {
           await request.onEvent([askedEvent(QUESTION)]);
           return { kind: 'asks', question: QUESTION, state: ended.state };
         }

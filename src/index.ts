@@ -2,11 +2,12 @@
 export { createClient, type ClientOptions, type ValetkeyClient } from './client/client.ts';
 export type { ListOptions } from './client/read-jobs.ts';
 export type { ScheduledRun, ScheduleIntervals, Schedules, ScheduleStatus } from './client/schedules.ts';
-export type { JobState, JobStatus, JobSummary } from './client/job-state.ts';
+export type { JobState, JobStatus, JobSummary, WaitingQuestion } from './client/job-state.ts';
+export type { OpenQuestion } from './client/questions.ts';
 export type { KeyFilter, KeyInfo } from './store/key-list.ts';
 export type { Artifact } from './store/artifacts.ts';
 export { ValetkeyError, type FailureCode, type FieldIssue } from './contract/errors.ts';
-export type { JobEvent, JobEventBody } from './contract/events.ts';
+export type { JobEvent, JobEventBody, UnknownEventBody } from './contract/events.ts';
 export type { ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, TurnResult, Usage } from './contract/result.ts';
 export type { EndCause, KeyState } from './contract/key.ts';
 export type { KeyRef } from './contract/ref.ts';

@@ -1,7 +1,10 @@
+import { Client, Connection, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { test } from 'vitest';
 
 import type { JobEvent } from '../src/contract/events.ts';
 import type { JobSpecInput } from '../src/contract/spec.ts';
+import { withScript } from '../src/dev/scripted-model/index.ts';
 import { expectEnded } from './helpers/ended.ts';
 import { jobSpec, useStack } from './helpers/stack.ts';
 
@@ -21,6 +24,12 @@ async function seen<T extends JobEvent['type']>(jobId: string, type: T, turn?: n
 
 function is<T extends JobEvent['type']>(event: JobEvent, type: T): event is Extract<JobEvent, { type: T }> {
   return event.type === type;
+}
+
+/** What Temporal's UI shows of a job. */
+async function currentDetails(handle: WorkflowHandle): Promise<string> {
+  const { currentDetails: details } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+  return details;
 }
 
 async function eventsOf(jobId: string): Promise<JobEvent[]> {
@@ -75,6 +84,59 @@ test.concurrent('between turns there is nothing to interrupt, and nothing to ans
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
 
+test.concurrent('what Temporal’s UI sends in another form is refused with the reason, and is not in the history', async ({ expect }) => {
+  const { client, temporal } = stack();
+  const connection = await Connection.connect({ address: temporal.address });
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  const jobId = await submit({ prompts: ['!ask may I?'], permissions: 'ask' });
+  await expect.poll(async () => (await client.jobs.status(jobId)).question?.title).toBe('may I?');
+  const { question } = await client.jobs.status(jobId);
+  const handle = workflow.getHandle(jobId);
+  const send = async (name: string, ...args: [] | [unknown]): Promise<string> => {
+    const update = args.length === 0 ? handle.executeUpdate(name) : handle.executeUpdate<unknown, [unknown]>(name, { args });
+    const failed = await update.then(
+      () => null,
+      (error: unknown) => (error instanceof WorkflowUpdateFailedError ? error.cause : error),
+    );
+    return failed instanceof ApplicationFailure ? `${failed.type}: ${failed.message}` : String(failed);
+  };
+  const answer = { question: question?.id, turn: 1, answer: 'yes' };
+  expect(await send('answer', answer)).toBe('invalid_spec: answer: answer: must be "allow" or "deny"');
+  expect(await send('answer', { turn: 1, answer: 'allow' })).toBe('invalid_spec: answer: question: is required');
+  expect(await send('answer')).toBe('invalid_spec: answer: must be an object with question, turn, answer');
+  expect(await send('answer', 'allow')).toBe('invalid_spec: answer: must be an object with question, turn, answer');
+  expect(await send('prompt', { id: 'a', text: 'Hello' })).toBe('invalid_spec: prompt: sha256: is required');
+  expect(await send('interrupt', { turn: 1 })).toBe('invalid_spec: interrupt: turn: unknown field');
+  expect(await send('rotateKey', 2)).toBe('invalid_spec: rotateKey: must be left out');
+  // @ts-expect-error A backend passes on what a browser sent.
+  await expect(client.jobs.answer(jobId, question?.id ?? '', 'yes')).rejects.toMatchObject({ code: 'invalid_spec' });
+  await expect(client.jobs.answer(jobId, '', 'allow')).rejects.toMatchObject({ code: 'invalid_spec' });
+  // A signal cannot be refused: its handler ignores it, and the job goes on.
+  await handle.signal('sandboxLost');
+  await handle.signal('sandboxLost', 'all of them');
+  expect((await client.jobs.status(jobId)).question).toEqual(question);
+  await client.jobs.answer(jobId, question?.id ?? '', 'allow');
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  const { events } = await handle.fetchHistory();
+  const accepted = (events ?? []).flatMap(
+    (event) => event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input?.name ?? [],
+  );
+  expect(accepted).toEqual(['answer']);
+  expect((await eventsOf(jobId)).filter((event) => event.type === 'unknown')).toEqual([]);
+  await connection.close();
+});
+
+test.concurrent('a workflow that is started with another input fails with the reason, and revokes nothing', async ({ expect }) => {
+  const { temporal, config } = stack();
+  const connection = await Connection.connect({ address: temporal.address });
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  for (const type of ['sweep', 'rotateKeys', 'revokeKeys']) {
+    const run = workflow.execute(type, { workflowId: `malformed-${type}`, taskQueue: config.taskQueue, args: [{}] });
+    await expect(run).rejects.toMatchObject({ cause: { type: 'invalid_spec' } });
+  }
+  await connection.close();
+});
+
 test.concurrent.for(['allow', 'deny'] as const)(
   'a question waits for its answer, and %s is what the agent gets',
   async (answer, { expect }) => {
@@ -99,6 +161,61 @@ test.concurrent.for(['allow', 'deny'] as const)(
     expect(outputs.some((output) => output.startsWith('done'))).toBe(answer === 'allow');
   },
 );
+
+test.concurrent('a job that waits for a person is found with its question, and Temporal’s page says what it waits for and has spent', async ({
+  expect,
+}) => {
+  const { client, temporal } = stack();
+  const tenant = 'waits-for-a-person';
+  const prompt = withScript('Make it.', [{ run: 'touch made' }, { say: 'ready' }]);
+  const jobId = await submit({ tenant, prompts: [prompt], permissions: 'ask' });
+  await expect.poll(async () => (await client.jobs.questions({ tenant })).length, { timeout: 30_000 }).toBe(1);
+  const [question] = await client.jobs.questions({ tenant });
+  expect(question).toMatchObject({ jobId, tenant, agent: 'mock', turn: 1, title: 'touch made', kind: 'execute', details: 'touch made' });
+  expect((await client.jobs.list({ tenant, waiting: true })).map((job) => [job.jobId, job.state, job.waiting])).toEqual([
+    [jobId, 'running', true],
+  ]);
+  const { spentUsd, question: asked } = await client.jobs.status(jobId);
+  expect(asked).toMatchObject({ details: 'touch made', toolCall: question?.toolCall });
+  expect(spentUsd).toBeGreaterThan(0);
+  const connection = await Connection.connect({ address: temporal.address });
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  const details = await currentDetails(workflow.getHandle(jobId));
+  expect(details).toContain('an answer, until');
+  expect(details).toContain(`**spent:** ${spentUsd.toFixed(6)} of 1 USD`);
+  expect(JSON.stringify(await workflow.getHandle(jobId).fetchHistory())).not.toContain(question?.toolCall);
+
+  await client.jobs.answer(jobId, question?.id ?? '', 'allow');
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  expect(await client.jobs.questions({ tenant })).toEqual([]);
+  await expect.poll(async () => (await client.jobs.list({ tenant })).map(({ waiting }) => waiting)).toEqual([false]);
+  await connection.close();
+});
+
+test.concurrent('an answer that comes at once costs no action for the list of those that wait', async ({ expect }) => {
+  const { client, temporal } = stack();
+  const jobId = await submit({ prompts: ['!ask one\n!ask two'], permissions: 'ask' });
+  for await (const event of client.jobs.events(jobId))
+    if (event.type === 'permission.asked') await client.jobs.answer(jobId, event.id, 'allow');
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  const connection = await Connection.connect({ address: temporal.address });
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  const { events } = await workflow.getHandle(jobId).fetchHistory();
+  expect((events ?? []).filter((event) => event.upsertWorkflowSearchAttributesEventAttributes != null)).toHaveLength(1);
+  await connection.close();
+});
+
+test.concurrent('Temporal’s page of a failed job has the code, and what to do', async ({ expect }) => {
+  const { temporal } = stack();
+  const jobId = await submit({ prompts: ['!exit'], workspace: { setup: ['exit 3'] } });
+  await expectEnded(stack(), jobId, { outcome: 'failed', code: 'setup_failed' });
+  const connection = await Connection.connect({ address: temporal.address });
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  const details = await currentDetails(workflow.getHandle(jobId));
+  expect(details).toContain('**failure:** `setup_failed`');
+  expect(details).toContain('**what to do:** Read the output of the command');
+  await connection.close();
+});
 
 test.concurrent('a question that nobody answers is denied when its time is over', async ({ expect }) => {
   const jobId = await submit({ prompts: ['!ask anybody there?'], permissions: 'ask', permissionTimeout: '1s' });

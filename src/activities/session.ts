@@ -2,7 +2,7 @@ import { activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
-import { codeOf, FAILURES, ValetkeyError, type FailureCode } from '../contract/errors.ts';
+import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_PER_LEASE, renewLeases, renewSessionKey, type SessionKey } from '../keys/session-key.ts';
@@ -214,5 +214,6 @@ function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | nul
 async function explainFailure(db: Db, jobId: string, error: unknown): Promise<unknown> {
   if (!ValetkeyError.is(error) || !AMBIGUOUS_CODES.includes(error.code)) return error;
   const code = await lastFailure(db, jobId).catch(() => null);
-  return code === null ? error : new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
+  if (code === null || !isFailureCode(code)) return error;
+  return new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
 }

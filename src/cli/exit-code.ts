@@ -30,7 +30,8 @@ Exit codes:
   4  "run": the job was cancelled
 `;
 
-export function exitCodeOfOutcome(outcome: Outcome): number {
+/** Also for an outcome that a newer worker stored: it is no success. */
+export function exitCodeOfOutcome(outcome: Outcome | (string & {})): number {
   switch (outcome) {
     case 'completed':
       return 0;
@@ -40,6 +41,8 @@ export function exitCodeOfOutcome(outcome: Outcome): number {
       return EXIT.cancelled;
     case 'deadline_exceeded':
       return EXIT.deadlineExceeded;
+    default:
+      return EXIT.unexpected;
   }
 }
 

@@ -4,7 +4,7 @@ import type { FailureCode } from '../contract/errors.ts';
 import type { KeyState } from '../contract/key.ts';
 import type { JobFailure, KeyLife, Outcome } from '../contract/result.ts';
 import { readProblems, searchAttributes } from '../contract/search-attributes.ts';
-import type { JobProgress, Phase } from '../contract/status.ts';
+import type { JobProgress, Phase, QuestionSubject } from '../contract/status.ts';
 
 /** `terminated`: Temporal ended the job's workflow without its cleanup. */
 export type JobState = 'running' | Outcome | 'terminated';
@@ -20,12 +20,17 @@ export interface JobSummary {
   keyState: KeyState | null;
   /** USD, up to now. */
   spentUsd: number;
+  /** Its agent waits for an answer, by Temporal's visibility. */
+  waiting: boolean;
   /** ISO 8601. */
   startedAt: string;
   endedAt: string | null;
   /** Why the job is stuck: its workflow task fails again and again, in Temporal's words. Empty: it is not. */
   problems: string[];
 }
+
+/** The question that a job waits at, with what it is about; it is denied at `until` (ISO 8601). */
+export type WaitingQuestion = NonNullable<JobProgress['question']> & QuestionSubject;
 
 export interface JobStatus extends JobSummary {
   /** Null where no worker answered. */
@@ -37,7 +42,7 @@ export interface JobStatus extends JobSummary {
   deadline: string | null;
   sandbox: string | null;
   /** What the agent asks leave for and waits; null: nothing. */
-  question: JobProgress['question'];
+  question: WaitingQuestion | null;
   failure: JobFailure | null;
   keys: KeyLife[];
 }
@@ -56,6 +61,7 @@ export function summarise(execution: Execution): JobSummary {
     // Temporal's own is set before there is a key: the ledger knows.
     keyState: null,
     spentUsd: attributes.get(searchAttributes.spendUsd) ?? 0,
+    waiting: closeTime == null && attributes.get(searchAttributes.waiting) === true,
     startedAt: startTime.toISOString(),
     endedAt: closeTime?.toISOString() ?? null,
     problems: closeTime == null ? readProblems(attributes) : [],

@@ -10,10 +10,11 @@ import { followEvents, replayEvents } from '../store/follow-events.ts';
 import { storePrompt } from '../store/prompts.ts';
 import { readOpenQuestion } from '../store/questions.ts';
 import { asTemporalError } from '../temporal/errors.ts';
-import { check, checkJobId } from './check.ts';
+import { check, checkAnswer, checkJobId } from './check.ts';
 import type { ClientContext } from './context.ts';
 import { handleOf, hasEnded, readState } from './job-handle.ts';
 import type { JobStatus, JobSummary } from './job-state.ts';
+import { listQuestions, type OpenQuestion } from './questions.ts';
 import { listJobs, readStatus, type ListOptions } from './read-jobs.ts';
 import { waitForResult } from './read-result.ts';
 import { submitJob } from './submit.ts';
@@ -108,10 +109,11 @@ export class Jobs {
 
   /**
    * Answers a question of a job's agent: `status` and the events hold its id, and it can be answered from its event on.
-   * @throws `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
+   * @throws `invalid_spec` for another answer, `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
    */
   async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<UpdateAccepted> {
     const job = checkJobId(jobId);
+    checkAnswer(question, answer);
     // Its event comes before the workflow has the question, and keeps the answer: so its event decides whether there is one.
     const turn = await readOpenQuestion(this.#context.database.db, job, question);
     if (turn === null) {
@@ -124,6 +126,15 @@ export class Jobs {
   /** Lists the newest jobs first, by Temporal's visibility, which lags by some milliseconds. @throws `temporal_unreachable` */
   async list(options: ListOptions = {}): Promise<JobSummary[]> {
     return listJobs(this.#context, options);
+  }
+
+  /**
+   * Lists the questions that the agents of jobs wait at, the oldest first: an inbox of approvals. A question is listed once it has been open
+   * for 2 s, by Temporal's visibility.
+   * @throws `temporal_unreachable`, `database_unreachable`
+   */
+  async questions(options: Pick<ListOptions, 'tenant' | 'limit'> = {}): Promise<OpenQuestion[]> {
+    return listQuestions(this.#context, options);
   }
 
   /** Lists what was collected from a job so far: the patch, the last message, the files that its spec names. @throws `database_unreachable` */

@@ -1,7 +1,9 @@
 import type { WorkflowHandle } from '@temporalio/client';
 
+import { searchAttributes } from '../contract/search-attributes.ts';
 import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from '../contract/status.ts';
 import { jobKeys, keyLives } from '../store/keys.ts';
+import { readQuestionSubject } from '../store/questions.ts';
 import { readOutcomes, readResult } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
@@ -14,6 +16,8 @@ export interface ListOptions {
   tenant?: string;
   /** Only jobs that run. */
   running?: boolean;
+  /** Only running jobs whose agent has waited for an answer for 2 s or longer. */
+  waiting?: boolean;
   /** The newest so many; default 100. */
   limit?: number;
 }
@@ -31,6 +35,8 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
   const isRunning = summary.state === 'running';
   const unattended = isRunning ? await unattendedQueue(context, jobId) : null;
   const progress = isRunning && unattended === null ? await askProgress(context, handle) : null;
+  const asked = progress?.question ?? null;
+  const question = asked === null ? null : { ...asked, ...(await readQuestionSubject(db, jobId, asked.id)) };
   return {
     ...summary,
     phase: isRunning ? (progress?.phase ?? null) : 'ended',
@@ -39,18 +45,22 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
     turns: progress?.turns ?? null,
     deadline: progress?.deadline ?? null,
     sandbox: progress?.sandbox ?? null,
-    question: progress?.question ?? null,
+    question,
     failure: isRunning ? null : (result?.failure ?? null),
     keys,
   };
 }
 
 /** The newest jobs first, by Temporal's visibility. Throws `temporal_unreachable`, `database_unreachable`. */
-export async function listJobs(context: ClientContext, { tenant, running = false, limit = 100 }: ListOptions): Promise<JobSummary[]> {
+export async function listJobs(
+  context: ClientContext,
+  { tenant, running = false, waiting = false, limit = 100 }: ListOptions,
+): Promise<JobSummary[]> {
   // A job whose history got long is a chain of runs, of which the newest counts.
   const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`, `ExecutionStatus != 'ContinuedAsNew'`];
   if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
-  if (running) clauses.push(`ExecutionStatus = 'Running'`);
+  if (running || waiting) clauses.push(`ExecutionStatus = 'Running'`);
+  if (waiting) clauses.push(`${searchAttributes.waiting.name} = true`);
   return withLedger(context, await asTemporalError(collect(context, clauses.join(' AND '), limit)));
 }
 

@@ -44,6 +44,8 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
           { key: searchAttributes.gateway, value: spec.credential.gateway },
           { key: searchAttributes.keyState, value: 'active' },
           { key: searchAttributes.spendUsd, value: 0 },
+          // So that a namespace without it refuses the job now, not its first question.
+          { key: searchAttributes.waiting, value: false },
         ]),
       }),
     );

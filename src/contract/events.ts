@@ -40,8 +40,19 @@ export const jobEventSchema = z.discriminatedUnion('type', [
     output: z.string().nullable(),
   }),
   z.object({ type: z.literal('plan'), turn: z.number(), entries: z.array(z.object({ text: z.string(), status: z.string() })) }),
-  /** The agent asks leave for something; `id` names the question within its job. */
-  z.object({ type: z.literal('permission.asked'), turn: z.number(), id: z.string(), title: z.string(), kind: z.string().nullable() }),
+  /** The agent requests permission for something; `id` names the question within its job. */
+  z.object({
+    type: z.literal('permission.asked'),
+    turn: z.number(),
+    id: z.string(),
+    title: z.string(),
+    /** ACP's kind of the tool: `edit`, `execute` and others. */
+    kind: z.string().nullable(),
+    /** The `id` of the `tool` events that it is about. */
+    toolCall: z.string().nullable().default(null),
+    /** The command or the diff that it is about, cut as the output of a tool is. */
+    details: z.string().nullable().default(null),
+  }),
   z.object({
     type: z.literal('permission.answered'),
     turn: z.number(),
@@ -72,5 +83,29 @@ export const jobEventSchema = z.discriminatedUnion('type', [
 /** One thing that happened, before it has a place in the job's order. */
 export type JobEventBody = z.infer<typeof jobEventSchema>;
 
+/** A stored event that this build does not know: a newer worker wrote its type, or a value that this build's type does not have. */
+export interface UnknownEventBody {
+  type: 'unknown';
+  /** The type as it is stored. */
+  rawType: string;
+  /** The event as it is stored, its type included. */
+  body: Readonly<Record<string, unknown>>;
+}
+
 /** One thing that happened: `seq` counts from 1 within the job, `at` is an ISO 8601 instant. */
-export type JobEvent = JobEventBody & { seq: number; at: string };
+export type JobEvent = (JobEventBody | UnknownEventBody) & { seq: number; at: string };
+
+/** Checks an event before it is stored. Throws a ZodError: the caller's code is wrong. */
+export function parseEventBody(body: JobEventBody): JobEventBody {
+  return jobEventSchema.parse(body);
+}
+
+/** Reads a stored event, which a newer worker may have written: fields that this build does not know are kept. Throws nothing. */
+export function readEventBody(stored: unknown): JobEventBody | UnknownEventBody {
+  const body = recordSchema.safeParse(stored).data ?? {};
+  const known = jobEventSchema.safeParse(stored);
+  if (known.success) return { ...body, ...known.data };
+  return { type: 'unknown', rawType: z.string().catch('').parse(body['type']), body };
+}
+
+const recordSchema = z.record(z.string(), z.unknown());

@@ -11,6 +11,8 @@ export const searchAttributes = {
    */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
+  /** True while a question has been open for 2 s and nobody has answered it: an action each for its begin and its end. */
+  waiting: defineSearchAttributeKey('ValetkeyWaiting', 'BOOL'),
 } as const;
 
 /** Temporal's own, from server 1.30: it sets it on a workflow whose task failed five times in a row, and takes it away with the next success. */

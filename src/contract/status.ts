@@ -1,10 +1,10 @@
 import type { KeyState } from './key.ts';
-import type { Outcome } from './result.ts';
+import type { JobFailure, Outcome } from './result.ts';
 
 /** The step that a job is in. */
 export type Phase = 'starting' | 'running' | 'waiting' | 'ending' | 'settling' | 'ended';
 
-/** What the agent asks leave for. */
+/** What the agent requests permission for, as far as Temporal holds it. */
 export interface Question {
   /** Names the question within its job. */
   id: string;
@@ -12,6 +12,14 @@ export interface Question {
   title: string;
   /** ACP's kind of the tool: `edit`, `execute` and others. */
   kind: string | null;
+}
+
+/** What a question is about. Temporal does not hold it: it is in the event `permission.asked`. */
+export interface QuestionSubject {
+  /** The `id` of the `tool` events that the question is about; null: the agent names none. */
+  toolCall: string | null;
+  /** The command or the diff, at most 8 KiB; null: the agent shows none. */
+  details: string | null;
 }
 
 export interface PermissionDecision {
@@ -24,6 +32,8 @@ export interface JobProgress {
   phase: Phase;
   /** Null until the phase is `ending`. */
   outcome: Outcome | null;
+  /** Why it ends; null until the phase is `ending`, and where the outcome is `completed`. */
+  failure: JobFailure | null;
   ref: string;
   /** `disabled` and `stuck`: its end failed once, or five times. */
   keyState: KeyState;
@@ -33,7 +43,7 @@ export interface JobProgress {
   turns: number;
   /** Open, under the policy `ask`; it is denied at `until` (ISO 8601). */
   question: (Question & { until: string }) | null;
-  /** USD up to the end of the last turn. */
+  /** USD, up to the last question or the end of the last turn. */
   spentUsd: number;
   /** ISO 8601. */
   deadline: string;

@@ -113,7 +113,7 @@ function dynamicFlags(more: DevTemporalOptions['dynamicConfig'] = {}): string[] 
 }
 
 function attributeFlags(): string[] {
-  const types = { KEYWORD: 'Keyword', DOUBLE: 'Double' };
+  const types = { KEYWORD: 'Keyword', DOUBLE: 'Double', BOOL: 'Bool' };
   return Object.values(searchAttributes).flatMap(({ name, type }) => ['--search-attribute', `${name}=${types[type]}`]);
 }
 

@@ -1,6 +1,6 @@
 import { sql, type RawBuilder } from 'kysely';
 
-import { jobEventSchema, type JobEvent, type JobEventBody } from '../contract/events.ts';
+import { parseEventBody, readEventBody, type JobEvent, type JobEventBody, type UnknownEventBody } from '../contract/events.ts';
 import { storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
@@ -21,9 +21,10 @@ export async function appendEvents(db: Db, jobId: string, events: readonly Sourc
   await asDatabaseError(sql`select ${appended(jobId, events)}`.execute(db));
 }
 
-/** The expression that appends, for those who have something to write or to read with it. */
+/** The expression that appends, for those who have something to write or to read with it. Throws a ZodError for an event of no known form. */
 export function appended(jobId: string, events: readonly SourcedEvent[]): RawBuilder<unknown> {
-  return sql`append_events(${jobId}, ${JSON.stringify(events, storableTexts)}::jsonb)`;
+  const checked = events.map(({ source, body }) => ({ source, body: parseEventBody(body) }));
+  return sql`append_events(${jobId}, ${JSON.stringify(checked, storableTexts)}::jsonb)`;
 }
 
 /** An agent can print what Postgres' JSON does not have, and a cut can leave it. */
@@ -31,7 +32,7 @@ function storableTexts(_name: string, value: unknown): unknown {
   return typeof value === 'string' ? storable(value) : value;
 }
 
-/** The events of a job with a `seq` over `after`, in order, at most 500. Throws `database_unreachable`. */
+/** The events of a job with a `seq` over `after`, in order, at most 500; those that this build does not know are `unknown`. Throws `database_unreachable`. */
 export async function readEvents(db: Db, jobId: string, after: number): Promise<JobEvent[]> {
   const rows = await asDatabaseError(
     db
@@ -43,13 +44,13 @@ export async function readEvents(db: Db, jobId: string, after: number): Promise<
       .limit(PAGE)
       .execute(),
   );
-  return rows.map(({ seq, at, body }) => ({ ...jobEventSchema.parse(body), seq, at: at.toISOString() }));
+  return rows.map(({ seq, at, body }) => ({ ...readEventBody(body), seq, at: at.toISOString() }));
 }
 
 /** The event that was stored with that source; null where none was. Throws `database_unreachable`. */
-export async function eventOf(db: Db, jobId: string, source: string): Promise<JobEventBody | null> {
+export async function eventOf(db: Db, jobId: string, source: string): Promise<JobEventBody | UnknownEventBody | null> {
   const row = await asDatabaseError(
     db.selectFrom('events').select('body').where('job_id', '=', jobId).where('source', '=', source).executeTakeFirst(),
   );
-  return row === undefined ? null : jobEventSchema.parse(row.body);
+  return row === undefined ? null : readEventBody(row.body);
 }

@@ -62,7 +62,7 @@ async function* follow(
       for (const event of events) {
         yield event;
         last = event.seq;
-        if (event.type === 'job.ended') return undefined;
+        if (endsJob(event)) return undefined;
       }
       if (events.length > 0) {
         intervalMs = END_CHECK_INTERVAL_MS;
@@ -81,6 +81,11 @@ async function* follow(
   } finally {
     unlisten();
   }
+}
+
+/** Also where a newer worker wrote it. */
+function endsJob(event: JobEvent): boolean {
+  return event.type === 'job.ended' || (event.type === 'unknown' && event.rawType === 'job.ended');
 }
 
 async function readPatiently(database: Database, jobId: string, after: number): Promise<JobEvent[]> {

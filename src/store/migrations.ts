@@ -5,6 +5,7 @@ import { byReference } from './by-reference-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { keyStates } from './key-states-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
+import { questionEvents } from './questions-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
 
@@ -177,4 +178,5 @@ export const migrations: Record<string, Migration> = {
   '0008_request_tries': requestTries,
   '0010_model_stops': modelStops,
   '0011_key_states': keyStates,
+  '0012_question_events': questionEvents,
 };

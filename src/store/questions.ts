@@ -1,7 +1,9 @@
 import { sql } from 'kysely';
 
-import type { PermissionDecision } from '../contract/status.ts';
+import { readEventBody } from '../contract/events.ts';
+import type { PermissionDecision, Question, QuestionSubject } from '../contract/status.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { eventOf } from './events.ts';
 
 /**
  * Reads the decisions about the answered questions of a turn, by question id.
@@ -35,4 +37,47 @@ export async function readOpenQuestion(db: Db, jobId: string, question: string):
   );
   const [asked] = rows;
   return rows.length === 1 && asked?.type === 'permission.asked' ? asked.turn : null;
+}
+
+/** An open question with what it is about. */
+export interface StoredQuestion extends Question, QuestionSubject {
+  jobId: string;
+  /** ISO 8601. */
+  askedAt: string;
+}
+
+/**
+ * The questions of some jobs that nobody has answered, in turns that have not ended, the oldest first.
+ * @throws `database_unreachable`
+ */
+export async function readOpenQuestions(db: Db, jobIds: readonly string[]): Promise<StoredQuestion[]> {
+  if (jobIds.length === 0) return [];
+  const { rows } = await asDatabaseError(
+    sql<{ job_id: string; at: Date; body: unknown }>`
+      select job_id, at, body from events as asked
+      where job_id = any(${jobIds}) and type = 'permission.asked'
+        and not exists (
+          select from events as later
+          where later.job_id = asked.job_id and later.seq > asked.seq
+            and (later.type = 'permission.answered' and later.body -> 'id' = asked.body -> 'id'
+              or later.type = 'turn.ended' and later.body -> 'turn' = asked.body -> 'turn'))
+      order by at, job_id, seq`.execute(db),
+  );
+  return rows.flatMap(({ job_id: jobId, at, body }) => {
+    const event = readEventBody(body);
+    if (event.type !== 'permission.asked') return [];
+    const { id, turn, title, kind, toolCall, details } = event;
+    return [{ jobId, id, turn, title, kind, toolCall, details, askedAt: at.toISOString() }];
+  });
+}
+
+/**
+ * What a question of a job is about; nothing where the store does not know the question.
+ * @throws `database_unreachable`
+ */
+export async function readQuestionSubject(db: Db, jobId: string, question: string): Promise<QuestionSubject> {
+  const event = await eventOf(db, jobId, `question:${question}:asked`);
+  if (event?.type !== 'permission.asked') return { toolCall: null, details: null };
+  const { toolCall, details } = event;
+  return { toolCall, details };
 }

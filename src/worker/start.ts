@@ -242,10 +242,12 @@ let bundling: Promise<WorkflowBundle> | undefined;
 const STATELESS = [
   'workflows/sandbox-job/decide-outcome',
   'workflows/sandbox-job/describe-job',
+  'contract/check-requests',
   'contract/deadline',
   'contract/errors',
   'contract/ref',
   'contract/search-attributes',
+  'contract/text',
 ];
 
 /** Bundled once a process: it takes one to two seconds. */

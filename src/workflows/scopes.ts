@@ -15,7 +15,7 @@ export function untilDeadline<T>(deadlineMs: number, work: () => Promise<T>, onD
 }
 
 /** All of them; where one fails the others are cancelled and awaited, so that none goes on beside the cleanup. */
-export async function together<T extends readonly Promise<unknown>[]>(
+export async function allOrCancel<T extends readonly Promise<unknown>[]>(
   tasks: readonly [...T],
 ): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {
   try {

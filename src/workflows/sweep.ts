@@ -1,7 +1,9 @@
 import { proxyActivities } from '@temporalio/workflow';
 
 import type { Activities } from '../activities/contracts.ts';
+import { sweepProblem } from '../contract/check-requests.ts';
 import { joinReports, type SweepInput, type SweepReport } from '../contract/sweep.ts';
+import { rejectMalformed } from './reject.ts';
 
 /** What fails is in the report, and what could not even report is done by the next sweep. */
 const ONCE = { startToCloseTimeout: '2m', retry: { maximumAttempts: 1 } } as const;
@@ -10,7 +12,9 @@ const ONCE = { startToCloseTimeout: '2m', retry: { maximumAttempts: 1 } } as con
  * Finds and ends what has lost its job: takes an inventory of ledger, gateways and hosts, and looks at the jobs that closed. Hangs on nothing
  * of the job's own workflow.
  */
-export async function sweep({ dryRun }: SweepInput): Promise<SweepReport> {
+export async function sweep(input: SweepInput): Promise<SweepReport> {
+  rejectMalformed('sweep', sweepProblem(input));
+  const { dryRun } = input;
   const { sweepJobs } = proxyActivities<Activities>({ ...ONCE, summary: 'closed jobs' });
   const [inventory, closed] = await Promise.all([takeInventory(dryRun), attempt(sweepJobs({ dryRun }))]);
   return joinReports([...inventory, ...closed]);

@@ -140,6 +140,8 @@ export function describeAgent(agent: Agent): void {
       const question = await job.untilQuestion(prompt);
       const file = join(job.folder, 'workspace/allowed');
       expect(question?.title).toContain('touch allowed');
+      expect(question).toMatchObject({ kind: 'execute', toolCall: expect.any(String) as unknown });
+      expect(question?.details).toContain('touch allowed');
       expect(await isThere(file)).toBe(false);
       expect((await job.answer(prompt, 'allow')).message).toContain('ready');
       expect(await isThere(file)).toBe(true);

@@ -7,8 +7,8 @@ import { buffer } from 'node:stream/consumers';
 
 import type { Agent } from '../../src/agents/agent.ts';
 import { agents } from '../../src/agents/index.ts';
+import type { JobEventBody } from '../../src/contract/events.ts';
 import type { JobSpec } from '../../src/contract/spec.ts';
-import type { Question } from '../../src/contract/status.ts';
 import { startScriptedModel } from '../../src/dev/scripted-model/server.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import type { SandboxConnection } from '../../src/sandboxes/sandbox.ts';
@@ -40,6 +40,8 @@ export interface AgentRig {
 }
 
 /** One agent in a sandbox, with a key and a session. */
+type PermissionAsked = Extract<JobEventBody, { type: 'permission.asked' }>;
+
 export interface AgentJob {
   sandbox: SandboxConnection;
   /** The sandbox's folder on the host. */
@@ -48,7 +50,7 @@ export interface AgentJob {
   /** Runs the next turn to its end; one that failed was one, too. What the agent asks is allowed. */
   turn(prompt: string, options?: Partial<TurnOptions>): Promise<EndedTurn & { events: EventStore }>;
   /** Runs the next turn up to the agent's first question; null where it asked none. */
-  untilQuestion(prompt: string): Promise<Question | null>;
+  untilQuestion(prompt: string): Promise<PermissionAsked | null>;
   /** Goes on with that turn; `decide` decides what else it asks. */
   answer(prompt: string, answer: 'allow' | 'deny'): Promise<EndedTurn & { events: EventStore }>;
   /** What the gateway says of the newest request of the key. */
@@ -150,7 +152,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         async untilQuestion(prompt) {
           turns += 1;
           const turn = await run(prompt, { decide: () => 'ask' });
-          return turn.kind === 'asks' ? turn.question : null;
+          return turn.kind === 'asks' ? (turn.events.events.findLast((event) => event.type === 'permission.asked') ?? null) : null;
         },
         answer: async (prompt, answer) => ended(await run(prompt, { decide: () => ({ answer, by: 'user' }) })),
         failure: () => lastFailure(gateway.database.db, jobOf(key)),

@@ -129,11 +129,11 @@ test('a secret is masked in every text of an event', () => {
         { text: 'rest', status: key },
       ],
     },
-    { type: 'permission.asked', turn: 1, id: 'q1', title: `curl -H ${other}`, kind: null },
+    { type: 'permission.asked', turn: 1, id: 'q1', title: `curl -H ${other}`, kind: null, toolCall: null, details: `curl -H ${other}` },
     { type: 'warning', code: 'internal', message: `it said ${other}` },
   ];
   const stored = JSON.stringify(events.map((event) => mask.event(event)));
-  expect(stored.match(/\[secret\]/g)).toHaveLength(9);
+  expect(stored.match(/\[secret\]/g)).toHaveLength(10);
   for (const secret of [key, other]) expect(longestPart(stored, secret).length).toBeLessThan(SHOWN);
 });
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { PermissionDecision, Question } from '../../src/contract/status.ts';
+import { Secret } from '../../src/secrets/secret.ts';
 import type { SessionState } from '../../src/session/turn/state.ts';
 import type { AskingTurn, EndedTurn } from '../../src/session/turn/turn.ts';
 import { EventStore, startTurn, turnOn } from './collect.ts';
@@ -22,7 +23,7 @@ test('each question and each decision is an event', async () => {
   await turnOn(server, store, { prompt: 'ask' });
   const id = expect.stringMatching(/^\d+-q1$/) as unknown;
   expect(store.events).toEqual([
-    { type: 'permission.asked', turn: 1, id, title: 'Remove a file', kind: 'delete' },
+    { type: 'permission.asked', turn: 1, id, title: 'Remove a file', kind: 'delete', toolCall: 'tool', details: null },
     { type: 'permission.answered', turn: 1, id, answer: 'allow', by: 'policy' },
     { type: 'message', turn: 1, text: 'answer: yes' },
   ]);
@@ -38,6 +39,32 @@ test.each([
 ] as const)('%s, of the options "%s", is the option "%s"', async (answer, kinds, option) => {
   const turn = await turnOn(server, store, { prompt: `ask ${kinds}`.trim(), decide: () => ({ answer, by: 'policy' }) });
   expect(turn.message).toBe(`answer: ${option}`);
+});
+
+test.each<[string, object, string | null]>([
+  ['command', { rawInput: { command: 'rm -r build' } }, 'rm -r build'],
+  ['command in words', { rawInput: { command: ['rm', '-r', 'build'], cwd: '/work' } }, 'rm -r build'],
+  ['diff in the input', { rawInput: { filepath: 'a.txt', diff: '-a\n+b' } }, '-a\n+b'],
+  ['change', { content: [{ type: 'diff', path: 'a.txt', oldText: 'a', newText: 'b' }], rawInput: {} }, '--- a.txt\n+++ a.txt\n-a\n+b'],
+  ['other input', { rawInput: { url: 'https://example.com' } }, '{\n  "url": "https://example.com"\n}'],
+  ['text', { content: [{ type: 'content', content: { type: 'text', text: 'reads a page' } }] }, 'reads a page'],
+])('a question about a %s shows it, in the event alone', async (_, toolCall, details) => {
+  await server.put('tool-call.json', JSON.stringify(toolCall));
+  const { question, state } = await asks('ask', null, {});
+  expect(store.events).toMatchObject([{ type: 'permission.asked', toolCall: 'tool', details }]);
+  expect(question).not.toHaveProperty('details');
+  expect(state.pending).not.toHaveProperty('subject');
+  expect(JSON.stringify(state).length).toBeLessThan(1024);
+});
+
+test('what a question is about is cut at 8 KiB and masked', async () => {
+  const secret = new Secret('a-secret-of-the-job-0123456789');
+  await server.put('tool-call.json', JSON.stringify({ rawInput: { command: `${secret.reveal()} ${'x'.repeat(100_000)}` } }));
+  await startTurn(server, store, { prompt: 'ask', decide: () => 'ask', secrets: [secret] });
+  const [asked] = store.events;
+  const details = asked?.type === 'permission.asked' ? (asked.details ?? '') : '';
+  expect(details.length).toBeLessThan(8 * 1024 + 100);
+  expect(details).toMatch(/^\[secret\] x+\n\[… \d+ characters cut …\]\nx+$/);
 });
 
 test('a question that is asked leaves the agent waiting, and the answer goes to it once, whoever brings it', async () => {

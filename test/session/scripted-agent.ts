@@ -214,7 +214,13 @@ const commands: Record<string, Command> = {
       { optionId: 'yes', name: 'Yes', kind: 'allow_once' },
     ].filter(({ kind }) => kinds.length === 0 || kinds.includes(kind));
     const title = join(home, 'title');
-    const toolCall = { toolCallId: 'tool', title: existsSync(title) ? readFileSync(title, 'utf8') : 'Remove a file', kind: 'delete' };
+    const about = join(home, 'tool-call.json');
+    const toolCall = {
+      toolCallId: 'tool',
+      title: existsSync(title) ? readFileSync(title, 'utf8') : 'Remove a file',
+      kind: 'delete',
+      ...(existsSync(about) && z.looseObject({}).parse(JSON.parse(readFileSync(about, 'utf8')))),
+    };
     send({ id, method: 'session/request_permission', params: { sessionId: 'session-1', toolCall, options } });
     // The first that it gets counts, and is told: a second would be told, too.
     say(`answer: ${await answered}`);

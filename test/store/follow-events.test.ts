@@ -114,6 +114,37 @@ test('thousands of events come in order and once, in pages, while more are store
   expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: 3001 }, (_, index) => index + 1));
 });
 
+test('events of a newer worker pass through, and its end of the job ends the stream', async () => {
+  const newer = [
+    { type: 'progress', turn: 1, percent: 40 },
+    { type: 'permission.answered', turn: 1, id: 'q', answer: 'allow_for_session', by: 'user' },
+    { type: 'message', turn: 1, text: 'known', model: 'of a field that is new' },
+    { type: 'job.ended', outcome: 'parked' },
+  ];
+  await appendEvents(writer.db, 'job', [message('a')]);
+  await writer.pool.query('select append_events($1, $2::jsonb)', [
+    'job',
+    JSON.stringify(newer.map((body, index) => ({ source: `newer-${index}`, body }))),
+  ]);
+  const events = await collect(follow('job'));
+  expect(events.map(({ seq, at, ...body }) => [seq, Number.isNaN(Date.parse(at)) ? at : body])).toEqual([
+    [1, { type: 'message', turn: 1, text: 'a' }],
+    [2, { type: 'unknown', rawType: 'progress', body: newer[0] }],
+    [3, { type: 'unknown', rawType: 'permission.answered', body: newer[1] }],
+    [4, newer[2]],
+    [5, { type: 'unknown', rawType: 'job.ended', body: newer[3] }],
+  ]);
+  expect(await collect(replayEvents(database.db, 'job', 0, away))).toEqual(events);
+});
+
+test('an event of no known form is refused before it is stored', async () => {
+  const malformed: SourcedEvent = { source: 'b', body: { type: 'message', turn: 1, text: 'b' } };
+  Reflect.deleteProperty(malformed.body, 'text');
+  const stored = appendEvents(writer.db, 'job', [message('a'), malformed]);
+  await expect(stored).rejects.toThrow('text');
+  expect(await readEvents(writer.db, 'job', 0)).toEqual([]);
+});
+
 test('a slow follower misses nothing, and waits for nobody with what is stored already', async () => {
   const events = follow('job');
   const first = events.next();

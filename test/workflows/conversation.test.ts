@@ -50,9 +50,6 @@ test('a conversation that another run goes on with knows what ran, what waits an
 test.each([
   ['another text under an id that is there', prompt('a', 'other'), false, 'prompt_conflict'],
   ['a prompt for a job that is ending', prompt('b', 'one'), true, 'job_closed'],
-  ['a prompt that is no text', { id: 'b', sha256: 7 }, false, 'invalid_spec'],
-  ['a prompt without an id', { sha256: 'one' }, false, 'invalid_spec'],
-  ['a prompt with an id that does not end', prompt('b'.repeat(129), 'one'), false, 'invalid_spec'],
 ])('%s is refused', (_, request, closed, type) => {
   const conversation = new Conversation([]);
   conversation.add(prompt('a', 'one'));

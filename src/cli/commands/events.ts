@@ -29,7 +29,7 @@ export function addEvents(program: Command): void {
         const events = client.jobs.events(jobId, { after, follow });
         const print = async (): Promise<void> => {
           if (json === true) for await (const event of events) printJson(event);
-          else await followJob(events, lines, paintFor(process.stdout), after > 0 ? 'waiting for an event' : undefined);
+          else await followJob(events, lines, paintFor(process.stdout), after > 0 ? { doing: 'waiting for an event' } : {});
         };
         if (follow) await warnUnattended(client, jobId, print, lines.note);
         else await print();

@@ -1,16 +1,19 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import type { JobSummary } from '../../client/job-state.ts';
+import type { OpenQuestion } from '../../client/questions.ts';
 import { formatUsd } from '../../contract/money.ts';
 import { limit, MAX_LIMIT } from '../limit.ts';
 import { printJson, printLines } from '../output/print.ts';
+import { questionText } from '../output/question-text.ts';
 import { table } from '../output/table.ts';
-import { elapsed, sanitize } from '../output/text.ts';
+import { elapsed, paintFor, sanitize } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
 Examples:
   $ valetkey list --running
+  $ valetkey list --waiting
   $ valetkey list --tenant acme --limit 1000 --json | jq 'map(.spentUsd) | add'
 `;
 
@@ -20,16 +23,35 @@ export function addList(program: Command): void {
     .description('List the newest jobs')
     .option('--tenant <id>', 'only of this tenant')
     .option('--running', 'only running jobs')
+    .option('--waiting', 'only jobs whose agent waits for an answer, with their questions')
     .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
-    .option('--json', 'print one JSON document: an array of jobs')
+    .option('--json', 'print one JSON document: an array of jobs, with --waiting of questions')
     .addHelpText('after', EXAMPLES)
-    .action(async ({ tenant, running, limit: max, json }) => {
+    .action(async ({ tenant, running, waiting, limit: max, json }) => {
       await withClient(async (client) => {
-        const jobs = await client.jobs.list({ ...(tenant === undefined ? {} : { tenant }), running: running === true, limit: max });
+        const filter = { ...(tenant === undefined ? {} : { tenant }), limit: max };
+        if (waiting === true) return printWaiting(await client.jobs.questions(filter), json === true);
+        const jobs = await client.jobs.list({ ...filter, running: running === true });
         if (json === true) printJson(jobs);
         else printLines(jobs.length === 0 ? ['no jobs'] : [jobTable(jobs)]);
       });
     });
+}
+
+function printWaiting(questions: readonly OpenQuestion[], json: boolean): void {
+  if (json) return printJson(questions);
+  printLines(questions.length === 0 ? ['no job waits for an answer'] : questionLines(questions));
+}
+
+/** Each with the command that answers it. */
+function questionLines(questions: readonly OpenQuestion[]): string[] {
+  const now = new Date().toISOString();
+  const paint = paintFor(process.stdout);
+  return questions.flatMap(({ jobId, tenant, agent, kind, title, id, details, askedAt }) => [
+    `${paint('cyan', sanitize(jobId))}  ${sanitize(tenant)}, ${agent}, waits for ${elapsed(askedAt, now)}`,
+    ...questionText({ kind, title, details }).map((line) => `  ${line}`),
+    `  ${paint('dim', `valetkey answer ${sanitize(jobId)} ${sanitize(id)} allow|deny`)}`,
+  ]);
 }
 
 function jobTable(jobs: readonly JobSummary[]): string {

@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
@@ -5,6 +7,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
+import { createAnswerPrompt, type AnswerPrompt } from '../output/answer-prompt.ts';
 import { followJob } from '../output/follow-job.ts';
 import { liveLines, type LiveLines } from '../output/live-lines.ts';
 import { printJson, printLines } from '../output/print.ts';
@@ -98,7 +101,8 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
   process.exitCode = INTERRUPTED_EXIT_CODE;
   try {
     const lines = liveLines(process.stdout);
-    await warnUnattended(client, jobId, async () => follow(client, jobId, { lines, created, out, json }), lines.note);
+    const followed = { lines, created, out, json, asks: spec.permissions === 'ask' };
+    await warnUnattended(client, jobId, async () => follow(client, jobId, followed), lines.note);
   } catch (error) {
     if (ValetkeyError.is(error) && error.retryable) sayThatItGoesOn(jobId);
     throw error;
@@ -108,11 +112,12 @@ async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, jso
 async function follow(
   client: ValetkeyClient,
   jobId: string,
-  { lines, created, out, json }: Pick<RunOptions, 'out' | 'json'> & { lines: LiveLines; created: boolean },
+  { lines, created, out, json, asks }: Pick<RunOptions, 'out' | 'json'> & { lines: LiveLines; created: boolean; asks: boolean },
 ): Promise<void> {
   if (json !== true) {
     lines.line(`job ${jobId}${created ? '' : ', which was submitted before'}`);
-    await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout));
+    const prompt = asks ? promptFor(client, jobId, lines) : undefined;
+    await followJob(client.jobs.events(jobId), lines, paintFor(process.stdout), { prompt });
   }
   const result = await client.jobs.result(jobId);
   if (out !== undefined) await writePatch(client, result, out);
@@ -123,6 +128,13 @@ async function follow(
 
 function sayThatItGoesOn(jobId: string): void {
   process.stderr.write(`\nThe job goes on. To follow it: valetkey events ${jobId}\nTo end it:    valetkey cancel ${jobId}\n`);
+}
+
+/** A question is asked on a terminal alone: a program that reads the output answers with a command. */
+function promptFor(client: ValetkeyClient, jobId: string, lines: LiveLines): AnswerPrompt {
+  const input = process.stdout.isTTY ? process.stdin : Readable.from([]);
+  const answer = async (question: string, decision: 'allow' | 'deny') => client.jobs.answer(jobId, question, decision);
+  return createAnswerPrompt({ jobId, input, answer, show: (line) => lines.line(line) });
 }
 
 function append(text: string, before: string[] | undefined): string[] {

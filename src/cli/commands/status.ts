@@ -3,6 +3,7 @@ import type { Command } from '@commander-js/extra-typings';
 import type { JobStatus } from '../../client/job-state.ts';
 import { formatUsd } from '../../contract/money.ts';
 import { printJson, printLines } from '../output/print.ts';
+import { questionText } from '../output/question-text.ts';
 import { keyLifeLine } from '../output/result-lines.ts';
 import { elapsed, sanitize, paintFor } from '../output/text.ts';
 import { unattendedText } from '../warn-unattended.ts';
@@ -69,7 +70,8 @@ function statusLines(status: JobStatus): string[] {
     ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${sanitize(problems.join(', '))})`),
     ...field('failure', failure === null ? null : `${failure.code}: ${sanitize(failure.message)}`),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
-    ...field('asks', question === null ? null : `${sanitize(question.title)}: valetkey answer ${jobId} ${question.id} allow|deny`),
+    ...(question === null ? [] : questionText(question)).flatMap((line, index) => field(index === 0 ? 'asks' : '', line)),
+    ...field('answer', question === null ? null : `valetkey answer ${jobId} ${question.id} allow|deny`),
     ...field('spent', formatUsd(spentUsd)),
     ...field('key', keyState ?? 'none'),
     ...keys.flatMap((key) => field('', keyLifeLine(key, startedAt))),

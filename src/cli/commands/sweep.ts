@@ -48,14 +48,22 @@ function reportLines(report: SweepReport): string[] {
   const sums = counts.filter(([count]) => count > 0).map(([count, text]) => `${count} ${text}`);
   return [
     ...findings.map(({ kind, id, action, reason, code }) =>
-      [paint('cyan', ACTIONS[action].padEnd(9)), KINDS[kind].padEnd(24), sanitize(id), ` (${code ?? reason.replaceAll('_', ' ')})`].join(
-        ' ',
-      ),
+      [
+        paint('cyan', nameIn(ACTIONS, action).padEnd(9)),
+        nameIn(KINDS, kind).padEnd(24),
+        sanitize(id),
+        ` (${code ?? reason.replaceAll('_', ' ')})`,
+      ].join(' '),
     ),
     ...(found > findings.length ? [`… and ${found - findings.length} more`] : []),
     ...errors.map((code) => `${paint('red', 'not looked at')} ${code}`),
     `scanned ${scanned}: ${sums.length === 0 ? 'nothing to end' : sums.join(', ')}`,
   ];
+}
+
+/** A newer worker may report what this build has no name for. */
+function nameIn(names: Readonly<Record<string, string>>, word: string): string {
+  return names[word] ?? sanitize(word);
 }
 
 function total({ counts }: SweepReport, action: string): number {

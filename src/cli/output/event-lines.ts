@@ -89,6 +89,10 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return [labelled(at, 'egress', egressLine(event, paint))];
     case 'warning':
       return [labelled(at, 'warning', paint('yellow', `${event.code}: ${sanitize(event.message)}`))];
+    case 'unknown':
+      return [
+        labelled(at, 'event', paint('dim', oneLine(`${event.rawType}, of a newer version: ${JSON.stringify(event.body)}`, PROMPT_COLUMNS))),
+      ];
   }
 }
 

@@ -1,11 +1,13 @@
-import { FAILURES } from '../../contract/errors.ts';
+import { FAILURES, isFailureCode } from '../../contract/errors.ts';
 import { formatUsd } from '../../contract/money.ts';
 import type { JobFailure, JobResult, KeyLife, Outcome } from '../../contract/result.ts';
 import { formatTokens } from './event-lines.ts';
 import { incompleteText } from './incomplete-text.ts';
 import { elapsed, sanitize, type Paint } from './text.ts';
 
-const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow' }> = {
+type OutcomeText = { text: string; color: 'green' | 'red' | 'yellow' };
+
+const OUTCOMES: Record<Outcome, OutcomeText> = {
   completed: { text: 'completed', color: 'green' },
   failed: { text: 'failed', color: 'red' },
   cancelled: { text: 'cancelled', color: 'yellow' },
@@ -15,7 +17,11 @@ const OUTCOMES: Record<Outcome, { text: string; color: 'green' | 'red' | 'yellow
 /** How a job ended, what it cost, and the life of its keys. */
 export function resultLines(result: JobResult, paint: Paint): string[] {
   const { outcome, failure, turns, usage, keys, artifacts, workspace, startedAt, endedAt } = result;
-  const { text, color } = OUTCOMES[outcome];
+  // A newer worker may have stored an outcome or a code that this build does not know.
+  const { text, color } = new Map<string, OutcomeText>(Object.entries(OUTCOMES)).get(outcome) ?? {
+    text: sanitize(outcome),
+    color: 'yellow',
+  };
   const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
   return [
     field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
@@ -30,6 +36,7 @@ export function resultLines(result: JobResult, paint: Paint): string[] {
 
 /** What to do, where the message does not say it. */
 function advice({ code, message }: JobFailure): string[] {
+  if (!isFailureCode(code)) return [];
   const { hint } = FAILURES[code];
   return message.includes(hint) ? [] : [`${' '.repeat(9)}${hint}`];
 }

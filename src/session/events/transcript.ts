@@ -3,7 +3,7 @@ import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
 import type { JobEventBody } from '../../contract/events.ts';
 import { endOfText, storable } from '../../contract/text.ts';
 import type { AcpMessage } from '../acp/acp.ts';
-import { createUpdateReader } from './updates.ts';
+import { createUpdateReader, type UpdateReader } from './updates.ts';
 
 const MAX_TEXT_CHARS = 16 * 1024;
 /** Warnings of unreadable messages per turn: a program that prints without end must not fill the events table. */
@@ -20,8 +20,8 @@ export interface Transcript {
   unreadable(): JobEventBody | null;
   /** Returns, once, the output of tool calls that no event has reported because the turn ends before they do. */
   rest(): JobEventBody[];
-  /** Of a tool call that was read. */
-  titleOf: (toolCallId: string) => string | undefined;
+  /** A tool call that was read. */
+  toolOf: UpdateReader['toolOf'];
   /**
    * Returns the agent's text of the turn so far, with a blank line wherever the agent did something else in between. Of more than 16,384
    * characters (UTF-16) it returns the last, under a mark that says how many are missing.
@@ -69,7 +69,7 @@ export function createTranscript(turn: number): Transcript {
     },
     unreadable,
     rest: () => updates.rest(turn),
-    titleOf: updates.titleOf,
+    toolOf: updates.toolOf,
     text: () => storable(endOfText(text, MAX_TEXT_CHARS, dropped)),
   };
 }

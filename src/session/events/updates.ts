@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import type { JobEventBody } from '../../contract/events.ts';
 import { cut } from '../../in-sandbox/shim/cut.ts';
+import { subjectOfInput } from './tool-input.ts';
 import { outputOfContent, outputOfRaw } from './tool-output.ts';
 
 const MAX_OUTPUT_CHARS = 8 * 1024;
@@ -25,6 +26,7 @@ const toolFields = {
   kind: wordOrNull,
   status: wordOrNull,
   content: z.array(z.unknown()).nullish().catch(null),
+  rawInput: z.unknown().optional(),
   rawOutput: z.unknown().optional(),
   /** The next piece of a command's output; Claude Code sends the whole output in one. */
   _meta: z.object({ terminal_output: terminalSchema, terminal_output_delta: terminalSchema }).nullish().catch(null),
@@ -58,8 +60,18 @@ type ToolUpdate = Extract<z.infer<typeof updateSchema>, { sessionUpdate: 'tool_c
 interface Tool extends ToolEvent {
   /** The change that the tool call shows: part of each event, because a question may be about it. */
   diff: string | null;
+  /** The command or the diff of its input. */
+  subject: string | null;
   /** The output of the last event. */
   reportedOutput: string | null;
+}
+
+/** What a question about a tool call may leave out, as the agent sent it. */
+export interface KnownTool {
+  title: string;
+  kind: string | null;
+  /** The change that it shows, or the command or the diff of its input. */
+  subject: string | null;
 }
 
 export interface UpdateReader {
@@ -67,8 +79,8 @@ export interface UpdateReader {
   read(params: unknown, turn: number): JobEventBody | 'unreadable' | null;
   /** Returns events for the output of tool calls that have not ended and that no event has reported. */
   rest(turn: number): JobEventBody[];
-  /** Of a tool call that was read, as far as it has one. */
-  titleOf: (toolCallId: string) => string | undefined;
+  /** A tool call that was read. */
+  toolOf: (toolCallId: string) => KnownTool | undefined;
 }
 
 /**
@@ -94,8 +106,9 @@ export function createUpdateReader(): UpdateReader {
       title: (update.title ?? before?.title ?? '').slice(0, MAX_TITLE_CHARS),
       kind: update.kind ?? before?.kind ?? null,
       status,
-      output: output === null ? null : cut(output, MAX_OUTPUT_CHARS),
-      diff: diff === null ? (before?.diff ?? null) : cut(diff, MAX_OUTPUT_CHARS),
+      output: cutOrNull(output),
+      diff: cutOrNull(diff) ?? before?.diff ?? null,
+      subject: cutOrNull(subjectOfInput(update.rawInput)) ?? before?.subject ?? null,
       reportedOutput: before?.reportedOutput ?? null,
     };
     const reported = ended ? tool.output : tool.diff;
@@ -134,7 +147,10 @@ export function createUpdateReader(): UpdateReader {
           tool.reportedOutput = tool.output;
           return { ...eventOf(tool, tool.output), turn };
         }),
-    titleOf: (toolCallId) => tools.get(toolCallId)?.title,
+    toolOf(toolCallId) {
+      const tool = tools.get(toolCallId);
+      return tool && { title: tool.title, kind: tool.kind, subject: tool.diff ?? tool.subject };
+    },
   };
 }
 
@@ -142,6 +158,10 @@ export function createUpdateReader(): UpdateReader {
 function isBroken(params: unknown): boolean {
   const update = kindSchema.safeParse(params).data?.update;
   return update !== undefined && !otherContentSchema.safeParse(update.content).success;
+}
+
+function cutOrNull(text: string | null): string | null {
+  return text === null ? null : cut(text, MAX_OUTPUT_CHARS);
 }
 
 function hasEnded(status: string | null): boolean {

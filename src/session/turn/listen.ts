@@ -7,7 +7,7 @@ import { createEventQueue, type EventQueue } from '../events/event-queue.ts';
 import { createMask } from '../events/mask.ts';
 import type { Transcript } from '../events/transcript.ts';
 import type { PausedTurn } from './paused-turns.ts';
-import { readPermissionRequest, type PermissionRequest } from './permissions.ts';
+import { readPermissionRequest, withoutSubject, type AskedPermission } from './permissions.ts';
 import type { Progress } from './progress.ts';
 import { createQuestions, type Questions } from './questions.ts';
 import { promptIdsOf } from './send-prompt.ts';
@@ -35,7 +35,7 @@ export interface Attachment {
   /** Resolves when the shim has confirmed the receipt of the prompt. */
   received: Promise<void>;
   /** Decides a question of the agent, or leaves it open. */
-  ask(request: PermissionRequest, eventId: number): Promise<void>;
+  ask(request: AskedPermission, eventId: number): Promise<void>;
   /** Reports the output of tool calls that the turn's end cuts short. `eventId`: that of the turn's end; by default of the newest message. */
   rest(eventId?: number): Promise<void>;
   /** The agent's text of the turn, masked. */
@@ -61,10 +61,10 @@ export function listen(options: ListenOptions): Attachment {
 
   /** An agent may have several questions open; the state holds the first, and the next step reads the others again. */
   let hasOpen = false;
-  const ask = (request: PermissionRequest, eventId: number): Promise<void> => {
+  const ask = (request: AskedPermission, eventId: number): Promise<void> => {
     const { asked, answered } = questions.settle(request);
     if (answered !== null) return queue.push(eventId, asked, answered);
-    if (!hasOpen) progress.change({ pending: request });
+    if (!hasOpen) progress.change({ pending: withoutSubject(request) });
     hasOpen = true;
     return queue.push(eventId, asked);
   };
@@ -79,7 +79,7 @@ export function listen(options: ListenOptions): Attachment {
       receipt.stop();
       received.resolve();
     }
-    const request = readPermissionRequest(message, transcript.titleOf, (text) => mask.text(text));
+    const request = readPermissionRequest(message, transcript.toolOf, (text) => mask.text(text));
     if (request !== null) return ask(request, eventId);
     if (message.id !== undefined) {
       acp.respond(message.id, { error: { code: -32601, message: 'Method not found' } }).catch(() => {});

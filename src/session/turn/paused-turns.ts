@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Mask } from '../events/mask.ts';
 import type { Transcript } from '../events/transcript.ts';
-import type { PermissionRequest } from './permissions.ts';
+import type { AskedPermission } from './permissions.ts';
 import type { SessionState } from './state.ts';
 
 /** This covers the answer of a program; a person may take days, and then the turn is read again. */
@@ -19,7 +19,7 @@ export interface PausedTurn {
   mask: Mask;
   transcript: Transcript;
   /** The agent's open questions, `state.pending` among them. */
-  waiting: readonly PermissionRequest[];
+  waiting: readonly AskedPermission[];
   denied: boolean;
 }
 

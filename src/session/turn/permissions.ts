@@ -1,12 +1,18 @@
 import { CLIENT_METHODS } from '@agentclientprotocol/sdk';
 import { z } from 'zod';
 
-import type { PermissionDecision, Question } from '../../contract/status.ts';
+import type { PermissionDecision, Question, QuestionSubject } from '../../contract/status.ts';
 import { storable } from '../../contract/text.ts';
+import { cut } from '../../in-sandbox/shim/cut.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import type { AcpMessage } from '../acp/acp.ts';
+import { inputText, subjectOfInput } from '../events/tool-input.ts';
+import { outputOfContent } from '../events/tool-output.ts';
+import type { KnownTool } from '../events/updates.ts';
 
 const MAX_TITLE_CHARS = 200;
+const MAX_DETAILS_CHARS = 8 * 1024;
+const MAX_TOOL_CALL_CHARS = 128;
 
 /** As `updates.ts` reads it. */
 const toolCallIdSchema = z.union([z.string(), z.number().transform(String)]).catch('');
@@ -26,24 +32,31 @@ export const permissionRequestSchema = z.object({
 });
 export type PermissionRequest = z.infer<typeof permissionRequestSchema>;
 
+/** The same with what it is about, which is not part of a session's state: it may be large. */
+export interface AskedPermission extends PermissionRequest {
+  subject?: QuestionSubject;
+}
+
 const paramsSchema = z.object({
   toolCall: z.object({
     toolCallId: toolCallIdSchema,
     title: z.string().nullish().catch(null),
     kind: z.string().max(64).nullish().catch(null),
+    content: z.array(z.unknown()).nullish().catch(null),
+    rawInput: z.unknown().optional(),
   }),
   options: z.array(z.object({ optionId: optionIdSchema, kind: z.string() })),
 });
 
 /**
  * Null for any other message, and for a question that is not as it should be or hides a secret where it has none to hold.
- * `titleOf`: what is known of a tool call. `mask`: takes secrets out of a text.
+ * `toolOf`: what is known of a tool call. `mask`: takes secrets out of a text. The subject is masked with the event that it becomes part of.
  */
 export function readPermissionRequest(
   { id, method, params }: AcpMessage,
-  titleOf: (toolCallId: string) => string | undefined,
+  toolOf: (toolCallId: string) => KnownTool | undefined,
   mask: (text: string) => string,
-): PermissionRequest | null {
+): AskedPermission | null {
   if (method !== CLIENT_METHODS.session_request_permission) return null;
   const rpcId = rpcIdSchema.safeParse(id);
   const parsed = paramsSchema.safeParse(params);
@@ -51,15 +64,35 @@ export function readPermissionRequest(
   const { toolCall, options } = parsed.data;
   const option = (...kinds: string[]): string | null =>
     kinds.flatMap((kind) => options.filter((offered) => offered.kind === kind))[0]?.optionId ?? null;
+  const known = toolOf(toolCall.toolCallId);
+  const kind = toolCall.kind ?? (known?.kind == null ? null : mask(known.kind));
   const request = {
     rpcId: rpcId.data,
-    kind: toolCall.kind == null ? null : storable(toolCall.kind),
+    kind: kind === null ? null : storable(kind),
     allow: option('allow_once', 'allow_always'),
     deny: option('reject_once', 'reject_always'),
   };
   const ours = JSON.stringify(request);
   if (mask(ours) !== ours) return null;
-  return { ...request, title: storable(mask(toolCall.title ?? titleOf(toolCall.toolCallId) ?? '').slice(0, MAX_TITLE_CHARS)) };
+  const title = storable(mask(toolCall.title ?? known?.title ?? '').slice(0, MAX_TITLE_CHARS));
+  return { ...request, title, subject: subjectOf(toolCall, known) };
+}
+
+/** What the agent wants to do: the command or the change, from the question itself where it says so, else from the tool call before it. */
+function subjectOf(
+  { toolCallId, content, rawInput }: z.infer<typeof paramsSchema>['toolCall'],
+  known: KnownTool | undefined,
+): QuestionSubject {
+  const { text, diff } = outputOfContent(content ?? []);
+  const details = diff ?? subjectOfInput(rawInput) ?? known?.subject ?? text ?? inputText(rawInput);
+  return {
+    toolCall: toolCallId === '' ? null : toolCallId.slice(0, MAX_TOOL_CALL_CHARS),
+    details: details === null ? null : cut(details, MAX_DETAILS_CHARS),
+  };
+}
+
+export function withoutSubject({ rpcId, title, kind, allow, deny }: AskedPermission): PermissionRequest {
+  return { rpcId, title, kind, allow, deny };
 }
 
 /** The same wherever it is read: an agent's process numbers its requests. */
@@ -68,8 +101,8 @@ export function questionOf({ rpcId, title, kind }: PermissionRequest, startedAtM
 }
 
 /** Their sources are the question's, so that every reader makes the same events. */
-export function askedEvent(question: Question): SourcedEvent {
-  return { source: `question:${question.id}:asked`, body: { type: 'permission.asked', ...question } };
+export function askedEvent(question: Question, { toolCall, details }: QuestionSubject = { toolCall: null, details: null }): SourcedEvent {
+  return { source: `question:${question.id}:asked`, body: { type: 'permission.asked', ...question, toolCall, details } };
 }
 
 export function answeredEvent({ id, turn }: Question, decision: PermissionDecision): SourcedEvent {

@@ -1,7 +1,7 @@
 import type { PermissionDecision, Question } from '../../contract/status.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import type { AcpConnection } from '../acp/connection.ts';
-import { answeredEvent, askedEvent, permissionOutcome, questionOf, type PermissionRequest } from './permissions.ts';
+import { answeredEvent, askedEvent, permissionOutcome, questionOf, type AskedPermission } from './permissions.ts';
 
 /** More at once is answered as cancelled: the questions are kept in memory. */
 const MAX_WAITING = 4096;
@@ -19,13 +19,13 @@ export interface QuestionsOptions {
 
 export interface Questions {
   /** Answers the agent, once however often it is called, or keeps it waiting. The events that tell of it. */
-  settle(request: PermissionRequest): { asked: SourcedEvent; answered: SourcedEvent | null };
+  settle(request: AskedPermission): { asked: SourcedEvent; answered: SourcedEvent | null };
   /** Something was denied in this turn: some agents then end it. */
   readonly denied: boolean;
   /** Those that are open. */
-  waiting(): readonly PermissionRequest[];
+  waiting(): readonly AskedPermission[];
   /** Resolves to the first question that somebody has to be asked. */
-  readonly open: Promise<PermissionRequest>;
+  readonly open: Promise<AskedPermission>;
   /** Tells the agent that its open questions are void, as ACP wants it with a cancel. */
   cancelOpen(): Promise<void>;
 }
@@ -33,10 +33,10 @@ export interface Questions {
 /** What becomes of the questions of an agent. */
 export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied = false }: QuestionsOptions): Questions {
   let hasDenied = denied;
-  const waiting = new Map<PermissionRequest['rpcId'], PermissionRequest>();
-  const open = Promise.withResolvers<PermissionRequest>();
+  const waiting = new Map<AskedPermission['rpcId'], AskedPermission>();
+  const open = Promise.withResolvers<AskedPermission>();
   // Where it does not arrive the connection is lost, which is told elsewhere.
-  const answer = (request: PermissionRequest, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
+  const answer = (request: AskedPermission, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
     acp()
       .respond(request.rpcId, { result: permissionOutcome(request, decision) })
       .catch(() => {});
@@ -44,7 +44,7 @@ export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied
   return {
     settle(request) {
       const question = questionOf(request, startedAtMs, turn);
-      const asked = askedEvent(question);
+      const asked = askedEvent(question, request.subject);
       const decision = cancel.aborted ? 'ask' : decide(question);
       if (decision === 'ask' && waiting.size >= MAX_WAITING) {
         void answer(request, 'cancelled');

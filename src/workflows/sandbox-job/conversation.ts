@@ -1,11 +1,8 @@
-import { ApplicationFailure } from '@temporalio/workflow';
-
-import type { FailureCode } from '../../contract/errors.ts';
 import type { PromptRef, PromptRequest } from '../../contract/requests.ts';
+import { rejection } from '../reject.ts';
 
 /** The ids of all prompts, and those that wait, go from run to run of the workflow: together they stay below 512 KB. */
 export const MAX_TURNS = 1000;
-const MAX_ID_CHARS = 128;
 /** Of a prompt's hash: enough to tell whether the text under an id is another. */
 const MARK_CHARS = 16;
 
@@ -50,16 +47,14 @@ export class Conversation {
     return prompt === undefined ? null : { turn: this.turns - this.#waiting.length, prompt };
   }
 
-  /** For whatever was sent. Throws where `add` would be wrong: a failure whose type is `job_closed` or `prompt_conflict`. */
-  check({ id, sha256 }: { readonly id?: unknown; readonly sha256?: unknown }): void {
-    if (typeof id !== 'string' || id.length > MAX_ID_CHARS || typeof sha256 !== 'string')
-      throw refusal('invalid_spec', `a prompt has an id of at most ${MAX_ID_CHARS} characters, and a text`);
+  /** Throws where `add` would be wrong: a failure whose type is `job_closed` or `prompt_conflict`. */
+  check({ id, sha256 }: Pick<PromptRequest, 'id' | 'sha256'>): void {
     const known = this.#known.find((prompt) => prompt.id === id);
     if (known !== undefined && known.mark !== markOf(sha256))
-      throw refusal('prompt_conflict', `the prompt ${id} is there with another text`);
+      throw rejection('prompt_conflict', `the prompt ${id} is there with another text`);
     if (known !== undefined) return;
-    if (!this.#isOpen) throw refusal('job_closed', 'the job is ending');
-    if (this.turns >= MAX_TURNS) throw refusal('job_closed', `the job has had ${MAX_TURNS} prompts`);
+    if (!this.#isOpen) throw rejection('job_closed', 'the job is ending');
+    if (this.turns >= MAX_TURNS) throw rejection('job_closed', `the job has had ${MAX_TURNS} prompts`);
   }
 
   /** The turn of the prompt; idempotent on its id. */
@@ -82,9 +77,4 @@ export class Conversation {
 
 function markOf(sha256: string): string {
   return sha256.slice(0, MARK_CHARS);
-}
-
-/** What a client gets for an update that is refused. */
-export function refusal(code: FailureCode, message: string): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: true });
 }

@@ -11,16 +11,16 @@ export interface Ending {
   failure: JobFailure | null;
 }
 
-/** What had told the job to end before its work was done; null: nothing. */
-export type Told = 'cancelled' | 'deadline_exceeded' | null;
+/** What had requested the end of the job before its work was done; null: nothing. */
+export type StopRequest = 'cancelled' | 'deadline_exceeded' | null;
 
 /**
- * Decides how a job ended from what its work threw. A step that was told to end and whose worker had died runs into a
+ * Decides how a job ended from what its work threw. An activity that was cancelled and whose worker had crashed runs into a
  * time-out instead of a cancellation.
  */
-export function decideOutcome(error: unknown, told: Told): Ending {
+export function decideOutcome(error: unknown, request: StopRequest): Ending {
   const stopped = isCancellation(error) || isTimeout(error);
-  if (told !== null && stopped) return { outcome: told, failure: { code: told, message: FAILURES[told].hint } };
+  if (request !== null && stopped) return { outcome: request, failure: { code: request, message: FAILURES[request].hint } };
   return { outcome: 'failed', failure: failureOf(error) };
 }
 

@@ -1,14 +1,13 @@
-import { condition, upsertSearchAttributes } from '@temporalio/workflow';
+import { condition } from '@temporalio/workflow';
 
 import type { KeyInput, StartedSandbox } from '../../activities/contracts.ts';
 import { formatKeyRef } from '../../contract/ref.ts';
 import type { Rotated } from '../../contract/requests.ts';
-import { searchAttributes } from '../../contract/search-attributes.ts';
 import type { JobInput } from '../../contract/spec.ts';
-import type { JobProgress } from '../../contract/status.ts';
-import { cleanup, rebindSteps, steps } from '../steps.ts';
+import { cleanupActivities, rebindActivities, startupActivities } from '../activities.ts';
 import { decideOutcome } from './decide-outcome.ts';
 import type { LostSandboxes } from './lost-sandboxes.ts';
+import type { ProgressReporter } from './progress-reporter.ts';
 
 /** How much longer than the job its key can live at the gateway, where nothing of ours is up to end it. */
 export const KEY_SLACK_MS = 5 * 60_000;
@@ -31,8 +30,7 @@ export interface JobKeysOptions {
   jobId: string;
   leaseId: string;
   deadline: Date;
-  /** Receives what the job's progress says of its key. */
-  report: (change: Pick<JobProgress, 'keyState'> & Partial<Pick<JobProgress, 'ref'>>) => void;
+  progress: () => ProgressReporter;
 }
 
 /** A turn that may be running. */
@@ -65,14 +63,14 @@ export class JobKeys {
 
   /** Mints the key, or the first after it whose end has not begun: a job that was reset finds the keys of its earlier run ended. */
   async mint(wanted = this.#current): Promise<void> {
-    const { spec, deadline, report } = this.#options;
+    const { spec, deadline, progress } = this.#options;
     const { agent, model, budgetUsd } = spec;
     const hardExpiresAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
     for (let next = wanted; ; next = this.#generation(next.generation + 1)) {
       try {
-        await steps(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd, hardExpiresAt });
+        await startupActivities(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd, hardExpiresAt });
         this.#current = next;
-        return report({ keyState: 'active', ref: next.ref });
+        return progress().report({ keyState: 'active', ref: next.ref });
       } catch (error) {
         if (!isKeyEnded(error) || next.generation >= MAX_GENERATIONS) throw error;
       }
@@ -104,7 +102,7 @@ export class JobKeys {
     const { jobId, generation } = this.#current;
     const turn = running();
     if (turn !== null && handle !== null) {
-      const { rebindKey } = rebindSteps(handle.hostTaskQueue, `put key ${generation} into the sandbox`);
+      const { rebindKey } = rebindActivities(handle.hostTaskQueue, `put key ${generation} into the sandbox`);
       const rebind = { jobId, tenant, agent, model, handle, permissions, replaces: newest.ref };
       const isTaken = await lost.orLost(handle.id, async () => rebindKey(rebind));
       // The next turn may have begun by then, and has the new key.
@@ -112,29 +110,28 @@ export class JobKeys {
     }
     // Those of an earlier rotation that failed are among them.
     for (let [old] = this.#replaced; old !== undefined; [old] = this.#replaced) {
-      await cleanup(`revoke key ${old.generation}`).revokeKey({ ...old, cause: 'rotated' });
+      await cleanupActivities(`revoke key ${old.generation}`).revokeKey({ ...old, cause: 'rotated' });
       this.#replaced.shift();
     }
   }
 
   /** Ends all keys of the job, however long it takes. */
   async revoke(): Promise<void> {
-    const { report } = this.#options;
+    const { progress } = this.#options;
     for (const [attempts, state] of STATE_AFTER_ATTEMPTS) {
       try {
         await this.#end(attempts);
-        return report({ keyState: 'revoked' });
+        return progress().report({ keyState: 'revoked' });
       } catch {
-        report({ keyState: state });
-        upsertSearchAttributes([{ key: searchAttributes.keyState, value: state }]);
+        progress().reportFailedKeyEnd(state);
       }
     }
     await this.#end();
-    report({ keyState: 'revoked' });
+    progress().report({ keyState: 'revoked' });
   }
 
   #end(attempts?: number): Promise<void> {
-    return cleanup('revoke the key', { attempts }).revokeKey({ ...this.#current, cause: 'job' });
+    return cleanupActivities('revoke the key', { attempts }).revokeKey({ ...this.#current, cause: 'job' });
   }
 
   #generation(generation: number): KeyInput {

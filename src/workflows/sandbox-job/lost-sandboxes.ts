@@ -1,5 +1,6 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, defineSignal, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure, defineSignal, log, setHandler } from '@temporalio/workflow';
 
+import { lostSandboxProblem } from '../../contract/check-requests.ts';
 import { FAILURES } from '../../contract/errors.ts';
 import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../../contract/requests.ts';
 
@@ -12,9 +13,14 @@ export class LostSandboxes {
   readonly #wakes = new Set<() => void>();
 
   constructor() {
-    setHandler(defineSignal<[LostSandbox]>(SANDBOX_LOST_SIGNAL), ({ sandbox }) => {
-      this.#lost.add(sandbox);
+    const onLost = (signal: LostSandbox): void => {
+      // A signal cannot be refused, and one that its handler throws for would keep the workflow from going on.
+      if (lostSandboxProblem(signal) !== null) return log.warn('a malformed signal was ignored', { signal: SANDBOX_LOST_SIGNAL });
+      this.#lost.add(signal.sandbox);
       for (const wake of this.#wakes) wake();
+    };
+    setHandler(defineSignal<[LostSandbox]>(SANDBOX_LOST_SIGNAL), onLost, {
+      description: 'Sent by workers: the host of a sandbox is gone. Argument: {"sandbox": "<its id>"}.',
     });
   }
 

@@ -1,5 +1,6 @@
 import { defineQuery, defineUpdate, setHandler } from '@temporalio/workflow';
 
+import { answerProblem, emptyProblem, promptProblem } from '../../contract/check-requests.ts';
 import {
   ANSWER_UPDATE,
   INTERRUPT_UPDATE,
@@ -11,65 +12,77 @@ import {
   type UpdateAccepted,
 } from '../../contract/requests.ts';
 import { STATUS_QUERY, type JobProgress } from '../../contract/status.ts';
+import { rejectMalformed, rejectUnless } from '../reject.ts';
 import type { Rotation } from '../rotation.ts';
-import { refusal, type Conversation } from './conversation.ts';
-import type { RunningTurn } from './run-turn.ts';
+import type { Conversation } from './conversation.ts';
+import type { ProgressReporter } from './progress-reporter.ts';
+import type { TurnLoop } from './turn-loop.ts';
 
-/** Of a question's id. */
-const MAX_QUESTION_CHARS = 200;
-
-export interface Addressee {
+export interface MessageTargets {
   conversation: Conversation;
   rotation: Rotation;
-  progress: JobProgress;
-  running: () => RunningTurn | null;
-  /** Receives the number of turns when a prompt was added. */
-  onPrompt: (turns: number) => void;
+  turns: TurnLoop;
+  progress: ProgressReporter;
 }
 
-/** Answers what clients ask of the job. All but a rotation are done when they are accepted. */
-export function handleMessages({ conversation, rotation, progress, running, onPrompt }: Addressee): void {
-  setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress);
+/**
+ * Answers what clients ask of the job. A request may come from Temporal's UI as well, in any form: each is checked before it is accepted, so
+ * that nothing malformed is in the history. All but a rotation are done when they are accepted.
+ */
+export function handleMessages({ conversation, rotation, turns, progress: reporter }: MessageTargets): void {
+  const { progress } = reporter;
+  setHandler(defineQuery<JobProgress>(STATUS_QUERY), () => progress, { description: 'The progress of the job. Takes no argument.' });
   setHandler(
     defineUpdate<UpdateAccepted, [PromptRequest]>(PROMPT_UPDATE),
     (request) => {
       const turn = conversation.add(request);
-      onPrompt(conversation.turns);
+      reporter.report({ turns: conversation.turns });
       return { turn };
     },
-    { validator: (request: PromptRequest) => conversation.check(request) },
+    {
+      description: 'Adds a prompt whose text is in Postgres; use "valetkey prompt". Argument: {"id", "sha256", "bytes", "words"}.',
+      validator: (request: PromptRequest) => {
+        rejectMalformed('prompt', promptProblem(request));
+        conversation.check(request);
+      },
+    },
   );
   setHandler(
-    defineUpdate<UpdateAccepted>(INTERRUPT_UPDATE),
+    defineUpdate<UpdateAccepted, [unknown]>(INTERRUPT_UPDATE),
     () => {
-      running()?.interrupt();
+      turns.running?.interrupt();
       return { turn: progress.turn };
     },
-    { validator: () => expect(running() !== null, 'no turn runs') },
+    {
+      description: 'Interrupts the current turn, not the job. Takes no argument.',
+      validator: (request: unknown) => {
+        rejectMalformed('interrupt', emptyProblem(request));
+        rejectUnless(turns.running !== null, 'The job has no running turn.');
+      },
+    },
   );
   setHandler(
     defineUpdate<UpdateAccepted, [AnswerRequest]>(ANSWER_UPDATE),
     ({ question, answer }) => {
-      running()?.answer(question, answer);
+      turns.running?.answer(question, answer);
       return { turn: progress.turn };
     },
     {
-      validator: (request: { readonly question?: unknown; readonly turn?: unknown }) =>
-        expect(takes(running(), request), 'no such question is open'),
+      description: 'Answers a question of the agent. Argument: {"question": "<its id>", "turn": 1, "answer": "allow"}, or "deny".',
+      validator: (request: AnswerRequest) => {
+        rejectMalformed('answer', answerProblem(request));
+        rejectUnless(
+          turns.running?.takesAnswer(request.question, request.turn) === true,
+          `The job has no open question ${request.question}.`,
+        );
+      },
     },
   );
-  setHandler(defineUpdate<Rotated>(ROTATE_UPDATE), () => rotation.request(), {
-    validator: () => expect(progress.keyState === 'active' && !rotation.isStopped, 'the job has no active key'),
+  setHandler(defineUpdate<Rotated, [unknown]>(ROTATE_UPDATE), () => rotation.request(), {
+    description: 'Gives the job its next key. Takes no argument.',
+    validator: (request: unknown) => {
+      rejectMalformed('rotateKey', emptyProblem(request));
+      rejectUnless(progress.keyState === 'active' && !rotation.isStopped, 'The job has no active key.');
+    },
   });
-}
-
-/** For whatever was sent. */
-function takes(running: RunningTurn | null, { question, turn }: { readonly question?: unknown; readonly turn?: unknown }): boolean {
-  if (typeof question !== 'string' || question.length > MAX_QUESTION_CHARS || typeof turn !== 'number') return false;
-  return running?.takesAnswer(question, turn) === true;
-}
-
-/** For validators. */
-function expect(holds: boolean, message: string): void {
-  if (!holds) throw refusal('nothing_to_do', message);
 }

@@ -7,6 +7,9 @@ import type { PermissionDecision, Question } from '../../contract/status.ts';
 /** Answers that came before the workflow had their question. An agent asks that many things at once at most. */
 const MAX_EARLY_ANSWERS = 500;
 
+/** ms in which a program answers: only a question that is open for longer is listed, which costs billed actions. */
+const LISTED_AFTER_MS = 2000;
+
 /** A turn that ended with a stop reason. */
 export type EndedTurn = RunSessionResult & { stopReason: string };
 
@@ -24,8 +27,10 @@ export interface TurnOptions {
   attempt: (how: Pick<RunSessionInput, 'answer' | 'interrupt'>) => Promise<RunSessionResult>;
   /** ms. */
   permissionTimeoutMs: number;
-  /** Hears a question when it is asked, and null when it is decided. */
-  onQuestion: (question: Question | null) => void;
+  /** Receives a question when it is asked and until when it waits (epoch ms), and null when it is decided. */
+  onQuestion: (question: Question | null, untilMs?: number) => void;
+  /** Receives true for a question that no program has answered at once, and false when that one is decided. */
+  onWaiting: (isWaiting: boolean) => void;
   /** The turn pauses, with none of its steps running: the next run of the workflow goes on with it. */
   pauses: () => boolean;
 }
@@ -115,19 +120,34 @@ export class RunningTurn {
   }
 
   /** Waits for an answer as long as it may take, whatever becomes of the worker. */
-  async #ask(question: Question, { permissionTimeoutMs, onQuestion }: TurnOptions): Promise<PermissionDecision> {
+  async #ask(question: Question, { permissionTimeoutMs, onQuestion, onWaiting }: TurnOptions): Promise<PermissionDecision> {
     const early = this.#early.get(question.id);
     this.#early.delete(question.id);
     if (early !== undefined) return { answer: early, by: 'user' };
     this.#decision = this.#interrupted ? { answer: 'deny', by: 'user' } : null;
     this.#open = question;
-    onQuestion(question);
+    onQuestion(question, Date.now() + permissionTimeoutMs);
     try {
-      await condition(() => this.#decision !== null, permissionTimeoutMs);
+      await this.#decided(permissionTimeoutMs, onWaiting);
       return this.#decision ?? { answer: 'deny', by: 'timeout' };
     } finally {
       this.#open = null;
       onQuestion(null);
+    }
+  }
+
+  /** Resolves when the open question is decided, or its time is over. */
+  async #decided(timeoutMs: number, onWaiting: TurnOptions['onWaiting']): Promise<void> {
+    const isDecided = (): boolean => this.#decision !== null;
+    const isListed =
+      timeoutMs > LISTED_AFTER_MS && !(await condition(isDecided, LISTED_AFTER_MS, { summary: 'the job is listed as waiting' }));
+    if (isDecided()) return;
+    if (isListed) onWaiting(true);
+    try {
+      const leftMs = isListed ? timeoutMs - LISTED_AFTER_MS : timeoutMs;
+      await condition(isDecided, leftMs, { summary: 'the question is denied (permissionTimeout)' });
+    } finally {
+      if (isListed) onWaiting(false);
     }
   }
 }

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 
 import { eventLines } from '../../../src/cli/output/event-lines.ts';
-import type { JobEvent, JobEventBody } from '../../../src/contract/events.ts';
+import type { JobEvent, JobEventBody, UnknownEventBody } from '../../../src/contract/events.ts';
 
 const ESCAPE = '\u001B';
 
 /** The lines of these events, one second apart, and what is left. */
-function told(...bodies: JobEventBody[]): string[] {
+function told(...bodies: (JobEventBody | UnknownEventBody)[]): string[] {
   const lines = eventLines((_format, text) => text);
   const events = bodies.map((body, index): JobEvent => ({ ...body, seq: index + 1, at: new Date(index * 1000).toISOString() }));
   return [...events.flatMap((event) => lines.add(event)), ...lines.rest()];
@@ -80,4 +80,10 @@ function ended(outcome: 'cancelled' | 'failed', code: 'cancelled' | 'llm_failed'
 test('an outcome that is its own code is told once, a failure by its code', () => {
   expect(ended('cancelled', 'cancelled', 'The job was cancelled.')).toEqual(['   0.0s  job      cancelled: The job was cancelled.']);
   expect(ended('failed', 'llm_failed', 'The provider failed.')).toEqual(['   0.0s  job      failed: llm_failed: The provider failed.']);
+});
+
+test('an event of a newer version is one line, without what could move the cursor', () => {
+  expect(
+    told({ type: 'unknown', rawType: `progress${ESCAPE}[2J`, body: { type: 'progress', percent: 40, text: `a${ESCAPE}[2J\n` } }),
+  ).toEqual([String.raw`   0.0s  event    progress, of a newer version: {"type":"progress","percent":40,"text":"a\u001b[2J\n"}`]);
 });

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 
+import { exitCodeOfOutcome } from '../../../src/cli/exit-code.ts';
 import { resultLines } from '../../../src/cli/output/result-lines.ts';
 import type { FailureCode } from '../../../src/contract/errors.ts';
 
-function told(code: FailureCode, message: string): string[] {
+function told(code: FailureCode, message: string, newer: object = {}): string[] {
   const at = '2026-01-01T00:00:00.000Z';
   const usage = { inputTokens: 1200, outputTokens: 1, requests: 1, usd: 0 };
   const job = { jobId: 'job-1', tenant: 'acme', agent: 'codex', turns: [], keys: [], startedAt: at, endedAt: at } as const;
@@ -19,6 +20,7 @@ function told(code: FailureCode, message: string): string[] {
       outcome: 'failed',
       failure: { code, message },
       usage,
+      ...newer,
     },
     (_format, text) => text,
   );
@@ -37,4 +39,10 @@ test('a failure is followed by what to do about it', () => {
 
 test('what to do is said once', () => {
   expect(told('llm_failed', 'the request failed: The provider failed: submit the job again.').join('\n')).toMatch(/^failure.*\nturns/m);
+});
+
+test('an outcome and a code of a newer worker are printed as they are, and are no success', () => {
+  const lines = told('internal', '', { outcome: 'parked', failure: { code: 'moon_full', message: 'The moon is full.' } });
+  expect(lines.slice(0, 3)).toEqual(['outcome  parked after 0.0s', 'failure  moon_full: The moon is full.', 'turns    0']);
+  expect(exitCodeOfOutcome('parked')).toBe(1);
 });

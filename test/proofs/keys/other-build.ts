@@ -14,14 +14,14 @@ const PROGRAM = 'test/proofs/worker.ts';
 /** Another text in what the jobs do next, which Temporal does not compare. */
 export const NEWER: Change = {
   file: 'workflows/sandbox-job/job-keys.ts',
-  text: `cleanup('revoke the key',`,
-  replacement: `cleanup('revoke its key',`,
+  text: `cleanupActivities('revoke the key',`,
+  replacement: `cleanupActivities('revoke its key',`,
 };
 /** Other steps than those in the histories of jobs that run: their workflows cannot go on with it. */
 export const INCOMPATIBLE: Change = {
   file: 'workflows/sandbox-job/sandbox-job.ts',
-  text: 'await together([startSandbox(), keys.mint()])',
-  replacement: 'await together([startSandbox(), keys.mint(), startSandbox()])',
+  text: 'await allOrCancel([sandbox.start(), keys.mint()])',
+  replacement: 'await allOrCancel([sandbox.start(), keys.mint(), sandbox.start()])',
 };
 /** ms: a turn ends, its last lease is over, and somebody looks. */
 const STUCK_MS = 60_000;

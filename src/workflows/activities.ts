@@ -3,22 +3,22 @@ import { ActivityCancellationType, CancellationScope, proxyActivities, proxyLoca
 import type { Activities } from '../activities/contracts.ts';
 
 /** A cancelled step is awaited, so that none goes on beside the cleanup. */
-const AWAITED = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
+const WAIT_FOR_CANCELLATION = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
 /** When the worker that was at a key has died, the next one goes on: a key that is being ended lives for so long. */
-const SOON = '5s';
+const KEY_HEARTBEAT_TIMEOUT = '5s';
 /** Some heartbeats: a worker that has died is noticed before by the others (worker/watch.ts), and each heartbeat is a billed action. */
-const SELDOM = '90s';
+const SESSION_HEARTBEAT_TIMEOUT = '90s';
 /** What holds a connection to Postgres that does not come holds the workflow's task, too. */
-const ANNOUNCED_WITHIN = '2s';
+const STOP_NOTICE_TIMEOUT = '2s';
 /** A connection to Postgres that does not come is given up before. */
-const SETTLED_WITHIN = '20s';
+const SETTLE_TIMEOUT = '20s';
 /** For what is read after the commands, and for a worker that is started anew. */
 const SETUP_SLACK_MS = 5 * 60_000;
-const UNTIL_DONE = { initialInterval: '1s', maximumInterval: '30s' } as const;
+const RETRY_FOREVER = { initialInterval: '1s', maximumInterval: '30s' } as const;
 
-export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
+export function startupActivities(summary: string): Pick<Activities, 'mintKey' | 'startSandbox'> {
   const options = {
-    ...AWAITED,
+    ...WAIT_FOR_CANCELLATION,
     summary,
     // For the wait for a worker as well: a deploy does not fail a job.
     scheduleToCloseTimeout: '10m',
@@ -26,15 +26,15 @@ export function steps(summary: string): Pick<Activities, 'mintKey' | 'startSandb
     retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 6 },
   } as const;
   const { startSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '5m', heartbeatTimeout: '20s' });
-  const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s', heartbeatTimeout: SOON });
-  return { mintKey, startSandbox: announced(startSandbox) };
+  const { mintKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '30s', heartbeatTimeout: KEY_HEARTBEAT_TIMEOUT });
+  return { mintKey, startSandbox: withStopNotice(startSandbox) };
 }
 
 /** The commands have a limit of their own, from when they were first asked for; a deploy does not end them. */
-export function setupSteps(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'prepareWorkspace'> {
+export function setupActivities(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'prepareWorkspace'> {
   return proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    ...AWAITED,
+    ...WAIT_FOR_CANCELLATION,
     summary,
     scheduleToCloseTimeout: timeoutMs + SETUP_SLACK_MS,
     heartbeatTimeout: '20s',
@@ -43,41 +43,41 @@ export function setupSteps(hostTaskQueue: string | null, summary: string, timeou
 }
 
 /** Waits for the agent as long as it takes: the end of the job cancels it. */
-export function rebindSteps(hostTaskQueue: string | null, summary: string): Pick<Activities, 'rebindKey'> {
+export function rebindActivities(hostTaskQueue: string | null, summary: string): Pick<Activities, 'rebindKey'> {
   const { rebindKey } = proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    ...AWAITED,
+    ...WAIT_FOR_CANCELLATION,
     summary,
     startToCloseTimeout: '1h',
-    heartbeatTimeout: SELDOM,
+    heartbeatTimeout: SESSION_HEARTBEAT_TIMEOUT,
     retry: { initialInterval: '1s', maximumInterval: '10s' },
   });
-  return { rebindKey: announced(rebindKey) };
+  return { rebindKey: withStopNotice(rebindKey) };
 }
 
 /** No small number of attempts: a deploy consumes one. The deadline of the job bounds it, and `timeoutMs` only what it missed. */
-export function sessionSteps(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'runSession'> {
+export function turnActivities(hostTaskQueue: string | null, summary: string, timeoutMs: number): Pick<Activities, 'runSession'> {
   const { runSession } = proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
-    ...AWAITED,
+    ...WAIT_FOR_CANCELLATION,
     summary,
     scheduleToCloseTimeout: timeoutMs,
-    heartbeatTimeout: SELDOM,
+    heartbeatTimeout: SESSION_HEARTBEAT_TIMEOUT,
     retry: { initialInterval: '1s', maximumInterval: '10s' },
   });
-  return { runSession: announced(runSession) };
+  return { runSession: withStopNotice(runSession) };
 }
 
 /** Unless it says so without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
-export function cleanup(
+export function cleanupActivities(
   summary: string,
   { host = null, attempts }: { host?: string | null; attempts?: number | undefined } = {},
 ): Pick<Activities, 'stopSandbox' | 'abandonSandbox' | 'revokeKey' | 'settleUsage'> {
-  const retry = attempts === undefined ? UNTIL_DONE : { ...UNTIL_DONE, maximumAttempts: attempts };
+  const retry = attempts === undefined ? RETRY_FOREVER : { ...RETRY_FOREVER, maximumAttempts: attempts };
   const options = { ...(host === null ? {} : { taskQueue: host }), summary, retry };
   const { stopSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '6m', heartbeatTimeout: '20s' });
-  const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: SOON });
-  const { settleUsage, abandonSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLED_WITHIN });
+  const { revokeKey } = proxyActivities<Activities>({ ...options, startToCloseTimeout: '1m', heartbeatTimeout: KEY_HEARTBEAT_TIMEOUT });
+  const { settleUsage, abandonSandbox } = proxyActivities<Activities>({ ...options, startToCloseTimeout: SETTLE_TIMEOUT });
   return { stopSandbox, abandonSandbox, revokeKey, settleUsage };
 }
 
@@ -85,7 +85,7 @@ export function cleanup(
  * A step whose cancel reaches its worker at once, whoever asked for it: by a notice through Postgres. Temporal's own word comes with the
  * step's next heartbeat. Costs one action where it is cancelled.
  */
-function announced<Input, Result>(step: (input: Input) => Promise<Result>): (input: Input) => Promise<Result> {
+function withStopNotice<Input, Result>(step: (input: Input) => Promise<Result>): (input: Input) => Promise<Result> {
   return async (input) => {
     let isOver = false;
     CancellationScope.current().cancelRequested.catch(() => {
@@ -101,19 +101,19 @@ function announced<Input, Result>(step: (input: Input) => Promise<Result>): (inp
 
 async function announceStop(): Promise<void> {
   const local = proxyLocalActivities<Activities>({
-    summary: 'tell the step at once',
-    startToCloseTimeout: ANNOUNCED_WITHIN,
+    summary: 'notify the cancelled activity',
+    startToCloseTimeout: STOP_NOTICE_TIMEOUT,
     retry: { maximumAttempts: 1 },
   });
   const { workflowId: jobId } = workflowInfo();
-  // Where it fails the next heartbeat tells.
+  // Where it fails the activity learns it with its next heartbeat.
   await CancellationScope.nonCancellable(async () => local.announceStop({ jobId })).catch(() => undefined);
 }
 
 /**
  * Once, by the worker that has the workflow's task: one short transaction, which a task of its own would cost far more than. Where it
- * fails the step of `cleanup` goes on, without limit and for everybody to see.
+ * fails the step of `cleanupActivities` goes on, without limit and for everybody to see.
  */
-export function settleInPlace(summary: string): Pick<Activities, 'settleUsage'> {
-  return proxyLocalActivities<Activities>({ summary, startToCloseTimeout: SETTLED_WITHIN, retry: { maximumAttempts: 1 } });
+export function settleLocally(summary: string): Pick<Activities, 'settleUsage'> {
+  return proxyLocalActivities<Activities>({ summary, startToCloseTimeout: SETTLE_TIMEOUT, retry: { maximumAttempts: 1 } });
 }
