@@ -214,7 +214,6 @@ function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | nul
 async function explainFailure(db: Db, jobId: string, error: unknown): Promise<unknown> {
   if (!ValetkeyError.is(error) || !AMBIGUOUS_CODES.includes(error.code)) return error;
   const code = await lastFailure(db, jobId).catch(() => null);
-  return code === null || !isFailureCode(code)
-    ? error
-    : new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
+  if (code === null || !isFailureCode(code)) return error;
+  return new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
 }
