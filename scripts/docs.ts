@@ -15,6 +15,7 @@ const DEFAULTS: Record<string, string> = {
   VALETKEY_HOST: 'the host’s name',
   VALETKEY_STATE_DIR: '`/var/lib/valetkey` as root, else a folder in the temporary folder',
   XDG_CACHE_HOME: '`~/.cache`',
+  XDG_STATE_HOME: '`/var/lib` as root, else `~/.local/state`',
 };
 
 /** The pages that hold a table of the code's, and how it is made. */
@@ -40,7 +41,8 @@ function agentRows(): string[] {
     const cells = [`\`${name}\``, made, protocol, supportsGatewayKey, supportsKeyRotation, loadsSession, asks, tested];
     return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;
   });
-  const head = '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Requests permission | In the suite |';
+  const head =
+    '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Requests permission | In the suite |';
   return [head, '|---|---|---|---|---|---|---|---|', ...rows];
 }
 
