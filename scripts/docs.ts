@@ -15,6 +15,7 @@ const DEFAULTS: Record<string, string> = {
   VALETKEY_HOST: 'the host’s name',
   VALETKEY_STATE_DIR: '`/var/lib/valetkey` as root, else a folder in the temporary folder',
   XDG_CACHE_HOME: '`~/.cache`',
+  XDG_STATE_HOME: '`/var/lib` as root, else `~/.local/state`',
 };
 
 /** The pages that hold a table of the code's, and how it is made. */

@@ -33,7 +33,7 @@ Environment:
   TEMPORAL_ADDRESS  Temporal's server, localhost:7233 unless set; also TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_PROFILE
   NO_COLOR          disables colors
   VALETKEY_LOG_LEVEL=debug shows where an unexpected error comes from
-  "valetkey dev" starts both servers and prints the variables for another shell.
+  Where none of DATABASE_URL, TEMPORAL_* and VALETKEY_TASK_QUEUE is set, a "valetkey dev" that runs on this machine is used.
 `;
 
 const EXAMPLES = `

@@ -216,6 +216,11 @@ export const environmentSchema = z.object({
     .optional()
     .describe('Where a worker answers Prometheus, under /metrics: Valetkey’s figures and those of Temporal’s SDK; nowhere unless set.'),
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')).describe('Folder of caches, of Temporal’s development server for example.'),
+  XDG_STATE_HOME: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .default(process.getuid?.() === 0 ? '/var/lib' : join(homedir(), '.local/state'))
+    .describe('Folder in which `valetkey dev` has its data folder, `valetkey-dev`.'),
   VALETKEY_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least severe level that is logged.'),
 });
 
@@ -251,6 +256,8 @@ export interface Config {
   metricsAddress: string | undefined;
   logLevel: Environment['VALETKEY_LOG_LEVEL'];
   cacheDir: string;
+  /** Data folder of `valetkey dev`. */
+  devDir: string;
   /** PATH, to look for programs. */
   path: string;
 }
@@ -326,8 +333,31 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     metricsAddress: env.VALETKEY_METRICS_ADDRESS,
     logLevel: env.VALETKEY_LOG_LEVEL,
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),
+    devDir: join(env.XDG_STATE_HOME, 'valetkey-dev'),
     path: environment.PATH ?? '',
   };
+}
+
+/** Each of them is about one stack or another: where one is set, its user has chosen. */
+const STACK_VARIABLES = [
+  'DATABASE_URL',
+  'TEMPORAL_ADDRESS',
+  'TEMPORAL_NAMESPACE',
+  'TEMPORAL_API_KEY',
+  'TEMPORAL_PROFILE',
+  'TEMPORAL_CONFIG_FILE',
+  'VALETKEY_TASK_QUEUE',
+  'VALETKEY_DEPLOYMENT',
+];
+
+/** Whether the environment names a stack, or a part of one. */
+export function namesStack(): boolean {
+  return STACK_VARIABLES.some((name) => process.env[name] !== undefined && process.env[name] !== '');
+}
+
+/** The configuration as it is with more variables in the environment. Throws `invalid_config`. */
+export function loadConfigWith(variables: NodeJS.Dict<string>): Config {
+  return loadConfig({ ...process.env, ...variables });
 }
 
 function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {

@@ -18,6 +18,11 @@ export const FAILURES = {
   no_worker: { retryable: true, hint: 'Start a worker: valetkey worker. A prompt may be sent again with the same id.' },
   temporal_missing: { retryable: false, hint: 'Install the Temporal CLI or Go 1.21+, or set TEMPORAL_ADDRESS.' },
   database_unreachable: { retryable: true, hint: 'Start Postgres, or set DATABASE_URL.' },
+  port_taken: {
+    retryable: true,
+    hint: 'End the program that has the port, or remove the file that the message names: the next start chooses free ports.',
+  },
+  dev_running: { retryable: true, hint: 'Use the one that runs, end it, or start another beside it: valetkey dev --ephemeral.' },
   agent_not_installed: { retryable: false, hint: 'Install the adapter from npm, or set VALETKEY_AGENTS_DIR.' },
   isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
   egress_not_allowed: {

@@ -3,7 +3,7 @@ import { Command, Option } from '@commander-js/extra-typings';
 import { onClosedPipe } from '../cli/output/closed-pipe.ts';
 import { errorLines, errorReport } from '../cli/output/error-report.ts';
 import { liveLines, type LiveLines } from '../cli/output/live-lines.ts';
-import { stopSignal } from '../cli/output/stop-signal.ts';
+import { aborted, stopSignals } from '../cli/output/stop-signal.ts';
 import { paintFor, type Paint } from '../cli/output/text.ts';
 import { loadConfig, type Config } from '../config/config.ts';
 import { ValetkeyError } from '../contract/errors.ts';
@@ -12,6 +12,8 @@ import { sandboxesHaveNpm, startDemoRegistry, type DemoRegistry } from './demo/r
 import { createDemoRepository } from './demo/repository.ts';
 import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
 import { SCRIPT } from './demo/script.ts';
+import { exportLines } from './folder/environment-file.ts';
+import { environmentOf } from './run-dev.ts';
 import { startStack, type Stack } from './stack.ts';
 
 /** As shells have it for SIGINT. */
@@ -26,7 +28,7 @@ const { json, keep, live, agent } = new Command()
   .name('npm run demo --')
   .description('Has agents mend a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
-  .option('--keep', "leave everything running, to look at Temporal's UI")
+  .option('--keep', "leave everything running, to look at Temporal's UI and to go on with `valetkey`")
   .option('--live', 'use the real providers whose key is in ANTHROPIC_API_KEY or OPENAI_API_KEY: this costs money')
   .addOption(new Option('--agent <name>', 'only this one').choices(['codex', 'claude']))
   .parse()
@@ -35,7 +37,10 @@ const { json, keep, live, agent } = new Command()
 const stream = json === true ? process.stderr : process.stdout;
 const [out, paint] = [liveLines(stream), paintFor(stream)];
 try {
-  process.exitCode = await demo(out, paint);
+  const exitCode = await demo(out, paint);
+  // What is just being brought, such as Temporal's program, does not keep us.
+  if (exitCode === INTERRUPTED) process.exit(exitCode);
+  process.exitCode = exitCode;
 } catch (error) {
   for (const line of errorLines(errorReport(error), paint)) out.line(line);
   process.exitCode = 1;
@@ -60,24 +65,40 @@ async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: 
   const interrupt = new AbortController();
   const unread = Promise.withResolvers<void>();
   for (const output of [process.stdout, process.stderr]) onClosedPipe(output, unread.resolve);
-  const stop = Promise.race([stopSignal(), unread.promise]).then(() => {
+  const signals = stopSignals();
+  const stop = Promise.race([aborted(signals.stop), unread.promise]).then(() => {
     lines.line('stopping');
     interrupt.abort();
   });
-  const stack = await startStack({ report: (line) => lines.line(line), config, script: SCRIPT, live: live === true });
+  const stack = await startStack({
+    report: (line) => lines.line(line),
+    config,
+    script: SCRIPT,
+    live: live === true,
+    signal: interrupt.signal,
+  }).catch((error: unknown) => {
+    if (!interrupt.signal.aborted) throw error;
+  });
+  if (stack === undefined) return INTERRUPTED;
   try {
     const jobs = await runAll(stack, tasks, registry, config, interrupt.signal, lines, colors);
     if (interrupt.signal.aborted) return INTERRUPTED;
     const { address, uiUrl } = stack.temporal;
     if (json === true) process.stdout.write(`${JSON.stringify({ jobs, temporalAddress: address, uiUrl })}\n`);
     if (keep === true) {
-      lines.line('');
-      lines.line(`Temporal's UI: ${uiUrl ?? `see the server at ${address}`} (Ctrl-C stops everything)`);
+      const next = [
+        '',
+        `Temporal's UI: ${uiUrl ?? `see the server at ${address}`}`,
+        'To go on in another shell, for example with: valetkey list',
+        ...exportLines(environmentOf(stack)),
+        'Ctrl-C stops everything, and keeps nothing; valetkey dev keeps its data.',
+      ];
+      for (const line of next) lines.line(line);
       await stop;
     }
     return jobs.every(({ outcome, testPassedAfter }) => outcome === 'completed' && testPassedAfter) ? 0 : 1;
   } finally {
-    await stack.stop();
+    await stack.stop(signals.hurry);
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmod, cp, mkdtemp, readFile, stat, symlink } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 
@@ -43,6 +43,7 @@ export async function findPostgres(folder: string): Promise<PostgresBinaries> {
     return { initdb, postgres };
   }
   const copy = join(folder, 'package');
+  await rm(copy, { recursive: true, force: true });
   await cp(root, copy, { recursive: true, verbatimSymlinks: true });
   await makeLinks(copy);
   return { initdb: join(copy, relative(root, initdb)), postgres: join(copy, relative(root, postgres)) };
@@ -72,7 +73,7 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
 }
 
 /** Whether every user can get into a folder. */
-async function isOpenToAll(folder: string): Promise<boolean> {
+export async function isOpenToAll(folder: string): Promise<boolean> {
   const { mode } = await stat(folder);
   if ((mode & 0o001) === 0) return false;
   return folder === dirname(folder) || isOpenToAll(dirname(folder));

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { execa } from 'execa';
 import pg from 'pg';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { findPostgres, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
-import { onFreePort, poll, startServer, type ServerProcess } from './process.ts';
+import { exists } from './folder/exists.ts';
+import { findPostgres, isOpenToAll, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
+import { onFreePort, onPort, poll, startServer, type ServerProcess } from './process.ts';
 
 export interface DevPostgres {
   /**
@@ -27,55 +28,94 @@ export interface DevPostgres {
 
 const START_MS = 60_000;
 
+export interface DevPostgresOptions {
+  /** A file that it writes to. */
+  log?: string;
+  /** Where its data stays, and its password; default: a new folder that is removed at the end. */
+  folder?: string;
+  /** Default: a free one. */
+  port?: number;
+  /** Is called when the server has ended without having been stopped. */
+  onExit?: () => void;
+}
+
 /**
- * Starts a Postgres of our own on a free port of loopback, with a new data directory and a new password. It ends with this
- * process. Throws `database_unreachable` where it does not start. `log`: a file that it writes to.
+ * Starts a Postgres of our own on loopback, with the data and the password of the folder, or else with new ones. It ends with this
+ * process. Throws `database_unreachable` where it does not start.
  */
-export async function startPostgres({ log }: { log?: string } = {}): Promise<DevPostgres> {
-  const folder = await makeFolder();
+export async function startPostgres(options: DevPostgresOptions = {}): Promise<DevPostgres> {
+  const { folder } = options;
+  if (folder !== undefined) return run(await openCluster(folder, options), options);
+  const temporary = await makeFolder();
+  const remove = (): Promise<void> => rm(temporary, { recursive: true, force: true });
   try {
-    const binaries = await findPostgres(folder);
-    const cluster = await initialise(folder, binaries, log);
-    return await run(cluster);
+    const postgres = await run(await openCluster(temporary, options), options);
+    return {
+      ...postgres,
+      get pid() {
+        return postgres.pid;
+      },
+      async stop() {
+        await postgres.stop();
+        await remove();
+      },
+    };
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await remove();
     throw error;
   }
 }
 
 /** An initialised data directory, and what it takes to serve it. */
 interface Cluster {
-  folder: string;
   dataDirectory: string;
   password: string;
   postgres: string;
   log: string | undefined;
 }
 
-async function initialise(folder: string, { initdb, postgres }: PostgresBinaries, log: string | undefined): Promise<Cluster> {
-  const dataDirectory = join(folder, 'data');
+/** The cluster of a folder; initialised where there is none. */
+async function openCluster(folder: string, { log }: DevPostgresOptions): Promise<Cluster> {
+  if (postgresUser() !== undefined && !(await isOpenToAll(folder)))
+    throw new ValetkeyError(
+      'invalid_config',
+      `Postgres, which does not run as root, cannot get into ${folder}: set XDG_STATE_HOME to another.`,
+    );
+  const binaries = await findPostgres(folder);
   const passwordFile = join(folder, 'password');
-  const password = randomBytes(18).toString('base64url');
+  const dataDirectory = join(folder, 'data');
+  if (!(await exists(dataDirectory))) await initialize(folder, { dataDirectory, passwordFile }, binaries);
+  return { dataDirectory, password: await readFile(passwordFile, 'utf8'), postgres: binaries.postgres, log };
+}
+
+/** A killed process leaves no half of a data directory in its place. */
+async function initialize(
+  folder: string,
+  { dataDirectory, passwordFile }: { dataDirectory: string; passwordFile: string },
+  { initdb }: PostgresBinaries,
+): Promise<void> {
+  const fresh = join(folder, 'data.new');
   const user = postgresUser();
-  await mkdir(dataDirectory, { mode: 0o700 });
-  await writeFile(passwordFile, password, { mode: 0o600 });
-  if (user !== undefined) for (const path of [dataDirectory, passwordFile]) await chown(path, user, user);
+  await rm(fresh, { recursive: true, force: true });
+  await mkdir(fresh, { mode: 0o700 });
+  await writeFile(passwordFile, randomBytes(18).toString('base64url'), { mode: 0o600 });
+  if (user !== undefined) for (const path of [fresh, passwordFile]) await chown(path, user, user);
   const auth = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
   const options = ['-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'];
-  const { failed } = await execa(initdb, ['-D', dataDirectory, ...auth, ...options], {
+  const { failed } = await execa(initdb, ['-D', fresh, ...auth, ...options], {
     cwd: '/',
     extendEnv: false,
     reject: false,
     stdio: 'ignore',
     ...(user !== undefined && { uid: user, gid: user }),
   });
-  await rm(passwordFile);
   if (failed) throw new ValetkeyError('database_unreachable', 'initdb of the Postgres from npm fails; set DATABASE_URL');
-  return { folder, dataDirectory, password, postgres, log };
+  await rename(fresh, dataDirectory);
 }
 
-async function run(cluster: Cluster): Promise<DevPostgres> {
-  const started = await onFreePort((candidate) => serve(cluster, candidate));
+async function run(cluster: Cluster, { port: fixedPort, onExit }: DevPostgresOptions): Promise<DevPostgres> {
+  const start = (candidate: number): Promise<ServerProcess | undefined> => serve(cluster, candidate, onExit);
+  const started = await (fixedPort === undefined ? onFreePort(start) : onPort(fixedPort, start));
   if (started === undefined) throw doesNotStart();
   const { port } = started;
   let { server } = started;
@@ -93,19 +133,16 @@ async function run(cluster: Cluster): Promise<DevPostgres> {
     },
     halt: () => server.stop(),
     async resume() {
-      const resumed = await serve(cluster, port);
+      const resumed = await start(port);
       if (resumed === undefined) throw doesNotStart();
       server = resumed;
     },
-    async stop() {
-      await server.stop();
-      await rm(cluster.folder, { recursive: true, force: true });
-    },
+    stop: () => server.stop(),
   };
 }
 
 /** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */
-async function serve(cluster: Cluster, port: number): Promise<ServerProcess | undefined> {
+async function serve(cluster: Cluster, port: number, onExit?: () => void): Promise<ServerProcess | undefined> {
   const { postgres, dataDirectory, log } = cluster;
   const server = await startServer({
     command: postgres,
@@ -118,7 +155,10 @@ async function serve(cluster: Cluster, port: number): Promise<ServerProcess | un
     () => query(urlOf(cluster, port), 'show data_directory').catch(() => undefined),
     () => !server.running || Date.now() > giveUpAt,
   );
-  if (answer?.rows[0]?.data_directory === dataDirectory) return server;
+  if (answer?.rows[0]?.data_directory === dataDirectory) {
+    server.onUnexpectedExit(onExit);
+    return server;
+  }
   await server.stop();
   return undefined;
 }

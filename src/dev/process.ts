@@ -9,6 +9,8 @@ export interface ServerProcess {
   /** Resolves when the process is gone, whatever ended it. */
   readonly exited: Promise<void>;
   readonly running: boolean;
+  /** Calls back when the process ends from now on, unless it is stopped. */
+  onUnexpectedExit(callback: (() => void) | undefined): void;
   /** Interrupts it, kills it after ten seconds, and resolves when it is gone. */
   stop(): Promise<void>;
 }
@@ -49,9 +51,11 @@ export async function startServer({ command, args, env = {}, log, user }: Server
   const kill = (): void => void child.kill();
   process.once('exit', kill);
   let running = true;
+  let onExit: (() => void) | undefined;
   const exited = child.then(() => {
     running = false;
     process.off('exit', kill);
+    onExit?.();
   });
   if (child.pid === undefined) throw new Error(`${command} cannot be started`);
   return {
@@ -60,7 +64,11 @@ export async function startServer({ command, args, env = {}, log, user }: Server
     get running() {
       return running;
     },
+    onUnexpectedExit(callback) {
+      onExit = callback;
+    },
     async stop() {
+      onExit = undefined;
       if (running) kill();
       await exited;
     },
@@ -80,6 +88,15 @@ export async function onFreePort<T>(serve: (port: number) => Promise<T | undefin
     if (server !== undefined) return { server, port };
   }
   return undefined;
+}
+
+/** The same on one port only. */
+export async function onPort<T>(
+  port: number,
+  serve: (port: number) => Promise<T | undefined>,
+): Promise<{ server: T; port: number } | undefined> {
+  const server = await serve(port);
+  return server === undefined ? undefined : { server, port };
 }
 
 /** A free port of loopback. Below 32768, since Linux hands out the ports above to clients, which could take it in the meantime. */

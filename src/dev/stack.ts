@@ -5,32 +5,39 @@ import { basename, join } from 'node:path';
 
 import { createClient, type ValetkeyClient } from '../client/client.ts';
 import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../config/config.ts';
+import { codeOf } from '../contract/errors.ts';
 import { runGateway } from '../gateway.ts';
 import { Secret } from '../secrets/secret.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { startWorker, type WorkerSettings } from '../worker/start.ts';
-import { startPostgres, type DevPostgres } from './postgres.ts';
-import { poll } from './process.ts';
+import { keepBounded } from './bounded-logs.ts';
+import { endJobs } from './end-jobs.ts';
+import type { DataFolder } from './folder/data-folder.ts';
+import { requirePort } from './folder/ports.ts';
+import { stackKeys } from './folder/stack-keys.ts';
+import { Parts, within } from './parts.ts';
+import { startPostgres } from './postgres.ts';
+import { SandboxGate } from './sandbox-gate.ts';
 import type { Step } from './scripted-model/script.ts';
 import { startScriptedModel, type ScriptedModel } from './scripted-model/server.ts';
 import { startTemporal } from './temporal.ts';
 
-const MAX_JOBS = 1000;
-/** A job on a task queue that nobody polls never ends. */
-const END_JOBS_MS = 30_000;
-
 export interface StackOptions {
-  /** Hears what is being started. */
+  /** Receives what is being started, and which part has ended by itself. */
   report: (line: string) => void;
   /** What it names (DATABASE_URL) is used and not started; default: the environment. */
   config?: Config;
-  /** A Temporal that runs; default: the configured address, else one is started. */
+  /** A Temporal that runs, on which jobs go on after `stop`; default: the configured address, else one is started. */
   temporal?: TemporalAddress;
+  /** Where keys, data and ports stay the same from start to start; default: a temporary folder and free ports. */
+  data?: DataFolder;
   /** What the scripted model does where a prompt holds no script. */
   script?: Step[];
   /** The real providers with the configured credentials, in place of the scripted model. */
   live?: boolean;
   adapt?: WorkerSettings['adapt'];
+  /** Ends what has been started so far, and throws its reason. */
+  signal?: AbortSignal;
 }
 
 export interface TemporalAddress {
@@ -48,65 +55,120 @@ export interface Stack {
   gatewayUrl: string;
   /** Null when the providers are the real ones. */
   model: ScriptedModel | null;
-  /** Ends the worker, the gateway and what else was started, in the order in which they depend on each other. */
-  stop(): Promise<void>;
+  /**
+   * Starts no sandbox any more, cancels the jobs unless Temporal was given, and ends the worker, the gateway and what else was started, in the
+   * order in which they depend on each other. From the signal on nothing is waited for longer than five seconds.
+   */
+  stop(hurry?: AbortSignal): Promise<void>;
 }
 
 /**
  * Starts the stack: Postgres and Temporal where none is configured, the scripted model, the gateway, a worker. What was
- * started is ended again when a later part fails. Throws what the parts throw.
+ * started is ended again when a later part fails. Throws what the parts throw, and `port_taken`.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { report, script, adapt, config: configured = loadConfig() } = options;
   const parts = new Parts();
   try {
-    const stateDir = await parts.add(temporaryFolder(), (folder) => rm(folder, { recursive: true, force: true }));
-    const databaseUrl = configured.databaseUrl ?? (await parts.add(ownPostgres(report), (postgres) => postgres.stop())).url;
-    const shared = options.temporal === undefined ? configuredTemporal() : null;
-    const given = options.temporal ?? shared;
-    const temporal = given ?? (await parts.add(startTemporal({ report }), (server) => server.stop()));
-    const credential = new Secret(randomBytes(16).toString('hex'));
-    const model = options.live === true ? null : await parts.add(scriptedModel(credential, script), (server) => server.close());
-    const upstream =
-      model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
-    const rootKey = configured.keyringPath === undefined ? new Secret(randomBytes(32).toString('base64')) : undefined;
-    const ownName = (name: string): string => (shared === null ? name : `${name}-${basename(stateDir)}`);
-    const config: Config = {
-      ...configured,
-      // Another stack may be on that Temporal, with jobs of a store and schedules of its own.
-      taskQueue: ownName(configured.taskQueue),
-      deployment: ownName(configured.deployment),
-      databaseUrl,
-      rootKey,
-      stateDir,
-      gateway: { ...configured.gateway, ...gatewaySocket(stateDir), port: 0, ...upstream },
-    };
-
-    const secrets = [rootKey, credential, configured.gateway.anthropic.credential, configured.gateway.openai.credential];
-    const logger = createLogger({
-      level: config.logLevel,
-      secrets: secrets.filter((secret) => secret !== undefined),
-      file: join(stateDir, 'log.jsonl'),
-    });
-    report('gateway and worker: starting');
-    const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close());
-    await parts.add(startWorker({ config, logger, temporal, ...(adapt === undefined ? {} : { adapt }) }), (worker) => worker.shutdown());
-    const client = await parts.add(
-      createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
-      (opened) => opened.close(),
-    );
-    // With a Temporal of our own nobody could go on with a job, and its sandbox would stay.
-    if (given === null) await parts.add(Promise.resolve(client), endJobs);
-    return { client, config, temporal, gatewayUrl: gateway.url, model, stop: () => parts.stop() };
+    return await startParts(parts, options);
   } catch (error) {
-    await parts.stop();
+    await parts.stop(options.signal ?? new AbortController().signal).catch(() => {});
     throw error;
   }
 }
 
-async function ownPostgres(report: (line: string) => void): Promise<DevPostgres> {
+async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
+  const { report, adapt = (adapters) => adapters, data, signal, config: configured = loadConfig() } = options;
+  const stateDir = data?.stateDir ?? (await parts.add(temporaryFolder(), removeFolder, signal));
+  const logs = logsIn(data?.logs ?? stateDir);
+  report(`log: ${logs.valetkey}`);
+  await parts.add(keepBounded(Object.values(logs)), (stop) => stop(), signal);
+
+  const databaseUrl =
+    configured.databaseUrl ?? (await parts.add(ownPostgres(options, logs.postgres), (postgres) => postgres.stop(), signal)).url;
+  const shared = options.temporal === undefined ? configuredTemporal() : null;
+  const temporal = options.temporal ?? shared ?? (await parts.add(ownTemporal(options, logs.temporal), (server) => server.stop(), signal));
+  const credential = new Secret(randomBytes(16).toString('hex'));
+  const model =
+    options.live === true ? null : await parts.add(scriptedModel(credential, options.script), (server) => server.close(), signal);
+  const upstream =
+    model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
+  const keys = await stackKeys(configured, data?.keyring);
+  const ownName = (name: string): string => (shared === null ? name : `${name}-${data?.id ?? basename(stateDir)}`);
+  const config: Config = {
+    ...configured,
+    ...keys,
+    // Another stack may be on that Temporal, with jobs of a store and schedules of its own.
+    taskQueue: ownName(configured.taskQueue),
+    deployment: ownName(configured.deployment),
+    databaseUrl,
+    stateDir,
+    gateway: { ...configured.gateway, ...gatewaySocket(stateDir), port: data?.ports.gateway ?? 0, ...upstream },
+  };
+
+  const secrets = [keys.rootKey, credential, configured.gateway.anthropic.credential, configured.gateway.openai.credential];
+  const logger = createLogger({
+    level: config.logLevel,
+    secrets: secrets.filter((secret) => secret !== undefined),
+    file: logs.valetkey,
+  });
+  report('gateway and worker: starting');
+  if (data !== undefined) await requirePort(data.ports.gateway, 'the gateway', data.portsFile);
+  const gateway = await parts.add(runGateway(config, logger), (proxy) => proxy.close(), signal);
+  const gate = new SandboxGate();
+  const endsJobs = options.temporal === undefined;
+  // A sandbox whose job is still under way, as after a second Ctrl-C, would stay.
+  if (endsJobs) await parts.add(Promise.resolve(gate), (open) => open.endAll());
+  const guarded: WorkerSettings['adapt'] = (given) => {
+    const adapters = adapt(given);
+    return { ...adapters, sandboxes: gate.guard(adapters.sandboxes) };
+  };
+  const worker = await parts.add(startWorker({ config, logger, temporal, adapt: guarded }), (running) => running.shutdown(), signal);
+  const client = await parts.add(
+    createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
+    (opened) => opened.close(),
+    signal,
+  );
+
+  const lifetime = { stopping: false };
+  const ended = (error?: unknown): void => {
+    if (!lifetime.stopping)
+      report(`The worker has ended${error === undefined ? '' : ` (${codeOf(error)})`}: ${ADVICE} Its log: ${logs.valetkey}`);
+  };
+  void worker.done.then(() => ended(), ended);
+  const stop = async (hurry: AbortSignal = new AbortController().signal): Promise<void> => {
+    lifetime.stopping = true;
+    if (endsJobs) {
+      await within(gate.close(), hurry);
+      await endJobs(client, gate, hurry);
+      // What is left runs on while the worker shuts down, which can hang.
+      if (hurry.aborted) await within(gate.endAll(), hurry).catch(() => {});
+    }
+    await parts.stop(hurry);
+  };
+  return { client, config, temporal, gatewayUrl: gateway.url, model, stop };
+}
+
+const ADVICE = 'jobs stand still. Stop with Ctrl-C and start again.';
+
+function logsIn(folder: string): { valetkey: string; postgres: string; temporal: string } {
+  return { valetkey: join(folder, 'log.jsonl'), postgres: join(folder, 'postgres.log'), temporal: join(folder, 'temporal.log') };
+}
+
+async function ownPostgres({ report, data }: StackOptions, log: string): ReturnType<typeof startPostgres> {
   report('Postgres: starting');
-  return startPostgres({});
+  const onExit = (): void => report(`Postgres has ended: ${ADVICE} Its log: ${log}`);
+  if (data === undefined) return startPostgres({ log, onExit });
+  await requirePort(data.ports.postgres, 'Postgres', data.portsFile);
+  return startPostgres({ log, onExit, folder: data.postgres, port: data.ports.postgres });
+}
+
+async function ownTemporal({ report, data }: StackOptions, log: string): ReturnType<typeof startTemporal> {
+  const onExit = (): void => report(`Temporal has ended: ${ADVICE} Its log: ${log}`);
+  if (data === undefined) return startTemporal({ report, log, onExit });
+  const { temporal: server, temporalUi: ui } = data.ports;
+  await requirePort(server, 'Temporal', data.portsFile);
+  await requirePort(ui, 'Temporal’s UI', data.portsFile);
+  return startTemporal({ report, log, onExit, dbFilename: data.temporal, marker: `valetkey-${data.id}`, ports: { server, ui } });
 }
 
 function configuredTemporal(): TemporalAddress | null {
@@ -119,16 +181,6 @@ async function scriptedModel(credential: Secret, script: Step[] | undefined): Pr
   return startScriptedModel({ credential: credential.reveal(), ...(script === undefined ? {} : { script }) });
 }
 
-async function endJobs(client: ValetkeyClient): Promise<void> {
-  const jobs = await client.jobs.list({ running: true, limit: MAX_JOBS });
-  await Promise.allSettled(jobs.map(({ jobId }) => client.jobs.cancel(jobId)));
-  const giveUpAt = Date.now() + END_JOBS_MS;
-  await poll(
-    async () => ((await client.jobs.list({ running: true, limit: 1 })).length === 0 ? true : undefined),
-    () => Date.now() > giveUpAt,
-  );
-}
-
 /** The sandboxes' user has to get through it, and a socket's path is short. */
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'vk-'));
@@ -136,17 +188,6 @@ async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-/** What was started, to be ended from the last to the first. */
-class Parts {
-  readonly #ends: (() => Promise<void>)[] = [];
-
-  async add<T>(starting: Promise<T>, end: (part: T) => Promise<void>): Promise<T> {
-    const part = await starting;
-    this.#ends.push(() => end(part));
-    return part;
-  }
-
-  async stop(): Promise<void> {
-    for (const end of this.#ends.splice(0).toReversed()) await end();
-  }
+async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 }

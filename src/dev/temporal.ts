@@ -6,7 +6,7 @@ import { loadConfig } from '../config/config.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { searchAttributes } from '../contract/search-attributes.ts';
 import { clientThroughProxy } from '../temporal/outbound.ts';
-import { onFreePort, freePort, poll, startServer, type ServerProcess } from './process.ts';
+import { onFreePort, onPort, freePort, poll, startServer, type ServerProcess } from './process.ts';
 import { findTemporal } from './temporal-program.ts';
 
 export interface DevTemporal {
@@ -28,6 +28,12 @@ export interface DevTemporalOptions {
   dbFilename?: string;
   /** A file that it writes to. */
   log?: string;
+  /** Default: free ones. */
+  ports?: { server: number; ui: number };
+  /** A namespace of its own, by which it is recognized; default: a new name. With a database file it is the same at each start. */
+  marker?: string;
+  /** Is called when the server has ended without having been stopped. */
+  onExit?: () => void;
   /** More of Temporal's dynamic configuration, by name. */
   dynamicConfig?: Record<string, number | boolean>;
 }
@@ -40,14 +46,13 @@ const START_MS = 60_000;
  * where it is missing. It ends with this process. Throws `temporal_missing` or `temporal_unreachable`.
  */
 export async function startTemporal(options: DevTemporalOptions): Promise<DevTemporal> {
-  const { report } = options;
+  const { report, ports, marker = `valetkey-${randomBytes(8).toString('hex')}` } = options;
   const { path, cacheDir } = loadConfig();
   const program = await findTemporal({ path, cacheDir, report });
   report('Temporal: starting');
-  const uiPort = await freePort();
-  const marker = `valetkey-${randomBytes(8).toString('hex')}`;
+  const uiPort = ports?.ui ?? (await freePort());
   const start = (port: number): Promise<ServerProcess | undefined> => serve({ ...options, program, port, uiPort, marker });
-  const started = await onFreePort(start);
+  const started = await (ports === undefined ? onFreePort(start) : onPort(ports.server, start));
   if (started === undefined) throw doesNotStart();
   let { server } = started;
   return {
@@ -67,7 +72,7 @@ export async function startTemporal(options: DevTemporalOptions): Promise<DevTem
   };
 }
 
-interface Launch extends DevTemporalOptions {
+interface Launch extends Omit<DevTemporalOptions, 'ports'> {
   program: string;
   port: number;
   uiPort: number;
@@ -76,10 +81,19 @@ interface Launch extends DevTemporalOptions {
 }
 
 /** Resolves when the server answers, and it is ours; undefined where it ended or does not come up. */
-async function serve({ program, port, uiPort, marker, dbFilename, log, dynamicConfig }: Launch): Promise<ServerProcess | undefined> {
+async function serve({
+  program,
+  port,
+  uiPort,
+  marker,
+  dbFilename,
+  log,
+  dynamicConfig,
+  onExit,
+}: Launch): Promise<ServerProcess | undefined> {
   const listen = ['--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--namespace', marker];
   const quiet = ['--ui-disable-news-fetch', '--log-level', 'error', '--disable-config-file', '--disable-config-env'];
-  const file = dbFilename === undefined ? [] : ['--db-filename', dbFilename];
+  const file = dbFilename === undefined ? [] : ['--db-filename', dbFilename, ...PRAGMAS];
   const server = await startServer({
     command: program,
     args: ['server', 'start-dev', ...listen, ...quiet, ...file, ...attributeFlags(), ...dynamicFlags(dynamicConfig)],
@@ -90,10 +104,16 @@ async function serve({ program, port, uiPort, marker, dbFilename, log, dynamicCo
     () => answersFor(addressOf(port), marker),
     () => !server.running || Date.now() > giveUpAt,
   );
-  if (isOurs !== undefined) return server;
+  if (isOurs !== undefined) {
+    server.onUnexpectedExit(onExit);
+    return server;
+  }
   await server.stop();
   return undefined;
 }
+
+/** SQLite waits for the disk at a checkpoint only: a loss of power can cost the last moments, and leaves the rest whole. */
+const PRAGMAS = ['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'];
 
 /**
  * The stock server looks for work every 50 ms, which every step of a job waits for; one partition makes fairness between

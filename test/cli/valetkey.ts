@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { execa, type Options } from 'execa';
@@ -5,8 +6,11 @@ import { execa, type Options } from 'execa';
 import { root } from '../repository/root.ts';
 import { noteSeen } from '../secret-scan/seen.ts';
 
+/** A test finds no `valetkey dev` that its user has started. */
+const NOWHERE = join(tmpdir(), 'valetkey-no-such-folder');
+
 interface Run {
-  /** The whole environment but PATH and Node's cache. */
+  /** The whole environment but PATH, Node's cache and a data folder that is not there. */
   env?: Record<string, string>;
   input?: string;
   cancelSignal?: AbortSignal;
@@ -16,7 +20,7 @@ interface Run {
 export function valetkey(args: string[], { env = {}, input = '', cancelSignal }: Run = {}) {
   const options = {
     extendEnv: false,
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], XDG_STATE_HOME: NOWHERE, ...env },
     input,
     reject: false,
   } satisfies Options;

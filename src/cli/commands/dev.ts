@@ -1,12 +1,19 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import type { Stack } from '../../dev/stack.ts';
+import type { DevStack } from '../../dev/run-dev.ts';
+import { INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { printJson, printLines } from '../output/print.ts';
-import { stopSignal } from '../output/stop-signal.ts';
+import { aborted, stopSignals } from '../output/stop-signal.ts';
 
 const EXAMPLES = `
-What DATABASE_URL and TEMPORAL_ADDRESS name is used, the rest is started on loopback. The agents talk to a scripted model that
-costs nothing: a prompt says in a block named "script" what it does.
+What DATABASE_URL and TEMPORAL_ADDRESS name is used, the rest is started on loopback. Keys, database, history and ports stay the
+same from start to start, in $XDG_STATE_HOME/valetkey-dev; --ephemeral keeps nothing and takes free ports. Without DATABASE_URL
+the other commands find the stack that runs by themselves, and a shell by its file "env".
+
+The agents talk to a scripted model that costs nothing and reads no prompt: a block named "script" in the prompt says what it
+does, otherwise it writes a file that says so. With --live they talk to the real providers.
+
+Ctrl-C cancels the jobs, then ends everything; a second one waits for no job.
 
 Examples:
   $ valetkey dev
@@ -18,17 +25,25 @@ export function addDev(program: Command): void {
     .command('dev')
     .description('start all parts on this machine, and print the variables for another shell')
     .option('--live', 'use the real providers, with ANTHROPIC_API_KEY and OPENAI_API_KEY')
+    .option('--ephemeral', 'keep nothing: new keys, an empty database and free ports')
     .option('--json', 'print the variables and the addresses as one JSON document')
     .addHelpText('after', EXAMPLES)
-    .action(async ({ live, json }) => {
-      const { startStack } = await import('../../dev/stack.ts');
-      const stop = stopSignal();
-      const stack = await startStack({ report, live: live === true });
-      if (json === true) printJson(describe(stack));
-      else printLines(environmentLines(stack));
-      await stop;
-      report('stopping');
-      await stack.stop();
+    .action(async ({ live, ephemeral, json }) => {
+      const { environmentOf, startDev } = await import('../../dev/run-dev.ts');
+      const { stop, hurry } = stopSignals();
+      const options = { report, live: live === true, ephemeral: ephemeral === true, signal: stop };
+      const stack = await startDev(options).catch((error: unknown) => {
+        if (!stop.aborted) throw error;
+      });
+      // What is just being brought, such as Temporal's program, does not keep us.
+      if (stack === undefined) process.exit(INTERRUPTED_EXIT_CODE);
+      const described = describe(stack, environmentOf(stack));
+      if (json === true) printJson(described);
+      else printLines(await lines(described));
+      await aborted(stop);
+      report('stopping: the jobs end first (Ctrl-C again: at once)');
+      await stack.stop(hurry);
+      if (hurry.aborted) process.exit(INTERRUPTED_EXIT_CODE);
     });
 }
 
@@ -36,29 +51,19 @@ function report(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-function describe({ config, temporal, gatewayUrl, model }: Stack) {
-  const environment = {
-    DATABASE_URL: config.databaseUrl ?? '',
-    TEMPORAL_ADDRESS: temporal.address,
-    TEMPORAL_NAMESPACE: temporal.namespace,
-    VALETKEY_TASK_QUEUE: config.taskQueue,
-    VALETKEY_DEPLOYMENT: config.deployment,
-  };
-  return { environment, uiUrl: temporal.uiUrl, gatewayUrl, modelUrl: model?.baseUrl ?? null };
+function describe({ temporal, gatewayUrl, model, environmentFile }: DevStack, environment: Record<string, string>) {
+  return { environment, environmentFile, uiUrl: temporal.uiUrl, gatewayUrl, modelUrl: model?.baseUrl ?? null };
 }
 
 /** A shell can read them as they are. */
-function environmentLines(stack: Stack): string[] {
-  const { environment, uiUrl, gatewayUrl, modelUrl } = describe(stack);
+async function lines({ environment, environmentFile, uiUrl, gatewayUrl, modelUrl }: ReturnType<typeof describe>): Promise<string[]> {
+  const { exportLines } = await import('../../dev/folder/environment-file.ts');
   return [
     ...(uiUrl === null ? [] : [`# Temporal's UI: ${uiUrl}`]),
     `# gateway: ${gatewayUrl}`,
-    ...(modelUrl === null ? [] : [`# scripted model: ${modelUrl}`]),
-    ...Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}`),
+    ...(modelUrl === null ? [] : [`# model: scripted, reads no prompt and costs nothing (${modelUrl}); --live uses the real providers`]),
+    ...exportLines(environment),
+    ...(environmentFile === null ? [] : [`# for other shells: . ${environmentFile}`, '# valetkey finds this stack by itself']),
     '# ready; Ctrl-C stops everything',
   ];
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,7 +1,6 @@
 import { Argument, type Command } from '@commander-js/extra-typings';
 
 import type { ScheduleStatus } from '../../client/schedules.ts';
-import { loadConfig } from '../../config/config.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
 import { elapsed } from '../output/text.ts';
@@ -40,8 +39,8 @@ export function addSchedules(program: Command): void {
     .option('--json', 'print one JSON document: an array of schedules')
     .addHelpText('after', APPLY_EXAMPLES)
     .action(async ({ json }) => {
-      await withClient(async (client) => {
-        await client.schedules.apply(loadConfig());
+      await withClient(async (client, config) => {
+        await client.schedules.apply(config);
         print(await client.schedules.list(), json === true);
       });
     });

@@ -3,6 +3,7 @@ import { Option, type Command } from '@commander-js/extra-typings';
 import { loadConfig, required } from '../../config/config.ts';
 import { seal } from '../../secrets/seal.ts';
 import { generateSealingKey } from '../../secrets/sealing-key.ts';
+import { findDevStack } from '../find-stack.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 
@@ -38,7 +39,8 @@ export function addSeal(program: Command): void {
     .option('--json', 'print one JSON document')
     .addHelpText('after', SEAL_EXAMPLES)
     .action(async ({ tenant, for: purpose, publicKey, json }) => {
-      const key = publicKey ?? required(loadConfig().sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY');
+      const known = publicKey ?? loadConfig().sealingPublicKey ?? (await findDevStack())?.config.sealingPublicKey;
+      const key = required(known, 'VALETKEY_SEALING_PUBLIC_KEY');
       const sealed = await seal(await secretFromInput('seal'), { tenant, purpose, publicKey: key });
       if (json === true) printJson({ sealed });
       else printLines([sealed]);

@@ -1,6 +1,6 @@
 import { Argument, CommanderError, InvalidArgumentError, type Command } from '@commander-js/extra-typings';
 
-import { loadConfig, required } from '../../config/config.ts';
+import { required, type Config } from '../../config/config.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
 import { tenantSchema } from '../../contract/spec.ts';
 import { readKeyringFile } from '../../secrets/keyring-file.ts';
@@ -16,6 +16,7 @@ import {
   type CredentialOwner,
 } from '../../store/upstream-credentials.ts';
 import { USAGE_EXIT_CODE } from '../exit-code.ts';
+import { findStack } from '../find-stack.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 
@@ -44,12 +45,13 @@ export function addUpstream(program: Command): void {
     .option('--tenant <id>', "default: the organization's", tenantOf)
     .option('--json', 'print one JSON document')
     .action(async (dialect, { tenant, json }) => {
-      const publicKey = currentPublicKey();
+      const { config } = await findStack();
+      const publicKey = currentPublicKey(config);
       const credential = await credentialFromInput();
       const owner = { dialect, ...(tenant === undefined ? {} : { tenant }) };
       const sealed = await seal(credential.reveal(), { purpose: 'upstream', ...owner, publicKey });
       const stored = { dialect, tenant: tenant ?? null };
-      const version = await withStore((db) => addUpstreamCredential(db, stored, sealed));
+      const version = await withStore(config, (db) => addUpstreamCredential(db, stored, sealed));
       if (json === true) printJson({ ...stored, version });
       else printLines([nameOf(stored, version)]);
     });
@@ -58,7 +60,7 @@ export function addUpstream(program: Command): void {
     .description('List the stored versions; the newest of each provider and tenant that a gateway can open is in use')
     .option('--json', 'print one JSON document: an array of versions')
     .action(async ({ json }) => {
-      const stored = await withStore(listUpstreamCredentials);
+      const stored = await withStore((await findStack()).config, listUpstreamCredentials);
       const versions = stored.map(({ dialect, tenant, version, createdAt }) => ({
         dialect,
         tenant,
@@ -78,7 +80,7 @@ export function addUpstream(program: Command): void {
     .option('--json', 'print one JSON document')
     .action(async (dialect, version, { tenant, json }) => {
       const owner = { dialect, tenant: tenant ?? null };
-      const forgotten = await withStore((db) => forgetUpstreamCredential(db, owner, version));
+      const forgotten = await withStore((await findStack()).config, (db) => forgetUpstreamCredential(db, owner, version));
       if (json === true) printJson({ ...owner, version, forgotten });
       else printLines([`${forgotten ? 'Deleted' : 'There is no'} ${nameOf(owner, version)}.`]);
     });
@@ -104,8 +106,7 @@ function nameOf({ dialect, tenant }: CredentialOwner, version: number): string {
 }
 
 /** That of the ring is the newest; the variable can be older. Throws `invalid_config`. */
-function currentPublicKey(): string {
-  const { keyringPath, sealingPublicKey } = loadConfig();
+function currentPublicKey({ keyringPath, sealingPublicKey }: Config): string {
   const [current] = keyringPath === undefined ? [] : readKeyringFile(keyringPath).content.sealingKeys;
   return current === undefined ? required(sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY') : encodePublicKey(current);
 }
@@ -119,8 +120,8 @@ async function credentialFromInput(): Promise<Secret> {
   return credential;
 }
 
-async function withStore<T>(use: (db: Db) => Promise<T>): Promise<T> {
-  const database = openDatabase(required(loadConfig().databaseUrl, 'DATABASE_URL'));
+async function withStore<T>({ databaseUrl }: Config, use: (db: Db) => Promise<T>): Promise<T> {
+  const database = openDatabase(required(databaseUrl, 'DATABASE_URL'));
   try {
     return await use(database.db);
   } finally {
