@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 
 import type { Config } from '../../config/config.ts';
-import { createRing } from '../../secrets/change-keyring.ts';
-import { readRingFile } from '../../secrets/keyring-file.ts';
-import { publicKeyWord } from '../../secrets/sealing-key.ts';
+import { createKeyring } from '../../secrets/change-keyring.ts';
+import { readKeyringFile } from '../../secrets/keyring-file.ts';
+import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { Secret } from '../../secrets/secret.ts';
 import { exists } from './exists.ts';
 
@@ -17,8 +17,8 @@ export async function stackKeys(config: Config, ownRing: string | undefined): Pr
   const { keyringPath = ownRing, sealingKey, sealingPublicKey } = config;
   if (keyringPath === undefined)
     return { keyringPath, rootKey: new Secret(randomBytes(32).toString('base64')), sealingKey, sealingPublicKey };
-  if (keyringPath === ownRing && !(await exists(ownRing))) await createRing(ownRing, config);
-  const [current] = readRingFile(keyringPath).content.sealingKeys;
-  const publicKey = current === undefined ? sealingPublicKey : publicKeyWord(current);
+  if (keyringPath === ownRing && !(await exists(ownRing))) await createKeyring(ownRing, config);
+  const [current] = readKeyringFile(keyringPath).content.sealingKeys;
+  const publicKey = current === undefined ? sealingPublicKey : encodePublicKey(current);
   return { keyringPath, rootKey: undefined, sealingKey: undefined, sealingPublicKey: publicKey };
 }
