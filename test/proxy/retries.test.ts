@@ -120,7 +120,7 @@ describe('a request is not sent again', () => {
     [
       'when the provider names a date that is too late',
       503,
-      { 'retry-after': new Date(Date.now() + 60_000).toUTCString() },
+      { 'retry-after': new Date(Date.now() + 3_600_000).toUTCString() },
       failure,
       'llm_failed',
     ],
