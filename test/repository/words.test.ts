@@ -38,12 +38,12 @@ const STILL: Record<string, Word[]> = {
   contract: ['leave', 'take out', 'so long'],
   dev: ['mend', 'told', 'hears', 'stands in'],
   'in-sandbox': ['told'],
-  proxy: ['told', 'for ever'],
+  proxy: ['for ever'],
   session: ['told', 'tells of', 'anew'],
   store: ['lost its job', 'dead', 'for ever', 'hangs on', 'a replica'],
   temporal: ['hangs on'],
   worker: ['hears', 'away', 'hangs on', 'so long'],
-  workflows: ['lost its job', 'told', 'hears', 'anew', 'hangs on', 'so long'],
+  workflows: ['lost its job', 'anew', 'hangs on', 'so long'],
   workspace: ['stands in'],
 };
 
