@@ -152,7 +152,7 @@ export class RunningTurn {
   }
 }
 
-/** A step that was cancelled tells with its failure how far the turn came. */
+/** The failure of a cancelled activity holds how far the turn came. */
 function resultIn({ details }: CancelledFailure): RunSessionResult | null {
   return details.find(isResult) ?? null;
 }
