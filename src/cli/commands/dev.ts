@@ -43,7 +43,8 @@ export function addDev(program: Command): void {
       await aborted(stop);
       report('stopping: the jobs end first (Ctrl-C again: at once)');
       await stack.stop(hurry);
-      if (hurry.aborted) process.exit(INTERRUPTED_EXIT_CODE);
+      // A part that was not waited for would keep the process.
+      process.exit(hurry.aborted ? INTERRUPTED_EXIT_CODE : 0);
     });
 }
 
