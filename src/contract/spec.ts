@@ -149,9 +149,13 @@ export function parsePrompt(text: unknown): string {
   return parsed.data;
 }
 
-/** The JSON Schema (draft 2020-12) of what a caller may write. */
+/** Returns the JSON Schema (draft 2020-12) of what a caller may write. */
 export function jobSpecJsonSchema(): object {
-  return z.toJSONSchema(jobSpecSchema, { io: 'input' });
+  return z.toJSONSchema(jobSpecSchema, {
+    io: 'input',
+    // A strict validator refuses formats that it does not know; the patterns beside them say the same.
+    override: ({ jsonSchema }) => void delete jsonSchema.format,
+  });
 }
 
 function invalidSpec(found: FieldIssue[]): ValetkeyError {

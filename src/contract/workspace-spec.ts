@@ -44,7 +44,7 @@ export const workspaceSchema = z
       .refine((url) => !/^\w+:\/\/[^/]*@/.test(url), 'must not hold a user, a password or a token')
       .optional()
       .describe('URL of a repository that the worker clones.'),
-    path: z.string().startsWith('/', 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
+    path: z.string().regex(/^\//, 'must be an absolute path').optional().describe('A folder or a repository on the host of the worker.'),
     ref: z
       .string()
       .refine(isRef, 'must be a branch, a tag, a ref such as refs/pull/1/head, or a commit, as git names them')
