@@ -124,7 +124,12 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
   };
   const worker = await parts.add(startWorker({ config, logger, temporal, adapt: guarded }), (running) => running.shutdown(), signal);
   const client = await parts.add(
-    createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
+    createClient({
+      databaseUrl,
+      taskQueue: config.taskQueue,
+      deployment: config.deployment,
+      temporal: { address: temporal.address, namespace: temporal.namespace },
+    }),
     (opened) => opened.close(),
     signal,
   );
@@ -143,10 +148,13 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
       // What is left runs on while the worker shuts down, which can hang.
       if (hurry.aborted) await within(gate.endAll(), hurry).catch(() => {});
     }
-    await parts.stop(hurry);
+    await parts.stop(AbortSignal.any([hurry, AbortSignal.timeout(STOP_MS)]));
   };
   return { client, config, temporal, gatewayUrl: gateway.url, model, stop };
 }
+
+/** From then on a part that hangs, such as a worker whose Temporal is frozen, is not waited for. */
+const STOP_MS = 45_000;
 
 const ADVICE = 'jobs stand still. Stop with Ctrl-C and start again.';
 
