@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 
-import type { JobSpecInput } from '../src/contract/spec.ts';
+import type { JobSpecInput } from '../src/contract/spec-input.ts';
 import { secretOf, statusWith } from '../test/helpers/ended.ts';
 import { slowly } from '../test/helpers/slow-turn.ts';
 import { withLanes, type Lane } from '../test/proofs/lane.ts';

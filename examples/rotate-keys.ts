@@ -10,7 +10,7 @@ if (!(hours >= 0)) throw new Error('Name a number of hours: node rotate-keys.ts 
 const { DATABASE_URL = '', VALETKEY_TASK_QUEUE = 'valetkey' } = process.env;
 const valetkey = await createClient({ databaseUrl: DATABASE_URL, taskQueue: VALETKEY_TASK_QUEUE });
 const isOld = ({ createdAt }: { createdAt: string }) => Date.now() - Date.parse(createdAt) >= hours * 3_600_000;
-for (const { jobId, ref } of (await valetkey.keys.list({ state: 'active', limit: 10_000 })).filter(isOld)) {
+for (const { jobId, ref } of (await valetkey.keys.list({ state: 'active', limit: 10_000 })).items.filter(isOld)) {
   try {
     const next = await valetkey.keys.rotate(jobId);
     console.log(`${ref} is followed by ${next.ref}`);

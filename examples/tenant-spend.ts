@@ -9,7 +9,7 @@ if (tenant === undefined) throw new Error('Name a tenant: node tenant-spend.ts a
 
 const { DATABASE_URL = '', VALETKEY_TASK_QUEUE = 'valetkey' } = process.env;
 const valetkey = await createClient({ databaseUrl: DATABASE_URL, taskQueue: VALETKEY_TASK_QUEUE });
-const keys = await valetkey.keys.list({ tenant, limit: 10_000 });
+const { items: keys } = await valetkey.keys.list({ tenant, limit: 10_000 });
 console.log('job,keys,first,usd,estimated,settled');
 for (const [jobId, own] of Map.groupBy(keys, (key) => key.jobId)) {
   const sum = (field: 'spentUsd' | 'estimatedUsd') => own.reduce((total, key) => total + key[field], 0).toFixed(6);

@@ -17,7 +17,7 @@ import { ValetkeyError } from '../src/contract/errors.ts';
 import { parseKeyRef } from '../src/contract/ref.ts';
 import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/contract/requests.ts';
 import type { JobResult } from '../src/contract/result.ts';
-import type { JobSpecInput } from '../src/contract/spec.ts';
+import type { JobSpecInput } from '../src/contract/spec-input.ts';
 import type { Question } from '../src/contract/status.ts';
 import { startStack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';

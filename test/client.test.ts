@@ -68,18 +68,21 @@ test('a Temporal that was not there is reached by a later call', async ({ onTest
   const { config, temporal } = stack();
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
-  const client = await createClient({ databaseUrl: String(config.databaseUrl), temporal: { ...temporal, address } });
+  const client = await createClient({ databaseUrl: String(config.databaseUrl), temporal: { address, namespace: temporal.namespace } });
   await expect(client.jobs.list()).rejects.toMatchObject({ code: 'temporal_unreachable' });
   const relay = createServer((near) => void pipeline(near, connect(Number(temporal.address.split(':')[1]), '127.0.0.1'), near, () => {}));
   relay.listen(port, '127.0.0.1');
   onTestFinished(() => void relay.close());
-  expect(await client.jobs.list({ tenant: 'nobody' })).toEqual([]);
+  expect((await client.jobs.list({ tenant: 'nobody' })).items).toEqual([]);
   await client.close();
 });
 
 test('a Postgres that is not there is told, without its URL', async () => {
   const { temporal } = stack();
-  const client = await createClient({ databaseUrl: 'postgres://someone:pass-of-someone@127.0.0.1:9/none', temporal });
+  const client = await createClient({
+    databaseUrl: 'postgres://someone:pass-of-someone@127.0.0.1:9/none',
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   const error: unknown = await client.jobs.artifact('any', 'patch').catch((reason: unknown) => reason);
   expect(error).toMatchObject({ code: 'database_unreachable' });
   expect(String(error)).not.toContain('pass-of-someone');

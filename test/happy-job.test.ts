@@ -87,13 +87,15 @@ test('the status of a running job tells phase, turn, key and deadline, and that 
     agent: 'codex',
   });
   expect(Date.parse(String(running.deadline))).toBeGreaterThan(Date.now());
-  expect(await client.jobs.list({ tenant: 'acme', running: true })).toContainEqual(expect.objectContaining({ jobId, state: 'running' }));
+  expect((await client.jobs.list({ tenant: 'acme', running: true })).items).toContainEqual(
+    expect.objectContaining({ jobId, state: 'running' }),
+  );
 
   await client.jobs.result(jobId);
   const ended = await client.jobs.status(jobId);
   expect(ended).toMatchObject({ state: 'completed', phase: 'ended', keyState: 'revoked' });
   expect(ended.spentUsd).toBeGreaterThan(0);
-  expect(await client.jobs.list({ tenant: 'acme' })).toContainEqual(
+  expect((await client.jobs.list({ tenant: 'acme' })).items).toContainEqual(
     expect.objectContaining({ jobId, state: 'completed', keyState: 'revoked', spentUsd: ended.spentUsd }),
   );
 });

@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { test } from 'vitest';
 
 import type { JobEvent } from '../src/contract/events.ts';
-import type { JobSpecInput } from '../src/contract/spec.ts';
+import type { JobSpecInput } from '../src/contract/spec-input.ts';
 import { withScript } from '../src/dev/scripted-model/index.ts';
 import { expectEnded } from './helpers/ended.ts';
 import { jobSpec, useStack } from './helpers/stack.ts';
@@ -172,7 +172,7 @@ test.concurrent('a job that waits for a person is found with its question, and T
   await expect.poll(async () => (await client.jobs.questions({ tenant })).length, { timeout: 30_000 }).toBe(1);
   const [question] = await client.jobs.questions({ tenant });
   expect(question).toMatchObject({ jobId, tenant, agent: 'mock', turn: 1, title: 'touch made', kind: 'execute', details: 'touch made' });
-  expect((await client.jobs.list({ tenant, waiting: true })).map((job) => [job.jobId, job.state, job.waiting])).toEqual([
+  expect((await client.jobs.list({ tenant, waiting: true })).items.map((job) => [job.jobId, job.state, job.waiting])).toEqual([
     [jobId, 'running', true],
   ]);
   const { spentUsd, question: asked } = await client.jobs.status(jobId);
@@ -188,7 +188,7 @@ test.concurrent('a job that waits for a person is found with its question, and T
   await client.jobs.answer(jobId, question?.id ?? '', 'allow');
   await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
   expect(await client.jobs.questions({ tenant })).toEqual([]);
-  await expect.poll(async () => (await client.jobs.list({ tenant })).map(({ waiting }) => waiting)).toEqual([false]);
+  await expect.poll(async () => (await client.jobs.list({ tenant })).items.map(({ waiting }) => waiting)).toEqual([false]);
   await connection.close();
 });
 

@@ -92,7 +92,11 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   if (old === undefined) throw new Error('the ring has no sealing key');
   // A job that nobody takes up runs on.
   const { client, config, temporal } = stack;
-  const elsewhere = await createClient({ databaseUrl: config.databaseUrl ?? '', taskQueue: `${config.taskQueue}-elsewhere`, temporal });
+  const elsewhere = await createClient({
+    databaseUrl: config.databaseUrl ?? '',
+    taskQueue: `${config.taskQueue}-elsewhere`,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   const gitToken = await seal('made-up-token', { tenant: 'acme', purpose: 'git-token', publicKey: encodePublicKey(old) });
   secrets.add('made-up-token');
   const workspace = { git: 'https://git.example/shop.git', gitToken };

@@ -8,7 +8,8 @@ import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 
 import { formatKeyRef } from '../../src/contract/ref.ts';
-import type { AgentName, JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
+import type { AgentName } from '../../src/contract/spec.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import { startStack, type Stack } from '../../src/dev/stack.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../../src/sandboxes/sandbox.ts';

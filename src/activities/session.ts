@@ -70,7 +70,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       }
       const failure = toFailure(await explainFailure(db, jobId, error), RETRYABLE_CODES);
       if (failure.nonRetryable === true) {
-        const code = failure.type ?? 'internal';
+        const code = isFailureCode(failure.type) ? failure.type : 'internal';
         await appendEvents(db, jobId, [turnEndedEvent(input, null, code)]);
       }
       throw failure;
@@ -203,7 +203,7 @@ function turnStartedSource({ ref, turn }: RunSessionInput): string {
   return `${ref}:turn:${turn}:started`;
 }
 
-function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | null, code: string | null): SourcedEvent {
+function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | null, code: FailureCode | null): SourcedEvent {
   return { source: `${ref}:turn:${turn}:ended`, body: { type: 'turn.ended', turn, stopReason, code } };
 }
 

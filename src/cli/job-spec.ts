@@ -16,6 +16,7 @@ export interface JobFlags {
   keepOpen?: string | undefined;
   permissions?: string | undefined;
   artifact?: string[] | undefined;
+  label?: Record<string, string> | undefined;
   git?: string | undefined;
   path?: string | undefined;
   ref?: string | undefined;
@@ -25,7 +26,7 @@ export interface JobFlags {
 
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
-  const { tenant, agent, model, prompt, budget, deadline, keepOpen, permissions, artifact, git, path, ref, file, isolation } = flags;
+  const { tenant, agent, model, prompt, budget, deadline, keepOpen, permissions, artifact, label, git, path, ref, file, isolation } = flags;
   const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
   const spec = {
     tenant,
@@ -36,6 +37,7 @@ export function specOfFlags(flags: JobFlags): JobSpec {
     deadline,
     keepOpen,
     permissions,
+    labels: label,
     artifacts: artifact,
     workspace,
     sandbox: isolation === undefined ? undefined : { isolation },

@@ -23,6 +23,7 @@ import { addSchema } from './commands/schema.ts';
 import { addSeal, addSealingKey } from './commands/seal.ts';
 import { addStatus } from './commands/status.ts';
 import { addSweep } from './commands/sweep.ts';
+import { addTenants } from './commands/tenants.ts';
 import { addUpstream } from './commands/upstream.ts';
 import { addWorker } from './commands/worker.ts';
 import { EXIT_CODE_HELP } from './exit-code.ts';
@@ -68,6 +69,7 @@ export function createProgram(): Command {
     addArtifacts,
     addKeys,
     addRevoke,
+    addTenants,
     addRotate,
     addSweep,
     addSchedules,

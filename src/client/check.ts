@@ -2,10 +2,11 @@ import type { z } from 'zod';
 
 import { answerArgumentsProblem } from '../contract/check-requests.ts';
 import { ValetkeyError } from '../contract/errors.ts';
+import { invalidSpec } from '../contract/invalid-spec.ts';
 import { jobIdSchema } from '../contract/spec.ts';
 
 /** Checks the id of a job. @throws `invalid_spec` */
-export function checkJobId(id: string): string {
+export function checkJobId(id: unknown): string {
   return check('id', jobIdSchema, id);
 }
 
@@ -21,6 +22,5 @@ export function checkAnswer(question: unknown, answer: unknown): void {
 export function check<T>(path: string, schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const message = parsed.error.issues[0]?.message ?? 'is wrong';
-  throw new ValetkeyError('invalid_spec', `${path}: ${message}`, [{ path, message }]);
+  throw invalidSpec([{ path, message: value === undefined ? 'is required' : (parsed.error.issues[0]?.message ?? 'is wrong') }]);
 }

@@ -1,26 +1,21 @@
 import { temporalConfig } from '../config/config.ts';
+import type { TenantJobSpecInput } from '../contract/spec-input.ts';
+import { tenantSchema } from '../contract/spec.ts';
 import type { SweepReport } from '../contract/sweep.ts';
 import { ownerOf } from '../keys/context.ts';
 import { openDatabase } from '../store/database.ts';
 import { connectWhenNeeded } from '../temporal/connect-when-needed.ts';
+import { Calls } from './calls.ts';
+import { check } from './check.ts';
+import { parseClientOptions } from './client-options.ts';
 import type { ClientContext } from './context.ts';
 import { Jobs } from './jobs.ts';
 import { Keyring } from './keyring.ts';
 import { Keys } from './keys.ts';
+import { parseOptions, schemas, type ClientOptions, type SweepOptions } from './options.ts';
 import { Schedules } from './schedules.ts';
 import { sweepOnce } from './sweep.ts';
 import { Tenants } from './tenants.ts';
-
-export interface ClientOptions {
-  /** Postgres that the workers use. */
-  databaseUrl: string;
-  /** Default: `valetkey`. */
-  taskQueue?: string;
-  /** Name of the installation, as its workers have it (VALETKEY_DEPLOYMENT). Default: the task queue's. */
-  deployment?: string;
-  /** Default: what Temporal's environment variables and profile say (@temporalio/envconfig). */
-  temporal?: { address: string; namespace?: string };
-}
 
 /**
  * What a backend does with jobs.
@@ -35,18 +30,19 @@ export interface ClientOptions {
  */
 export class ValetkeyClient {
   readonly #context: ClientContext;
+  #closing: Promise<void> | null = null;
   /** Jobs: submit, follow, prompt, answer, cancel, collect artifacts. */
   readonly jobs: Jobs;
   /** Keys of jobs: list, rotate, revoke. */
   readonly keys: Keys;
-  /** Tenants: unblock. */
+  /** Blocked tenants: list, unblock. */
   readonly tenants: Tenants;
   /** Schedules: list, apply, pause, resume. */
   readonly schedules: Schedules;
   /** Key rings of the workers: what needs their keys. */
   readonly keyring: Keyring;
 
-  /** Use `createClient`. */
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
     this.jobs = new Jobs(context);
@@ -57,33 +53,67 @@ export class ValetkeyClient {
   }
 
   /**
-   * Has a worker look for orphaned keys and sandboxes now, and end them; with `dryRun` it only reports what it would do.
-   * @throws `no_worker` where none begins within 15 s, `temporal_unreachable`
+   * A client of one tenant, over the same connections: its jobs run for that tenant, and another tenant's job is `job_not_found` for each
+   * method. For code that acts for a tenant: no id that a request brings reaches beyond it.
+   * @throws `invalid_spec`
    */
-  async sweep({ dryRun = false }: { dryRun?: boolean } = {}): Promise<SweepReport> {
-    return sweepOnce(this.#context, dryRun);
+  forTenant(tenant: string): TenantClient {
+    return new TenantClient({ ...this.#context, tenant: check('tenant', tenantSchema, tenant) });
   }
 
-  /** Closes the connections to Temporal and Postgres. */
+  /**
+   * Has a worker look for orphaned keys and sandboxes now, and end them; with `dryRun` it only reports what it would do.
+   * @throws `invalid_spec`, `no_worker` where none begins within 15 s, `temporal_unreachable`; `aborted`, `wait_timeout`
+   */
+  async sweep(options: SweepOptions = {}): Promise<SweepReport> {
+    const { dryRun = false, ...waiting } = parseOptions(schemas.sweep, options);
+    return this.#context.calls.run(async () => sweepOnce(this.#context, dryRun), waiting);
+  }
+
+  /** Closes the connections to Temporal and Postgres: calls that wait, and those that come, throw `client_closed`. Idempotent. */
   async close(): Promise<void> {
-    await Promise.all([this.#context.temporal.close(), this.#context.database.close()]);
+    this.#context.calls.close();
+    this.#closing ??= Promise.all([this.#context.temporal.close(), this.#context.database.close()]).then(() => undefined);
+    return this.#closing;
+  }
+
+  /** `await using client = await createClient(…)` closes it at the end of its block. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** A client that sees the jobs and keys of one tenant: `client.forTenant('acme')`. It ends with its client. */
+export class TenantClient {
+  /** Jobs of the tenant. */
+  readonly jobs: Jobs<TenantJobSpecInput>;
+  /** Keys of the tenant. */
+  readonly keys: Keys;
+
+  /** @internal */
+  constructor(context: ClientContext) {
+    this.jobs = new Jobs(context);
+    this.keys = new Keys(context);
   }
 }
 
 /**
- * Reaches Postgres and Temporal when something is first asked of them: with Temporal away, keys are still listed and revoked. Throws
- * `invalid_config`.
+ * Makes a client. It reaches Postgres and Temporal when something is first asked of them: with Temporal away, keys are still listed and
+ * revoked.
+ * @throws `invalid_config`, which names the option or the environment variable
  */
-export async function createClient({
-  databaseUrl,
-  taskQueue = 'valetkey',
-  deployment = taskQueue,
-  temporal: server,
-}: ClientOptions): Promise<ValetkeyClient> {
+export async function createClient(options: ClientOptions): Promise<ValetkeyClient> {
+  const { databaseUrl, taskQueue = 'valetkey', deployment = taskQueue, temporal: server } = parseClientOptions(options);
   const configured = temporalConfig();
-  const options = server === undefined ? configured.connectionOptions : { address: server.address };
+  const connection = server === undefined ? configured.connectionOptions : { address: server.address };
   const namespace = server?.namespace ?? configured.namespace ?? 'default';
-  const temporal = connectWhenNeeded(options, namespace);
-  const database = openDatabase(databaseUrl);
-  return new ValetkeyClient({ temporal, database, taskQueue, deployment, owner: ownerOf(namespace, deployment) });
+  return new ValetkeyClient({
+    temporal: connectWhenNeeded(connection, namespace),
+    database: openDatabase(databaseUrl),
+    taskQueue,
+    deployment,
+    owner: ownerOf(namespace, deployment),
+    calls: new Calls(),
+    tenant: null,
+  });
 }

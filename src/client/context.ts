@@ -1,5 +1,6 @@
 import type { Database } from '../store/database.ts';
 import type { TemporalClient } from '../temporal/connect-when-needed.ts';
+import type { Calls } from './calls.ts';
 
 /** What a client works with. */
 export interface ClientContext {
@@ -10,4 +11,7 @@ export interface ClientContext {
   deployment: string;
   /** Whose keys it sees and ends. */
   owner: string;
+  calls: Calls;
+  /** The only tenant whose jobs and keys it sees; null: it sees all of them. */
+  tenant: string | null;
 }

@@ -1,16 +1,20 @@
 import type { WorkflowHandle } from '@temporalio/client';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import type { JobState } from '../contract/job-summary.ts';
 import { keyLives } from '../store/keys.ts';
 import { asTemporalError } from '../temporal/errors.ts';
-import { checkJobId } from './check.ts';
 import type { ClientContext } from './context.ts';
-import { stateOf, type JobState } from './job-state.ts';
+import { stateOf } from './job-state.ts';
+import { requireJob } from './scope.ts';
 
-/** Connects to Temporal; whether the job exists is not checked. @throws `invalid_spec`, `temporal_unreachable` */
-export async function handleOf({ temporal }: ClientContext, jobId: string): Promise<WorkflowHandle> {
-  const id = checkJobId(jobId);
-  const { workflow } = await temporal.connected();
+/**
+ * Connects to Temporal. Whether the job exists is checked for a client of one tenant only.
+ * @throws `invalid_spec`, `job_not_found`, `temporal_unreachable`, `database_unreachable`
+ */
+export async function handleOf(context: ClientContext, jobId: string): Promise<WorkflowHandle> {
+  const id = await requireJob(context, jobId);
+  const { workflow } = await context.temporal.connected();
   return workflow.getHandle(id);
 }
 

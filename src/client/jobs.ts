@@ -1,31 +1,52 @@
 import { randomUUID } from 'node:crypto';
 
+import { z } from 'zod';
+
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobEvent } from '../contract/events.ts';
+import type { JobStatus, JobSummary, OpenQuestion } from '../contract/job-summary.ts';
 import { ANSWER_UPDATE, INTERRUPT_UPDATE, PROMPT_UPDATE, type UpdateAccepted } from '../contract/requests.ts';
-import type { ArtifactInfo, JobResult } from '../contract/result.ts';
-import { parseJobSpec, parsePrompt, promptIdSchema, type JobSpecInput } from '../contract/spec.ts';
-import { listArtifacts, readArtifact, type Artifact } from '../store/artifacts.ts';
-import { followEvents, replayEvents } from '../store/follow-events.ts';
+import type { Artifact, ArtifactInfo, JobResult } from '../contract/result.ts';
+import type { JobSpecInput } from '../contract/spec-input.ts';
+import { parseJobSpec, parsePrompt } from '../contract/spec.ts';
+import { listArtifacts, readArtifact } from '../store/artifacts.ts';
 import { storePrompt } from '../store/prompts.ts';
 import { readOpenQuestion } from '../store/questions.ts';
 import { asTemporalError } from '../temporal/errors.ts';
-import { check, checkAnswer, checkJobId } from './check.ts';
+import { check, checkAnswer } from './check.ts';
 import type { ClientContext } from './context.ts';
-import { handleOf, hasEnded, readState } from './job-handle.ts';
-import type { JobStatus, JobSummary } from './job-state.ts';
-import { listQuestions, type OpenQuestion } from './questions.ts';
-import { listJobs, readStatus, type ListOptions } from './read-jobs.ts';
+import { followJobEvents } from './follow-job-events.ts';
+import { handleOf, readState } from './job-handle.ts';
+import { listJobs } from './list-jobs.ts';
+import {
+  parseOptions,
+  schemas,
+  type EventsOptions,
+  type JobFilter,
+  type PromptOptions,
+  type QuestionFilter,
+  type SubmitOptions,
+  type WaitOptions,
+} from './options.ts';
+import type { Page } from './page.ts';
+import { listQuestions } from './questions.ts';
+import { readStatus } from './read-jobs.ts';
 import { waitForResult } from './read-result.ts';
+import { requireJob, scopedTenant } from './scope.ts';
 import { submitJob } from './submit.ts';
 import { unattendedQueue } from './unattended-queue.ts';
 import { updateJob } from './update-job.ts';
 
-/** Jobs: submit them, follow them, talk to their agents, collect what they made. */
-export class Jobs {
+const artifactSchema = z.string().min(1, 'must not be empty');
+
+/**
+ * Jobs: submit them, follow them, talk to their agents, collect what they made. Of a client of one tenant (`forTenant`), every method
+ * throws `job_not_found` for another tenant's job.
+ */
+export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
   readonly #context: ClientContext;
 
-  /** A client makes it: `client.jobs`. */
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
   }
@@ -36,34 +57,36 @@ export class Jobs {
    * go to Postgres, not to Temporal.
    * @throws `invalid_spec`, `model_unpriced`, `job_conflict`, `temporal_unreachable`, `database_unreachable`
    */
-  async submit(input: JobSpecInput, { id = `job-${randomUUID()}` }: { id?: string } = {}): Promise<{ jobId: string; created: boolean }> {
-    const jobId = checkJobId(id);
-    return { jobId, created: await submitJob(this.#context, jobId, parseJobSpec(input, Date.now())) };
+  async submit(spec: Spec, options: SubmitOptions = {}): Promise<{ jobId: string; created: boolean }> {
+    return this.#context.calls.run(async () => {
+      const { id: jobId = `job-${randomUUID()}` } = parseOptions(schemas.submit, options);
+      const scoped = this.#context.tenant === null ? spec : { ...spec, tenant: scopedTenant(this.#context, spec?.tenant) };
+      return { jobId, created: await submitJob(this.#context, jobId, parseJobSpec(scoped, Date.now())) };
+    });
   }
 
   /**
    * Waits for the end of a job, whatever its outcome: until it is settled.
    * @throws `job_not_found`, `terminated` where Temporal ended the workflow without its cleanup, `temporal_unreachable`,
-   * `database_unreachable`
+   * `database_unreachable`; `aborted`, `wait_timeout`, after which the job goes on
    */
-  async result(jobId: string): Promise<JobResult> {
-    return waitForResult(this.#context, await handleOf(this.#context, jobId));
+  async result(jobId: string, options: WaitOptions = {}): Promise<JobResult> {
+    const waiting = parseOptions(schemas.wait, options);
+    return this.#context.calls.run(async (stop) => waitForResult(this.#context, await handleOf(this.#context, jobId), stop), waiting);
   }
 
   /** Reads the status of a job. @throws `job_not_found`, `temporal_unreachable`, `database_unreachable` */
   async status(jobId: string): Promise<JobStatus> {
-    return readStatus(this.#context, await handleOf(this.#context, jobId));
+    return this.#context.calls.run(async () => readStatus(this.#context, await handleOf(this.#context, jobId)));
   }
 
   /**
    * Yields the events of a job in order, from the one after `after`. With `follow` (the default) it goes on with each new one and
    * ends with the job.
-   * @throws `job_not_found`, `database_unreachable`
+   * @throws at the first event: `invalid_spec`, `job_not_found`, `database_unreachable`; `aborted`, `wait_timeout`, after which the job goes on
    */
-  events(jobId: string, { after = 0, follow = true }: { after?: number; follow?: boolean } = {}): AsyncIterableIterator<JobEvent> {
-    const { database } = this.#context;
-    const ended = async (): Promise<boolean> => hasEnded(this.#context, jobId);
-    return follow ? followEvents(database, jobId, after, ended) : replayEvents(database.db, jobId, after, ended);
+  events(jobId: string, options: EventsOptions = {}): AsyncIterableIterator<JobEvent> {
+    return followJobEvents(this.#context, jobId, options);
   }
 
   /**
@@ -72,9 +95,11 @@ export class Jobs {
    * @throws `job_not_found`, `temporal_unreachable`
    */
   async cancel(jobId: string): Promise<boolean> {
-    if ((await readState(this.#context, jobId)) !== 'running') return false;
-    await asTemporalError((await handleOf(this.#context, jobId)).cancel());
-    return true;
+    return this.#context.calls.run(async () => {
+      if ((await readState(this.#context, jobId)) !== 'running') return false;
+      await asTemporalError((await handleOf(this.#context, jobId)).cancel());
+      return true;
+    });
   }
 
   /**
@@ -83,7 +108,7 @@ export class Jobs {
    * @throws `job_not_found`, `temporal_unreachable`, `database_unreachable`
    */
   async unattendedQueue(jobId: string): Promise<string | null> {
-    return unattendedQueue(this.#context, checkJobId(jobId));
+    return this.#context.calls.run(async () => unattendedQueue(this.#context, await requireJob(this.#context, jobId)));
   }
 
   /**
@@ -92,11 +117,14 @@ export class Jobs {
    * @throws `invalid_spec`, `job_not_found`, `job_closed` for a job that is ending, has ended or has had 1,000 prompts, `prompt_conflict`,
    * `database_unreachable`, and `no_worker` where none accepts it within 15 s
    */
-  async prompt(jobId: string, text: string, { id = randomUUID() }: { id?: string } = {}): Promise<UpdateAccepted> {
-    const job = checkJobId(jobId);
-    const promptId = check('id', promptIdSchema, id);
-    const prompt = await storePrompt(this.#context.database.db, job, parsePrompt(text));
-    return updateJob(this.#context, job, PROMPT_UPDATE, { id: promptId, ...prompt });
+  async prompt(jobId: string, text: string, options: PromptOptions = {}): Promise<UpdateAccepted> {
+    return this.#context.calls.run(async () => {
+      const { id = randomUUID() } = parseOptions(schemas.prompt, options);
+      const content = parsePrompt(text);
+      const job = await requireJob(this.#context, jobId);
+      const prompt = await storePrompt(this.#context.database.db, job, content);
+      return updateJob(this.#context, job, PROMPT_UPDATE, { id, ...prompt });
+    });
   }
 
   /**
@@ -104,46 +132,64 @@ export class Jobs {
    * @throws `nothing_to_do` between turns, `job_closed`, `job_not_found`, `no_worker`
    */
   async interrupt(jobId: string): Promise<UpdateAccepted> {
-    return updateJob(this.#context, jobId, INTERRUPT_UPDATE, {});
+    return this.#context.calls.run(async () => updateJob(this.#context, jobId, INTERRUPT_UPDATE, {}));
   }
 
   /**
    * Answers a question of a job's agent: `status` and the events hold its id, and it can be answered from its event on.
-   * @throws `invalid_spec` for another answer, `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
+   * @throws `invalid_spec`, `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
    */
   async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<UpdateAccepted> {
-    const job = checkJobId(jobId);
-    checkAnswer(question, answer);
-    // Its event comes before the workflow has the question, and keeps the answer: so its event decides whether there is one.
-    const turn = await readOpenQuestion(this.#context.database.db, job, question);
-    if (turn === null) {
+    return this.#context.calls.run(async () => {
+      checkAnswer(question, answer);
+      const job = await requireJob(this.#context, jobId);
+      // Its event comes before the workflow has the question, and keeps the answer: so its event decides whether there is one.
+      const turn = await readOpenQuestion(this.#context.database.db, job, question);
+      if (turn !== null) return updateJob(this.#context, job, ANSWER_UPDATE, { question, turn, answer });
       if ((await readState(this.#context, job)) !== 'running') throw new ValetkeyError('job_closed', `the job ${job} has ended`);
       throw new ValetkeyError('nothing_to_do', `The job ${job} has no open question ${question}.`);
-    }
-    return updateJob(this.#context, job, ANSWER_UPDATE, { question, turn, answer });
+    });
   }
 
-  /** Lists the newest jobs first, by Temporal's visibility, which lags by some milliseconds. @throws `temporal_unreachable` */
-  async list(options: ListOptions = {}): Promise<JobSummary[]> {
-    return listJobs(this.#context, options);
+  /**
+   * Lists the newest jobs first, by Temporal's visibility, which lags by some milliseconds.
+   * @throws `invalid_spec`, `temporal_unreachable`, `database_unreachable`
+   */
+  async list(filter: JobFilter = {}): Promise<Page<JobSummary>> {
+    return this.#context.calls.run(async () => {
+      const { tenant, ...options } = parseOptions(schemas.jobs, filter);
+      return listJobs(this.#context, { ...options, tenant: scopedTenant(this.#context, tenant) });
+    });
   }
 
   /**
    * Lists the questions that the agents of jobs wait at, the oldest first: an inbox of approvals. A question is listed once it has been open
    * for 2 s, by Temporal's visibility.
-   * @throws `temporal_unreachable`, `database_unreachable`
+   * @throws `invalid_spec`, `temporal_unreachable`, `database_unreachable`
    */
-  async questions(options: Pick<ListOptions, 'tenant' | 'limit'> = {}): Promise<OpenQuestion[]> {
-    return listQuestions(this.#context, options);
+  async questions(filter: QuestionFilter = {}): Promise<OpenQuestion[]> {
+    return this.#context.calls.run(async () => {
+      const { tenant, limit } = parseOptions(schemas.questions, filter);
+      return listQuestions(this.#context, { tenant: scopedTenant(this.#context, tenant), limit });
+    });
   }
 
-  /** Lists what was collected from a job so far: the patch, the last message, the files that its spec names. @throws `database_unreachable` */
+  /**
+   * Lists what was collected from a job so far: the patch, the last message, the files that its spec names.
+   * @throws `invalid_spec`, `database_unreachable`
+   */
   async artifacts(jobId: string): Promise<ArtifactInfo[]> {
-    return listArtifacts(this.#context.database.db, checkJobId(jobId));
+    return this.#context.calls.run(async () => listArtifacts(this.#context.database.db, await requireJob(this.#context, jobId)));
   }
 
-  /** Reads one artifact with its content: `patch`, `message`, `files/<path>`. Null where there is none. @throws `database_unreachable` */
+  /**
+   * Reads one artifact with its content: `patch`, `message`, `files/<path>`. Null where there is none.
+   * @throws `invalid_spec`, `database_unreachable`
+   */
   async artifact(jobId: string, name: string): Promise<Artifact | null> {
-    return readArtifact(this.#context.database.db, checkJobId(jobId), name);
+    return this.#context.calls.run(async () => {
+      const wanted = check('name', artifactSchema, name);
+      return readArtifact(this.#context.database.db, await requireJob(this.#context, jobId), wanted);
+    });
   }
 }

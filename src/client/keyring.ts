@@ -6,7 +6,7 @@ import { readKeyringUse } from './keyring-use.ts';
 export class Keyring {
   readonly #context: ClientContext;
 
-  /** A client makes it: `client.keyring`. */
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
   }
@@ -16,6 +16,6 @@ export class Keyring {
    * @throws `temporal_unreachable`, `database_unreachable`
    */
   async usage(): Promise<KeyringUse> {
-    return readKeyringUse(this.#context);
+    return this.#context.calls.run(async () => readKeyringUse(this.#context));
   }
 }

@@ -1,26 +1,48 @@
+import { z } from 'zod';
+
 import { ValetkeyError } from '../contract/errors.ts';
+import type { KeyInfo } from '../contract/key-info.ts';
+import { parseKeyRef } from '../contract/ref.ts';
 import { ROTATE_UPDATE, type Rotated } from '../contract/requests.ts';
-import type { RevokeReport } from '../contract/revocation.ts';
-import { keyRefSchema, tenantSchema } from '../contract/spec.ts';
-import { listKeys, type KeyFilter, type KeyInfo } from '../store/key-list.ts';
-import { check, checkJobId } from './check.ts';
+import type { RevokeReport, RevokeTarget } from '../contract/revocation.ts';
+import { jobIdSchema, keyRefSchema, tenantSchema } from '../contract/spec.ts';
 import type { ClientContext } from './context.ts';
 import { readState } from './job-handle.ts';
+import { listKeys } from './list-keys.ts';
+import { parseOptions, schemas, type KeyFilter } from './options.ts';
+import type { Page } from './page.ts';
 import { revoke } from './revoke.ts';
+import { requireJob, scopedTenant } from './scope.ts';
 import { updateJob } from './update-job.ts';
 
-/** Keys of jobs: list, rotate, revoke. */
+const targetSchema = z
+  .strictObject({ jobId: jobIdSchema.optional(), ref: keyRefSchema.optional(), tenant: tenantSchema.optional() })
+  .transform(({ jobId, ref, tenant }, context): RevokeTarget => {
+    const [target, another] = [
+      ...(jobId === undefined ? [] : [{ jobId }]),
+      ...(ref === undefined ? [] : [{ ref }]),
+      ...(tenant === undefined ? [] : [{ tenant }]),
+    ];
+    if (target !== undefined && another === undefined) return target;
+    context.addIssue({ code: 'custom', message: 'must have one of jobId, ref and tenant' });
+    return z.NEVER;
+  });
+
+/** Keys of jobs: list, rotate, revoke. A client of one tenant (`forTenant`) sees no other tenant's. */
 export class Keys {
   readonly #context: ClientContext;
 
-  /** A client makes it: `client.keys`. */
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
   }
 
-  /** Lists the installation's keys as the ledger has them, the newest first. @throws `database_unreachable` */
-  async list(filter: KeyFilter = {}): Promise<KeyInfo[]> {
-    return listKeys(this.#context.database.db, this.#context.owner, filter);
+  /** Lists the installation's keys as the ledger has them, the newest first. @throws `invalid_spec`, `database_unreachable` */
+  async list(filter: KeyFilter = {}): Promise<Page<KeyInfo>> {
+    return this.#context.calls.run(async () => {
+      const { tenant, ...options } = parseOptions(schemas.keys, filter);
+      return listKeys(this.#context, { ...options, tenant: scopedTenant(this.#context, tenant) });
+    });
   }
 
   /**
@@ -29,7 +51,7 @@ export class Keys {
    * `job_not_found`, `no_worker`
    */
   async rotate(jobId: string): Promise<Rotated> {
-    return updateJob(this.#context, jobId, ROTATE_UPDATE, {});
+    return this.#context.calls.run(async () => updateJob(this.#context, jobId, ROTATE_UPDATE, {}));
   }
 
   /**
@@ -40,14 +62,16 @@ export class Keys {
    * @throws `invalid_spec`, `job_not_found`, `nothing_to_do` where there never was such a key, `database_unreachable`
    */
   async revoke(target: { jobId: string } | { ref: string } | { tenant: string }): Promise<RevokeReport> {
-    if ('tenant' in target) return revoke(this.#context, { tenant: check('tenant', tenantSchema, target.tenant) });
-    if ('ref' in target) return revoke(this.#context, { ref: check('ref', keyRefSchema, target.ref) });
-    const jobId = checkJobId(target.jobId);
-    try {
-      return await revoke(this.#context, { jobId });
-    } catch (error) {
-      if (ValetkeyError.is(error) && error.code === 'nothing_to_do') await readState(this.#context, jobId);
-      throw error;
-    }
+    return this.#context.calls.run(async () => {
+      const parsed = parseOptions(targetSchema, target);
+      if ('tenant' in parsed) scopedTenant(this.#context, parsed.tenant);
+      else await requireJob(this.#context, 'ref' in parsed ? parseKeyRef(parsed.ref).jobId : parsed.jobId);
+      try {
+        return await revoke(this.#context, parsed);
+      } catch (error) {
+        if ('jobId' in parsed && ValetkeyError.is(error) && error.code === 'nothing_to_do') await readState(this.#context, parsed.jobId);
+        throw error;
+      }
+    });
   }
 }

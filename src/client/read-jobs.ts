@@ -1,28 +1,18 @@
 import type { WorkflowHandle } from '@temporalio/client';
 
-import { searchAttributes } from '../contract/search-attributes.ts';
-import { JOB_WORKFLOW, STATUS_QUERY, type JobProgress } from '../contract/status.ts';
+import type { JobStatus, JobSummary } from '../contract/job-summary.ts';
+import { STATUS_QUERY, type JobProgress } from '../contract/status.ts';
 import { jobKeys, keyLives } from '../store/keys.ts';
 import { readQuestionSubject } from '../store/questions.ts';
 import { readOutcomes, readResult } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
-import { summarise, type JobStatus, type JobSummary } from './job-state.ts';
+import { summarise } from './job-state.ts';
 import { unattendedQueue } from './unattended-queue.ts';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
-export interface ListOptions {
-  tenant?: string;
-  /** Only jobs that run. */
-  running?: boolean;
-  /** Only running jobs whose agent has waited for an answer for 2 s or longer. */
-  waiting?: boolean;
-  /** The newest so many; default 100. */
-  limit?: number;
-}
-
-/** How a job stands now. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
+/** Reads the status of a job. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
 export async function readStatus(context: ClientContext, handle: WorkflowHandle): Promise<JobStatus> {
   const { db } = context.database;
   const recorded = summarise(await asTemporalError(handle.describe()));
@@ -51,31 +41,8 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
   };
 }
 
-/** The newest jobs first, by Temporal's visibility. Throws `temporal_unreachable`, `database_unreachable`. */
-export async function listJobs(
-  context: ClientContext,
-  { tenant, running = false, waiting = false, limit = 100 }: ListOptions,
-): Promise<JobSummary[]> {
-  // A job whose history got long is a chain of runs, of which the newest counts.
-  const clauses = [`WorkflowType = '${JOB_WORKFLOW}'`, `ExecutionStatus != 'ContinuedAsNew'`];
-  if (tenant !== undefined) clauses.push(`ValetkeyTenant = '${tenant.replaceAll("'", "''")}'`);
-  if (running || waiting) clauses.push(`ExecutionStatus = 'Running'`);
-  if (waiting) clauses.push(`${searchAttributes.waiting.name} = true`);
-  return withLedger(context, await asTemporalError(collect(context, clauses.join(' AND '), limit)));
-}
-
-async function collect({ temporal }: ClientContext, query: string, limit: number): Promise<JobSummary[]> {
-  const jobs: JobSummary[] = [];
-  const { workflow } = await temporal.connected();
-  for await (const execution of workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
-    jobs.push(summarise(execution));
-    if (jobs.length >= limit) break;
-  }
-  return jobs;
-}
-
-/** Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
-async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[]): Promise<JobSummary[]> {
+/** Adds what the store knows: Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
+export async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[]): Promise<JobSummary[]> {
   const ids = jobs.map(({ jobId }) => jobId);
   const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);
   return jobs.map((job) => {

@@ -14,14 +14,15 @@ const LOOK_EVERY_MS = 5_000;
 
 /**
  * Waits for the end of a job: for its workflow to close, or for its settlement where the workflow cannot close. The result is the stored
- * one.
+ * one. `stop` ends the wait.
  * @throws `job_not_found`, `terminated`, `temporal_unreachable`, `database_unreachable`
  */
-export async function waitForResult(context: ClientContext, handle: WorkflowHandle): Promise<JobResult> {
+export async function waitForResult(context: ClientContext, handle: WorkflowHandle, stop: AbortSignal): Promise<JobResult> {
   const { workflowId: jobId } = handle;
   const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, stop]);
   try {
-    await Promise.race([isClosed(context, handle, over.signal), isSettled(context, handle, over.signal)]);
+    await Promise.race([isClosed(context, handle, signal), isSettled(context, handle, signal)]);
   } finally {
     over.abort();
   }

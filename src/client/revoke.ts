@@ -4,9 +4,11 @@ import { WorkflowFailedError } from '@temporalio/client';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import { MAX_FAILED, REVOKE_WORKFLOW, type RevokeReport, type RevokeTarget } from '../contract/revocation.ts';
-import { beginEnds, blockTenant, endingKeys, hasKeys } from '../store/revocations.ts';
+import { blockTenant } from '../store/blocked-tenants.ts';
+import { beginEnds, endingKeys, hasKeys } from '../store/revocations.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
+import { findNearestTenant } from './nearest-tenant.ts';
 
 /** ms. What is not over by then is pending. */
 const WAIT_MS = 15_000;
@@ -29,6 +31,7 @@ export async function revoke(context: ClientContext, target: RevokeTarget): Prom
     disabled: begun.filter(({ isNew }) => isNew).length,
     ended: begun.length - pending.length,
     pending: pending.length,
+    unknownTenant: 'tenant' in target && begun.length === 0 ? await findNearestTenant(db, target.tenant) : null,
     failed: pending.flatMap(({ ref, lastError: code }) => (code === null ? [] : [{ ref, code }])).slice(0, MAX_FAILED),
   };
 }

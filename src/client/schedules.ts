@@ -1,68 +1,89 @@
 import { ScheduleNotFoundError, type ScheduleDescription, type ScheduleHandle } from '@temporalio/client';
+import { z } from 'zod';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import type { JobState } from '../contract/job-summary.ts';
 import { SCHEDULED, scheduleId, type ScheduleName } from '../contract/schedules.ts';
 import { asTemporalError } from '../temporal/errors.ts';
-import { applySchedules, type ScheduleSettings } from '../temporal/schedules.ts';
+import { applySchedules } from '../temporal/schedules.ts';
+import { check } from './check.ts';
 import type { ClientContext } from './context.ts';
-import { stateOf, type JobState } from './job-state.ts';
+import { stateOf } from './job-state.ts';
+import { parseOptions, schemas } from './options.ts';
 
 /** How a schedule stands; instants in ISO 8601. */
 export interface ScheduleStatus {
+  /** Name of the schedule. */
   name: ScheduleName;
   /** Its id in Temporal. */
   id: string;
   /** `missing`: nobody has applied it yet. */
   state: 'active' | 'paused' | 'missing';
-  /** Null where there is none. */
+  /** ISO 8601; null where none is due. */
   nextRunAt: string | null;
   /** The newest run, null before the first. */
   lastRun: ScheduledRun | null;
 }
 
+/** A run that a schedule started. */
 export interface ScheduledRun {
+  /** ISO 8601. */
   at: string;
+  /** Id of its workflow in Temporal. */
   workflowId: string;
-  /** Null where Temporal has forgotten it. */
+  /** State of its workflow; null where Temporal has forgotten it. */
   state: JobState | null;
 }
 
-/** Intervals, in ms, as the workers' configuration has them. */
-export type ScheduleIntervals = Omit<ScheduleSettings, 'deployment' | 'taskQueue'>;
+/** Intervals of the schedules, as the workers' configuration has them. */
+export interface ScheduleIntervals {
+  /** ms between two sweeps. */
+  inventoryIntervalMs: number;
+  /** ms after which a key is rotated. */
+  rotateAfterMs: number;
+}
 
 const NAMES = Object.keys(SCHEDULED).filter(isScheduleName);
 
-/** What runs by itself in an installation. Each method throws `temporal_unreachable`. */
+const nameSchema = z.string().refine(isScheduleName, `must be one of ${NAMES.join(', ')}`);
+
+/** Schedules of an installation: the sweep and the rotation of keys. Each method throws `temporal_unreachable`. */
 export class Schedules {
   readonly #context: ClientContext;
 
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
   }
 
+  /** Lists the schedules with their states. */
   async list(): Promise<ScheduleStatus[]> {
-    return Promise.all(NAMES.map(async (name) => this.#status(name)));
+    return this.#context.calls.run(async () => Promise.all(NAMES.map(async (name) => this.#status(name))));
   }
 
   /** Makes the schedules, or brings them up to date, as each worker does when it starts. Idempotent; one that is paused stays so. */
   async apply(intervals: ScheduleIntervals): Promise<void> {
-    const { temporal, deployment, taskQueue } = this.#context;
-    const { schedule } = await temporal.connected();
-    await asTemporalError(applySchedules(schedule, { ...intervals, deployment, taskQueue }));
+    return this.#context.calls.run(async () => {
+      const { temporal, deployment, taskQueue } = this.#context;
+      const settings = { ...parseOptions(schemas.intervals, intervals), deployment, taskQueue };
+      const { schedule } = await temporal.connected();
+      await asTemporalError(applySchedules(schedule, settings));
+    });
   }
 
   /** No run begins until `resume`; one that runs goes on. Idempotent. Throws `nothing_to_do` where it is missing. */
   async pause(name: ScheduleName): Promise<void> {
-    await this.#change(name, (schedule) => schedule.pause('paused by valetkey'));
+    return this.#context.calls.run(async () => this.#change(name, (schedule) => schedule.pause('paused by valetkey')));
   }
 
   /** Idempotent. Throws `nothing_to_do` where it is missing. */
   async resume(name: ScheduleName): Promise<void> {
-    await this.#change(name, (schedule) => schedule.unpause('resumed by valetkey'));
+    return this.#context.calls.run(async () => this.#change(name, (schedule) => schedule.unpause('resumed by valetkey')));
   }
 
   async #change(name: ScheduleName, change: (schedule: ScheduleHandle) => Promise<void>): Promise<void> {
     const { temporal, deployment } = this.#context;
+    check('name', nameSchema, name);
     const { schedule } = await temporal.connected();
     try {
       await asTemporalError(change(schedule.getHandle(scheduleId(deployment, name))));

@@ -2,6 +2,7 @@ import { WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temp
 import { TypedSearchAttributes } from '@temporalio/common';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import { formatLabels } from '../contract/labels.ts';
 import { searchAttributes } from '../contract/search-attributes.ts';
 import type { JobInput, JobSpec } from '../contract/spec.ts';
 import { JOB_WORKFLOW } from '../contract/status.ts';
@@ -21,6 +22,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
   const { database, temporal, taskQueue } = context;
   await checkModel(database, spec);
   const specSha256 = digestSpec(spec);
+  const labels = formatLabels(spec.labels ?? {});
   const { workflow } = await temporal.connected();
   const handle = workflow.getHandle(jobId);
   if (await isIdUsed(database.db, jobId)) {
@@ -46,6 +48,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
           { key: searchAttributes.spendUsd, value: 0 },
           // So that a namespace without it refuses the job now, not its first question.
           { key: searchAttributes.waiting, value: false },
+          ...(labels.length === 0 ? [] : [{ key: searchAttributes.labels, value: labels }]),
         ]),
       }),
     );

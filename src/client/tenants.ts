@@ -1,15 +1,21 @@
+import type { BlockedTenant } from '../contract/revocation.ts';
 import { tenantSchema } from '../contract/spec.ts';
-import { unblockTenant } from '../store/revocations.ts';
+import { listBlockedTenants, unblockTenant } from '../store/blocked-tenants.ts';
 import { check } from './check.ts';
 import type { ClientContext } from './context.ts';
 
-/** Tenants that were blocked: `keys.revoke({ tenant })` blocks one. */
+/** Tenants that get no keys: `keys.revoke({ tenant })` blocks one. */
 export class Tenants {
   readonly #context: ClientContext;
 
-  /** A client makes it: `client.tenants`. */
+  /** @internal */
   constructor(context: ClientContext) {
     this.#context = context;
+  }
+
+  /** Lists the blocked tenants by name. @throws `database_unreachable` */
+  async listBlocked(): Promise<BlockedTenant[]> {
+    return this.#context.calls.run(async () => listBlockedTenants(this.#context.database.db));
   }
 
   /**
@@ -17,6 +23,6 @@ export class Tenants {
    * @throws `invalid_spec`, `database_unreachable`
    */
   async unblock(tenant: string): Promise<boolean> {
-    return unblockTenant(this.#context.database.db, check('tenant', tenantSchema, tenant));
+    return this.#context.calls.run(async () => unblockTenant(this.#context.database.db, check('tenant', tenantSchema, tenant)));
   }
 }

@@ -4,7 +4,7 @@
  */
 export const FAILURES = {
   invalid_spec: { retryable: false, hint: 'Correct the field that the message names.' },
-  invalid_config: { retryable: false, hint: 'Correct the environment variable that the message names.' },
+  invalid_config: { retryable: false, hint: 'Correct the environment variable or the option that the message names.' },
   job_conflict: { retryable: false, hint: 'Use another job id, or submit the same spec again.' },
   job_closed: { retryable: false, hint: 'The job accepts no more prompts: submit a new one, with keepOpen for follow-ups.' },
   prompt_conflict: { retryable: false, hint: 'Use another id, or send the same text again.' },
@@ -97,6 +97,9 @@ export const FAILURES = {
   },
   stalled: { retryable: true, hint: 'The agent sent no message for stallAfter: submit the job again, or raise stallAfter.' },
   deadline_exceeded: { retryable: false, hint: 'Give the job a later deadline.' },
+  client_closed: { retryable: false, hint: 'Create another client: createClient.' },
+  aborted: { retryable: true, hint: 'The caller’s signal ended the wait; the job goes on: call again.' },
+  wait_timeout: { retryable: true, hint: 'The time that the call was given is over; the job goes on: call again, or give it longer.' },
   cancelled: { retryable: false, hint: 'The job was cancelled.' },
   terminated: { retryable: false, hint: 'The job was terminated in Temporal.' },
   internal: { retryable: true, hint: 'An unexpected error occurred: report it.' },
@@ -138,7 +141,9 @@ export class ValetkeyError extends Error {
 
 /** A wrong field: its dotted path and the allowed values, as a fragment such as "must be at most 50". */
 export interface FieldIssue {
+  /** Dotted path of the field. */
   path: string;
+  /** What is allowed there. */
   message: string;
 }
 

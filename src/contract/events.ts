@@ -1,11 +1,17 @@
 import { z } from 'zod';
 
+import { isFailureCode, type FailureCode } from './errors.ts';
+import type { JobEventBody } from './event-types.ts';
+import { OUTCOMES } from './result.ts';
+import { agentNameSchema } from './spec.ts';
 import { workspaceReportSchema } from './workspace-report.ts';
+
+const failureCodeSchema = z.custom<FailureCode>(isFailureCode, 'must be a code of a failure');
 
 /** What happens in a job, in the order in which it is stored. Never holds a secret. */
 export const jobEventSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('job.started'), tenant: z.string(), agent: z.string(), model: z.string() }),
-  z.object({ type: z.literal('job.ended'), outcome: z.string(), code: z.string().nullable(), message: z.string().nullable() }),
+  z.object({ type: z.literal('job.started'), tenant: z.string(), agent: agentNameSchema, model: z.string() }),
+  z.object({ type: z.literal('job.ended'), outcome: z.enum(OUTCOMES), code: failureCodeSchema.nullable(), message: z.string().nullable() }),
   z.object({ type: z.literal('key.minted'), ref: z.string(), expiresAt: z.string() }),
   z.object({ type: z.literal('key.bound'), ref: z.string() }),
   z.object({ type: z.literal('key.used'), ref: z.string() }),
@@ -13,7 +19,7 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.revoked'), ref: z.string() }),
   z.object({ type: z.literal('key.settled'), ref: z.string(), usd: z.number() }),
   z.object({ type: z.literal('key.deleted'), ref: z.string() }),
-  z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.string() }),
+  z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.enum(['bubblewrap', 'none']) }),
   z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
   /** A command of `workspace.setup`; `command` counts from 1. */
   z.object({ type: z.literal('setup.started'), command: z.number(), text: z.string() }),
@@ -23,7 +29,7 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   /** All that comes out of the workspace has come out. */
   workspaceReportSchema.extend({ type: z.literal('workspace.collected') }),
   z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),
-  z.object({ type: z.literal('turn.ended'), turn: z.number(), stopReason: z.string().nullable(), code: z.string().nullable() }),
+  z.object({ type: z.literal('turn.ended'), turn: z.number(), stopReason: z.string().nullable(), code: failureCodeSchema.nullable() }),
   z.object({ type: z.literal('message'), turn: z.number(), text: z.string() }),
   z.object({ type: z.literal('thought'), turn: z.number(), text: z.string() }),
   z.object({
@@ -80,11 +86,9 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('warning'), code: z.string(), message: z.string() }),
 ]);
 
-/** One thing that happened, before it has a place in the job's order. */
-export type JobEventBody = z.infer<typeof jobEventSchema>;
-
 /** A stored event that this build does not know: a newer worker wrote its type, or a value that this build's type does not have. */
 export interface UnknownEventBody {
+  /** An event that this build does not know. */
   type: 'unknown';
   /** The type as it is stored. */
   rawType: string;
@@ -93,7 +97,14 @@ export interface UnknownEventBody {
 }
 
 /** One thing that happened: `seq` counts from 1 within the job, `at` is an ISO 8601 instant. */
-export type JobEvent = (JobEventBody | UnknownEventBody) & { seq: number; at: string };
+export type JobEvent = (JobEventBody | UnknownEventBody) & {
+  /** Number of the event within its job, from 1, without gaps. */
+  seq: number;
+  /** ISO 8601. */
+  at: string;
+};
+
+export type { JobEventBody } from './event-types.ts';
 
 /** Checks an event before it is stored. Throws a ZodError: the caller's code is wrong. */
 export function parseEventBody(body: JobEventBody): JobEventBody {

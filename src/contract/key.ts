@@ -2,7 +2,10 @@
  * minting → active → disabled → revoked. A key is `revoked` once a request with it was seen refused; it is `stuck` where its revocation was
  * tried several times and did not succeed yet.
  */
-export type KeyState = 'minting' | 'active' | 'disabled' | 'revoked' | 'stuck';
+export type KeyState = (typeof KEY_STATES)[number];
+
+/** Every state of a key. */
+export const KEY_STATES = ['minting', 'active', 'disabled', 'revoked', 'stuck'] as const;
 
 /**
  * Why a key was ended: its job ended normally (`job`), a newer key replaced it (`rotated`), a person revoked it (`revoked`), or its job closed

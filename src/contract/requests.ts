@@ -36,7 +36,9 @@ export interface UpdateAccepted {
 
 /** The key that takes the place of the job's key. */
 export interface Rotated {
+  /** Names the new key. */
   ref: KeyRef;
+  /** Number of the new key within its job, from 1. */
   generation: number;
 }
 

@@ -10,6 +10,8 @@ export const searchAttributes = {
    * `disabled` and `stuck` where its end fails.
    */
   keyState: defineSearchAttributeKey('ValetkeyKeyState', 'KEYWORD'),
+  /** One `name=value` per label; left out for a job without labels. */
+  labels: defineSearchAttributeKey('ValetkeyLabels', 'KEYWORD_LIST'),
   spendUsd: defineSearchAttributeKey('ValetkeySpendUsd', 'DOUBLE'),
   /** True while a question has been open for 2 s and nobody has answered it: an action each for its begin and its end. */
   waiting: defineSearchAttributeKey('ValetkeyWaiting', 'BOOL'),

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 import { durationMs, msUntilDeadline } from './deadline.ts';
-import { ValetkeyError, type FieldIssue } from './errors.ts';
+import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
+import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
 import type { KeyRef } from './ref.ts';
 import type { PromptRef } from './requests.ts';
@@ -34,11 +35,15 @@ export const tenantSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit');
 
+const AGENT_NAMES = ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] as const;
+
+export const agentNameSchema = z.enum(AGENT_NAMES);
+
 /** The contract of a job. Unknown fields are refused. */
 export const jobSpecSchema = z
   .strictObject({
     tenant: tenantSchema.describe('Whom the job runs for and who is billed. Readable in Temporal: use an opaque id.'),
-    agent: z.enum(['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'], {
+    agent: z.enum(AGENT_NAMES, {
       error: ({ input }) => (input === undefined ? 'is required' : undefined),
     }),
     model: z
@@ -84,6 +89,7 @@ export const jobSpecSchema = z
       })
       .default({ provider: 'local', isolation: 'bubblewrap' }),
     workspace: workspaceSchema.default({}).describe('Empty when left out.'),
+    labels: labelsSchema.optional().describe('Names and values of your own, to list jobs by. Readable in Temporal.'),
     artifacts: z
       .array(relativePathSchema)
       .max(50)
@@ -116,17 +122,21 @@ export const keyRefSchema = z.custom<KeyRef>(
   'must be <job>/<lease>/<generation>',
 );
 
-/** A job as the caller writes it: fields with a default may be left out. */
-export type JobSpecInput = z.input<typeof jobSpecSchema>;
 /** A job with every default filled in. */
 export type JobSpec = z.output<typeof jobSpecSchema>;
 /** The same as Temporal holds it: the texts of its prompts are in the store. */
 export type JobInput = Omit<JobSpec, 'prompts'> & { prompts: PromptRef[] };
+/** A coding agent that a job can run. */
 export type AgentName = JobSpec['agent'];
 export type SandboxProviderName = JobSpec['sandbox']['provider'];
 export type GatewayName = JobSpec['credential']['gateway'];
 export type Isolation = JobSpec['sandbox']['isolation'];
 export type Workspace = JobSpec['workspace'];
+
+/** Whether this version knows an agent of that name. */
+export function isAgentName(name: unknown): name is AgentName {
+  return AGENT_NAMES.some((known) => known === name);
+}
 
 /** Checks a job before anything starts. Throws `invalid_spec` with one issue a wrong field. `nowMs`: epoch ms. */
 export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
@@ -156,23 +166,4 @@ export function jobSpecJsonSchema(): object {
     // A strict validator refuses formats that it does not know; the patterns beside them say the same.
     override: ({ jsonSchema }) => void delete jsonSchema.format,
   });
-}
-
-function invalidSpec(found: FieldIssue[]): ValetkeyError {
-  // A path names what the caller wrote.
-  const issues = found.map(({ path, message }) => ({ path: storable(path), message }));
-  const lines = issues.map(({ path, message }) => `${path || 'job'}: ${message}`);
-  return new ValetkeyError('invalid_spec', lines.join('; '), issues);
-}
-
-function toFieldIssue(issue: z.core.$ZodIssue): FieldIssue {
-  const path = issue.path.map(String).join('.');
-  if (issue.code === 'unrecognized_keys') {
-    const at = path === '' ? '' : `${path}.`;
-    return { path: `${at}${issue.keys.join(', ')}`, message: 'unknown field' };
-  }
-  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return { path, message: 'is required' };
-  if (issue.code === 'invalid_key') return { path, message: issue.issues[0]?.message ?? issue.message };
-  if (issue.code === 'invalid_union') return { path, message: issue.errors.at(-1)?.at(-1)?.message ?? issue.message };
-  return { path, message: issue.message };
 }

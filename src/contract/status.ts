@@ -8,7 +8,9 @@ export type Phase = 'starting' | 'running' | 'waiting' | 'ending' | 'settling' |
 export interface Question {
   /** Names the question within its job. */
   id: string;
+  /** The turn in which it was asked, from 1. */
   turn: number;
+  /** What it is about, for a person. */
   title: string;
   /** ACP's kind of the tool: `edit`, `execute` and others. */
   kind: string | null;
@@ -27,6 +29,12 @@ export interface PermissionDecision {
   by: 'policy' | 'user' | 'timeout';
 }
 
+/** A question that the job waits at. */
+export interface OpenedQuestion extends Question {
+  /** ISO 8601: it is denied then. */
+  until: string;
+}
+
 /** What the workflow knows of its job, answered to the query `status`. */
 export interface JobProgress {
   phase: Phase;
@@ -42,7 +50,7 @@ export interface JobProgress {
   turn: number;
   turns: number;
   /** Open, under the policy `ask`; it is denied at `until` (ISO 8601). */
-  question: (Question & { until: string }) | null;
+  question: OpenedQuestion | null;
   /** USD, up to the last question or the end of the last turn. */
   spentUsd: number;
   /** ISO 8601. */

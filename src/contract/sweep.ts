@@ -5,12 +5,15 @@ export type FindingKind = 'closed_job' | 'ledger_key' | 'gateway_key' | 'sandbox
 
 /** An orphan: a key or a sandbox without a running job. */
 export interface Finding {
+  /** Where the sweep found it. */
   kind: FindingKind;
   /** The ref of the key, or the id of the sandbox. */
   id: string;
+  /** Id of its job. */
   jobId: string;
   /** `would_end`: it was a dry run. `waits`: a second sighting is needed first. */
   action: 'ended' | 'would_end' | 'waits' | 'failed';
+  /** Why it is orphaned, or why the sweep waits. */
   reason: string;
   /** The code of the failure; null for the other actions. */
   code: FailureCode | null;
@@ -18,8 +21,11 @@ export interface Finding {
 
 /** The result of a sweep; `counts` includes every finding, `findings` only the first ones. */
 export interface SweepReport {
+  /** How many keys, jobs and sandboxes were scanned. */
   scanned: number;
+  /** How many findings of each kind and action, such as `closed_job.ended`. */
   counts: Partial<Record<`${FindingKind}.${Finding['action']}`, number>>;
+  /** The first findings, at most 100. */
   findings: Finding[];
   /** The codes of the parts that could not be scanned; the next sweep scans them. */
   errors: FailureCode[];

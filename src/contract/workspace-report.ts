@@ -20,17 +20,30 @@ export type OmitReason = (typeof OMIT_REASONS)[number];
 const MAX_OMISSIONS = 20;
 
 export const workspaceReportSchema = z.object({
-  /** False: the agent may have left work that no artifact holds. */
   complete: z.boolean(),
-  /** The missing files, at most 20 entries. A path that ends with a slash is a folder, `.` the whole workspace. */
   omitted: z.array(z.object({ path: z.string(), reason: z.enum(OMIT_REASONS), files: z.number() })),
-  /** The number of further missing entries. */
   more: z.number(),
 });
 
 /** The report of whether a workspace was collected completely. */
-export type WorkspaceReport = z.infer<typeof workspaceReportSchema>;
-export type Omission = WorkspaceReport['omitted'][number];
+export interface WorkspaceReport {
+  /** False: the agent may have left work that no artifact holds. */
+  complete: boolean;
+  /** What is missing, at most 20 of it. */
+  omitted: Omission[];
+  /** How many more are missing. */
+  more: number;
+}
+
+/** Something of a workspace that was not collected. */
+export interface Omission {
+  /** A path that ends with a slash is a folder, `.` the whole workspace. */
+  path: string;
+  /** Why it was not collected. */
+  reason: OmitReason;
+  /** How many files it stands for. */
+  files: number;
+}
 
 /** The reasons in words, for a warning. */
 export const OMIT_TEXTS: Record<OmitReason, string> = {

@@ -23,7 +23,7 @@ async function cancelUntilEnded(client: ValetkeyClient, gate: SandboxGate, giveU
   let first: Set<string> | undefined;
   while (!giveUp.aborted) {
     try {
-      const running = (await client.jobs.list({ running: true, limit: MAX_JOBS })).map(({ jobId }) => jobId);
+      const running = (await client.jobs.list({ running: true, limit: MAX_JOBS })).items.map(({ jobId }) => jobId);
       first ??= new Set(running);
       const fresh = running.filter((jobId) => !cancelled.has(jobId));
       const results = await Promise.allSettled(fresh.map((jobId) => client.jobs.cancel(jobId)));

@@ -124,7 +124,12 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
   };
   const worker = await parts.add(startWorker({ config, logger, temporal, adapt: guarded }), (running) => running.shutdown(), signal);
   const client = await parts.add(
-    createClient({ databaseUrl, taskQueue: config.taskQueue, deployment: config.deployment, temporal }),
+    createClient({
+      databaseUrl,
+      taskQueue: config.taskQueue,
+      deployment: config.deployment,
+      temporal: { address: temporal.address, namespace: temporal.namespace },
+    }),
     (opened) => opened.close(),
     signal,
   );

@@ -133,7 +133,7 @@ function dynamicFlags(more: DevTemporalOptions['dynamicConfig'] = {}): string[] 
 }
 
 function attributeFlags(): string[] {
-  const types = { KEYWORD: 'Keyword', DOUBLE: 'Double', BOOL: 'Bool' };
+  const types = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList', DOUBLE: 'Double', BOOL: 'Bool' };
   return Object.values(searchAttributes).flatMap(({ name, type }) => ['--search-attribute', `${name}=${types[type]}`]);
 }
 

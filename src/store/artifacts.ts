@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 
-import type { ArtifactInfo } from '../contract/result.ts';
+import type { Artifact, ArtifactInfo } from '../contract/result.ts';
 import { isStorable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
-
-/** An artifact of a job, with its content. */
-export interface Artifact extends ArtifactInfo {
-  content: Buffer;
-}
 
 /** Stores an artifact of a job; a repeat replaces it. Throws `database_unreachable`. */
 export async function storeArtifact(db: Db, jobId: string, name: string, content: Buffer): Promise<ArtifactInfo> {

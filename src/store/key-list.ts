@@ -1,56 +1,38 @@
 import { sql } from 'kysely';
 
-import { isFailureCode, type FailureCode } from '../contract/errors.ts';
-import type { EndCause, KeyState } from '../contract/key.ts';
-import type { KeyRef } from '../contract/ref.ts';
-import type { GatewayName } from '../contract/spec.ts';
+import { isFailureCode } from '../contract/errors.ts';
+import type { KeyInfo } from '../contract/key-info.ts';
+import type { KeyState } from '../contract/key.ts';
 import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { STUCK_AFTER_ATTEMPTS } from './key-ends.ts';
 import { ledgerKey, type KeysRow } from './keys.ts';
 
-/** A key in the ledger; times in ISO 8601. */
-export interface KeyInfo {
-  ref: KeyRef;
-  jobId: string;
-  tenant: string;
-  generation: number;
-  gateway: GatewayName;
-  state: KeyState;
-  /** Why the key's end began; null while it has not begun. */
-  cause: EndCause | null;
-  /** When its intent was recorded, right before the request to the gateway. */
-  createdAt: string;
-  /** Null where the ledger does not know that the mint succeeded. */
-  mintedAt: string | null;
-  /** The end of its lease, which is renewed while its job runs. */
-  expiresAt: string;
-  /** Null until its end is complete. */
-  endedAt: string | null;
-  /** USD. */
-  spentUsd: number;
-  /** The part of `spentUsd` that was charged by reservation, since the provider's figure is unknown or impossible. */
-  estimatedUsd: number;
-  /** Requests that were refused because the key had ended; counted with a delay of up to a minute. */
-  refusedRequests: number;
-  /** Failed attempts at its end. */
-  attempts: number;
-  lastError: FailureCode | null;
-  /** The next attempt at its end may run from then on; null where the last attempt did not fail. */
-  retryAt: string | null;
+/** Which keys, in the order of the ledger: the newest first. */
+export interface KeyQuery {
+  tenant?: string | undefined;
+  jobId?: string | undefined;
+  state?: KeyState | undefined;
+  limit: number;
+  /** The key after which to begin. */
+  after?: KeyPlace | undefined;
 }
 
-export interface KeyFilter {
-  tenant?: string;
-  jobId?: string;
-  state?: KeyState;
-  /** The number of keys, the newest first; default 100. */
-  limit?: number;
+/** Place of a key in the list. */
+export interface KeyPlace {
+  /** As Postgres writes it: a Date has no microseconds. */
+  at: string;
+  ref: string;
 }
 
-/** Lists an owner's keys, the newest first. Throws `database_unreachable`. */
-export async function listKeys(db: Db, owner: string, { tenant, jobId, state, limit = 100 }: KeyFilter): Promise<KeyInfo[]> {
-  let query = db.selectFrom('keys').selectAll().where('owner', '=', owner);
+/** Lists an owner's keys, the newest first, each with its place. @throws `database_unreachable` */
+export async function listKeys(
+  db: Db,
+  owner: string,
+  { tenant, jobId, state, limit, after }: KeyQuery,
+): Promise<{ key: KeyInfo; place: KeyPlace }[]> {
+  const at = sql<string>`intended_at::text`.as('at');
+  let query = db.selectFrom('keys').selectAll().select(at).where('owner', '=', owner);
   if (tenant !== undefined) query = query.where('tenant', '=', tenant);
   if (jobId !== undefined) query = query.where('job_id', '=', jobId);
   // A revoked key can be stuck, too: its spend does not settle, or the gateway does not delete it.
@@ -58,8 +40,9 @@ export async function listKeys(db: Db, owner: string, { tenant, jobId, state, li
   else if (state !== undefined) query = query.where('state', '=', state);
   // Few keys have not ended, and an index covers them.
   if (state !== undefined && state !== 'revoked') query = query.where('ended_at', 'is', null);
-  const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('generation', 'desc').limit(limit).execute());
-  return rows.map(toKeyInfo);
+  if (after !== undefined) query = query.where(sql<boolean>`(intended_at, ref) < (${after.at}::timestamptz, ${after.ref})`);
+  const rows = await asDatabaseError(query.orderBy('intended_at', 'desc').orderBy('ref', 'desc').limit(limit).execute());
+  return rows.map((row) => ({ key: toKeyInfo(row), place: { at: row.at, ref: row.ref } }));
 }
 
 function toKeyInfo(row: KeysRow): KeyInfo {

@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 
 import { readEventBody } from '../contract/events.ts';
-import type { PermissionDecision, Question, QuestionSubject } from '../contract/status.ts';
+import type { StoredQuestion } from '../contract/job-summary.ts';
+import type { PermissionDecision, QuestionSubject } from '../contract/status.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { eventOf } from './events.ts';
 
@@ -37,13 +38,6 @@ export async function readOpenQuestion(db: Db, jobId: string, question: string):
   );
   const [asked] = rows;
   return rows.length === 1 && asked?.type === 'permission.asked' ? asked.turn : null;
-}
-
-/** An open question with what it is about. */
-export interface StoredQuestion extends Question, QuestionSubject {
-  jobId: string;
-  /** ISO 8601. */
-  askedAt: string;
 }
 
 /**

@@ -6,23 +6,6 @@ import { asDatabaseError, type Db } from './database.ts';
 import { KEY_ENDED_CHANNEL, toKeyEnd, type LedgerEnd } from './key-ends.ts';
 import type { KeysRow } from './keys.ts';
 
-/** Blocks a tenant: from now on no owner mints a key for it. Idempotent. Throws `database_unreachable`. */
-export async function blockTenant(db: Db, tenant: string): Promise<void> {
-  await asDatabaseError(
-    db
-      .insertInto('blocked_tenants')
-      .values({ tenant })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute(),
-  );
-}
-
-/** Lets a tenant have keys again; those that were ended stay so. False: it was not blocked. Throws `database_unreachable`. */
-export async function unblockTenant(db: Db, tenant: string): Promise<boolean> {
-  const { numDeletedRows } = await asDatabaseError(db.deleteFrom('blocked_tenants').where('tenant', '=', tenant).executeTakeFirstOrThrow());
-  return numDeletedRows > 0n;
-}
-
 /** A key whose end is not over. */
 export interface BegunEnd {
   ref: KeyRef;

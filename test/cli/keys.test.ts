@@ -24,7 +24,9 @@ const cli = (...args: string[]): ReturnType<typeof valetkey> => {
 /** A job of the fast agent in mid-turn, and its key. */
 async function running(tenant: string): Promise<{ jobId: string; ref: KeyRef }> {
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock', tenant });
-  const [key] = await stack().client.keys.list({ jobId });
+  const {
+    items: [key],
+  } = await stack().client.keys.list({ jobId });
   if (key === undefined) throw new Error('a job that runs has no key');
   return { jobId, ref: key.ref };
 }
@@ -47,11 +49,11 @@ test('a key is listed with what it is and has spent; revoked it is refused at on
 
   expect(await atGateway(ref)).toBe(200);
   const revoked = await cli('revoke', jobId, '--json');
-  expect(document(revoked.stdout)).toEqual({ jobId, disabled: 1, ended: 1, pending: 0, failed: [] });
+  expect(document(revoked.stdout)).toEqual({ jobId, disabled: 1, ended: 1, pending: 0, unknownTenant: null, failed: [] });
   expect(await atGateway(ref)).toBe(401);
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'key_refused' });
-  expect(await client.keys.list({ jobId })).toMatchObject([{ state: 'revoked', cause: 'revoked' }]);
-  expect(await client.keys.revoke({ jobId })).toEqual({ disabled: 0, ended: 0, pending: 0, failed: [] });
+  expect((await client.keys.list({ jobId })).items).toMatchObject([{ state: 'revoked', cause: 'revoked' }]);
+  expect(await client.keys.revoke({ jobId })).toEqual({ disabled: 0, ended: 0, pending: 0, unknownTenant: null, failed: [] });
 });
 
 test('a tenant that is revoked loses its keys and gets none until it is let in again; another’s are left alone', async () => {
@@ -80,7 +82,7 @@ test('a key is rotated, and the new generation is told', async () => {
   const { client } = stack();
   const { jobId, ref } = await running('acme');
   expect((await cli('rotate', jobId)).stdout).toBe(`generation 2 of the key of ${jobId}`);
-  expect((await client.keys.list({ jobId })).map(({ generation }) => generation)).toEqual([2, 1]);
+  expect((await client.keys.list({ jobId })).items.map(({ generation }) => generation)).toEqual([2, 1]);
   await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
   expect(await atGateway(ref)).toBe(401);
@@ -93,16 +95,18 @@ test('the key of a job that was terminated is named by a dry sweep and ended by 
   await terminate(jobId);
   const found = { kind: 'closed_job', jobId, action: 'would_end' };
   await expect.poll(async () => (await client.sweep({ dryRun: true })).findings).toContainEqual(expect.objectContaining(found));
-  const [key] = await client.keys.list({ jobId });
+  const {
+    items: [key],
+  } = await client.keys.list({ jobId });
   expect(key).toMatchObject({ state: 'active' });
 
   const dry = await cli('sweep', '--dry-run');
   expect(dry.stdout).toContain(`would end key of a job that closed ${key?.ref}  (job closed)`);
   expect(dry.stdout).toMatch(/^scanned \d+: 1 would end/m);
-  expect((await client.keys.list({ jobId }))[0]).toMatchObject({ state: 'active' });
+  expect((await client.keys.list({ jobId })).items[0]).toMatchObject({ state: 'active' });
   const swept = await cli('sweep');
   expect(swept.stdout).toMatch(/^scanned \d+: 1 ended/m);
-  expect((await client.keys.list({ jobId }))[0]).toMatchObject({ state: 'revoked', cause: 'swept' });
+  expect((await client.keys.list({ jobId })).items[0]).toMatchObject({ state: 'revoked', cause: 'swept' });
   const remains = async (): Promise<string[]> => client.sweep().then(() => sandboxRemains(stack(), jobId));
   await expect.poll(remains).toEqual([]);
 });

@@ -17,6 +17,7 @@ const COMMANDS = [
   'artifacts',
   'keys',
   'revoke',
+  'tenants',
   'rotate',
   'sweep',
   'schedules',

@@ -5,9 +5,10 @@ import { test, type TestContext } from 'vitest';
 
 import type { KeyRef } from '../../src/contract/ref.ts';
 import { createClient, type ValetkeyClient } from '../../src/index.ts';
+import { blockTenant } from '../../src/store/blocked-tenants.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { activateKey, recordIntent } from '../../src/store/keys.ts';
-import { beginEnds, blockTenant } from '../../src/store/revocations.ts';
+import { beginEnds } from '../../src/store/revocations.ts';
 import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
 import { processStack } from '../helpers/process-stack.ts';
 import { inMidTurn } from '../helpers/slow-turn.ts';
@@ -18,7 +19,11 @@ const stack = useStack();
 /** A client of an installation that has no worker. */
 async function withoutWorker({ onTestFinished }: TestContext): Promise<ValetkeyClient> {
   const { config, temporal } = stack();
-  const client = await createClient({ databaseUrl: String(config.databaseUrl), taskQueue: `test-${randomUUID()}`, temporal });
+  const client = await createClient({
+    databaseUrl: String(config.databaseUrl),
+    taskQueue: `test-${randomUUID()}`,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   onTestFinished(() => client.close());
   return client;
 }
@@ -60,8 +65,13 @@ test.concurrent('with Temporal away the keys of a job are still listed, and refu
   const { config, temporal } = stack();
   const { databaseUrl = '', taskQueue, deployment } = config;
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
-  const cutOff = await createClient({ databaseUrl, taskQueue, deployment, temporal: { ...temporal, address: '127.0.0.1:9' } });
-  const keys = await cutOff.keys.list({ jobId });
+  const cutOff = await createClient({
+    databaseUrl,
+    taskQueue,
+    deployment,
+    temporal: { address: '127.0.0.1:9', namespace: temporal.namespace },
+  });
+  const { items: keys } = await cutOff.keys.list({ jobId });
   expect(keys).toMatchObject([{ state: 'active' }]);
   const statuses = async () => Promise.all(keys.map(async ({ ref }) => statusWith(stack(), secretOf(stack(), ref))));
   const revoking = cutOff.keys.revoke({ jobId });
@@ -83,9 +93,9 @@ test.concurrent('the keys of another installation are neither seen nor ended', a
   const { expect } = context;
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const others = await withoutWorker(context);
-  expect(await others.keys.list({ jobId })).toEqual([]);
+  expect((await others.keys.list({ jobId })).items).toEqual([]);
   await expect(others.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
-  expect(await stack().client.keys.list({ jobId })).toMatchObject([{ state: 'active', cause: null }]);
+  expect((await stack().client.keys.list({ jobId })).items).toMatchObject([{ state: 'active', cause: null }]);
   await stack().client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });
@@ -120,7 +130,7 @@ test.concurrent(
     const reports: Promise<unknown>[] = [];
     // 2.5 s apart: what the gateway looks up every 5 s can cut one of two streams in time by chance, never both.
     for (const [index, jobId] of jobs.entries()) {
-      const secrets = (await client.keys.list({ jobId })).map(({ ref }) => secretOf(own, ref));
+      const secrets = (await client.keys.list({ jobId })).items.map(({ ref }) => secretOf(own, ref));
       expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([200]);
       const pause = sleep(2_500);
       reports.push(client.keys.revoke({ jobId }));
@@ -134,7 +144,7 @@ test.concurrent(
     await own.worker.start();
     await client.sweep();
     for (const jobId of jobs) {
-      await expect.poll(async () => (await client.keys.list({ jobId }))[0]?.endedAt).not.toBeNull();
+      await expect.poll(async () => (await client.keys.list({ jobId })).items[0]?.endedAt).not.toBeNull();
       await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
     }
   },

@@ -48,7 +48,7 @@ test('under the id of a job that Temporal has forgotten nobody starts another, n
   const { workflow } = new Client({ connection, namespace });
   const running = workflow.execute(JOB_WORKFLOW, { workflowId: id, taskQueue: config.taskQueue, args: [input] });
   await expect(running).rejects.toMatchObject({ cause: { type: 'job_conflict' } });
-  const minted = (await client.keys.list({ jobId: id })).filter(({ mintedAt }) => mintedAt !== null);
+  const minted = (await client.keys.list({ jobId: id })).items.filter(({ mintedAt }) => mintedAt !== null);
   expect(minted.map(({ ref }) => ref)).toEqual(first.keys.map(({ ref }) => ref));
   expect(await client.jobs.result(id)).toEqual(first);
   const said: string[] = [];

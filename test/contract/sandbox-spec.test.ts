@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 
 import { ValetkeyError } from '../../src/contract/errors.ts';
-import { jobSpecJsonSchema, parseJobSpec, type JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
+import { jobSpecJsonSchema, parseJobSpec } from '../../src/contract/spec.ts';
 
 const JOB = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['work'], budgetUsd: 1 };
 const SEALED = 'e30..AA.AA.AA';

@@ -42,7 +42,7 @@ async function stopUnderLoad(dev: DevProcess, signals: number[]): Promise<{ exit
   const client = await clientOf(dev);
   const enough = new AbortController();
   const load = submitting(client, enough.signal);
-  await expect.poll(async () => (await client.jobs.list({ running: true })).length).toBeGreaterThan(3);
+  await expect.poll(async () => (await client.jobs.list({ running: true })).items.length).toBeGreaterThan(3);
   for (const ms of signals) {
     await sleep(ms);
     dev.child.kill('SIGINT');

@@ -34,7 +34,9 @@ test('rotate-keys gives a job that waits its next key', { timeout: 180_000 }, as
   const { client } = stack();
   const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '2m' }));
   await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
-  const [key] = await client.keys.list({ jobId });
+  const {
+    items: [key],
+  } = await client.keys.list({ jobId });
   expect(await example(stack(), 'rotate-keys.ts', ['1'])).toMatchObject({ exitCode: 0, stdout: '' });
   const { exitCode, stdout } = await example(stack(), 'rotate-keys.ts', ['0']);
   expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: expect.stringContaining(`${key?.ref} is followed by`) as unknown });

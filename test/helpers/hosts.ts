@@ -35,7 +35,11 @@ export async function startHosts(temporal: Stack['temporal'], databaseUrl: strin
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
   const shared = processEnvironment({ databaseUrl, temporal, stateDir: '/', model, credential });
-  const client = await createClient({ databaseUrl, taskQueue: String(shared['VALETKEY_TASK_QUEUE']), temporal });
+  const client = await createClient({
+    databaseUrl,
+    taskQueue: String(shared['VALETKEY_TASK_QUEUE']),
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   return {
     client,
     host: async (name) => {

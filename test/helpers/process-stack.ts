@@ -78,7 +78,11 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
   const worker = part('worker', { ...both, VALETKEY_ROOT_KEY }, log.fd);
   if (options.gateway !== 'later') await gateway.start();
   await worker.start();
-  const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });
+  const client = await createClient({
+    databaseUrl,
+    taskQueue: config.taskQueue,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   return {
     client,
     config,

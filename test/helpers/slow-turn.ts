@@ -1,4 +1,4 @@
-import type { JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { jobSpec } from './stack.ts';

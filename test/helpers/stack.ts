@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, inject } from 'vitest';
 
 import { loadConfig } from '../../src/config/config.ts';
-import type { JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { startStack, type Stack, type StackOptions } from '../../src/dev/stack.ts';
 import { newDatabase } from './database.ts';
 import { killSandboxes } from './sandbox-remains.ts';

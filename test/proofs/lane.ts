@@ -93,7 +93,11 @@ export async function startLane(
     log.fd,
   );
   await workers.start();
-  const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });
+  const client = await createClient({
+    databaseUrl,
+    taskQueue: config.taskQueue,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   const database = openDatabase(databaseUrl);
   const lane: Lane = {
     client,

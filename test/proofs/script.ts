@@ -1,4 +1,5 @@
-import type { AgentName, JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
+import type { AgentName } from '../../src/contract/spec.ts';
 import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
 
 const MODELS = { codex: 'gpt-5.1-codex', claude: 'claude-sonnet-4-6', mock: 'gpt-5.1-codex' } as const;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import type { JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import type { Adapters } from '../../src/worker/start.ts';
 import { expectEnded } from '../helpers/ended.ts';
 import { before, Gate } from '../helpers/gate.ts';

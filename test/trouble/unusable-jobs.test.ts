@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { agents } from '../../src/agents/index.ts';
 import type { FailureCode } from '../../src/contract/errors.ts';
-import type { JobSpecInput } from '../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { createSandboxes } from '../../src/sandboxes/index.ts';

@@ -44,7 +44,11 @@ test('a job whose workflow task fails again and again is counted and logged once
   const clientConnection = await Connection.connect({ address });
   const { workflow } = new Client({ connection: clientConnection });
   const databaseUrl = await newDatabase();
-  const client = await createClient({ databaseUrl, taskQueue: TASK_QUEUE, temporal });
+  const client = await createClient({
+    databaseUrl,
+    taskQueue: TASK_QUEUE,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   onTestFinished(async () => {
     await workflow.getHandle('broken').terminate();
     worker.shutdown();
@@ -68,7 +72,9 @@ test('a job whose workflow task fails again and again is counted and logged once
   await expect.poll(() => counts.filter((count) => count === 1).length, { timeout: 60_000 }).toBeGreaterThan(2);
   expect(counts[0]).toBe(0);
   expect(warnings).toEqual([[expect.stringContaining('stuck'), expect.objectContaining({ jobId: 'broken' })]]);
-  const [listed] = await client.jobs.list({ running: true });
+  const {
+    items: [listed],
+  } = await client.jobs.list({ running: true });
   expect(listed).toMatchObject({ jobId: 'broken', state: 'running' });
   expect(listed?.problems.join()).toContain('WorkflowTaskFailed');
   expect((await client.jobs.status('broken')).problems).toEqual(listed?.problems);

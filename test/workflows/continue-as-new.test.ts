@@ -67,7 +67,7 @@ test('a conversation goes on over the runs of its workflow, its rotations and th
   const status = await client.jobs.status(jobId);
   expect(Math.abs(Date.parse(status.startedAt) - Date.parse(startedAt))).toBeLessThan(10_000);
   expect(status).toMatchObject({ state: 'running', deadline, turns: 17, tenant: 'acme' });
-  expect((await client.jobs.list({ running: true })).map((job) => job.jobId)).toEqual([jobId]);
+  expect((await client.jobs.list({ running: true })).items.map((job) => job.jobId)).toEqual([jobId]);
   const { raw } = await server().workflow.getHandle(jobId).describe();
   expect(raw.workflowExecutionInfo?.priority?.fairnessKey).toBe('acme');
 
@@ -79,7 +79,7 @@ test('a conversation goes on over the runs of its workflow, its rotations and th
   expect(result.keys).toHaveLength(2);
   const events = await eventsOf(client, jobId);
   expect(events.flatMap((event) => (event.type === 'turn.started' ? [event.turn] : []))).toEqual(said.map((_, i) => i + 1).concat(18));
-  expect((await client.jobs.list({})).map((job) => [job.jobId, job.state])).toEqual([[jobId, 'completed']]);
+  expect((await client.jobs.list({})).items.map((job) => [job.jobId, job.state])).toEqual([[jobId, 'completed']]);
 }, 240_000);
 
 test('a turn of many questions goes on over the runs of its workflow, and a program answers each as it is asked', async (context) => {
@@ -110,7 +110,7 @@ test('a job that waits goes on in a new run, and ends when nobody came, with all
   await expect.poll(async () => (await client.jobs.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
   for (let generation = 2; generation <= 5; generation += 1) {
     await expect.poll(async () => client.keys.rotate(jobId).catch(() => null), { timeout: 20_000 }).toMatchObject({ generation });
-    await expect.poll(async () => (await client.keys.list({ jobId })).filter(({ state }) => state === 'active').length).toBe(1);
+    await expect.poll(async () => (await client.keys.list({ jobId })).items.filter(({ state }) => state === 'active').length).toBe(1);
   }
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(1);
   const { keys } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });

@@ -1,7 +1,7 @@
 import { Option, type Command } from '@commander-js/extra-typings';
 
+import type { KeyInfo } from '../../contract/key-info.ts';
 import { formatUsd } from '../../contract/money.ts';
-import type { KeyInfo } from '../../store/key-list.ts';
 import { limit, MAX_LIMIT } from '../limit.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
@@ -35,10 +35,10 @@ export function addKeys(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ tenant, job, active, stuck, limit: max, json }) => {
       await withClient(async (client) => {
-        const keys = await client.keys.list({
-          ...(tenant === undefined ? {} : { tenant }),
-          ...(job === undefined ? {} : { jobId: job }),
-          ...(active === true ? { state: 'active' } : stuck === true ? { state: 'stuck' } : {}),
+        const { items: keys } = await client.keys.list({
+          tenant,
+          jobId: job,
+          state: active === true ? 'active' : stuck === true ? 'stuck' : undefined,
           limit: max,
         });
         if (json === true) printJson(keys);

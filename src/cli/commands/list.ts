@@ -1,8 +1,9 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import type { JobSummary } from '../../client/job-state.ts';
-import type { OpenQuestion } from '../../client/questions.ts';
+import type { JobSummary } from '../../contract/job-summary.ts';
+import type { OpenQuestion } from '../../contract/job-summary.ts';
 import { formatUsd } from '../../contract/money.ts';
+import { addLabel } from '../label.ts';
 import { limit, MAX_LIMIT } from '../limit.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { questionText } from '../output/question-text.ts';
@@ -24,14 +25,14 @@ export function addList(program: Command): void {
     .option('--tenant <id>', 'only of this tenant')
     .option('--running', 'only running jobs')
     .option('--waiting', 'only jobs whose agent waits for an answer, with their questions')
+    .option('--label <name=value>', 'only jobs with this label; may be repeated', addLabel)
     .option('--limit <number>', `at most so many, up to ${MAX_LIMIT}`, limit, 100)
     .option('--json', 'print one JSON document: an array of jobs, with --waiting of questions')
     .addHelpText('after', EXAMPLES)
-    .action(async ({ tenant, running, waiting, limit: max, json }) => {
+    .action(async ({ tenant, running, waiting, label: labels, limit: max, json }) => {
       await withClient(async (client) => {
-        const filter = { ...(tenant === undefined ? {} : { tenant }), limit: max };
-        if (waiting === true) return printWaiting(await client.jobs.questions(filter), json === true);
-        const jobs = await client.jobs.list({ ...filter, running: running === true });
+        if (waiting === true) return printWaiting(await client.jobs.questions({ tenant, limit: max }), json === true);
+        const { items: jobs } = await client.jobs.list({ tenant, running, labels, limit: max });
         if (json === true) printJson(jobs);
         else printLines(jobs.length === 0 ? ['no jobs'] : [jobTable(jobs)]);
       });
@@ -62,7 +63,7 @@ function jobTable(jobs: readonly JobSummary[]): string {
     return [
       sanitize(jobId),
       sanitize(tenant),
-      agent,
+      agent ?? 'unknown',
       problems.length === 0 ? stateText(state, failureCode) : 'stuck',
       keyState ?? '',
       formatUsd(spentUsd),

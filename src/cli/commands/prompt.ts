@@ -24,7 +24,7 @@ export function addPrompt(program: Command): void {
     .action(async (jobId, argument, { id, json }) => {
       const text = argument === '-' ? await readText(process.stdin) : argument;
       await withClient(async (client) => {
-        const { turn } = await warnUnattended(client, jobId, async () => client.jobs.prompt(jobId, text, id === undefined ? {} : { id }));
+        const { turn } = await warnUnattended(client, jobId, async () => client.jobs.prompt(jobId, text, { id }));
         if (json === true) printJson({ jobId, turn });
         else printLines([`turn ${turn} of ${jobId}`]);
       });

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
-import type { RevokeReport } from '../../contract/revocation.ts';
+import type { RevokeReport, UnknownTenant } from '../../contract/revocation.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { withClient } from '../with-client.ts';
 
@@ -49,14 +49,19 @@ function targetOf(name: string): { jobId: string } | { ref: string } {
   return name.includes('/') ? { ref: name } : { jobId: name };
 }
 
-function reportLines({ disabled, ended, pending, failed }: RevokeReport, tenant: string | undefined): string[] {
+function reportLines({ disabled, ended, pending, failed, unknownTenant }: RevokeReport, tenant: string | undefined): string[] {
   return [
     count(disabled, 'disabled now'),
     count(ended, 'ended: a request with the key was seen refused, and its spend is settled'),
     count(pending, `pending${pending === 0 ? '' : ': workers go on with it (valetkey keys shows how far)'}`),
     ...failed.map(({ ref, code }) => `       ${ref}  ${code}`),
+    ...(tenant === undefined || unknownTenant === null ? [] : [unknownLine(tenant, unknownTenant)]),
     ...(tenant === undefined ? [] : [`${tenant} gets no new keys until: valetkey revoke --tenant ${tenant} --unblock`]),
   ];
+}
+
+function unknownLine(tenant: string, { nearest }: UnknownTenant): string {
+  return `Warning: no tenant ${tenant} ever had a key.${nearest === null ? '' : ` Did you mean ${nearest}?`}`;
 }
 
 function count(number: number, what: string): string {

@@ -7,6 +7,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
+import { addLabel } from '../label.ts';
 import { createAnswerPrompt, type AnswerPrompt } from '../output/answer-prompt.ts';
 import { followJob } from '../output/follow-job.ts';
 import { liveLines, type LiveLines } from '../output/live-lines.ts';
@@ -51,6 +52,7 @@ export function addRun(program: Command): void {
       new Option('--permissions <policy>', 'what becomes of what the agent asks leave for').choices(['allow', 'deny', 'ask'] as const),
     )
     .option('--artifact <path>', 'a file of the workspace to take out at the end; may be repeated', append)
+    .option('--label <name=value>', 'a label to list jobs by; may be repeated', addLabel)
     .option('--git <url>', 'workspace: a repository to clone')
     .option('--path <folder>', "workspace: a folder or repository on the worker's host")
     .option('--ref <name>', 'branch, tag or commit of --git or --path')
@@ -67,6 +69,7 @@ export function addRun(program: Command): void {
         'keepOpen',
         'permissions',
         'artifact',
+        'label',
         'git',
         'path',
         'ref',
@@ -87,7 +90,7 @@ export function addRun(program: Command): void {
 
 async function run(client: ValetkeyClient, spec: JobSpec, { id, detach, out, json }: RunOptions): Promise<void> {
   if (out !== undefined) await requireWritable(out);
-  const { jobId, created } = await client.jobs.submit(spec, id === undefined ? {} : { id });
+  const { jobId, created } = await client.jobs.submit(spec, { id });
   if (detach === true) {
     if (json === true) printJson({ jobId, created });
     else printLines([jobId]);

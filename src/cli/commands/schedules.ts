@@ -39,8 +39,8 @@ export function addSchedules(program: Command): void {
     .option('--json', 'print one JSON document: an array of schedules')
     .addHelpText('after', APPLY_EXAMPLES)
     .action(async ({ json }) => {
-      await withClient(async (client, config) => {
-        await client.schedules.apply(config);
+      await withClient(async (client, { inventoryIntervalMs, rotateAfterMs }) => {
+        await client.schedules.apply({ inventoryIntervalMs, rotateAfterMs });
         print(await client.schedules.list(), json === true);
       });
     });

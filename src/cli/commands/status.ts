@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import type { JobStatus } from '../../client/job-state.ts';
+import type { JobStatus } from '../../contract/job-summary.ts';
 import { formatUsd } from '../../contract/money.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { questionText } from '../output/question-text.ts';

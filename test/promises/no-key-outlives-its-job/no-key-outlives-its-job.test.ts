@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { FailureCode } from '../../../src/contract/errors.ts';
 import type { Outcome } from '../../../src/contract/result.ts';
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { createGateways } from '../../../src/gateways/index.ts';
 import type { KeyContext } from '../../../src/keys/context.ts';

@@ -25,7 +25,7 @@ test(
     const stack = await processStack(context, { environment: ENVIRONMENT });
     const { client, config, temporal } = stack;
     const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '2m' }));
-    const newest = async (): Promise<number> => (await client.keys.list({ jobId }))[0]?.generation ?? 0;
+    const newest = async (): Promise<number> => (await client.keys.list({ jobId })).items[0]?.generation ?? 0;
     await expect.poll(newest, SOON).toBeGreaterThanOrEqual(2);
     const metrics = async (): Promise<string> => (await fetch(`http://${config.metricsAddress}/metrics`)).text();
     await expect.poll(metrics, SOON).toMatch(/^valetkey_active_keys\S* 1$/m);
@@ -35,7 +35,7 @@ test(
     await new Client({ connection, namespace: temporal.namespace }).workflow.getHandle(jobId).terminate();
     await connection.close();
     const statuses = async (): Promise<number[]> =>
-      Promise.all((await client.keys.list({ jobId })).map(async ({ ref }) => statusWith(stack, secretOf(stack, ref))));
+      Promise.all((await client.keys.list({ jobId })).items.map(async ({ ref }) => statusWith(stack, secretOf(stack, ref))));
     await expect.poll(async () => (await statuses()).every((status) => status === 401), SOON).toBe(true);
     await expect.poll(metrics, SOON).toMatch(/^valetkey_sweep_findings\{[^}]*did="ended"[^}]*kind="closed_job"[^}]*\} [1-9]/m);
     for (const line of [

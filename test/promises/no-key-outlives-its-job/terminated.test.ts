@@ -4,7 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { SCHEDULED } from '../../../src/contract/schedules.ts';
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import type { SweepInput, SweepReport } from '../../../src/contract/sweep.ts';
 import type { Adapters } from '../../../src/worker/start.ts';
 import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';

@@ -1,4 +1,4 @@
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { check, firstOf, type Case } from '../case.ts';
 import { PROVEN_AGENTS } from '../script.ts';

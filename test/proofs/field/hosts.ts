@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../../src/config/config.ts';
 import type { JobEvent } from '../../../src/contract/events.ts';
 import type { JobResult } from '../../../src/contract/result.ts';
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import type { TemporalAddress } from '../../../src/dev/stack.ts';
 import { startHosts, type Host, type Hosts } from '../../helpers/hosts.ts';
 import { sandboxRemains } from '../../helpers/sandbox-remains.ts';

@@ -1,5 +1,5 @@
 import type { JobEvent } from '../../../src/contract/events.ts';
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { check, firstOf, type Case } from '../case.ts';
 import type { Ended, FieldRig } from './rig.ts';

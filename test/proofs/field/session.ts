@@ -1,6 +1,7 @@
 import { ValetkeyError } from '../../../src/contract/errors.ts';
 import type { JobEvent } from '../../../src/contract/events.ts';
-import type { AgentName, JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
+import type { AgentName } from '../../../src/contract/spec.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
 import { reattachOften } from '../../session/reattach.ts';
 import { startServer } from '../../session/server.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { auditJob, type Audited } from './audit.ts';
 import type { CaseReport, Cause } from './case.ts';
 import type { Gates } from './gates.ts';

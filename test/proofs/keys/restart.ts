@@ -105,7 +105,11 @@ async function startParts(
   await gateway.start();
   const worker = await startWorker({ config, temporal, adapt: gates.adapt, logger: createLogger({ level: 'error', file: logFile }) });
   started.defer(() => worker.shutdown());
-  const client = await createClient({ databaseUrl, taskQueue: config.taskQueue, temporal });
+  const client = await createClient({
+    databaseUrl,
+    taskQueue: config.taskQueue,
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+  });
   started.defer(() => client.close());
   const stack: Stack = {
     client,

@@ -1,5 +1,5 @@
 import { ROTATE_UPDATE } from '../../../src/contract/requests.ts';
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { slowly } from '../../helpers/slow-turn.ts';
 import type { Audited } from './audit.ts';
 import type { Cause } from './case.ts';

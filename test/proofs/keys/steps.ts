@@ -1,4 +1,4 @@
-import type { JobSpecInput } from '../../../src/contract/spec.ts';
+import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import { slowly } from '../../helpers/slow-turn.ts';
 import { until, type Audited } from './audit.ts';
 import { GATED, type Gated, type Gates } from './gates.ts';

@@ -1,0 +1,109 @@
+import type { AgentName } from './spec.ts';
+
+/** A job as the caller writes it: fields with a default may be left out. `jobSpecSchema` checks it. */
+export interface JobSpecInput extends TenantJobSpecInput {
+  /** Whom the job runs for and who is billed. Readable in Temporal: use an opaque id. */
+  tenant: string;
+}
+
+/** A job of a client of one tenant: the tenant may be left out. */
+export interface TenantJobSpecInput {
+  /** The tenant of the client, where it is named at all. */
+  tenant?: string | undefined;
+  /** The coding agent. */
+  agent: AgentName;
+  /** The only model that the key of the job may use. */
+  model: string;
+  /** Each is one turn of the same session; none only with `keepOpen`. */
+  prompts: string[];
+  /** Keeps the job open for more prompts after these; it ends when none came for so long, "10m" for example. */
+  keepOpen?: string | undefined;
+  /** What happens when the agent requests permission; "ask": the job waits for an answer. Default: "allow". */
+  permissions?: 'allow' | 'deny' | 'ask' | undefined;
+  /** A question without an answer is denied after so long. Default: "10m". */
+  permissionTimeout?: string | undefined;
+  /** A turn without any event of the agent for so long ends as stalled. Default: "10m". */
+  stallAfter?: string | undefined;
+  /** What to do when the agent’s process ended in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue. Default: "fail". */
+  onInterrupted?: 'fail' | 'continue' | undefined;
+  /** Where the credential comes from that the job's key stands for. Default: the built-in gateway's. */
+  credential?: CredentialInput | undefined;
+  /** USD. The gateway refuses the key when it is spent. */
+  budgetUsd: number;
+  /** Where the agent runs, and what it may use and reach. */
+  sandbox?: SandboxInput | undefined;
+  /** What the agent works on. Empty when left out. */
+  workspace?: WorkspaceInput | undefined;
+  /** Names and values of your own, to list jobs by. Readable in Temporal. */
+  labels?: Record<string, string> | undefined;
+  /** Files of the workspace to collect at the end, beside the patch and the last message. */
+  artifacts?: string[] | undefined;
+  /** When the job ends at the latest: an ISO 8601 instant, or a duration from its start such as "30m". Default: "1h". */
+  deadline?: string | undefined;
+}
+
+/** Where the credential comes from that a job's key stands for. */
+export interface CredentialInput {
+  /** `gateway`: a gateway mints the key and holds the credential. */
+  strategy: 'gateway';
+  /** The gateway that mints the key. */
+  gateway: 'builtin';
+}
+
+/** Where the agent of a job runs, and what it may use and reach. */
+export interface SandboxInput {
+  /** What starts the sandbox. Default: "local", on the host of the worker. */
+  provider?: 'local' | undefined;
+  /** "none": the agent runs on the host itself. Default: "bubblewrap". */
+  isolation?: 'bubblewrap' | 'none' | undefined;
+  /** What it may use at most; each is the installation’s when left out. */
+  limits?: LimitsInput | undefined;
+  /** What the sandbox reaches by name beside the gateway; nothing when left out. */
+  egress?: EgressInput | undefined;
+  /** Environment variables of the sandbox. Readable in Temporal: a secret goes into `secrets`. */
+  env?: Record<string, string> | undefined;
+  /** Sealed secrets (`seal`, purpose `tool`) for tools: each in a file, whose path is in the variable <NAME>_FILE. */
+  secrets?: Record<string, string> | undefined;
+}
+
+/** What a sandbox may use at most; all processes in it together. */
+export interface LimitsInput {
+  /** CPUs that its processes may use together, 1.5 for example. */
+  cpus?: number | undefined;
+  /** MiB of memory, /dev/shm included. */
+  memoryMiB?: number | undefined;
+  /** Processes and threads. */
+  processes?: number | undefined;
+  /** MiB of disk: workspace, home and /tmp together. */
+  diskMiB?: number | undefined;
+}
+
+/** What a sandbox reaches by name. */
+export interface EgressInput {
+  /** Hosts that the sandbox reaches: "git.example.com", "*.example.com" for every name below it, either with ":port". */
+  hosts: string[];
+  /** Ports of the hosts that name none. Default: 443 and 80. */
+  ports?: number[] | undefined;
+  /** MiB that may pass, both directions together; default and most: what the installation allows. */
+  maxMiB?: number | undefined;
+}
+
+/** What the agent of a job works on: at most one of `files`, `git` and `path`. */
+export interface WorkspaceInput {
+  /** Text files by relative path. */
+  files?: Record<string, string> | undefined;
+  /** URL of a repository that the worker clones. */
+  git?: string | undefined;
+  /** A folder or a repository on the host of the worker. */
+  path?: string | undefined;
+  /** What of `git` or `path` to check out: a branch, a tag, a ref such as refs/pull/1/head, or a commit. */
+  ref?: string | undefined;
+  /** Commits of history that come along from `git` or `path`; 50 when left out. */
+  depth?: number | 'full' | undefined;
+  /** A token for `git`, sealed. Neither Temporal nor the agent sees it. */
+  gitToken?: string | undefined;
+  /** Shell commands that run in the workspace before the first turn, in order. Readable in Temporal. */
+  setup?: string[] | undefined;
+  /** How long all setup commands together may take; 10m when left out. */
+  setupTimeout?: string | undefined;
+}
