@@ -78,8 +78,8 @@ test.concurrent('between turns there is nothing to interrupt, and nothing to ans
   const jobId = await submit({ prompts: ['!say one'], keepOpen: '5s' });
   await seen(jobId, 'turn.ended', 1);
   await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
-  await expect(client.jobs.interrupt(jobId)).rejects.toMatchObject({ code: 'nothing_to_do' });
-  await expect(client.jobs.answer(jobId, 'any', 'allow')).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.jobs.interrupt(jobId)).rejects.toMatchObject({ code: 'no_running_turn' });
+  await expect(client.jobs.answer(jobId, 'any', 'allow')).rejects.toMatchObject({ code: 'no_such_question' });
   await client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
 });

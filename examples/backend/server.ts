@@ -46,7 +46,7 @@ async function follow(jobId: string, after: number, response: ServerResponse): P
   response.end();
 }
 
-const STATUS: Partial<Record<FailureCode, number>> = { invalid_spec: 400, job_not_found: 404, job_closed: 409, nothing_to_do: 409 };
+const STATUS: Partial<Record<FailureCode, number>> = { invalid_spec: 400, job_not_found: 404, job_closed: 409, no_such_question: 409 };
 const server = createServer((request, response) => {
   respond(request, response).catch((error: unknown) => {
     const { code, message } = ValetkeyError.is(error) ? error : new ValetkeyError('internal', 'An unknown error.');

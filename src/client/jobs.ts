@@ -129,7 +129,7 @@ export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
 
   /**
    * Interrupts the current turn, not the job: its stop reason is `cancelled`.
-   * @throws `nothing_to_do` between turns, `job_closed`, `job_not_found`, `no_worker`
+   * @throws `no_running_turn` between turns, `job_closed`, `job_not_found`, `no_worker`
    */
   async interrupt(jobId: string): Promise<UpdateAccepted> {
     return this.#context.calls.run(async () => updateJob(this.#context, jobId, INTERRUPT_UPDATE, {}));
@@ -137,7 +137,7 @@ export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
 
   /**
    * Answers a question of a job's agent: `status` and the events hold its id, and it can be answered from its event on.
-   * @throws `invalid_spec`, `nothing_to_do` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
+   * @throws `invalid_spec`, `no_such_question` where it is not open, `job_closed`, `job_not_found`, `database_unreachable`
    */
   async answer(jobId: string, question: string, answer: 'allow' | 'deny'): Promise<UpdateAccepted> {
     return this.#context.calls.run(async () => {
@@ -147,7 +147,7 @@ export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
       const turn = await readOpenQuestion(this.#context.database.db, job, question);
       if (turn !== null) return updateJob(this.#context, job, ANSWER_UPDATE, { question, turn, answer });
       if ((await readState(this.#context, job)) !== 'running') throw new ValetkeyError('job_closed', `the job ${job} has ended`);
-      throw new ValetkeyError('nothing_to_do', `The job ${job} has no open question ${question}.`);
+      throw new ValetkeyError('no_such_question', `The job ${job} has no open question ${question}.`);
     });
   }
 

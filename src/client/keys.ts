@@ -47,7 +47,7 @@ export class Keys {
 
   /**
    * Gives a running job its next key; the one before is ended once the agent uses the new one. Resolves when it is minted.
-   * @throws `nothing_to_do` for a job without an active key, `key_refused` where one was revoked, `tenant_blocked`, `job_closed`,
+   * @throws `no_such_key` for a job without an active key, `key_refused` where one was revoked, `tenant_blocked`, `job_closed`,
    * `job_not_found`, `no_worker`
    */
   async rotate(jobId: string): Promise<Rotated> {
@@ -59,7 +59,7 @@ export class Keys {
    * also with workers or Temporal away. The job gets no other key and fails with `key_refused` once it uses the one that it had; a tenant
    * gets none until `tenants.unblock`, and its new jobs fail with `tenant_blocked`. Resolves once the keys are revoked and settled, and
    * within 15 s: the report says what is pending. Idempotent.
-   * @throws `invalid_spec`, `job_not_found`, `nothing_to_do` where there never was such a key, `database_unreachable`
+   * @throws `invalid_spec`, `job_not_found`, `no_such_key` where there never was such a key, `database_unreachable`
    */
   async revoke(target: { jobId: string } | { ref: string } | { tenant: string }): Promise<RevokeReport> {
     return this.#context.calls.run(async () => {
@@ -69,7 +69,7 @@ export class Keys {
       try {
         return await revoke(this.#context, parsed);
       } catch (error) {
-        if ('jobId' in parsed && ValetkeyError.is(error) && error.code === 'nothing_to_do') await readState(this.#context, parsed.jobId);
+        if ('jobId' in parsed && ValetkeyError.is(error) && error.code === 'no_such_key') await readState(this.#context, parsed.jobId);
         throw error;
       }
     });

@@ -16,7 +16,7 @@ const WAIT_MS = 15_000;
 /**
  * Revokes the keys of a target: on record at once, which needs nothing but Postgres, then by the workers. Blocks a tenant first: a mint
  * whose intent the second statement does not see finds the block before it makes its key active.
- * Idempotent. Throws `nothing_to_do` for a job or a ref without any key, `database_unreachable`.
+ * Idempotent. Throws `no_such_key` for a job or a ref without any key, `database_unreachable`.
  */
 export async function revoke(context: ClientContext, target: RevokeTarget): Promise<RevokeReport> {
   const { database, owner } = context;
@@ -56,5 +56,5 @@ async function endByWorkers({ temporal, taskQueue, deployment }: ClientContext, 
 
 function nothingToRevoke(target: Exclude<RevokeTarget, { tenant: string }>): ValetkeyError {
   const what = 'ref' in target ? `there is no key ${target.ref}` : `the job ${target.jobId} has no key`;
-  return new ValetkeyError('nothing_to_do', what);
+  return new ValetkeyError('no_such_key', what);
 }

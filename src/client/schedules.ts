@@ -71,12 +71,12 @@ export class Schedules {
     });
   }
 
-  /** No run begins until `resume`; one that runs goes on. Idempotent. Throws `nothing_to_do` where it is missing. */
+  /** No run begins until `resume`; one that runs goes on. Idempotent. Throws `no_such_schedule` where it is missing. */
   async pause(name: ScheduleName): Promise<void> {
     return this.#context.calls.run(async () => this.#change(name, (schedule) => schedule.pause('paused by valetkey')));
   }
 
-  /** Idempotent. Throws `nothing_to_do` where it is missing. */
+  /** Idempotent. Throws `no_such_schedule` where it is missing. */
   async resume(name: ScheduleName): Promise<void> {
     return this.#context.calls.run(async () => this.#change(name, (schedule) => schedule.unpause('resumed by valetkey')));
   }
@@ -89,7 +89,7 @@ export class Schedules {
       await asTemporalError(change(schedule.getHandle(scheduleId(deployment, name))));
     } catch (error) {
       if (!(error instanceof ScheduleNotFoundError)) throw error;
-      throw new ValetkeyError('nothing_to_do', `there is no schedule ${name} yet: valetkey schedules apply`);
+      throw new ValetkeyError('no_such_schedule', `There is no schedule ${name}.`);
     }
   }
 

@@ -7,9 +7,9 @@ export function rejection(code: FailureCode, message: string): ApplicationFailur
   return ApplicationFailure.create({ type: code, message, nonRetryable: true });
 }
 
-/** Throws `nothing_to_do` where the request has no object now. */
-export function rejectUnless(holds: boolean, message: string): void {
-  if (!holds) throw rejection('nothing_to_do', message);
+/** Throws `code` where the request has no object now. */
+export function rejectUnless(holds: boolean, code: FailureCode, message: string): void {
+  if (!holds) throw rejection(code, message);
 }
 
 /** Throws `invalid_spec` where a check of contract/check-requests.ts found something. */

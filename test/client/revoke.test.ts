@@ -84,7 +84,7 @@ test.concurrent('with Temporal away the keys of a job are still listed, and refu
 test.concurrent('what is asked of a job or a key that is not there says so', async ({ expect }) => {
   const { client } = stack();
   await expect(client.keys.revoke({ jobId: 'nobody' })).rejects.toMatchObject({ code: 'job_not_found' });
-  await expect(client.keys.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.keys.revoke({ ref: 'nobody/lease/1' })).rejects.toMatchObject({ code: 'no_such_key' });
   await expect(client.keys.revoke({ tenant: 'a b' })).rejects.toMatchObject({ code: 'invalid_spec' });
   await expect(client.keys.rotate('nobody')).rejects.toMatchObject({ code: 'job_not_found' });
 });
@@ -94,7 +94,7 @@ test.concurrent('the keys of another installation are neither seen nor ended', a
   const jobId = await inMidTurn(stack(), 60, { agent: 'mock' });
   const others = await withoutWorker(context);
   expect((await others.keys.list({ jobId })).items).toEqual([]);
-  await expect(others.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(others.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'no_such_key' });
   expect((await stack().client.keys.list({ jobId })).items).toMatchObject([{ state: 'active', cause: null }]);
   await stack().client.jobs.cancel(jobId);
   await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
@@ -104,7 +104,7 @@ test.concurrent('where there is no worker a sweep says so, and a schedule that n
   const { expect } = context;
   const client = await withoutWorker(context);
   expect(await client.schedules.list()).toMatchObject([{ state: 'missing' }, { state: 'missing' }]);
-  await expect(client.schedules.pause('sweep')).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.schedules.pause('sweep')).rejects.toMatchObject({ code: 'no_such_schedule' });
   await expect(client.sweep()).rejects.toMatchObject({ code: 'no_worker' });
 });
 
@@ -112,7 +112,7 @@ test.concurrent('a job that has no key yet says so to whoever revokes it', async
   const { expect } = context;
   const client = await withoutWorker(context);
   const { jobId } = await client.jobs.submit(jobSpec());
-  await expect(client.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'nothing_to_do' });
+  await expect(client.keys.revoke({ jobId })).rejects.toMatchObject({ code: 'no_such_key' });
   await client.jobs.cancel(jobId);
 });
 

@@ -18,6 +18,6 @@ export interface JobRecords {
    * first. Visibility lags, so the list is only a hint. Throws `temporal_unreachable`.
    */
   listClosedWithKeys(withinMs: number): AsyncIterable<string>;
-  /** Requests a rotation of a running job's key; resolves when the job has accepted it. Throws `no_worker`, `nothing_to_do`, `job_closed`. */
+  /** Requests a rotation of a running job's key; resolves when the job has accepted it. Throws `no_worker`, `no_such_key`, `job_closed`. */
   rotate(jobId: string): Promise<void>;
 }

@@ -57,7 +57,7 @@ export function handleMessages({ conversation, rotation, turns, progress: report
       description: 'Interrupts the current turn, not the job. Takes no argument.',
       validator: (request: unknown) => {
         rejectMalformed('interrupt', emptyProblem(request));
-        rejectUnless(turns.running !== null, 'The job has no running turn.');
+        rejectUnless(turns.running !== null, 'no_running_turn', 'The job has no running turn.');
       },
     },
   );
@@ -73,6 +73,7 @@ export function handleMessages({ conversation, rotation, turns, progress: report
         rejectMalformed('answer', answerProblem(request));
         rejectUnless(
           turns.running?.takesAnswer(request.question, request.turn) === true,
+          'no_such_question',
           `The job has no open question ${request.question}.`,
         );
       },
@@ -82,7 +83,7 @@ export function handleMessages({ conversation, rotation, turns, progress: report
     description: 'Gives the job its next key. Takes no argument.',
     validator: (request: unknown) => {
       rejectMalformed('rotateKey', emptyProblem(request));
-      rejectUnless(progress.keyState === 'active' && !rotation.isStopped, 'The job has no active key.');
+      rejectUnless(progress.keyState === 'active' && !rotation.isStopped, 'no_such_key', 'The job has no active key.');
     },
   });
 }

@@ -81,7 +81,7 @@ test('an answer that no worker accepted can be given again, and one that came to
   away.type('y');
   await expect.poll(() => away.prompt.label()).toBe('Allow it? y/n ');
   expect(away.shown).toEqual(['The answer was not accepted: No worker took it.']);
-  const late = terminal({ refuse: new ValetkeyError('nothing_to_do', 'It is not open.') });
+  const late = terminal({ refuse: new ValetkeyError('no_such_question', 'It is not open.') });
   late.prompt.add(asked('q1'));
   late.type('y');
   await expect.poll(() => late.shown).toEqual(['The answer was not accepted: It is not open.']);
