@@ -69,7 +69,7 @@ test('a job is run, followed in plain lines and found again by every other comma
   expect([lines[0]?.type, lines.at(-1)?.type]).toEqual(['job.started', 'job.ended']);
   expect(later.stdout).toBe(events.stdout.split('\n').slice(2).join('\n'));
   expect(document(list.stdout)).toContainEqual(expect.objectContaining({ jobId: id, tenant: 'acme', agent: 'codex', keyState: 'revoked' }));
-  expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +dead`, 'm'));
+  expect(text.stdout).toMatch(new RegExp(`^${id} +acme +codex +completed +revoked`, 'm'));
 });
 
 test('where there is no patch run --out leaves no file, not even that of an earlier job, and says why', async () => {
@@ -173,7 +173,7 @@ test.each(['worker', 'gateway'])('%s says once when it is ready, logs JSON, and 
   expect(document(stdout)).toMatchObject({ ready: true });
   for (const line of stderr.split('\n').filter((text) => text !== '')) document(line);
   expect(stderr).not.toContain(own.VALETKEY_ROOT_KEY);
-  expect(stderr.includes('ANTHROPIC_API_KEY and OPENAI_API_KEY are not set')).toBe(command === 'gateway');
+  expect(stderr.includes('There is no provider credential')).toBe(command === 'gateway');
 });
 
 test('an id that is none is refused with exit code 2', async () => {
