@@ -97,7 +97,7 @@ test('an option of a call that is unknown or wrong is refused by name, before an
 
 test('an option that is undefined stands for none', async () => {
   const { client } = stack();
-  const none = { tenant: undefined, limit: undefined, cursor: undefined };
+  const none = { tenant: 'nobody', limit: undefined, cursor: undefined };
   expect(await client.jobs.list({ ...none, running: undefined, labels: undefined })).toEqual({ items: [], nextCursor: null });
   expect(await client.keys.list({ ...none, jobId: undefined, state: undefined })).toEqual({ items: [], nextCursor: null });
   const events = client.jobs.events('nobody', { after: undefined, follow: undefined, signal: undefined, timeoutMs: undefined });

@@ -74,6 +74,6 @@ export async function startLanguageServer(folder: string): Promise<LanguageServe
   };
 }
 
-const messageSchema = z.object({ id: z.number().optional(), method: z.string().optional(), result: z.unknown() });
+const messageSchema = z.object({ id: z.number().optional(), method: z.string().optional(), result: z.unknown().optional() });
 const completionSchema = z.object({ items: z.array(z.object({ label: z.string() })) }).nullable();
 const hoverSchema = z.object({ contents: z.object({ value: z.string() }) }).nullable();

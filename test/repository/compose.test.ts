@@ -21,7 +21,7 @@ test('docker-compose.yml takes every secret from the environment', () => {
 });
 
 test('docker-compose.yml makes every search attribute that a job sets', () => {
-  const types: Record<string, string> = { KEYWORD: 'Keyword', DOUBLE: 'Double' };
+  const types: Record<string, string> = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList', DOUBLE: 'Double', BOOL: 'Bool' };
   const wanted = Object.values(searchAttributes).map(({ name, type }) => `${name}:${types[type]}`);
   expect(compose.match(/Valetkey\w+:\w+/g)).toEqual(wanted);
 });
