@@ -17,14 +17,31 @@ export const SEAL_ALGORITHMS = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
  * credential at a provider, for one tenant or, without a tenant, for the organization. It is readable in the header and authenticated with
  * the content, so the secret opens for nothing else.
  */
-export type SealOwner = { purpose: 'git-token' | 'tool'; tenant: string } | { purpose: 'upstream'; dialect: Dialect; tenant?: string };
+export type SealOwner =
+  | {
+      /** What the secret is for: a git server, or a tool of the agent. */
+      purpose: 'git-token' | 'tool';
+      /** The tenant whose jobs alone may use it. */
+      tenant: string;
+    }
+  | {
+      /** What the secret is for: the gateway's requests to a provider. */
+      purpose: 'upstream';
+      /** The provider's API. */
+      dialect: Dialect;
+      /** The tenant whose requests alone use it; the organization's when left out. */
+      tenant?: string;
+    };
 export type SealPurpose = SealOwner['purpose'];
 
 /** The header fields that hold the owner. */
 export const OWNER_HEADERS = ['tenant', 'purpose', 'dialect'] as const;
 
 /** `publicKey`: the public key that `valetkey sealing-key` or `valetkey keyring` printed: a JWK, or one in base64. */
-export type SealOptions = SealOwner & { publicKey: string };
+export type SealOptions = SealOwner & {
+  /** The public key of the workers and gateways. */
+  publicKey: string;
+};
 
 /**
  * Seals a secret so that a job, or the store, may hold it: only workers and gateways can open it, and only for its owner and purpose.

@@ -18,7 +18,10 @@ const TYPES = [
   ...["JobResult['workspace']", 'Artifact', 'ArtifactInfo', 'KeyInfo', 'RevokeReport', 'FailedEnd', 'UnknownTenant', 'BlockedTenant'],
   ...['UpdateAccepted', 'Rotated', 'SweepReport', 'Finding', 'ScheduleStatus', 'ScheduledRun', 'ScheduleIntervals', 'KeyringUse'],
   ...['ClientOptions', "NonNullable<ClientOptions['temporal']>", 'SubmitOptions', 'PromptOptions', 'EventsOptions', 'SweepOptions'],
-  ...['WaitOptions', 'JobFilter', 'KeyFilter', 'PageOptions', 'Page<string>', 'SealOptions', 'FieldIssue'],
+  ...['WaitOptions', 'JobFilter', 'KeyFilter', 'PageOptions', 'Page<string>', 'FieldIssue'],
+  ...['tool', 'upstream'].map(
+    (purpose) => `Extract<SealOptions, { purpose: ${purpose === 'tool' ? "'git-token' | 'tool'" : "'upstream'"} }>`,
+  ),
   ...['ValetkeyClient', 'TenantClient', 'Jobs', 'Keys', 'Tenants', 'Schedules', 'Keyring'],
   ...jobEventSchema.options.map(({ shape }) => `Extract<JobEvent, { type: '${shape.type.value}' }>`),
 ];

@@ -45,7 +45,7 @@ export async function startLanguageServer(folder: string): Promise<LanguageServe
       unread = unread.subarray(begin + length);
       // Its own requests are about what an editor can do.
       if (id !== undefined && method !== undefined) send({ id, result: null });
-      else if (id !== undefined) waiting.get(id)?.(result);
+      else if (id !== undefined) waiting.get(Number(id))?.(result);
     }
   });
   const capabilities = { textDocument: { hover: { contentFormat: ['markdown'] } } };
@@ -74,6 +74,10 @@ export async function startLanguageServer(folder: string): Promise<LanguageServe
   };
 }
 
-const messageSchema = z.object({ id: z.number().optional(), method: z.string().optional(), result: z.unknown().optional() });
+const messageSchema = z.object({
+  id: z.union([z.number(), z.string()]).optional(),
+  method: z.string().optional(),
+  result: z.unknown().optional(),
+});
 const completionSchema = z.object({ items: z.array(z.object({ label: z.string() })) }).nullable();
 const hoverSchema = z.object({ contents: z.object({ value: z.string() }) }).nullable();
