@@ -138,7 +138,7 @@ test.concurrent(
       expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([401]);
       await pause;
     }
-    const pending = { disabled: 1, ended: 0, pending: 1, failed: [] };
+    const pending = { disabled: 1, ended: 0, pending: 1, failed: [], unknownTenant: null };
     expect(await Promise.all(reports)).toEqual([pending, pending]);
 
     await own.worker.start();
