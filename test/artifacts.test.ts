@@ -96,7 +96,7 @@ async function expectCommands(id: string): Promise<void> {
   expect(document(one.stdout)).toMatchObject({ name: 'files/out/report.bin', bytes: 3, base64: 'AP94' });
   expect({ exitCode: missing.exitCode, stderr: missing.stderr }).toMatchObject({
     exitCode: 6,
-    stderr: expect.stringContaining('no artifact files/none.txt') as unknown,
+    stderr: expect.stringContaining('The job has no artifact "files/none.txt"') as unknown,
   });
   expect({ exitCode: unwritable.exitCode, stderr: unwritable.stderr }).toMatchObject({
     exitCode: 2,

@@ -87,7 +87,8 @@ describe('a stack that is stopped while jobs keep arriving, and started again', 
       valetkey(['list', '--limit', '1000'], { env }),
     ]);
     expect(document(status.stdout)).toMatchObject({ jobId: 'kept', state: 'completed', phase: 'ended' });
-    expect(list.stdout.match(/ cancelled /g)?.length).toBeGreaterThan(3);
+    // Those that no worker had begun to end go on.
+    expect(list.stdout.match(/^job-/gm)?.length).toBeGreaterThan(3);
     for (const file of ['env', 'keyring.json', 'temporal', 'logs'])
       expect([file, (await stat(join(place, 'valetkey-dev', file))).mode & 0o077]).toEqual([file, 0]);
     child.kill('SIGINT');

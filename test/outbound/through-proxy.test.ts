@@ -114,7 +114,7 @@ it('the gateway reaches its providers through the proxy, and trusts its certific
 it('a repository is cloned through the proxy', async () => {
   expect(await clone({ https_proxy: proxy.url, NODE_EXTRA_CA_CERTS: ca })).toMatch(/^[\da-f]{40}$/);
   expect(new Set(proxy.asked)).toEqual(new Set(['git.test:443']));
-  await expect(clone({ https_proxy: proxy.url })).rejects.toThrow('the certificate of the server is not accepted');
+  await expect(clone({ https_proxy: proxy.url })).rejects.toThrow('certificate is not trusted on the worker’s host');
 });
 
 it('Temporal is reached through the proxy, by clients and by workers', async () => {
