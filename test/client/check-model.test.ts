@@ -20,7 +20,8 @@ beforeAll(async () => {
   url = await newDatabase();
   database = openDatabase(url);
   await migrate(database);
-  client = await createClient({ databaseUrl: url, taskQueue: `test-${randomUUID()}`, temporal: inject('temporal') });
+  const { address, namespace } = inject('temporal');
+  client = await createClient({ databaseUrl: url, taskQueue: `test-${randomUUID()}`, temporal: { address, namespace } });
 });
 
 afterAll(async () => {
