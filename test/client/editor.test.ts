@@ -33,9 +33,9 @@ test('an editor shows documentation for every field of a job, an event, a status
 }) => {
   const server = await startLanguageServer(ROOT);
   onTestFinished(async () => server.close());
-  const path = (name: string): string => join(ROOT, 'test', 'client', `of-an-editor-${name}.ts`);
+  const path = (name: string): string => join(ROOT, `of-an-editor-${name}.ts`);
   const declared = TYPES.map((type, index) => `type T${index} = ${type};\ndeclare const v${index}: T${index};\n`);
-  const head = [`import type { ${[...NAMES].join(', ')} } from '../../src/index.ts';`, ...declared].join('\n').split('\n');
+  const head = [`import type { ${[...NAMES].join(', ')} } from './src/index.ts';`, ...declared].join('\n').split('\n');
 
   server.open(path('fields'), [...head, ...TYPES.map((_, index) => `v${index}.;`)].join('\n'));
   const uses: string[] = [];

@@ -37,7 +37,7 @@ test(
     const statuses = async (): Promise<number[]> =>
       Promise.all((await client.keys.list({ jobId })).items.map(async ({ ref }) => statusWith(stack, secretOf(stack, ref))));
     await expect.poll(async () => (await statuses()).every((status) => status === 401), SOON).toBe(true);
-    await expect.poll(metrics, SOON).toMatch(/^valetkey_sweep_findings\{[^}]*did="ended"[^}]*kind="closed_job"[^}]*\} [1-9]/m);
+    await expect.poll(metrics, SOON).toMatch(/^valetkey_sweep_findings\{[^}]*action="ended"[^}]*kind="closed_job"[^}]*\} [1-9]/m);
     for (const line of [
       /^valetkey_active_keys\S* 0$/m,
       /^valetkey_stuck_keys\S* 0$/m,
