@@ -1,7 +1,8 @@
-import type { WorkflowHandle } from '@temporalio/client';
+import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobState } from '../contract/job-summary.ts';
+import { JOB_WORKFLOW } from '../contract/status.ts';
 import { keyLives } from '../store/keys.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
@@ -18,10 +19,19 @@ export async function handleOf(context: ClientContext, jobId: string): Promise<W
   return workflow.getHandle(id);
 }
 
+/**
+ * Reads Temporal's record of a job. A workflow of another kind is no job: others share the namespace.
+ * @throws `job_not_found`, `temporal_unreachable`
+ */
+export async function describeJob(handle: WorkflowHandle): Promise<WorkflowExecutionDescription> {
+  const record = await asTemporalError(handle.describe());
+  if (record.type !== JOB_WORKFLOW) throw new ValetkeyError('job_not_found', `There is no job ${handle.workflowId}.`);
+  return record;
+}
+
 /** Reads the state of a job from Temporal. @throws `invalid_spec`, `job_not_found`, `temporal_unreachable` */
 export async function readState(context: ClientContext, jobId: string): Promise<JobState> {
-  const handle = await handleOf(context, jobId);
-  return stateOf(await asTemporalError(handle.describe()));
+  return stateOf(await describeJob(await handleOf(context, jobId)));
 }
 
 /**

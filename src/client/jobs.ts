@@ -146,7 +146,7 @@ export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
       // Its event comes before the workflow has the question, and keeps the answer: so its event decides whether there is one.
       const turn = await readOpenQuestion(this.#context.database.db, job, question);
       if (turn !== null) return updateJob(this.#context, job, ANSWER_UPDATE, { question, turn, answer });
-      if ((await readState(this.#context, job)) !== 'running') throw new ValetkeyError('job_closed', `the job ${job} has ended`);
+      if ((await readState(this.#context, job)) !== 'running') throw new ValetkeyError('job_closed', `The job ${job} has ended.`);
       throw new ValetkeyError('no_such_question', `The job ${job} has no open question ${question}.`);
     });
   }

@@ -5,8 +5,8 @@ import { STATUS_QUERY, type JobProgress } from '../contract/status.ts';
 import { jobKeys, keyLives } from '../store/keys.ts';
 import { readQuestionSubject } from '../store/questions.ts';
 import { readOutcomes, readResult } from '../store/settlements.ts';
-import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
+import { describeJob } from './job-handle.ts';
 import { summarise } from './job-state.ts';
 import { unattendedQueue } from './unattended-queue.ts';
 
@@ -15,7 +15,7 @@ const QUERY_TIMEOUT_MS = 5_000;
 /** Reads the status of a job. Throws `job_not_found`, `temporal_unreachable`, `database_unreachable`. */
 export async function readStatus(context: ClientContext, handle: WorkflowHandle): Promise<JobStatus> {
   const { db } = context.database;
-  const recorded = summarise(await asTemporalError(handle.describe()));
+  const recorded = summarise(await describeJob(handle));
   const { jobId } = recorded;
   const [result, keys, [summary = recorded]] = await Promise.all([
     readResult(db, jobId),

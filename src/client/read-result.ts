@@ -7,6 +7,7 @@ import type { JobResult } from '../contract/result.ts';
 import { readResult, readSettlingRun } from '../store/settlements.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
+import { describeJob } from './job-handle.ts';
 
 /** A workflow closes within moments of its settlement. */
 const FIRST_LOOK_MS = 2_000;
@@ -19,6 +20,7 @@ const LOOK_EVERY_MS = 5_000;
  */
 export async function waitForResult(context: ClientContext, handle: WorkflowHandle, stop: AbortSignal): Promise<JobResult> {
   const { workflowId: jobId } = handle;
+  await describeJob(handle);
   const over = new AbortController();
   const signal = AbortSignal.any([over.signal, stop]);
   try {

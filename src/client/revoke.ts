@@ -55,6 +55,6 @@ async function endByWorkers({ temporal, taskQueue, deployment }: ClientContext, 
 }
 
 function nothingToRevoke(target: Exclude<RevokeTarget, { tenant: string }>): ValetkeyError {
-  const what = 'ref' in target ? `there is no key ${target.ref}` : `the job ${target.jobId} has no key`;
+  const what = 'ref' in target ? `There is no key ${target.ref}.` : `The job ${target.jobId} has no key.`;
   return new ValetkeyError('no_such_key', what);
 }

@@ -15,7 +15,7 @@ import type { ClientContext } from './context.ts';
 export async function requireJob(context: ClientContext, jobId: unknown): Promise<string> {
   const id = checkJobId(jobId);
   if (context.tenant !== null && (await readTenant(context, id)) !== context.tenant)
-    throw new ValetkeyError('job_not_found', `there is no job ${id}`);
+    throw new ValetkeyError('job_not_found', `There is no job ${id}.`);
   return id;
 }
 

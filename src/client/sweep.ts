@@ -32,5 +32,5 @@ export async function sweepOnce({ temporal, taskQueue, deployment }: ClientConte
   const { historyLength } = await asTemporalError(handle.describe());
   if (historyLength > NOT_BEGUN) return asTemporalError(handle.result());
   await asTemporalError(handle.terminate('no worker took it'));
-  throw new ValetkeyError('no_worker', 'no worker took the sweep');
+  throw new ValetkeyError('no_worker', 'No worker accepted the sweep.');
 }

@@ -54,7 +54,7 @@ async function importBinaries(): Promise<PostgresBinaries> {
   try {
     return z.object({ initdb: z.string(), postgres: z.string() }).parse(await import(name));
   } catch {
-    throw new ValetkeyError('database_unreachable', `there is no Postgres to start: ${name} is not installed; set DATABASE_URL`);
+    throw new ValetkeyError('database_unreachable', `The Postgres package ${name} is not installed. Set DATABASE_URL.`);
   }
 }
 

@@ -109,7 +109,7 @@ async function initialize(
     stdio: 'ignore',
     ...(user !== undefined && { uid: user, gid: user }),
   });
-  if (failed) throw new ValetkeyError('database_unreachable', 'initdb of the Postgres from npm fails; set DATABASE_URL');
+  if (failed) throw new ValetkeyError('database_unreachable', 'The initdb of the Postgres from npm fails. Set DATABASE_URL.');
   await rename(fresh, dataDirectory);
 }
 
@@ -179,5 +179,5 @@ function urlOf({ password, dataDirectory }: Cluster, port: number): string {
 }
 
 function doesNotStart(): ValetkeyError {
-  return new ValetkeyError('database_unreachable', 'the Postgres from npm does not start; set DATABASE_URL');
+  return new ValetkeyError('database_unreachable', 'The Postgres from npm does not start. Set DATABASE_URL.');
 }

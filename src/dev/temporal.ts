@@ -155,5 +155,5 @@ function addressOf(port: number): string {
 }
 
 function doesNotStart(): ValetkeyError {
-  return new ValetkeyError('temporal_unreachable', 'the development server of Temporal does not start; set TEMPORAL_ADDRESS to another');
+  return new ValetkeyError('temporal_unreachable', 'The development server of Temporal does not start. Set TEMPORAL_ADDRESS to another.');
 }

@@ -44,20 +44,20 @@ export async function asUpdateError<T>(update: Promise<T>, jobId: string, stateN
       (ValetkeyError.is(translated) && translated.code === 'temporal_unreachable');
     // Temporal says of one that has ended that it is not there.
     if (refused === undefined && !isLate && !(error instanceof WorkflowNotFoundError)) throw translated;
-    if ((await stateNow()) !== 'running') throw new ValetkeyError('job_closed', `the job ${jobId} has ended`);
-    throw isLate ? new ValetkeyError('no_worker', `no worker took the request for the job ${jobId}`) : translated;
+    if ((await stateNow()) !== 'running') throw new ValetkeyError('job_closed', `The job ${jobId} has ended.`);
+    throw isLate ? new ValetkeyError('no_worker', `No worker accepted the request for the job ${jobId}.`) : translated;
   }
 }
 
 function translate(error: unknown): unknown {
-  if (error instanceof WorkflowNotFoundError) return new ValetkeyError('job_not_found', `there is no job ${error.workflowId}`);
+  if (error instanceof WorkflowNotFoundError) return new ValetkeyError('job_not_found', `There is no job ${error.workflowId}.`);
   if (error instanceof NamespaceNotFoundError)
     return new ValetkeyError('invalid_config', `TEMPORAL_NAMESPACE: Temporal has no namespace ${error.namespace}`);
   const cause = error instanceof Error && isGrpcServiceError(error.cause) ? error.cause : error;
   const code: number | null = isGrpcServiceError(cause) ? cause.code : null;
   const noConnection = error instanceof Error && error.message.startsWith('Failed to connect');
   if (noConnection || (code !== null && UNREACHABLE.has(code)))
-    return new ValetkeyError('temporal_unreachable', 'Temporal does not answer');
+    return new ValetkeyError('temporal_unreachable', 'Temporal does not answer.');
   if (code === INVALID_ARGUMENT)
     return new ValetkeyError('invalid_config', `Temporal refused the request: does its namespace know ${NAMES}?`);
   return error;
