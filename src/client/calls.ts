@@ -11,9 +11,8 @@ export class Calls {
    * Runs a call until it is done, its wait is over, or the client is closed. `work` gets a signal that says that nobody waits any more.
    * @throws what `work` throws; `aborted`, `wait_timeout`, `client_closed`; `internal` for an error that is not ours
    */
-  async run<T>(work: (stop: AbortSignal) => Promise<T>, { signal, timeoutMs }: WaitOptions = {}): Promise<T> {
-    const limits = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)].filter((limit) => limit !== undefined);
-    const stop = AbortSignal.any([this.#closed.signal, ...limits]);
+  async run<T>(work: (stop: AbortSignal) => Promise<T>, options: WaitOptions = {}): Promise<T> {
+    const stop = AbortSignal.any([this.#closed.signal, limitOf(options)]);
     const stopped = Promise.withResolvers<never>();
     const onStop = (): void => stopped.reject(stop.reason);
     stop.addEventListener('abort', onStop);
@@ -31,6 +30,12 @@ export class Calls {
   close(): void {
     this.#closed.abort();
   }
+}
+
+/** The signal that ends a wait. Its time counts from now. */
+export function limitOf({ signal, timeoutMs }: WaitOptions): AbortSignal {
+  const limits = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
+  return AbortSignal.any(limits.filter((limit) => limit !== undefined));
 }
 
 const CLOSED = (): ValetkeyError => new ValetkeyError('client_closed', 'The client was closed.');

@@ -1,5 +1,6 @@
 import type { JobEvent } from '../contract/events.ts';
 import { followEvents, replayEvents } from '../store/follow-events.ts';
+import { limitOf } from './calls.ts';
 import type { ClientContext } from './context.ts';
 import { hasEnded } from './job-handle.ts';
 import { parseOptions, schemas, type EventsOptions } from './options.ts';
@@ -44,15 +45,15 @@ export function followJobEvents(context: ClientContext, jobId: string, options: 
 
 interface Opened {
   events: AsyncIterator<JobEvent, unknown>;
-  stop: AbortSignal | undefined;
+  stop: AbortSignal;
 }
 
 async function open(context: ClientContext, jobId: string, options: EventsOptions): Promise<Opened> {
-  const { after = 0, follow = true, signal, timeoutMs } = parseOptions(schemas.events, options);
-  const limits = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)].filter((limit) => limit !== undefined);
+  const { after = 0, follow = true, ...waiting } = parseOptions(schemas.events, options);
+  const stop = limitOf(waiting);
   const job = await requireJob(context, jobId);
   const ended = async (): Promise<boolean> => hasEnded(context, job);
   const { database } = context;
   const events = follow ? followEvents(database, job, after, ended) : replayEvents(database.db, job, after, ended);
-  return { events, stop: limits.length === 0 ? undefined : AbortSignal.any(limits) };
+  return { events, stop };
 }

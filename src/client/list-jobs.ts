@@ -2,29 +2,21 @@ import { isGrpcServiceError, type WorkflowClient, type WorkflowExecutionInfo } f
 import { executionInfoFromRaw, rethrowKnownErrorTypes } from '@temporalio/client/lib/helpers.js';
 
 import type { JobSummary } from '../contract/job-summary.ts';
-import { formatLabels, type Labels } from '../contract/labels.ts';
+import { formatLabels } from '../contract/labels.ts';
 import { searchAttributes } from '../contract/search-attributes.ts';
 import { JOB_WORKFLOW } from '../contract/status.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 import { summarise } from './job-state.ts';
+import type { JobFilter } from './options.ts';
 import { formatCursor, parseCursor, type Page } from './page.ts';
 import { withLedger } from './read-jobs.ts';
 
 /** Rows that Temporal gives at once. */
 const MAX_PAGE = 1_000;
 
-interface Filter {
-  tenant?: string | undefined;
-  running?: boolean | undefined;
-  waiting?: boolean | undefined;
-  labels?: Labels | undefined;
-  limit?: number | undefined;
-  cursor?: string | null | undefined;
-}
-
 /** Lists the newest jobs first, by Temporal's visibility. @throws `invalid_spec`, `temporal_unreachable`, `database_unreachable` */
-export async function listJobs(context: ClientContext, { limit = 100, cursor, ...filter }: Filter): Promise<Page<JobSummary>> {
+export async function listJobs(context: ClientContext, { limit = 100, cursor, ...filter }: JobFilter): Promise<Page<JobSummary>> {
   const { workflow } = await context.temporal.connected();
   const query = queryOf(filter);
   const list = { of: 'jobs', query };
@@ -40,7 +32,7 @@ export async function listJobs(context: ClientContext, { limit = 100, cursor, ..
   return { items: await withLedger(context, jobs), nextCursor };
 }
 
-function queryOf({ tenant, running = false, waiting = false, labels = {} }: Filter): string {
+function queryOf({ tenant, running = false, waiting = false, labels = {} }: JobFilter): string {
   return [
     `WorkflowType = '${JOB_WORKFLOW}'`,
     // A job whose history got long is a chain of runs, of which the newest counts.

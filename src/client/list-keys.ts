@@ -1,24 +1,15 @@
 import { z } from 'zod';
 
-import { invalidSpec } from '../contract/invalid-spec.ts';
 import type { KeyInfo } from '../contract/key-info.ts';
-import type { KeyState } from '../contract/key.ts';
 import { listKeys as readKeys, type KeyPlace } from '../store/key-list.ts';
 import type { ClientContext } from './context.ts';
-import { formatCursor, parseCursor, type Page } from './page.ts';
-
-interface Filter {
-  tenant?: string | undefined;
-  jobId?: string | undefined;
-  state?: KeyState | undefined;
-  limit?: number | undefined;
-  cursor?: string | null | undefined;
-}
+import type { KeyFilter } from './options.ts';
+import { formatCursor, invalidCursor, parseCursor, type Page } from './page.ts';
 
 const placeSchema = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:\d\d)?$/), z.string().max(256)]);
 
 /** Lists the keys of the ledger, the newest first. @throws `invalid_spec`, `database_unreachable` */
-export async function listKeys({ database, owner }: ClientContext, { limit = 100, cursor, ...filter }: Filter): Promise<Page<KeyInfo>> {
+export async function listKeys({ database, owner }: ClientContext, { limit = 100, cursor, ...filter }: KeyFilter): Promise<Page<KeyInfo>> {
   const list = { of: 'keys', owner, tenant: filter.tenant, jobId: filter.jobId, state: filter.state };
   const after = cursor == null ? undefined : placeOf(parseCursor(list, cursor));
   const keys = await readKeys(database.db, owner, { ...filter, limit, after });
@@ -31,6 +22,6 @@ export async function listKeys({ database, owner }: ClientContext, { limit = 100
 
 function placeOf(at: readonly string[]): KeyPlace {
   const parsed = placeSchema.safeParse(at);
-  if (!parsed.success) throw invalidSpec([{ path: 'cursor', message: 'must be the nextCursor of a list with the same filters' }]);
+  if (!parsed.success) throw invalidCursor();
   return { at: parsed.data[0], ref: parsed.data[1] };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { z } from 'zod';
 
+import type { ValetkeyError } from '../contract/errors.ts';
 import { invalidSpec } from '../contract/invalid-spec.ts';
 import { parseJson } from '../contract/json.ts';
 
@@ -24,7 +25,11 @@ export function formatCursor(list: object, at: readonly string[]): string {
 export function parseCursor(list: object, cursor: string): string[] {
   const parsed = cursorSchema.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
   if (parsed.success && parsed.data.list === digest(list)) return parsed.data.at;
-  throw invalidSpec([{ path: 'cursor', message: 'must be the nextCursor of a list with the same filters' }]);
+  throw invalidCursor();
+}
+
+export function invalidCursor(): ValetkeyError {
+  return invalidSpec([{ path: 'cursor', message: 'must be the nextCursor of a list with the same filters' }]);
 }
 
 function digest(list: object): string {

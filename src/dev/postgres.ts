@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import pg from 'pg';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { exists } from './folder/exists.ts';
+import { exists } from '../system/exists.ts';
 import { findPostgres, isOpenToAll, makeFolder, postgresUser, type PostgresBinaries } from './postgres-binaries.ts';
 import { onFreePort, onPort, poll, startServer, type ServerProcess } from './process.ts';
 

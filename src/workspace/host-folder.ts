@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 
+import { hasErrorCode } from '../system/error-code.ts';
 import { pathBytes, type RawPath } from './raw-path.ts';
 
 /** Linux: opens a descriptor that names a file without opening the file itself. Node has no constant for it. */
@@ -40,7 +41,7 @@ export function openHostFolder(hostPath: string, { restoreAccess = false } = {})
     try {
       return work();
     } catch (error) {
-      if (!restoreAccess || !isCode(error, 'EACCES')) throw error;
+      if (!restoreAccess || !hasErrorCode(error, 'EACCES')) throw error;
       const { mode } = fstatSync(descriptor);
       chmodSync(itself(descriptor), (mode & 0o7777) | 0o700);
       return work();
@@ -85,7 +86,13 @@ export function openHostFolder(hostPath: string, { restoreAccess = false } = {})
           return stats === null ? null : itemOf(name, stats);
         });
       } catch (error) {
-        if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR') || isCode(error, 'ELOOP') || isCode(error, 'ENAMETOOLONG')) return null;
+        if (
+          hasErrorCode(error, 'ENOENT') ||
+          hasErrorCode(error, 'ENOTDIR') ||
+          hasErrorCode(error, 'ELOOP') ||
+          hasErrorCode(error, 'ENAMETOOLONG')
+        )
+          return null;
         throw error;
       }
     },
@@ -97,7 +104,7 @@ export function openHostFolder(hostPath: string, { restoreAccess = false } = {})
         try {
           return await open(itself(descriptor), O_RDONLY);
         } catch (error) {
-          if (!restoreAccess || !isCode(error, 'EACCES')) throw error;
+          if (!restoreAccess || !hasErrorCode(error, 'EACCES')) throw error;
           chmodSync(itself(descriptor), 0o600);
           return await open(itself(descriptor), O_RDONLY);
         }
@@ -125,8 +132,4 @@ function itself(descriptor: number): string {
 
 function below(descriptor: number, name: RawPath): Buffer {
   return Buffer.concat([Buffer.from(`/proc/self/fd/${descriptor}/`), pathBytes(name)]);
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

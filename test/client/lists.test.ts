@@ -1,3 +1,4 @@
+import { Client, Connection } from '@temporalio/client';
 import { expect, test } from 'vitest';
 
 import type { KeyInfo, ValetkeyClient } from '../../src/index.ts';
@@ -108,4 +109,20 @@ test('a tenant that never had a key is blocked with a warning that names the one
   expect((await client.tenants.listBlocked()).map(({ tenant }) => tenant)).toEqual(blocked);
   for (const tenant of blocked) expect(await client.tenants.unblock(tenant)).toBe(true);
   expect(await client.tenants.listBlocked()).toEqual([]);
+});
+
+test('a workflow of another kind in the namespace is no job: it is neither shown nor cancelled', async ({ onTestFinished }) => {
+  const { client, temporal, config } = stack();
+  const connection = await Connection.connect({ address: temporal.address });
+  onTestFinished(() => connection.close());
+  const { workflow } = new Client({ connection, namespace: temporal.namespace });
+  const taskQueue = `${config.taskQueue}-of-others`;
+  const handle = await workflow.start('payInvoice', { taskQueue, workflowId: `invoice-${Date.now()}`, args: [] });
+  onTestFinished(async () => void (await handle.terminate()));
+  const id = handle.workflowId;
+  const { jobs } = client;
+  for (const call of [() => jobs.cancel(id), () => jobs.status(id), () => jobs.result(id), () => jobs.unattendedQueue(id)])
+    await expect(call()).rejects.toMatchObject({ code: 'job_not_found' });
+  const { events } = await handle.fetchHistory();
+  expect(events?.filter((event) => event.workflowExecutionCancelRequestedEventAttributes != null)).toEqual([]);
 });

@@ -2,15 +2,12 @@ import { expect, test } from 'vitest';
 
 import { createClient, ValetkeyError } from '../../src/index.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
+import { untyped } from '../helpers/untyped.ts';
 
 const stack = useStack();
 
 const DATABASE_URL = 'postgres://127.0.0.1:9/none';
 const NOBODY = { databaseUrl: DATABASE_URL, temporal: { address: '127.0.0.1:9' } };
-
-/** As a caller without types, or one whose values come from outside. */
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion
-const untyped = (value: unknown): never => value as never;
 
 /** The error of a call; fails where it succeeds, or throws anything but a `ValetkeyError`. */
 async function errorOf(call: () => unknown): Promise<ValetkeyError> {

@@ -2,6 +2,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 
+import { shellQuote } from '../../system/shell-quote.ts';
 import { runningInstance } from './instance.ts';
 
 /** The file with the variables of a stack that runs, for shells (`. file`), for `node --env-file` and for the command line. */
@@ -27,7 +28,7 @@ export async function removeEnvironment(folder: string): Promise<void> {
 
 /** Lines that a shell can read as they are. */
 export function exportLines(environment: Record<string, string>): string[] {
-  return Object.entries(environment).map(([name, value]) => `export ${name}=${quote(value)}`);
+  return Object.entries(environment).map(([name, value]) => `export ${name}=${shellQuote(value)}`);
 }
 
 export type FoundEnvironment =
@@ -43,8 +44,4 @@ export async function findEnvironment(folder: string): Promise<FoundEnvironment>
   const [text, pid] = await Promise.all([readFile(environmentFile(folder), 'utf8').catch(() => null), runningInstance(folder)]);
   if (pid === null) return { state: text === null ? 'none' : 'stale' };
   return text === null ? { state: 'not_ready', pid } : { state: 'running', pid, environment: parseEnv(text) };
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

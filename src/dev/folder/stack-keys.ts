@@ -5,7 +5,7 @@ import { createKeyring } from '../../secrets/change-keyring.ts';
 import { readKeyringFile } from '../../secrets/keyring-file.ts';
 import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { Secret } from '../../secrets/secret.ts';
-import { exists } from './exists.ts';
+import { exists } from '../../system/exists.ts';
 
 type StackKeys = Pick<Config, 'keyringPath' | 'rootKey' | 'sealingKey' | 'sealingPublicKey'>;
 

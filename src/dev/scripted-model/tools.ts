@@ -1,5 +1,6 @@
 import { dirname, isAbsolute, join } from 'node:path';
 
+import { shellQuote } from '../../system/shell-quote.ts';
 import type { Conversation, ToolCall } from './protocol.ts';
 
 /** The shell tools of the agents that we run, by name, and what each wants. */
@@ -24,15 +25,15 @@ export function shellCall(command: string, { tools }: Conversation): ToolCall | 
 /** The tool that reads a file, else the shell. */
 export function readCall(path: string, conversation: Conversation): ToolCall | undefined {
   const file = fileToolPath(path, conversation);
-  return file === undefined ? shellCall(`cat ${quote(path)}`, conversation) : { name: 'Read', input: { file_path: file } };
+  return file === undefined ? shellCall(`cat ${shellQuote(path)}`, conversation) : { name: 'Read', input: { file_path: file } };
 }
 
 /** The tool that writes a file, else the shell. */
 export function writeCall({ path, content }: { path: string; content: string }, conversation: Conversation): ToolCall | undefined {
   const file = fileToolPath(path, conversation);
   if (file !== undefined) return { name: 'Write', input: { file_path: file, content } };
-  const folder = dirname(path) === '.' ? '' : `mkdir -p ${quote(dirname(path))} && `;
-  return shellCall(`${folder}printf %s ${quote(content)} > ${quote(path)}`, conversation);
+  const folder = dirname(path) === '.' ? '' : `mkdir -p ${shellQuote(dirname(path))} && `;
+  return shellCall(`${folder}printf %s ${shellQuote(content)} > ${shellQuote(path)}`, conversation);
 }
 
 /** Claude Code refuses to write over a file that it has not read. */
@@ -45,8 +46,4 @@ function fileToolPath(path: string, { tools, cwd }: Conversation): string | unde
   if (!tools.includes('Read') || !tools.includes('Write')) return undefined;
   if (isAbsolute(path)) return path;
   return cwd === undefined ? undefined : join(cwd, path);
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

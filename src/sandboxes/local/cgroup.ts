@@ -6,8 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
 
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
+import { hasErrorCode } from '../../system/error-code.ts';
 import { parseHierarchies, type Hierarchy } from './cgroup-places.ts';
-import { isCode } from './folder.ts';
 import { type UserIdentity } from './tools.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
@@ -115,9 +115,9 @@ async function removeGroup(path: string): Promise<void> {
     try {
       return await rmdir(path);
     } catch (error) {
-      if (isCode(error, 'ENOENT')) return;
+      if (hasErrorCode(error, 'ENOENT')) return;
       // A killed process stays in the group until its parent has reaped it.
-      if (!isCode(error, 'EBUSY') || tries === MAX_REMOVE_ATTEMPTS) throw error;
+      if (!hasErrorCode(error, 'EBUSY') || tries === MAX_REMOVE_ATTEMPTS) throw error;
       await delay(20);
     }
   }

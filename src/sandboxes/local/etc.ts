@@ -2,8 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { lstat, readdir, readFile, readlink, realpath, rename, rm, stat, symlink, writeFile, chmod } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
+import { hasErrorCode } from '../../system/error-code.ts';
+import { exists } from '../../system/exists.ts';
 import { isVisibleInEtc } from './etc-list.ts';
-import { isCode } from './folder.ts';
 import { firstUnreadable, createOpenFolder } from './readable.ts';
 import { SANDBOX_UID } from './tools.ts';
 
@@ -50,7 +51,7 @@ export async function copyEtc(copies: string, home: string, from = '/etc'): Prom
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     // Another worker created the copy first.
-    if (!isCode(error, 'ENOTEMPTY') && !isCode(error, 'EEXIST')) throw error;
+    if (!hasErrorCode(error, 'ENOTEMPTY') && !hasErrorCode(error, 'EEXIST')) throw error;
   }
   return copy;
 }
@@ -122,11 +123,4 @@ async function writePublicFile(file: string, content: string | Buffer): Promise<
 
 function fingerprint(versions: readonly string[]): string {
   return createHash('sha256').update(versions.join('\n')).digest('hex').slice(0, 16);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

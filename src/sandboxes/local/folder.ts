@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
+import { hasErrorCode } from '../../system/error-code.ts';
 
 /**
  * The layout of `<stateDir>/jobs/<job>/<incarnation>`. Creating `<job>` claims a job’s sandbox and renaming it ends the claim:
@@ -94,7 +95,7 @@ export async function claimFolder(stateDir: string, label: Label, gatewayPort: n
   try {
     await mkdir(job, { mode: 0o700 });
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return undefined;
+    if (hasErrorCode(error, 'EEXIST')) return undefined;
     throw error;
   }
   try {
@@ -102,7 +103,7 @@ export async function claimFolder(stateDir: string, label: Label, gatewayPort: n
     await writeFile(folder.label, JSON.stringify(label), { mode: 0o600 });
     return folder;
   } catch (error) {
-    if (isCode(error, 'ENOENT')) throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
+    if (hasErrorCode(error, 'ENOENT')) throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
     throw error;
   }
 }
@@ -138,7 +139,7 @@ export async function readClaim(
     const folder = incarnation === undefined ? undefined : sandboxFolder(stateDir, `${job.slice(-20)}/${incarnation}`);
     return { folder, ageMs: Date.now() - ctimeMs };
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
+    if (hasErrorCode(error, 'ENOENT')) return undefined;
     throw error;
   }
 }
@@ -150,13 +151,9 @@ export async function readClaim(
 export async function releaseFolder(stateDir: string, jobId: string): Promise<string[]> {
   const job = jobFolder(stateDir, jobId);
   await rename(job, `${job}.ended-${randomBytes(4).toString('hex')}`).catch((error: unknown) => {
-    if (!isCode(error, 'ENOENT')) throw error;
+    if (!hasErrorCode(error, 'ENOENT')) throw error;
   });
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
   return names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
-}
-
-export function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

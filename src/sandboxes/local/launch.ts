@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmod, lchown, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Agent } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
+import { exists } from '../../system/exists.ts';
 import { writeCertificates } from '../egress/certificates.ts';
 import { toolFiles } from '../egress/tool-environment.ts';
 import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
@@ -52,7 +53,7 @@ export async function launchSandbox(
   const groups = groupsOf(located.groupParents, folder.id);
   await writeLimitsRecord(folder.limits, { limits, groups });
   await createGroups(groups, limits);
-  if (!(await isThere(folder.path))) {
+  if (!(await exists(folder.path))) {
     // The process that took the folder away may have looked for the groups before they existed.
     await removeGroups(groups);
     throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
@@ -133,13 +134,6 @@ async function changeOwner(uid: number, folder: string): Promise<void> {
   await lchown(folder, uid, uid);
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true }))
     await lchown(join(entry.parentPath, entry.name), uid, uid);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Returns the end of an error message with the last line of the log. A sandbox holds no secret yet when its start fails. */

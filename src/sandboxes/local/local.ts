@@ -10,6 +10,7 @@ import getPort from 'get-port';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { decideLimits } from '../../contract/limits-spec.ts';
 import type { Isolation } from '../../contract/spec.ts';
+import { hasErrorCode } from '../../system/error-code.ts';
 import { requireAllowed } from '../egress/egress.ts';
 import { lookupInDns } from '../egress/resolve.ts';
 import { createEgressSupervisor, type EgressPlace } from '../egress/supervisor.ts';
@@ -19,16 +20,7 @@ import { insidePaths, INSIDE_GATEWAY_PORT } from './bubblewrap.ts';
 import { removeGroups } from './cgroup.ts';
 import { checkHost } from './check-host.ts';
 import { connectTo } from './connection.ts';
-import {
-  readClaim,
-  claimFolder,
-  releaseFolder,
-  isCode,
-  jobFolder,
-  listLabeledFolders,
-  sandboxFolder,
-  type SandboxFolder,
-} from './folder.ts';
+import { readClaim, claimFolder, releaseFolder, jobFolder, listLabeledFolders, sandboxFolder, type SandboxFolder } from './folder.ts';
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './launch.ts';
 import { readLimitsRecord } from './limits-record.ts';
 import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
@@ -228,7 +220,7 @@ async function remove(folder: string): Promise<void> {
   try {
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch (error) {
-    if (!isCode(error, 'EACCES')) throw error;
+    if (!hasErrorCode(error, 'EACCES')) throw error;
     // Some tools make the folders of their caches read-only.
     await promisify(execFile)('chmod', ['-R', 'u+rwX', folder]);
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });

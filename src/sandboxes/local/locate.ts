@@ -6,6 +6,7 @@ import type { Agents } from '../../agents/index.ts';
 import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { Isolation } from '../../contract/spec.ts';
+import { exists } from '../../system/exists.ts';
 import { findPackage } from '../../system/packages.ts';
 import type { EgressOptions } from '../egress/egress.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../machine-settings.ts';
@@ -94,7 +95,7 @@ const etcCopies = new Map<string, { checkedAtMs: number; etc: Promise<string> }>
 
 async function currentEtc(stateDir: string): Promise<string> {
   const known = etcCopies.get(stateDir);
-  if (known !== undefined && performance.now() - known.checkedAtMs < ETC_CHECK_INTERVAL_MS && (await isThere(await known.etc)))
+  if (known !== undefined && performance.now() - known.checkedAtMs < ETC_CHECK_INTERVAL_MS && (await exists(await known.etc)))
     return await known.etc;
   const etc = copyEtc(join(stateDir, 'etc'), insidePaths.home);
   etcCopies.set(stateDir, { checkedAtMs: performance.now(), etc });
@@ -112,7 +113,7 @@ async function groupParents(identity: UserIdentity): Promise<GroupParent[]> {
 
 async function usableMounts(mounts: readonly string[], isRoot: boolean): Promise<readonly string[]> {
   for (const path of mounts) {
-    if (!(await isThere(path)))
+    if (!(await exists(path)))
       throw new ValetkeyError('sandbox_start_failed', `The folder ${path} of VALETKEY_SANDBOX_MOUNTS does not exist.`);
     if (isRoot) await requireReadable(path, 'VALETKEY_SANDBOX_MOUNTS');
   }
@@ -120,15 +121,8 @@ async function usableMounts(mounts: readonly string[], isRoot: boolean): Promise
 }
 
 async function existing(folders: readonly string[]): Promise<string[]> {
-  const there = await Promise.all(folders.map(isThere));
+  const there = await Promise.all(folders.map(exists));
   return folders.filter((_, index) => there[index]);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function workingBubblewrap(

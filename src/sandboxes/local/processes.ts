@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
-import { isCode } from './folder.ts';
+import { hasErrorCode } from '../../system/error-code.ts';
 
 const KILL_TIMEOUT_MS = 15_000;
 /** The outer bubblewrap reaps the inner one and then ends by itself; killed first, it would leave the sandbox running. */
@@ -102,7 +102,7 @@ export function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return isCode(error, 'EPERM');
+    return hasErrorCode(error, 'EPERM');
   }
 }
 

@@ -3,7 +3,8 @@ import { chmod, copyFile, link, lstat, mkdir, readdir, readlink, realpath, renam
 import { dirname, join } from 'node:path';
 
 import { ValetkeyError } from '../../contract/errors.ts';
-import { isCode } from './folder.ts';
+import { hasErrorCode } from '../../system/error-code.ts';
+import { exists } from '../../system/exists.ts';
 
 /** A file or a folder of the host that sandboxes use. */
 export interface HostPart {
@@ -29,7 +30,7 @@ export async function makeReadable(parts: readonly HostPart[], copies: string): 
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     // Another worker created the copy first.
-    if (!isCode(error, 'ENOTEMPTY') && !isCode(error, 'EEXIST')) throw error;
+    if (!hasErrorCode(error, 'ENOTEMPTY') && !hasErrorCode(error, 'EEXIST')) throw error;
   }
   return copied;
 }
@@ -97,13 +98,6 @@ export async function createOpenFolder(path: string): Promise<void> {
 /** Links a file; false where the copy is on another file system, or on one that forbids links. */
 async function tryLink(from: string, to: string): Promise<boolean> {
   return await link(from, to).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
     () => true,
     () => false,
   );

@@ -6,6 +6,7 @@ import { dirname, extname, join } from 'node:path';
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
 import { secretVariable } from '../../contract/sandbox-spec.ts';
 import { programFile } from '../../in-sandbox/program-file.ts';
+import { shellQuote } from '../../system/shell-quote.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
 import type { HostPart } from './readable.ts';
@@ -144,8 +145,4 @@ function plainJavaScript(file: string, source: string): string {
 async function writeScript(file: string, body: string): Promise<void> {
   await writeFile(file, `#!/bin/sh\n${body}\n`);
   await chmod(file, 0o755);
-}
-
-function shellQuote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }

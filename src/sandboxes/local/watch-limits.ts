@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { stat, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
+import { exists } from '../../system/exists.ts';
 import type { LimitWarning } from '../sandbox.ts';
 import { countLimitHits } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
@@ -41,7 +42,7 @@ export async function watchLimits(
       reported[limit] = Math.max(reported[limit], hits[limit]);
     }
   };
-  while (!signal.aborted && (await isThere(folder.path))) {
+  while (!signal.aborted && (await exists(folder.path))) {
     await reportHits();
     const used = await disk();
     if (used !== undefined) onWarning(used, limits);
@@ -95,11 +96,4 @@ async function usedBytes({ home, workspace, tmp, varTmp }: SandboxFolder, signal
   );
   const total = /^(\d+)\s+\S+\s*$/.exec(output.trimEnd().split('\n').at(-1) ?? '')?.[1];
   return total === undefined ? undefined : Number(total);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }
