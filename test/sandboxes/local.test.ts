@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -103,6 +103,20 @@ test('a sandbox that has ended is replaced by the next start', { timeout: 60_000
   expect(second.id).not.toBe(first.id);
   expect(await rig.provider.isAlive(second)).toBe(true);
   await connection.close();
+});
+
+test('a sandbox whose stop was cut off is still listed, and the next stop ends it', { timeout: 60_000 }, async () => {
+  const { provider, options } = rig;
+  const jobId = 'half-ended';
+  const handle = await provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' });
+  const pids = await processesOfJob(handle);
+  // The first step of a stop, after which its worker may be killed.
+  const folder = join(options.stateDir, 'jobs', handle.id.slice(0, 20));
+  await rename(folder, `${folder}.ended-0123abcd`);
+  expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toMatchObject([{ id: handle.id, jobId }]);
+  await provider.stop(jobId);
+  expect(await filter(pids, isLiving)).toEqual([]);
+  expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toEqual([]);
 });
 
 test('a sandbox survives its worker and is stopped by another process', { timeout: 60_000 }, async () => {

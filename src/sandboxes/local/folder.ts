@@ -48,6 +48,9 @@ export interface SandboxFolder {
 
 const ID = /^([0-9a-f]{20})\/(\d{1,10})-(\d{1,5})-[0-9a-f]{8}$/;
 
+/** The end of a job folder's name once its claim is released. */
+const ENDED = /\.ended-[0-9a-f]{8}$/;
+
 export function jobFolder(stateDir: string, jobId: string): string {
   return join(stateDir, 'jobs', createHash('sha256').update(jobId).digest('hex').slice(0, 20));
 }
@@ -108,19 +111,21 @@ export async function claimFolder(stateDir: string, label: Label, gatewayPort: n
   }
 }
 
-/** Lists every folder with a label, including those whose sandbox has ended or never started. */
+/** Lists every folder with a label, including those whose sandbox has ended, never started, or whose stop was cut off. */
 export async function listLabeledFolders(stateDir: string): Promise<(Label & { id: string; claimedAt: Date })[]> {
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
   const found = await Promise.all(
     names.map(async (name) => {
       const [incarnation] = await readdir(join(jobs, name)).catch(() => []);
-      const folder = incarnation === undefined ? undefined : sandboxFolder(stateDir, `${name}/${incarnation}`);
+      // A stop that was cut off has left the folder under its other name.
+      const folder = incarnation === undefined ? undefined : sandboxFolder(stateDir, `${name.replace(ENDED, '')}/${incarnation}`);
       if (folder === undefined) return [];
-      const [text, info] = await Promise.all([readFile(folder.label, 'utf8').catch(() => ''), stat(folder.label).catch(() => null)]);
+      const file = join(jobs, name, basename(folder.path), basename(folder.label));
+      const [text, info] = await Promise.all([readFile(file, 'utf8').catch(() => ''), stat(file).catch(() => null)]);
       const label = labelSchema.safeParse(parseJson(text));
       // The folder’s name is derived from the job id, so a label that an agent changed cannot claim another job.
-      if (!label.success || info === null || !name.startsWith(basename(jobFolder(stateDir, label.data.jobId)))) return [];
+      if (!label.success || info === null || name.replace(ENDED, '') !== basename(jobFolder(stateDir, label.data.jobId))) return [];
       return [{ ...label.data, id: folder.id, claimedAt: info.mtime }];
     }),
   );
