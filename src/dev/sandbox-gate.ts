@@ -6,8 +6,6 @@ import type { SandboxProvider } from '../sandboxes/sandbox.ts';
 export class SandboxGate {
   readonly #closing = new AbortController();
   readonly #starting = new Set<Promise<unknown>>();
-  /** Jobs whose sandbox was started, or tried to, and has not been ended since: one that is half ended is in no list. */
-  readonly #open = new Map<string, SandboxProvider>();
   #providers: SandboxProvider[] = [];
 
   /** The same sandboxes, which start as long as the gate is open. */
@@ -15,11 +13,7 @@ export class SandboxGate {
     const guarded = { ...sandboxes };
     this.#providers = Object.values(sandboxes);
     for (const provider of this.#providers)
-      guarded[provider.name] = {
-        ...provider,
-        start: (request, signal) => this.#start(provider, request, signal),
-        stop: (jobId) => this.#stop(provider, jobId),
-      };
+      guarded[provider.name] = { ...provider, start: (request, signal) => this.#start(provider, request, signal) };
     return guarded;
   }
 
@@ -36,15 +30,12 @@ export class SandboxGate {
 
   /** Ends every sandbox that there is, whatever its job does. One that cannot be ended keeps no other from its end; throws the first failure. */
   async endAll(): Promise<void> {
-    for (const provider of this.#providers) for (const { jobId } of await provider.list()) this.#open.set(jobId, provider);
-    const ends = [...this.#open].map(async ([jobId, provider]) => this.#stop(provider, jobId).catch(() => this.#stop(provider, jobId)));
-    const failed = (await Promise.allSettled(ends)).find((result) => result.status === 'rejected');
+    const ends = this.#providers.map(async (provider) => {
+      const listed = await provider.list();
+      return Promise.allSettled(listed.map(async ({ jobId }) => provider.stop(jobId).catch(() => provider.stop(jobId))));
+    });
+    const failed = (await Promise.all(ends)).flat().find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
-  }
-
-  async #stop(provider: SandboxProvider, jobId: string): Promise<void> {
-    await provider.stop(jobId);
-    this.#open.delete(jobId);
   }
 
   async #start(
@@ -53,7 +44,6 @@ export class SandboxGate {
   ): ReturnType<SandboxProvider['start']> {
     const closed = this.#closing.signal;
     closed.throwIfAborted();
-    this.#open.set(request.jobId, provider);
     const starting = provider.start(request, signal === undefined ? closed : AbortSignal.any([closed, signal]));
     this.#starting.add(starting);
     try {
