@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { agents } from '../src/agents/index.ts';
-import { environmentSchema } from '../src/config/config.ts';
+import { environmentSchema } from '../src/config/environment.ts';
 import { FAILURES } from '../src/contract/errors.ts';
 
 const DOCS = join(import.meta.dirname, '..', 'docs');

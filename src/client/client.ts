@@ -1,4 +1,4 @@
-import { temporalConfig } from '../config/config.ts';
+import { temporalConfig } from '../config/temporal.ts';
 import type { TenantJobSpecInput } from '../contract/spec-input.ts';
 import { tenantSchema } from '../contract/spec.ts';
 import type { SweepReport } from '../contract/sweep.ts';

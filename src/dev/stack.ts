@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 import { createClient, type ValetkeyClient } from '../client/client.ts';
-import { gatewaySocket, loadConfig, temporalConfig, type Config } from '../config/config.ts';
+import { gatewaySocket, loadConfig, type Config } from '../config/config.ts';
+import { temporalConfig } from '../config/temporal.ts';
 import { codeOf } from '../contract/errors.ts';
 import { runGateway } from '../gateway.ts';
 import { Secret } from '../secrets/secret.ts';

@@ -17,7 +17,8 @@ import {
 import { createActivities, type ActivityDeps } from '../activities/index.ts';
 import { StopNotices } from '../activities/stop-notices.ts';
 import { agents } from '../agents/index.ts';
-import { required, temporalConfig, type Config } from '../config/config.ts';
+import { required, type Config } from '../config/config.ts';
+import { temporalConfig } from '../config/temporal.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { createGateways, type Gateways } from '../gateways/index.ts';
 import { ownerOf } from '../keys/context.ts';

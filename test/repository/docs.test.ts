@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { PAGES, readPage, withTable } from '../../scripts/docs.ts';
-import { environmentSchema } from '../../src/config/config.ts';
+import { environmentSchema } from '../../src/config/environment.ts';
 
 test.each(Object.entries(PAGES))('docs/%s holds the table that `npm run docs` makes', async (name, rows) => {
   const page = await readPage(name);
