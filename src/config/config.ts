@@ -5,7 +5,7 @@ import { readOutboundProxies } from '../outbound/proxies.ts';
 import type { ProxySettings } from '../proxy/server/settings.ts';
 import type { EgressOptions } from '../sandboxes/egress/egress.ts';
 import type { MachineSettings } from '../sandboxes/machine-settings.ts';
-import { Secret } from '../secrets/secret.ts';
+import type { Secret } from '../secrets/secret.ts';
 import { checkedEnvironmentSchema, type Environment } from './environment.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
