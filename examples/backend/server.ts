@@ -1,6 +1,6 @@
 /**
  * A backend in sixty lines: a page submits a job, shows its events as they come, and asks for each permission that the agent requests.
- * Start `valetkey dev`, set the variables that it prints, then run `node server.ts`.
+ * Start `valetkey dev`, read the file of variables that it names (`. <file>`), then run `node server.ts`.
  */
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

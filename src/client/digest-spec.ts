@@ -36,7 +36,7 @@ function byName([a]: [string, unknown], [b]: [string, unknown]): number {
 }
 
 /**
- * Temporal's UI shows it in the job's header, as Markdown: what a prompt could make of that is taken out. At most 200
+ * Temporal's UI shows it in the job's header, as Markdown: what a prompt could make of that is removed. At most 200
  * characters, so that it still fits once it is encrypted.
  */
 export function summariseSpec({ agent, tenant, prompts }: JobSpec): string {

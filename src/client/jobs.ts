@@ -53,7 +53,7 @@ export class Jobs<Spec extends { tenant?: string | undefined } = JobSpecInput> {
 
   /**
    * Starts a job. Idempotent on `id`: the same id with the same spec is the same job, running or ended (`created` is false).
-   * Without an id a new one is drawn. An id is for one job for ever: once Temporal has forgotten it, it is refused. The texts of the prompts
+   * Without an id a new one is drawn. An id stays with its job: once Temporal has forgotten it, it is refused. The texts of the prompts
    * go to Postgres, not to Temporal.
    * @throws `invalid_spec`, `model_unpriced`, `job_conflict`, `temporal_unreachable`, `database_unreachable`
    */

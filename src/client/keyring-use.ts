@@ -9,7 +9,7 @@ import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 
 /**
- * What hangs on keys of key rings, in the whole store and the whole namespace, whoever runs it. Jobs are counted by Temporal's
+ * What depends on the keys of key rings, in the whole store and the whole namespace, whoever runs it. Jobs are counted by Temporal's
  * visibility, which lags by some milliseconds. Throws `temporal_unreachable`, `database_unreachable`.
  */
 export async function readKeyringUse({ temporal, database: { db } }: ClientContext): Promise<KeyringUse> {

@@ -41,7 +41,7 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
   };
 }
 
-/** Adds what the store knows: Temporal knows that a job runs; what its keys are and have spent, and how it ended, stands in the store. */
+/** Adds what the store knows: Temporal knows that a job runs; what its keys are and have spent, and how it ended, is in the store. */
 export async function withLedger({ database: { db } }: ClientContext, jobs: JobSummary[]): Promise<JobSummary[]> {
   const ids = jobs.map(({ jobId }) => jobId);
   const [keys, outcomes] = await Promise.all([jobKeys(db, ids), readOutcomes(db, ids)]);

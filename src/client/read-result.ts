@@ -48,7 +48,7 @@ async function isSettled({ database: { db } }: ClientContext, handle: WorkflowHa
   for (let waitMs = FIRST_LOOK_MS; ; waitMs = LOOK_EVERY_MS) {
     await sleep(waitMs, undefined, { signal: over }).catch(() => undefined);
     if (over.aborted) return;
-    // What is away now is asked again; where it stays away the wait for the close says so.
+    // A Postgres that is unreachable is asked again; where it stays so the wait for the close fails.
     const run = await readSettlingRun(db, handle.workflowId).catch(() => null);
     if (run === null || run === '') continue;
     const job = await handle.describe().catch(() => null);

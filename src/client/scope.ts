@@ -19,7 +19,7 @@ export async function requireJob(context: ClientContext, jobId: unknown): Promis
   return id;
 }
 
-/** Whose a job is. The ledger keeps it for ever, and has it from the job's first key on; Temporal has it from the start. */
+/** Whose a job is. The ledger never forgets it, and has it from the job's first key on; Temporal has it from the start. */
 async function readTenant({ database, temporal }: ClientContext, jobId: string): Promise<string | null> {
   const recorded = await readJobTenant(database.db, jobId);
   if (recorded !== null) return recorded;

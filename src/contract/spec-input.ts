@@ -16,13 +16,13 @@ export interface TenantJobSpecInput {
   model: string;
   /** Each is one turn of the same session; none only with `keepOpen`. */
   prompts: string[];
-  /** Keeps the job open for more prompts after these; it ends when none came for so long, "10m" for example. */
+  /** Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example. */
   keepOpen?: string | undefined;
   /** What happens when the agent requests permission; "ask": the job waits for an answer. Default: "allow". */
   permissions?: 'allow' | 'deny' | 'ask' | undefined;
-  /** A question without an answer is denied after so long. Default: "10m". */
+  /** A question without an answer is denied after that time. Default: "10m". */
   permissionTimeout?: string | undefined;
-  /** A turn without any event of the agent for so long ends as stalled. Default: "10m". */
+  /** A turn without any event of the agent for that long ends as stalled. Default: "10m". */
   stallAfter?: string | undefined;
   /** What to do when the agent’s process ended in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue. Default: "fail". */
   onInterrupted?: 'fail' | 'continue' | undefined;

@@ -53,13 +53,13 @@ export const jobSpecSchema = z
     prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
     keepOpen: durationSchema
       .optional()
-      .describe('Keeps the job open for more prompts after these; it ends when none came for so long, "10m" for example.'),
+      .describe('Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example.'),
     permissions: z
       .enum(['allow', 'deny', 'ask'])
       .default('allow')
-      .describe('What becomes of what the agent asks leave for; "ask": the job waits for an answer.'),
-    permissionTimeout: durationSchema.default('10m').describe('An "ask" without an answer is denied after so long.'),
-    stallAfter: durationSchema.default('10m').describe('A turn without any event of the agent for so long ends as stalled.'),
+      .describe('What to do when the agent requests permission; "ask": the job waits for an answer.'),
+    permissionTimeout: durationSchema.default('10m').describe('An "ask" without an answer is denied after that time.'),
+    stallAfter: durationSchema.default('10m').describe('A turn without any event of the agent for that long ends as stalled.'),
     onInterrupted: z
       .enum(['fail', 'continue'])
       .default('fail')
@@ -94,7 +94,7 @@ export const jobSpecSchema = z
       .array(relativePathSchema)
       .max(50)
       .default([])
-      .describe('Files of the workspace to take out at the end, beside the patch and the last message.'),
+      .describe('Files of the workspace to collect at the end, beside the patch and the last message.'),
     deadline: z
       .union([
         z.iso.datetime({ offset: true, error: 'must be an ISO 8601 instant or a duration like "30m"' }),

@@ -26,7 +26,7 @@ const TASKS: (DemoTask & { upstream: 'openai' | 'anthropic'; variable: string })
 
 const { json, keep, live, agent } = new Command()
   .name('npm run demo --')
-  .description('Has agents mend a small repository, each as a job with a key of its own, and shows what became of the key.')
+  .description('Has agents fix a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
   .option('--keep', "leave everything running, to look at Temporal's UI and to go on with `valetkey`")
   .option('--live', 'use the real providers whose key is in ANTHROPIC_API_KEY or OPENAI_API_KEY: this costs money')
@@ -46,7 +46,7 @@ try {
   process.exitCode = 1;
 }
 
-/** The exit code: 0 where every job completed and mended the test. */
+/** The exit code: 0 where every job completed and fixed the test. */
 async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   const { path } = loadConfig();
   const registry = (await sandboxesHaveNpm(path)) ? await startDemoRegistry(path) : null;

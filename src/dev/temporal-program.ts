@@ -9,7 +9,7 @@ import { findExecutable } from '../system/packages.ts';
 
 /** The release of Temporal's CLI, which holds the server, that is downloaded or built. */
 const VERSION = '1.8.2';
-/** The first release whose server has what the development server is told to do. */
+/** The first release whose server has the options of the development server. */
 const OLDEST = [1, 5];
 const OLDEST_GO = [1, 21];
 
@@ -17,7 +17,7 @@ export interface Where {
   /** As PATH is. */
   path: string;
   cacheDir: string;
-  /** Hears what is being done. */
+  /** Receives a line for each step. */
   report: (line: string) => void;
 }
 

@@ -22,7 +22,7 @@ export interface DevTemporal {
 }
 
 export interface DevTemporalOptions {
-  /** Hears what is being done. */
+  /** Receives a line for each step. */
   report: (line: string) => void;
   /** Where the server keeps its state, for `halt` and `resume`; default: in memory, which is faster. The caller removes it. */
   dbFilename?: string;

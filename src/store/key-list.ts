@@ -75,7 +75,7 @@ export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
   return { active: row?.active ?? 0, stuck: row?.stuck ?? 0, oldestOrphanSeconds: row?.orphan ?? 0 };
 }
 
-/** The root key that an owner's newest key hangs on; null: it never had a key. Throws `database_unreachable`. */
+/** The root key that an owner's newest key was derived from; null: it never had a key. Throws `database_unreachable`. */
 export async function newestRootKey(db: Db, owner: string): Promise<string | null> {
   const newest = db.selectFrom('keys').select('root_key_id').where('owner', '=', owner).orderBy('intended_at', 'desc').limit(1);
   return (await asDatabaseError(newest.executeTakeFirst()))?.root_key_id ?? null;

@@ -102,14 +102,14 @@ const initial: Migration = {
   },
 };
 
-/** One entry a job, by when it began: what retention (retention.ts) looks through. */
+/** One entry per job, by when it began: what retention (retention.ts) looks through. */
 const firstEvents: Migration = {
   up: async (db) => {
     await sql`create index events_first on events (at) where seq = 1`.execute(db);
   },
 };
 
-/** The end of a key in steps, what looks for keys that have lost their job, and what keeps a tenant from new ones. */
+/** The end of a key in steps, what looks for orphaned keys, and what keeps a tenant from new ones. */
 const endOfKeys: Migration = {
   up: async (db) => {
     await sql`

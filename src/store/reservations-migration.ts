@@ -70,7 +70,7 @@ export const reservations: Migration = {
         if usable is not true then verdict := 'ended'; return; end if;
         if spent >= budget then verdict := 'spent'; return; end if;
         if running > 0 and spent + held + most > budget then
-          -- Two that wait for each other's first reservation would wait for ever.
+          -- Two that wait for each other's first reservation would wait without end.
           delete from requests where requests.id = request and ended_at is null;
           verdict := 'wait'; return;
         end if;

@@ -5,7 +5,7 @@ import type { SweepInput } from '../contract/sweep.ts';
 
 const MAX_ROTATE_EVERY_MS = 10 * 60_000;
 
-/** What the schedules of an installation hang on; durations in ms. */
+/** What the schedules of an installation depend on; durations in ms. */
 export interface ScheduleSettings {
   deployment: string;
   taskQueue: string;

@@ -3,7 +3,7 @@ export interface RootKeyUse {
   own: readonly string[];
   /** The root key of the newest key on record; null: there is no key. */
   newestId: string | null;
-  /** How many keys whose end is not over hang on which root key. */
+  /** How many keys that are not ended were derived from which root key. */
   open: ReadonlyMap<string, number>;
   /** Another worker of the installation runs. */
   hasOthers: boolean;
@@ -16,7 +16,7 @@ export type RootKeyDecision =
 
 /**
  * Decides whether a worker starts with its root keys. Beside workers that mint from another root key it would fail their jobs, and they its
- * own. Alone it may start: a root key that is lost must not keep an installation down, and the keys that hang on it are reported.
+ * own. Alone it may start: a root key that is lost must not keep an installation down, and the keys that were derived from it are reported.
  */
 export function decideRootKeys({ own, newestId, open, hasOthers }: RootKeyUse): RootKeyDecision {
   if (hasOthers && newestId !== null && !own.includes(newestId))

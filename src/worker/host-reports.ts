@@ -10,7 +10,7 @@ const EVERY_MS = 2_000;
 
 /**
  * Reports on record that this worker process is alive, every two seconds, and ends the sandboxes of its host that their jobs have given up
- * while it was away. What fails is tried again with the next report. What it returns stops it, and resolves once nothing of it runs.
+ * while it was unreachable. What fails is tried again with the next report. What it returns stops it, and resolves once nothing of it runs.
  */
 export async function startHostReports(db: Db, owner: string, worker: WorkerProcess, sandboxes: Sandboxes): Promise<() => Promise<void>> {
   let ending = Promise.resolve();

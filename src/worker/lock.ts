@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 
-/** A connection of a process that hangs is closed by Postgres after so long, and the lock with it. Its pings come every two seconds. */
+/** A connection of a process that hangs is closed by Postgres after this time, and the lock with it. Its pings come every two seconds. */
 const IDLE_LIMIT = '10s';
 
 /** A lock in Postgres that one worker of an installation holds at a time, for as long as its connection lives. */

@@ -7,7 +7,7 @@ import { deleteExpired } from '../store/retention.ts';
 const HOUR_MS = 60 * 60 * 1000;
 
 /**
- * Deletes what is kept no longer than `retentionMs` after the end of its job, and requests so long after their own end, now and
+ * Deletes what is kept no longer than `retentionMs` after the end of its job, and requests that long after their own end, now and
  * every hour. All workers may do it: one at a time does. What fails is logged and tried again with the next. What it returns stops it,
  * and resolves once nothing of it runs.
  */

@@ -11,7 +11,7 @@ import { decideRootKeys } from './decide-root-keys.ts';
 const PRESENT_MS = 10_000;
 
 /**
- * Checks a worker's root keys against the ledger before it takes work, and logs where keys hang on others.
+ * Checks a worker's root keys against the ledger before it takes work, and logs where keys were derived from others.
  * @throws `root_key_missing` where workers that run mint from a root key that this one lacks, `database_unreachable`
  */
 export async function checkRootKeys(db: Db, owner: string, { rootKeys }: Pick<Keyring, 'rootKeys'>): Promise<void> {
@@ -27,7 +27,7 @@ export async function checkRootKeys(db: Db, owner: string, { rootKeys }: Pick<Ke
     }
     case 'warn': {
       const { rootKeyIds, keys } = decision;
-      const problem = `${keys} keys that have not ended hang on root keys that this worker does not have: their jobs fail here.`;
+      const problem = `${keys} keys that are not ended were derived from root keys that this worker does not have: their jobs fail here.`;
       Runtime.instance().logger.warn(problem, { code: 'root_key_missing', rootKeyIds });
     }
   }

@@ -107,7 +107,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   };
   try {
     await migrate(database);
-    // Not before it has work: what hears of the SDK's log keeps the process.
+    // Not before it has work: a listener of the SDK's log keeps the process.
     if (logger !== undefined) installRuntime(logger, config);
     connection = await connect(temporal);
     const namespace = temporal?.namespace ?? temporalConfig().namespace ?? 'default';

@@ -48,7 +48,7 @@ export function watchStuckJobs(workflow: WorkflowClient, options: StuckJobsOptio
         }
       });
     } catch {
-      // A Temporal before 1.30 has no such attribute, and one that is away shows elsewhere.
+      // A Temporal before 1.30 has no such attribute, and one that is unreachable shows elsewhere.
       return;
     }
     known = found;

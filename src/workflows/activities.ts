@@ -4,7 +4,7 @@ import type { Activities } from '../activities/contracts.ts';
 
 /** A cancelled step is awaited, so that none goes on beside the cleanup. */
 const WAIT_FOR_CANCELLATION = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } as const;
-/** When the worker that was at a key has died, the next one goes on: a key that is being ended lives for so long. */
+/** When the worker that was at a key has died, the next one goes on: so a revocation can stand still for this time. */
 const KEY_HEARTBEAT_TIMEOUT = '5s';
 /** Some heartbeats: a worker that has died is noticed before by the others (worker/watch.ts), and each heartbeat is a billed action. */
 const SESSION_HEARTBEAT_TIMEOUT = '90s';
@@ -12,7 +12,7 @@ const SESSION_HEARTBEAT_TIMEOUT = '90s';
 const STOP_NOTICE_TIMEOUT = '2s';
 /** A connection to Postgres that does not come is given up before. */
 const SETTLE_TIMEOUT = '20s';
-/** For what is read after the commands, and for a worker that is started anew. */
+/** For what is read after the commands, and for a worker that is restarted. */
 const SETUP_SLACK_MS = 5 * 60_000;
 const RETRY_FOREVER = { initialInterval: '1s', maximumInterval: '30s' } as const;
 

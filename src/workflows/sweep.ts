@@ -9,7 +9,7 @@ import { rejectMalformed } from './reject.ts';
 const ONCE = { startToCloseTimeout: '2m', retry: { maximumAttempts: 1 } } as const;
 
 /**
- * Finds and ends what has lost its job: takes an inventory of ledger, gateways and hosts, and looks at the jobs that closed. Hangs on nothing
+ * Finds and ends orphans: takes an inventory of ledger, gateways and hosts, and looks at the jobs that closed. Depends on nothing
  * of the job's own workflow.
  */
 export async function sweep(input: SweepInput): Promise<SweepReport> {

@@ -54,7 +54,7 @@ export async function git(doing: string, args: string[], options: GitOptions): P
 
 /**
  * Runs git and resolves to the bytes of its output. Throws the code of the class of failure (`git_not_found`, `git_unauthorized`, …, else
- * `workspace_failed`), which names `doing` and the reason in words of ours; never git's own, which may hold what stands in a URL.
+ * `workspace_failed`), which names `doing` and the reason in words of ours; never git's own, which may hold parts of a URL.
  *
  * The credential comes on a descriptor, a socket that only a server's question makes git read: an argument shows to every user
  * of the host, a variable in the environment of each process that git starts and in what a crash leaves, a file lasts, and a

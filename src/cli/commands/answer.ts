@@ -13,7 +13,7 @@ Examples:
 export function addAnswer(program: Command): void {
   program
     .command('answer')
-    .description('answer what the agent of a job asks leave for')
+    .description('Answer a permission request of a job’s agent')
     .argument('<job>', 'its id')
     .argument('<question>', 'the id of the question: status and events tell it')
     .addArgument(new Argument('<answer>').choices(['allow', 'deny'] as const))

@@ -14,7 +14,7 @@ Examples:
 export function addCancel(program: Command): void {
   program
     .command('cancel')
-    .description('ask a job to end; its sandbox and its key are ended first')
+    .description('Cancel a job; its sandbox and its key are ended first')
     .argument('<job>', 'its id')
     .option('--wait', 'until it has ended, and print how')
     .option('--json', 'print one JSON document: with --wait the result of the job')

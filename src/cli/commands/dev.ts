@@ -23,7 +23,7 @@ Examples:
 export function addDev(program: Command): void {
   program
     .command('dev')
-    .description('start all parts on this machine, and print the variables for another shell')
+    .description('Start all parts on this machine, and print the variables for another shell')
     .option('--live', 'use the real providers, with ANTHROPIC_API_KEY and OPENAI_API_KEY')
     .option('--ephemeral', 'keep nothing: new keys, an empty database and free ports')
     .option('--json', 'print the variables and the addresses as one JSON document')

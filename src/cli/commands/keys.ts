@@ -10,7 +10,7 @@ import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
 A key is minting, active, disabled (its revocation has begun), revoked (a request with it was seen refused) or stuck: its end was tried several
-times in vain. Its end is tried on for ever; the error says what keeps it. An active key expires where nothing renews its lease, and with its hard
+times in vain. Its revocation is retried without limit; the error says what prevents it. An active key expires where nothing renews its lease, and with its hard
 expiry, which the event of its mint names, at the latest.
 
 Examples:

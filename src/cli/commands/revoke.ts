@@ -7,7 +7,7 @@ import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
 The built-in gateway refuses the keys at once and cuts what is open on them, also with workers or Temporal away; the workers then see
-them refused and settle what they spent. What takes longer than 15 s is told as pending and goes on. A job whose key was revoked fails with
+them refused and settle what they spent. What takes longer than 15 s is reported as pending and goes on. A job whose key was revoked fails with
 key_refused as soon as its agent uses it.
 
 Examples:

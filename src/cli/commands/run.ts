@@ -23,7 +23,7 @@ The exit code tells the outcome: 0 completed, 3 failed, 4 cancelled, 5 deadline 
 
 Examples:
   $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 \\
-      --prompt 'Mend the failing test.' --path . --out fix.patch && git apply fix.patch
+      --prompt 'Fix the failing test.' --path . --out fix.patch && git apply fix.patch
   $ valetkey run --tenant acme --agent claude --model claude-sonnet-4-6 --budget 0.5 --deadline 10m \\
       --git https://github.com/acme/shop --ref main --prompt 'Explain the checkout.' --prompt 'Write it to docs/checkout.md.'
   $ id=$(valetkey run --spec job.json --id nightly-7 --detach) && valetkey events "$id"
@@ -40,18 +40,18 @@ interface RunOptions {
 export function addRun(program: Command): void {
   program
     .command('run')
-    .description('submit a job, follow it to its end, and say what it cost')
+    .description('Submit a job, follow it to its end, and print its cost')
     .option('--tenant <id>', 'whom the job runs for')
     .option('--agent <name>', 'claude, codex, opencode, qwen or mock')
     .option('--model <name>', 'the only model that its key may use')
     .option('--prompt <text>', 'one turn; may be repeated', append)
     .option('--budget <usd>', 'USD that its key may spend', amount)
     .option('--deadline <when>', 'a duration such as 30m, or an instant; 1h unless given')
-    .option('--keep-open <duration>', 'take more prompts (valetkey prompt) until none came for so long')
+    .option('--keep-open <duration>', 'take more prompts (valetkey prompt) until none came for that long')
     .addOption(
-      new Option('--permissions <policy>', 'what becomes of what the agent asks leave for').choices(['allow', 'deny', 'ask'] as const),
+      new Option('--permissions <policy>', 'what to do when the agent requests permission').choices(['allow', 'deny', 'ask'] as const),
     )
-    .option('--artifact <path>', 'a file of the workspace to take out at the end; may be repeated', append)
+    .option('--artifact <path>', 'a file of the workspace to collect at the end; may be repeated', append)
     .option('--label <name=value>', 'a label to list jobs by; may be repeated', addLabel)
     .option('--git <url>', 'workspace: a repository to clone')
     .option('--path <folder>', "workspace: a folder or repository on the worker's host")

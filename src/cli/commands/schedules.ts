@@ -18,7 +18,7 @@ Examples:
   $ valetkey schedules list --json | jq '.[] | select(.state != "active")'
 `;
 const EXAMPLES = `
-A worker applies them when it starts, where it may. sweep: ends what has lost its job. rotate-keys: rotates the keys of long jobs.
+A worker applies them when it starts, where it may. sweep: ends orphans. rotate-keys: rotates the keys of long jobs.
 
 Examples, each with --json and --help:
   $ valetkey schedules apply

@@ -18,7 +18,7 @@ Examples:
 export function addStatus(program: Command): void {
   program
     .command('status')
-    .description('say how a job stands')
+    .description('Show a job’s status')
     .argument('<job>', 'its id')
     .option('--json', 'print one JSON document')
     .addHelpText('after', EXAMPLES)

@@ -14,7 +14,7 @@ Examples:
 export function addTenants(program: Command): void {
   program
     .command('tenants')
-    .description('list the blocked tenants, which get no keys')
+    .description('List the blocked tenants, which get no keys')
     .option('--json', 'print one JSON document: an array of tenants')
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {

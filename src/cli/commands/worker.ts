@@ -33,7 +33,7 @@ function refuseUpstreamCredentials({ gateway: { anthropic, openai } }: Config): 
 export function addWorker(program: Command): void {
   program
     .command('worker')
-    .description('run a worker: it runs jobs, and drives the sandboxes of this host')
+    .description('Run a worker, which runs jobs and drives the sandboxes of this host')
     .option('--json', 'report readiness as one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {

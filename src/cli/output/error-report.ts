@@ -1,7 +1,7 @@
 import { ValetkeyError, type FieldIssue } from '../../contract/errors.ts';
 import { sanitize, type Paint } from './text.ts';
 
-/** An error as it is told; of one that is not known only its name and message. */
+/** Formats an error for a terminal; of an unknown one only its name and message. */
 export interface ErrorReport {
   code: string;
   message: string;

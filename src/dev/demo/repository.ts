@@ -16,7 +16,7 @@ export function sum(numbers) {
   return total;
 }
 `;
-export const MENDED = BROKEN.replace('let i = 1', 'let i = 0');
+export const FIXED = BROKEN.replace('let i = 1', 'let i = 0');
 
 const TEST = `import assert from 'node:assert/strict';
 import { test } from 'node:test';

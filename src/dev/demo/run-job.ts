@@ -51,7 +51,7 @@ export interface DemoTask {
 
 const BUDGET_USD = 1;
 
-/** Has an agent mend the repository, shows how, and checks its patch. */
+/** Has an agent fix the repository, shows how, and checks its patch. */
 export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTask): Promise<DemoJob> {
   const { client, model, repository, out, paint } = settings;
   const beforeUsd = model?.usd() ?? 0;

@@ -31,7 +31,7 @@ export interface Conversation {
 /** One piece of the conversation, oldest first. `other` parts one prompt from the next. */
 export type Entry = { is: 'prompt'; text: string } | { is: 'result' } | { is: 'other' };
 
-/** An answer, ready to be told in any protocol. */
+/** An answer, independent of the protocol. */
 export interface Reply {
   id: string;
   model: string;

@@ -38,7 +38,7 @@ export function withScript(prompt: string, script: Step[]): string {
   return `${prompt}\n\n\`\`\`script\n${JSON.stringify(script)}\n\`\`\`\n`;
 }
 
-/** The script that stands in a prompt. Throws ZodError or SyntaxError where it is malformed. */
+/** Returns the script that a prompt holds. Throws ZodError or SyntaxError where it is malformed. */
 export function findScript(prompt: string): Step[] | undefined {
   const text = [...prompt.matchAll(FENCE)].at(-1)?.[1];
   return text === undefined ? undefined : scriptSchema.parse(JSON.parse(text));

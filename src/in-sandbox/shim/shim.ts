@@ -51,7 +51,7 @@ const MAX_RESENDS = 3;
 
 interface Prompt {
   line: string;
-  /** The agent has sent something for the prompt, or was told to cancel it: it is not sent again. */
+  /** The agent has sent something for the prompt, or has received a cancel for it: it is not sent again. */
   started: boolean;
   resends: number;
 }

@@ -12,7 +12,7 @@ interface Uses {
 }
 
 /**
- * Counts the uses of keys that have ended. A leaked key can be used for ever, so each use only increments a counter, which is written
+ * Counts the uses of keys that have ended. A leaked key can be used without end, so each use only increments a counter, which is written
  * (and logged) at the first use, then at most once a minute.
  */
 export class RefusedUses {

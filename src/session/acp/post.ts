@@ -6,7 +6,7 @@ import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 const RETRY_PAUSE_MS = 200;
 /** Ten attempts take two seconds: a server under load refuses connections now and then. */
 const MAX_ATTEMPTS = 10;
-/** A POST that stayed open this long was accepted and waits for its answer, so the attempts are counted anew. */
+/** A POST that stayed open this long was accepted and waits for its answer, so the count of attempts begins again. */
 const ACCEPTED_AFTER_MS = 5000;
 
 /** The URL path of an agent's process at the sandbox-agent server. */

@@ -18,7 +18,7 @@ export interface QuestionsOptions {
 }
 
 export interface Questions {
-  /** Answers the agent, once however often it is called, or keeps it waiting. The events that tell of it. */
+  /** Answers the agent, once however often it is called, or keeps it waiting. The events that report it. */
   settle(request: AskedPermission): { asked: SourcedEvent; answered: SourcedEvent | null };
   /** Something was denied in this turn: some agents then end it. */
   readonly denied: boolean;
@@ -35,7 +35,7 @@ export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied
   let hasDenied = denied;
   const waiting = new Map<AskedPermission['rpcId'], AskedPermission>();
   const open = Promise.withResolvers<AskedPermission>();
-  // Where it does not arrive the connection is lost, which is told elsewhere.
+  // Where it does not arrive the connection is lost, which is reported elsewhere.
   const answer = (request: AskedPermission, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
     acp()
       .respond(request.rpcId, { result: permissionOutcome(request, decision) })
