@@ -5,14 +5,15 @@ import { parseLabels } from '../contract/labels.ts';
 import { readProblems, searchAttributes } from '../contract/search-attributes.ts';
 import { isAgentName } from '../contract/spec.ts';
 
-type Execution = Pick<WorkflowExecutionInfo, 'workflowId' | 'typedSearchAttributes' | 'startTime' | 'closeTime' | 'status'>;
+type Execution = Pick<WorkflowExecutionInfo, 'workflowId' | 'taskQueue' | 'typedSearchAttributes' | 'startTime' | 'closeTime' | 'status'>;
 
 /** What Temporal's own record says of a job. */
 export function summarise(execution: Execution): JobSummary {
-  const { workflowId, typedSearchAttributes: attributes, startTime, closeTime } = execution;
+  const { workflowId, taskQueue, typedSearchAttributes: attributes, startTime, closeTime } = execution;
   const agent = attributes.get(searchAttributes.agent);
   return {
     jobId: workflowId,
+    taskQueue,
     tenant: attributes.get(searchAttributes.tenant) ?? '',
     agent: isAgentName(agent) ? agent : null,
     labels: parseLabels(attributes.get(searchAttributes.labels) ?? []),

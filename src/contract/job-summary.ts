@@ -12,6 +12,8 @@ export type JobState = 'running' | Outcome | 'terminated';
 export interface JobSummary {
   /** Id of the job, and of its workflow in Temporal. */
   jobId: string;
+  /** Task queue that the job was submitted to. */
+  taskQueue: string;
   /** Whom the job runs for. */
   tenant: string;
   /** The agent that the job runs; null for one that this version does not know. */

@@ -145,7 +145,7 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
     lifetime.stopping = true;
     if (endsJobs) {
       await within(gate.close(), hurry);
-      await endJobs(client, gate, hurry);
+      await endJobs({ client, taskQueue: config.taskQueue, gate }, hurry);
       // What is left runs on while the worker shuts down, which can hang.
       if (hurry.aborted) await within(gate.endAll(), hurry).catch(() => {});
     }
