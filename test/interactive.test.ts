@@ -169,7 +169,7 @@ test.concurrent('a job that waits for a person is found with its question, and T
   const tenant = 'waits-for-a-person';
   const prompt = withScript('Make it.', [{ run: 'touch made' }, { say: 'ready' }]);
   const jobId = await submit({ tenant, prompts: [prompt], permissions: 'ask' });
-  await expect.poll(async () => (await client.jobs.questions({ tenant })).length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(async () => (await client.jobs.questions({ tenant })).length).toBe(1);
   const [question] = await client.jobs.questions({ tenant });
   expect(question).toMatchObject({ jobId, tenant, agent: 'mock', turn: 1, title: 'touch made', kind: 'execute', details: 'touch made' });
   expect((await client.jobs.list({ tenant, waiting: true })).items.map((job) => [job.jobId, job.state, job.waiting])).toEqual([

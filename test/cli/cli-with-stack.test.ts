@@ -246,7 +246,6 @@ test('a Postgres that is lost to a caller leaves its job running, and the caller
           ({ phase }) => phase,
           () => null,
         ),
-      { timeout: 60_000 },
     )
     .toBe('running');
   relay.close();

@@ -54,4 +54,4 @@ test('an editor shows documentation for every field of a job, an event, a status
   }
   expect(undocumented).toEqual([]);
   expect(uses.length).toBeGreaterThan(200);
-}, 240_000);
+});

@@ -118,9 +118,6 @@ test.concurrent('a job that has no key yet says so to whoever revokes it', async
 
 test.concurrent(
   'with the worker down keys are refused and their streams cut at once, told as pending, and ended once a worker is there',
-  {
-    timeout: 180_000,
-  },
   async (context) => {
     const { expect } = context;
     const own = await processStack(context);

@@ -34,9 +34,7 @@ test('under the id of a job that Temporal has forgotten nobody starts another, n
   });
   const { namespace } = temporal;
   await connection.workflowService.deleteWorkflowExecution({ namespace, workflowExecution: { workflowId: id } });
-  await expect
-    .poll(async () => client.jobs.status(id).catch(({ code }: { code: string }) => code), { timeout: 60_000 })
-    .toBe('job_not_found');
+  await expect.poll(async () => client.jobs.status(id).catch(({ code }: { code: string }) => code)).toBe('job_not_found');
   await expect(client.jobs.submit(SPEC, { id })).rejects.toMatchObject({
     code: 'job_conflict',
     message: expect.stringContaining(id) as unknown,

@@ -154,7 +154,7 @@ beforeAll(async () => {
     rust === undefined ? DEFAULT_MACHINE_SETTINGS : { ...DEFAULT_MACHINE_SETTINGS, mounts: [rust], path: [join(rust, 'bin')] },
   );
   inside = rig.provider.connect(await rig.provider.start({ jobId: 'toolchains', agent: 'codex', isolation: 'bubblewrap' }));
-}, 120_000);
+});
 
 afterAll(async () => {
   await inside.close();
@@ -162,7 +162,7 @@ afterAll(async () => {
   await rm(copies, { recursive: true, force: true });
 });
 
-test.for(PROJECTS)('$name', { timeout: BUILD_TIMEOUT_MS }, async ({ name, needs, files, command, passes }, { skip }) => {
+test.for(PROJECTS)('$name', async ({ name, needs, files, command, passes }, { skip }) => {
   const missing = await run(inside, `for need in ${needs.join(' ')}; do command -v $need > /dev/null || echo $need; done`);
   skip(missing !== '', `this host has no ${missing.trim().replaceAll('\n', ', ')} that a sandbox can see`);
   const folder = `/workspace/${PROJECTS.findIndex((project) => project.name === name)}`;

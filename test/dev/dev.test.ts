@@ -14,7 +14,6 @@ import { jobSpec } from '../helpers/stack.ts';
 import { environmentIn, newPlace, processesIn, removePlace, startDev, type DevProcess } from './dev-process.ts';
 
 /** Starts and stops of whole stacks, on a busy machine. */
-const LONG_MS = 180_000;
 /** Nobody listens there. */
 const NOWHERE = 'http://127.0.0.1:1';
 const HANGS = withScript('Wait.', [{ say: 'I wait.' }, { hang: true }]);
@@ -56,7 +55,7 @@ async function stopUnderLoad(dev: DevProcess, signals: number[]): Promise<{ exit
 
 const readRing = (place: string): Promise<string> => readFile(join(place, 'valetkey-dev/keyring.json'), 'utf8');
 
-describe('a stack that is stopped while jobs keep arriving, and started again', { timeout: LONG_MS }, () => {
+describe('a stack that is stopped while jobs keep arriving, and started again', () => {
   let place: string;
   let first: DevProcess;
   let ring: string;
@@ -109,7 +108,6 @@ describe('a stack that is stopped while jobs keep arriving, and started again', 
 
 test(
   'a second Ctrl-C waits for no job, and an ephemeral stack leaves neither a process nor a file',
-  { timeout: LONG_MS },
   async ({ onTestFinished }) => {
     const place = await newPlace();
     onTestFinished(() => removePlace(place));
@@ -121,7 +119,7 @@ test(
   },
 );
 
-describe('a stack that starts where the environment names proxies and excepts nothing', { timeout: LONG_MS }, () => {
+describe('a stack that starts where the environment names proxies and excepts nothing', () => {
   const proxies = { http_proxy: NOWHERE, https_proxy: NOWHERE, HTTP_PROXY: NOWHERE, HTTPS_PROXY: NOWHERE };
   let place: string;
   let env: Record<string, string>;

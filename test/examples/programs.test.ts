@@ -17,7 +17,7 @@ test('the code of the README is that of submit-and-wait, which is typechecked', 
   expect(code).toContain(block);
 });
 
-test('tenant-spend prints a line for each job of the tenant, with its sum', { timeout: 180_000 }, async () => {
+test('tenant-spend prints a line for each job of the tenant, with its sum', async () => {
   const { client } = stack();
   const { jobId } = await client.jobs.submit(jobSpec({ tenant: 'spender' }));
   const { usage } = await client.jobs.result(jobId);
@@ -30,7 +30,7 @@ test('tenant-spend prints a line for each job of the tenant, with its sum', { ti
   expect(await example(stack(), 'tenant-spend.ts')).toMatchObject({ exitCode: 1 });
 });
 
-test('rotate-keys gives a job that waits its next key', { timeout: 180_000 }, async () => {
+test('rotate-keys gives a job that waits its next key', async () => {
   const { client } = stack();
   const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '2m' }));
   await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');

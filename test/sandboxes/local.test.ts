@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) => {
-  test('a sandbox that was started answers, reaches the gateway, and is not the host’s root', { timeout: 60_000 }, async () => {
+  test('a sandbox that was started answers, reaches the gateway, and is not the host’s root', async () => {
     const { provider } = rig;
     const handle = await provider.start({ jobId: `answers-${isolation}`, agent: 'codex', isolation });
     expect(handle).toMatchObject({ provider: 'local', isolation, hostTaskQueue: 'host-of-tests' });
@@ -46,7 +46,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
     for (const pid of pids) expect(await uidOf(pid)).toBe(isRoot ? 10_001 : process.getuid?.());
   });
 
-  test('stop leaves no process, socket or file, not even of processes that the agent detached', { timeout: 60_000 }, async () => {
+  test('stop leaves no process, socket or file, not even of processes that the agent detached', async () => {
     const { provider, options } = rig;
     const handle = await provider.start({ jobId: `stops-${isolation}`, agent: 'codex', isolation });
     const connection = provider.connect(handle);
@@ -64,7 +64,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
     await provider.stop(`stops-${isolation}`);
   });
 
-  test.each(['codex', 'claude'] as const)('%s answers initialize in the sandbox', { timeout: 60_000 }, async (agent) => {
+  test.each(['codex', 'claude'] as const)('%s answers initialize in the sandbox', async (agent) => {
     const { provider } = rig;
     const connection = provider.connect(await provider.start({ jobId: `${agent}-${isolation}`, agent, isolation }));
     await bindKey(connection, { codex, claude }[agent], new Secret('no key'), { model: 'none', permissions: 'allow' });
@@ -80,7 +80,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
   });
 });
 
-test('several starts at once give one sandbox, and so does a later one', { timeout: 60_000 }, async () => {
+test('several starts at once give one sandbox, and so does a later one', async () => {
   const providers = Array.from({ length: 12 }, () => createLocalProvider(rig.options));
   // The moments that matter are short: one that comes up while another start looks at it.
   for (const jobId of ['at-once-1', 'at-once-2', 'at-once-3', 'at-once-4', 'at-once-5', 'at-once-6', 'at-once-7', 'at-once-8']) {
@@ -92,7 +92,7 @@ test('several starts at once give one sandbox, and so does a later one', { timeo
   }
 });
 
-test('a sandbox that has ended is replaced by the next start', { timeout: 60_000 }, async () => {
+test('a sandbox that has ended is replaced by the next start', async () => {
   const request = { jobId: 'died', agent: 'codex', isolation: 'bubblewrap' } as const;
   const first = await rig.provider.start(request);
   const connection = rig.provider.connect(first);
@@ -105,7 +105,7 @@ test('a sandbox that has ended is replaced by the next start', { timeout: 60_000
   await connection.close();
 });
 
-test('a sandbox whose stop was cut off is still listed, and the next stop ends it', { timeout: 60_000 }, async () => {
+test('a sandbox whose stop was cut off is still listed, and the next stop ends it', async () => {
   const { provider, options } = rig;
   const jobId = 'half-ended';
   const handle = await provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' });
@@ -119,7 +119,7 @@ test('a sandbox whose stop was cut off is still listed, and the next stop ends i
   expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toEqual([]);
 });
 
-test('a sandbox survives its worker and is stopped by another process', { timeout: 60_000 }, async () => {
+test('a sandbox survives its worker and is stopped by another process', async () => {
   const handle = await startAndKillWorker('survives');
   expect(await rig.provider.isAlive(handle)).toBe(true);
   const connection = rig.provider.connect(handle);
@@ -131,7 +131,7 @@ test('a sandbox survives its worker and is stopped by another process', { timeou
   await expect(stat(rig.folderOf(handle.id))).rejects.toThrow('ENOENT');
 });
 
-test('a sandbox is stopped also where its worker was killed before anything was recorded', { timeout: 60_000 }, async () => {
+test('a sandbox is stopped also where its worker was killed before anything was recorded', async () => {
   const handle = await startAndKillWorker('unrecorded');
   const { namespace } = await namespaceOf(rig.folderOf(handle.id));
   await writeFile(join(rig.folderOf(handle.id), 'bwrap.json'), '');
@@ -139,7 +139,7 @@ test('a sandbox is stopped also where its worker was killed before anything was 
   expect(await processesOfNamespace(namespace)).toEqual([]);
 });
 
-test('a record that names a process of the host kills no process', { timeout: 60_000 }, async () => {
+test('a record that names a process of the host kills no process', async () => {
   const handle = await rig.provider.start({ jobId: 'forged', agent: 'codex', isolation: 'bubblewrap' });
   const bystander = spawn('sleep', ['600'], { stdio: 'ignore' });
   const { namespace } = await namespaceOf(rig.folderOf(handle.id));
@@ -154,7 +154,7 @@ test('a record that names a process of the host kills no process', { timeout: 60
   bystander.kill('SIGKILL');
 });
 
-test('a stop during a start ends it, and nothing of it is left', { timeout: 60_000 }, async () => {
+test('a stop during a start ends it, and nothing of it is left', async () => {
   const { provider, options } = rig;
   const jobs = join(options.stateDir, 'jobs');
   const before = await readdir(jobs);
@@ -168,7 +168,7 @@ test('a stop during a start ends it, and nothing of it is left', { timeout: 60_0
   expect(await readdir(jobs)).toEqual(before);
 });
 
-test('an aborted start leaves no process and no file', { timeout: 60_000 }, async () => {
+test('an aborted start leaves no process and no file', async () => {
   const before = await readdir(join(rig.options.stateDir, 'jobs'));
   const aborted = rig.provider.start({ jobId: 'aborted', agent: 'codex', isolation: 'bubblewrap' }, AbortSignal.timeout(5));
   await expect(aborted).rejects.toMatchObject({ name: 'TimeoutError' });
@@ -179,7 +179,7 @@ test('stop of an unknown job resolves', async () => {
   await expect(rig.provider.stop('never-was')).resolves.toBeUndefined();
 });
 
-test('a broken bubblewrap on PATH is skipped', { timeout: 60_000 }, async () => {
+test('a broken bubblewrap on PATH is skipped', async () => {
   const folder = join(rig.options.stateDir, 'broken');
   await mkdir(folder);
   await writeFile(join(folder, 'bwrap'), '#!/bin/sh\nexit 1\n');

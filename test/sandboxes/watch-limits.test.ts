@@ -9,22 +9,22 @@ import { watchLimits } from '../../src/sandboxes/local/watch-limits.ts';
 import type { LimitWarning } from '../../src/sandboxes/sandbox.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
-test('a disk that fills up is reported from 80 % on, wherever the sandbox writes, each tenth once', { timeout: 60_000 }, async () => {
+test('a disk that fills up is reported from 80 % on, wherever the sandbox writes, each tenth once', async () => {
   const { folder, sightings } = await watched(100);
   await write(folder.home, 50);
   await write(folder.varTmp, 35);
-  await expect.poll(() => sightings.length, { timeout: 20_000 }).toBe(1);
+  await expect.poll(() => sightings.length).toBe(1);
   expect(sightings[0]).toMatchObject({ limit: 'disk', usedMiB: 85 });
   await write(folder.workspace, 20);
-  await expect.poll(() => sightings.length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => sightings.length).toBe(2);
   expect(sightings[1]).toMatchObject({ limit: 'disk', usedMiB: 105 });
 });
 
-test('usage from before the watch is reported at once, and a watch ends with the folder', { timeout: 60_000 }, async () => {
+test('usage from before the watch is reported at once, and a watch ends with the folder', async () => {
   const before = await watched(100);
   await write(before.folder.tmp, 90);
   const again = await watched(100, before.folder);
-  await expect.poll(() => again.sightings, { timeout: 20_000 }).toMatchObject([{ limit: 'disk', usedMiB: 90 }]);
+  await expect.poll(() => again.sightings).toMatchObject([{ limit: 'disk', usedMiB: 90 }]);
   await rm(before.folder.path, { recursive: true });
   await again.done;
 });

@@ -15,7 +15,7 @@ import { temporaryFolder } from '../helpers/temporary-folder.ts';
 const report = (): void => undefined;
 
 /** They run at once, each with processes of its own. */
-describe.concurrent('a part is lost', { timeout: 180_000 }, () => {
+describe.concurrent('a part is lost', () => {
   test('the sandbox in mid-turn: the job fails by that', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);

@@ -69,7 +69,7 @@ test('a job whose workflow task fails again and again is counted and logged once
     everyMs: 500,
   });
   onTestFinished(stop);
-  await expect.poll(() => counts.filter((count) => count === 1).length, { timeout: 60_000 }).toBeGreaterThan(2);
+  await expect.poll(() => counts.filter((count) => count === 1).length).toBeGreaterThan(2);
   expect(counts[0]).toBe(0);
   expect(warnings).toEqual([[expect.stringContaining('stuck'), expect.objectContaining({ jobId: 'broken' })]]);
   const {
@@ -88,4 +88,4 @@ test('a job whose workflow task fails again and again is counted and logged once
   expect(state, 'the settlement of an earlier run').toBe('waits');
   await settle(database.db, result, { leaseId: runId, runId }, []);
   expect(await resulted, 'the settlement of a job whose workflow cannot close').toEqual(result);
-}, 120_000);
+});

@@ -10,10 +10,9 @@ import { processStack, type ProcessStack } from '../../helpers/process-stack.ts'
 import { inMidTurn, slowly, words } from '../../helpers/slow-turn.ts';
 
 /** The others give a killed worker up after twelve seconds. */
-const SLOW_MS = 180_000;
 
 describe.concurrent('a worker is lost in mid-turn', () => {
-  test('killed: the next one goes on with the turn, and then with the session', { timeout: SLOW_MS }, async (context) => {
+  test('killed: the next one goes on with the turn, and then with the session', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 25, { prompts: [slowly(25), slowly(1)] });
@@ -28,7 +27,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     ]);
   });
 
-  test('killed, and the turn ends while nobody is there: the next one finds its end', { timeout: SLOW_MS }, async (context) => {
+  test('killed, and the turn ends while nobody is there: the next one finds its end', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 5);
@@ -38,7 +37,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     await expectWhole(context, stack, jobId, [5]);
   });
 
-  test('drained by SIGTERM: it hands the turn over at once', { timeout: SLOW_MS }, async (context) => {
+  test('drained by SIGTERM: it hands the turn over at once', async (context) => {
     const { expect } = context;
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 12);
@@ -49,7 +48,7 @@ describe.concurrent('a worker is lost in mid-turn', () => {
     expect(await attempts(stack, jobId)).toEqual([{ attempt: 2, after: 'failure' }]);
   });
 
-  test('for good, and the job is cancelled: another one ends the sandbox that it left', { timeout: SLOW_MS }, async (context) => {
+  test('for good, and the job is cancelled: another one ends the sandbox that it left', async (context) => {
     const stack = await processStack(context);
     const jobId = await inMidTurn(stack, 60);
     await stack.worker.kill('SIGKILL');

@@ -24,7 +24,6 @@ const POINTS: [Phase, string][] = [
 
 test(
   'a worker that is killed at any point of a turn costs no prompt, no event and no answer',
-  { timeout: 240_000 },
   async ({ onTestFinished }) => {
     const lane = await startLane({ ...inject('temporal'), uiUrl: null }, await newDatabase());
     onTestFinished(() => lane.stop());

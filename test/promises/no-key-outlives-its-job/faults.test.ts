@@ -15,7 +15,7 @@ let reports: CaseReport[];
 beforeAll(async () => {
   await fake.attach(stack());
   reports = await runFaultTable({ stack: { ...stack(), fake }, whole: false });
-}, 180_000);
+});
 afterAll(() => fake.close());
 
 test.each(CASES.filter(({ isShort }) => isShort))('$name: the job says how it ended, and no key of it is left', ({ name }) => {

@@ -11,7 +11,7 @@ import { startLane } from '../../proofs/lane.ts';
 /** As many as die at once. */
 const POINTS = 8;
 
-test('a worker that is killed at any point of a key’s life leaves none', { timeout: 240_000 }, async ({ onTestFinished }) => {
+test('a worker that is killed at any point of a key’s life leaves none', async ({ onTestFinished }) => {
   const lane = await startLane({ ...inject('temporal'), uiUrl: null }, await newDatabase(), { statements: true });
   onTestFinished(() => lane.stop());
   const audit = await audited(lane);

@@ -11,7 +11,6 @@ const LEASE = 8;
 
 test(
   'a key whose workers are all gone is refused when its lease is over, and accepted again by the next worker',
-  { timeout: 120_000 },
   async (context) => {
     const { expect } = context;
     const stack = await processStack(context, { environment: { VALETKEY_KEY_LEASE: String(LEASE) } });

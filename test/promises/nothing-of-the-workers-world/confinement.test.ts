@@ -32,7 +32,7 @@ beforeAll(async () => {
   inside = provider.connect(
     await provider.start({ jobId: 'prisoner', agent: 'codex', isolation: 'bubblewrap', limits: { memoryMiB: 768, processes: 500 } }),
   );
-}, 60_000);
+});
 
 afterAll(async () => {
   await inside.close();
@@ -67,7 +67,7 @@ test('no file of the host, of the worker or of another job can be read or writte
   expect(written).toBe('');
 });
 
-test('of all listeners of the host only the gateway answers', { timeout: 60_000 }, async () => {
+test('of all listeners of the host only the gateway answers', async () => {
   const visits: string[] = [];
   const listeners = await Promise.all([
     listenAt(visits, { host: '127.0.0.1', port: 0 }),
@@ -97,13 +97,13 @@ test('a process inside has no capability, cannot gain one, and cannot make a nam
   expect(await run(inside, 'unshare --user true 2> /dev/null || echo refused')).toBe('refused\n');
 });
 
-test('a process that takes too much memory fails alone', { timeout: 60_000 }, async () => {
+test('a process that takes too much memory fails alone', async () => {
   const hungry = 'const kept = []; for (;;) kept.push(Buffer.alloc(64 * 1024 * 1024, 1));';
   expect(await run(inside, `/opt/node/bin/node -e '${hungry}' > /dev/null 2>&1 || echo failed`)).toBe('failed\n');
   expect((await inside.fetch('/v1/health')).status).toBe(200);
 });
 
-test('nothing that the worker’s parent had open is open inside', { timeout: 60_000 }, async () => {
+test('nothing that the worker’s parent had open is open inside', async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, 'open'), CANARY);
   const starter = fileURLToPath(new URL('../../sandboxes/starter.ts', import.meta.url));

@@ -46,7 +46,6 @@ async function eventsOf(jobId: string): Promise<JobEvent[]> {
 
 test.each(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
   '%s reaches the host that its job names, and the model by the gateway',
-  { timeout: 120_000 },
   async (agent) => {
     const run = `curl -sS $WEB/${agent} > got.txt; curl -s http://elsewhere.test/ >> got.txt`;
     const spec = jobSpec({
@@ -81,7 +80,6 @@ test('a job that names a host which the installation does not allow fails by tha
 
 test(
   'a sealed secret is in its file, its tool can use it, and no event, message or record of Temporal has it',
-  { timeout: 60_000 },
   async () => {
     const secrets = { NPM_TOKEN: await seal(TOKEN, { tenant: 'acme', purpose: 'tool', publicKey }) };
     const run =
@@ -103,7 +101,7 @@ test(
   },
 );
 
-test('when the worker is killed the host is out of reach until the next worker is there', { timeout: 180_000 }, async (context) => {
+test('when the worker is killed the host is out of reach until the next worker is there', async (context) => {
   const environment = { VALETKEY_EGRESS_HOSTS: `web.test:${port}`, VALETKEY_EGRESS_PRIVATE_HOSTS: `web.test:${port}=127.0.0.1` };
   const processes = await processStack(context, { environment });
   const run =
@@ -114,7 +112,7 @@ test('when the worker is killed the host is out of reach until the next worker i
   const { jobId } = await processes.client.jobs.submit(
     jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox, artifacts: ['codes.txt'] }),
   );
-  await expect.poll(() => asked, { timeout: 60_000 }).toContain('/again');
+  await expect.poll(() => asked).toContain('/again');
   await processes.worker.kill('SIGKILL');
   isReady = true;
   await new Promise((resolve) => setTimeout(resolve, 1_000));

@@ -18,7 +18,7 @@ beforeAll(async () => {
   const start = async (jobId: string): Promise<SandboxConnection> =>
     rig.provider.connect(await rig.provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' }));
   [inside, other] = [await start('looks'), await start('neighbor')];
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all([inside.close(), other.close()]);

@@ -11,7 +11,7 @@ let victim: SandboxHandle;
 beforeAll(async () => {
   rig = await createRig();
   victim = await rig.provider.start({ jobId: 'victim', agent: 'codex', isolation: 'bubblewrap' });
-}, 60_000);
+});
 afterAll(async () => {
   await rig.close();
 });
@@ -21,7 +21,7 @@ test.each([
   ['a link to itself', () => 'ln -s agent.sock agent.sock'],
   ['a file', () => 'echo HTTP > agent.sock'],
   ['a folder', () => 'mkdir agent.sock'],
-])('the host refuses %s in the place of the agent’s socket', { timeout: 60_000 }, async (name, place) => {
+])('the host refuses %s in the place of the agent’s socket', async (name, place) => {
   const { provider } = rig;
   const handle = await provider.start({ jobId: `attacker-${name.length}`, agent: 'codex', isolation: 'bubblewrap' });
   const before = provider.connect(handle);
@@ -34,7 +34,7 @@ test.each([
   expect(await provider.isAlive(handle)).toBe(false);
 });
 
-test('no socket in its place means that the sandbox is lost', { timeout: 60_000 }, async () => {
+test('no socket in its place means that the sandbox is lost', async () => {
   const { provider } = rig;
   const handle = await provider.start({ jobId: 'removed', agent: 'codex', isolation: 'bubblewrap' });
   const before = provider.connect(handle);
@@ -50,7 +50,7 @@ test.each(['', '../../..', `${'0'.repeat(20)}/1-8787-00000000`, '/etc'])('a hand
   expect(await rig.provider.isAlive({ provider: 'local', id, isolation: 'none', hostTaskQueue: null })).toBe(false);
 });
 
-test('a request that its caller gives up rejects with the caller’s reason', { timeout: 60_000 }, async () => {
+test('a request that its caller gives up rejects with the caller’s reason', async () => {
   const connection = rig.provider.connect(victim);
   await expect(connection.fetch('/v1/health', { signal: AbortSignal.abort(new Error('given up')) })).rejects.toThrow('given up');
   expect((await connection.fetch('/v1/health')).status).toBe(200);

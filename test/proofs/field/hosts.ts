@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Config } from '../../../src/config/config.ts';
 import type { JobEvent } from '../../../src/contract/events.ts';
-import type { JobResult } from '../../../src/contract/result.ts';
 import type { JobSpecInput } from '../../../src/contract/spec-input.ts';
 import type { TemporalAddress } from '../../../src/dev/stack.ts';
 import { startHosts, type Host, type Hosts } from '../../helpers/hosts.ts';
@@ -26,14 +25,14 @@ const STANDING: Record<string, Partial<JobSpecInput>> = {
   'waiting for a prompt': { prompts: ['!say one'], keepOpen: '9m' },
   'waiting for an answer': { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: '9m' },
 };
-/** ms from the last sign of life of a host to the end of its jobs. */
-const LOST_MS = 60_000;
 /** ms: longer than a process takes that is there to be seen dead, shorter than a host to be gone. */
-const AWAY_MS = 25_000;
+const AWAY_MS = 20_000;
 
 /** Where the hosts are started. */
 export interface HostsRig {
   stack: { temporal: TemporalAddress; config: Pick<Config, 'databaseUrl'> };
+  /** ms from the last sign of life of a host to the end of its jobs. */
+  lostWithinMs: number;
 }
 
 /** Hosts that go: one for good, one for the time of a restart, one whose worker hangs. */
@@ -49,10 +48,10 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         const lostAtMs = Date.now();
         await Promise.all([next.gateway.start(), next.worker.start()]);
         await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
-        const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
+        const wrongEnd = await wrongEndOf(rig, hosts, jobIds, lostAtMs);
         const other = await hosts.client.jobs.submit({ ...JOB, prompts: ['!say hello'] });
         return firstOf(
-          () => allEnded(jobIds, results, lostAtMs),
+          () => wrongEnd,
           async () =>
             check((await hosts.client.jobs.result(other.jobId)).outcome === 'completed', 'a new job does not complete on the other host'),
         );
@@ -69,10 +68,10 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         const lostAtMs = Date.now();
         await Promise.all([other.gateway.start(), other.worker.start()]);
         await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
-        const results = await Promise.all(Object.values(jobIds).map(async (jobId) => within(hosts, jobId, lostAtMs)));
+        const wrongEnd = await wrongEndOf(rig, hosts, jobIds, lostAtMs);
         hung.worker.signal('SIGCONT');
         return firstOf(
-          () => allEnded(jobIds, results, lostAtMs),
+          () => wrongEnd,
           async () => noRemains(hung, Object.values(jobIds)),
         );
       }),
@@ -153,21 +152,23 @@ async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<
   while ((await client.jobs.status(jobId)).phase !== wanted) await sleep(100);
 }
 
-async function within({ client }: Hosts, jobId: string, fromMs: number): Promise<JobResult | null> {
-  const late = sleep(fromMs + LOST_MS - Date.now(), null, { ref: false });
-  return Promise.race([client.jobs.result(jobId), late]);
-}
-
-function allEnded(jobIds: Record<string, string>, results: readonly (JobResult | null)[], lostAtMs: number): string | null {
-  const seen = Object.keys(jobIds).map((name, index) => {
-    const result = results[index];
-    if (result == null) return `${name}: it runs after ${LOST_MS / 1000} s`;
+/** What is wrong with how the jobs of a host that was lost ended; null where all ended in time, each for its reason. */
+async function wrongEndOf(
+  { lostWithinMs }: HostsRig,
+  { client }: Hosts,
+  jobIds: Record<string, string>,
+  lostAtMs: number,
+): Promise<string | null> {
+  const late = sleep(lostAtMs + lostWithinMs - Date.now(), null, { ref: false });
+  const ends = Object.entries(jobIds).map(async ([name, jobId]) => {
+    const result = await Promise.race([client.jobs.result(jobId), late]);
+    if (result === null) return `${name}: it runs after ${lostWithinMs / 1000} s`;
     const seconds = (Date.parse(result.endedAt) - lostAtMs) / 1000;
     const code = result.failure?.code;
     const isRight = result.sandboxLost && code === (name === 'cancelled later' ? 'cancelled' : 'sandbox_lost');
-    return isRight && seconds * 1000 < LOST_MS ? null : `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`;
+    return check(isRight, `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`);
   });
-  return seen.find((one) => one !== null) ?? null;
+  return (await Promise.all(ends)).find((wrong) => wrong !== null) ?? null;
 }
 
 async function noRemains(host: Host, jobIds: readonly string[]): Promise<string | null> {

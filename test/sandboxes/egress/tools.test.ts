@@ -43,7 +43,7 @@ beforeAll(async () => {
   const handle = await rig.provider.start({ jobId: 'tools', ...AGENT, egress, env });
   folder = rig.folderOf(handle.id);
   inside = rig.provider.connect(handle);
-}, 120_000);
+});
 
 afterAll(async () => {
   await inside.close();
@@ -59,7 +59,7 @@ async function missing(command: string): Promise<string | null> {
     : `${command} does not run in a sandbox on this machine`;
 }
 
-test('npm installs a package', { timeout: 120_000 }, async (context) => {
+test('npm installs a package', async (context) => {
   const why = await missing('npm --version');
   if (why !== null) return context.skip(why);
   const out = await run(
@@ -69,7 +69,7 @@ test('npm installs a package', { timeout: 120_000 }, async (context) => {
   expect(out).toBe('npm works\n');
 });
 
-test('pip installs a package', { timeout: 120_000 }, async (context) => {
+test('pip installs a package', async (context) => {
   const why = await missing('/usr/bin/python3 -m pip --version');
   if (why !== null) return context.skip(why);
   const out = await run(
@@ -79,7 +79,7 @@ test('pip installs a package', { timeout: 120_000 }, async (context) => {
   expect(out).toBe('pip works\n');
 });
 
-test('go gets a module', { timeout: 120_000 }, async (context) => {
+test('go gets a module', async (context) => {
   const why = await missing('/usr/local/go/bin/go version');
   if (why !== null) return context.skip(why);
   const out = await run(
@@ -89,7 +89,7 @@ test('go gets a module', { timeout: 120_000 }, async (context) => {
   expect(out).toContain('go works');
 });
 
-test('cargo downloads a crate', { timeout: 120_000 }, async (context) => {
+test('cargo downloads a crate', async (context) => {
   const { stdout: cargo, failed } = await execa('rustup', ['which', 'cargo'], { reject: false });
   if (failed) return context.skip('there is no cargo on this machine');
   await copyFile(cargo, join(folder, 'workspace/cargo'));
@@ -100,7 +100,7 @@ test('cargo downloads a crate', { timeout: 120_000 }, async (context) => {
   expect(await run(inside, script)).toContain('cargo works');
 });
 
-test('maven gets a jar', { timeout: 120_000 }, async (context) => {
+test('maven gets a jar', async (context) => {
   const why = await missing('mvn --version');
   if (why !== null) return context.skip(why);
   const { trustStore } = registries;
@@ -113,7 +113,7 @@ test('maven gets a jar', { timeout: 120_000 }, async (context) => {
   expect(await run(inside, script)).toContain('left-lib-1.0.0.jar');
 });
 
-test('git clones over https, curl and Node’s fetch read a plain page', { timeout: 120_000 }, async () => {
+test('git clones over https, curl and Node’s fetch read a plain page', async () => {
   expect(await run(inside, 'cd ~ && git clone --quiet $REGISTRY/shop.git s && cat s/a.txt')).toBe('git works');
   expect(await run(inside, 'curl -sS $PLAIN/page')).toBe('plain /page');
   expect(await run(inside, 'node -e "fetch(process.env.PLAIN + \'/node\').then((r) => r.text()).then(console.log)"')).toBe('plain /node\n');
@@ -158,7 +158,7 @@ test('a job that requests more egress than the installation allows gets no sandb
   expect((await rig.provider.list()).map(({ jobId }) => jobId)).not.toContain('too-much');
 });
 
-test('the next worker runs the egress proxies of a worker that has ended', { timeout: 60_000 }, async () => {
+test('the next worker runs the egress proxies of a worker that has ended', async () => {
   const first = createLocalProvider({ ...rig.options, egress: options });
   const egress = egressSchema.parse({ hosts: [`${HOST}:${registries.port}`] });
   const connection = first.connect(await first.start({ jobId: 'outlives', ...AGENT, egress, env: { REGISTRY: registries.url } }));
@@ -169,7 +169,7 @@ test('the next worker runs the egress proxies of a worker that has ended', { tim
   expect(await run(connection, ask)).toBe('000');
   const next = createLocalProvider({ ...rig.options, egress: options });
   const nextServing = next.serve?.();
-  await expect.poll(async () => run(connection, ask), { timeout: 20_000, interval: 300 }).toBe('200');
+  await expect.poll(async () => run(connection, ask), { interval: 300 }).toBe('200');
   await connection.close();
   await next.stop('outlives');
   await nextServing?.close();
