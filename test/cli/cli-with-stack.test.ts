@@ -240,12 +240,11 @@ test('a Postgres that is lost to a caller leaves its job running, and the caller
   const running = valetkey(['run', '--spec', '-', '--id', id, '--json'], { env, input });
   const { client } = stack();
   await expect
-    .poll(
-      () =>
-        client.jobs.status(id).then(
-          ({ phase }) => phase,
-          () => null,
-        ),
+    .poll(() =>
+      client.jobs.status(id).then(
+        ({ phase }) => phase,
+        () => null,
+      ),
     )
     .toBe('running');
   relay.close();

@@ -116,33 +116,30 @@ test.concurrent('a job that has no key yet says so to whoever revokes it', async
   await client.jobs.cancel(jobId);
 });
 
-test.concurrent(
-  'with the worker down keys are refused and their streams cut at once, told as pending, and ended once a worker is there',
-  async (context) => {
-    const { expect } = context;
-    const own = await processStack(context);
-    const { client } = own;
-    const jobs = await Promise.all([inMidTurn(own, 60, { agent: 'mock' }), inMidTurn(own, 60, { agent: 'mock' })]);
-    await own.worker.kill('SIGKILL');
-    const reports: Promise<unknown>[] = [];
-    // 2.5 s apart: what the gateway looks up every 5 s can cut one of two streams in time by chance, never both.
-    for (const [index, jobId] of jobs.entries()) {
-      const secrets = (await client.keys.list({ jobId })).items.map(({ ref }) => secretOf(own, ref));
-      expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([200]);
-      const pause = sleep(2_500);
-      reports.push(client.keys.revoke({ jobId }));
-      await expect.poll(() => own.model?.inFlight(), { timeout: 2_000 }).toBe(jobs.length - index - 1);
-      expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([401]);
-      await pause;
-    }
-    const pending = { disabled: 1, ended: 0, pending: 1, failed: [], unknownTenant: null };
-    expect(await Promise.all(reports)).toEqual([pending, pending]);
+test.concurrent('with the worker down keys are refused and their streams cut at once, told as pending, and ended once a worker is there', async (context) => {
+  const { expect } = context;
+  const own = await processStack(context);
+  const { client } = own;
+  const jobs = await Promise.all([inMidTurn(own, 60, { agent: 'mock' }), inMidTurn(own, 60, { agent: 'mock' })]);
+  await own.worker.kill('SIGKILL');
+  const reports: Promise<unknown>[] = [];
+  // 2.5 s apart: what the gateway looks up every 5 s can cut one of two streams in time by chance, never both.
+  for (const [index, jobId] of jobs.entries()) {
+    const secrets = (await client.keys.list({ jobId })).items.map(({ ref }) => secretOf(own, ref));
+    expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([200]);
+    const pause = sleep(2_500);
+    reports.push(client.keys.revoke({ jobId }));
+    await expect.poll(() => own.model?.inFlight(), { timeout: 2_000 }).toBe(jobs.length - index - 1);
+    expect(await Promise.all(secrets.map(async (secret) => statusWith(own, secret)))).toEqual([401]);
+    await pause;
+  }
+  const pending = { disabled: 1, ended: 0, pending: 1, failed: [], unknownTenant: null };
+  expect(await Promise.all(reports)).toEqual([pending, pending]);
 
-    await own.worker.start();
-    await client.sweep();
-    for (const jobId of jobs) {
-      await expect.poll(async () => (await client.keys.list({ jobId })).items[0]?.endedAt).not.toBeNull();
-      await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
-    }
-  },
-);
+  await own.worker.start();
+  await client.sweep();
+  for (const jobId of jobs) {
+    await expect.poll(async () => (await client.keys.list({ jobId })).items[0]?.endedAt).not.toBeNull();
+    await expectEnded(own, jobId, { outcome: 'failed', code: 'key_refused' });
+  }
+});

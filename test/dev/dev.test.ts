@@ -106,18 +106,15 @@ describe('a stack that is stopped while jobs keep arriving, and started again', 
   });
 });
 
-test(
-  'a second Ctrl-C waits for no job, and an ephemeral stack leaves neither a process nor a file',
-  async ({ onTestFinished }) => {
-    const place = await newPlace();
-    onTestFinished(() => removePlace(place));
-    const { exitCode } = await stopUnderLoad(await startDev(place, ['--ephemeral']), [3_000, 700]);
-    expect(exitCode).toBe(130);
-    // The compiler that bundles the workflow keeps its native part in the temporary folder, one for all processes of a user.
-    expect((await readdir(place)).filter((name) => !name.startsWith('swc-native-'))).toEqual([]);
-    expect(await processesIn(place)).toEqual([]);
-  },
-);
+test('a second Ctrl-C waits for no job, and an ephemeral stack leaves neither a process nor a file', async ({ onTestFinished }) => {
+  const place = await newPlace();
+  onTestFinished(() => removePlace(place));
+  const { exitCode } = await stopUnderLoad(await startDev(place, ['--ephemeral']), [3_000, 700]);
+  expect(exitCode).toBe(130);
+  // The compiler that bundles the workflow keeps its native part in the temporary folder, one for all processes of a user.
+  expect((await readdir(place)).filter((name) => !name.startsWith('swc-native-'))).toEqual([]);
+  expect(await processesIn(place)).toEqual([]);
+});
 
 describe('a stack that starts where the environment names proxies and excepts nothing', () => {
   const proxies = { http_proxy: NOWHERE, https_proxy: NOWHERE, HTTP_PROXY: NOWHERE, HTTPS_PROXY: NOWHERE };

@@ -22,28 +22,25 @@ const POINTS: [Phase, string][] = [
   ['after', 'runTurn#2'],
 ];
 
-test(
-  'a worker that is killed at any point of a turn costs no prompt, no event and no answer',
-  async ({ onTestFinished }) => {
-    const lane = await startLane({ ...inject('temporal'), uiUrl: null }, await newDatabase());
-    onTestFinished(() => lane.stop());
-    const startedMs = Date.now();
-    const batches = await Batches.begin(lane, 'mock');
-    const points = pointsOf(batches.recorded, false).filter(({ phase, effect }) =>
-      POINTS.some(([when, what]) => phase === when && effect === what),
-    );
-    expect(points).toHaveLength(POINTS.length);
-    const proof = await proofOf([lane], await batches.atPoints(points), 1, startedMs);
-    expect(proof).toMatchObject({
-      cases: POINTS.length,
-      promptsSent: proof.promptsExpected,
-      duplicateEvents: 0,
-      lostEvents: 0,
-      wrongAnswers: 0,
-      missed: 0,
-      leftSandboxes: 0,
-      workersKilled: 1,
-      complaints: [],
-    });
-  },
-);
+test('a worker that is killed at any point of a turn costs no prompt, no event and no answer', async ({ onTestFinished }) => {
+  const lane = await startLane({ ...inject('temporal'), uiUrl: null }, await newDatabase());
+  onTestFinished(() => lane.stop());
+  const startedMs = Date.now();
+  const batches = await Batches.begin(lane, 'mock');
+  const points = pointsOf(batches.recorded, false).filter(({ phase, effect }) =>
+    POINTS.some(([when, what]) => phase === when && effect === what),
+  );
+  expect(points).toHaveLength(POINTS.length);
+  const proof = await proofOf([lane], await batches.atPoints(points), 1, startedMs);
+  expect(proof).toMatchObject({
+    cases: POINTS.length,
+    promptsSent: proof.promptsExpected,
+    duplicateEvents: 0,
+    lostEvents: 0,
+    wrongAnswers: 0,
+    missed: 0,
+    leftSandboxes: 0,
+    workersKilled: 1,
+    complaints: [],
+  });
+});

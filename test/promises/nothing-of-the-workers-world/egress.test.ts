@@ -78,28 +78,25 @@ test('a job that names a host which the installation does not allow fails by tha
   expect((await eventsOf(jobId)).map(({ type }) => type)).not.toContain('sandbox.started');
 });
 
-test(
-  'a sealed secret is in its file, its tool can use it, and no event, message or record of Temporal has it',
-  async () => {
-    const secrets = { NPM_TOKEN: await seal(TOKEN, { tenant: 'acme', purpose: 'tool', publicKey }) };
-    const run =
-      'stat -c %a $NPM_TOKEN_FILE; cat $NPM_TOKEN_FILE; env; curl -sS -H "Authorization: Bearer $(cat $NPM_TOKEN_FILE)" $WEB/private';
-    const prompts = [
-      withScript('Use it.', [{ run }, { say: 'Used.' }]),
-      withScript('Again.', [{ run: 'cat $NPM_TOKEN_FILE' }, { say: 'Again.' }]),
-    ];
-    const sandbox = { egress, env: { WEB: `http://web.test:${port}` }, secrets };
-    const { jobId } = await stack().client.jobs.submit(jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox }));
-    const events = await eventsOf(jobId);
-    await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    expect(authorizations).toContain(`Bearer ${TOKEN}`);
-    const outputs = events.flatMap((event) => (event.type === 'tool' && event.output !== null ? [event.output] : []));
-    expect(outputs.join('\n')).toContain('600');
-    expect(outputs.join('\n')).toContain('[secret]');
-    expect(JSON.stringify(events)).not.toContain(TOKEN);
-    expect(await findSecrets(stack(), [TOKEN, privateKey])).toEqual([]);
-  },
-);
+test('a sealed secret is in its file, its tool can use it, and no event, message or record of Temporal has it', async () => {
+  const secrets = { NPM_TOKEN: await seal(TOKEN, { tenant: 'acme', purpose: 'tool', publicKey }) };
+  const run =
+    'stat -c %a $NPM_TOKEN_FILE; cat $NPM_TOKEN_FILE; env; curl -sS -H "Authorization: Bearer $(cat $NPM_TOKEN_FILE)" $WEB/private';
+  const prompts = [
+    withScript('Use it.', [{ run }, { say: 'Used.' }]),
+    withScript('Again.', [{ run: 'cat $NPM_TOKEN_FILE' }, { say: 'Again.' }]),
+  ];
+  const sandbox = { egress, env: { WEB: `http://web.test:${port}` }, secrets };
+  const { jobId } = await stack().client.jobs.submit(jobSpec({ agent: 'mock', model: MODELS.mock, prompts, sandbox }));
+  const events = await eventsOf(jobId);
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  expect(authorizations).toContain(`Bearer ${TOKEN}`);
+  const outputs = events.flatMap((event) => (event.type === 'tool' && event.output !== null ? [event.output] : []));
+  expect(outputs.join('\n')).toContain('600');
+  expect(outputs.join('\n')).toContain('[secret]');
+  expect(JSON.stringify(events)).not.toContain(TOKEN);
+  expect(await findSecrets(stack(), [TOKEN, privateKey])).toEqual([]);
+});
 
 test('when the worker is killed the host is out of reach until the next worker is there', async (context) => {
   const environment = { VALETKEY_EGRESS_HOSTS: `web.test:${port}`, VALETKEY_EGRESS_PRIVATE_HOSTS: `web.test:${port}=127.0.0.1` };
