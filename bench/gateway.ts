@@ -12,6 +12,7 @@ import { hashSecret, Secret } from '../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../src/store/database.ts';
 import { activateKey, recordIntent } from '../src/store/keys.ts';
 
+const OF_GATEWAY = { strategy: 'gateway', gateway: 'builtin' } as const;
 const MODEL = 'claude-sonnet-4-6';
 const SECRET = 'key-of-the-bench';
 const REQUESTS = { 1: 400, 50: 1_000 } as const;
@@ -151,7 +152,16 @@ async function mintKeys(url: string): Promise<void> {
   const expiresAt = new Date(Date.now() + 3_600_000);
   const mint = async (secret: string, budgetUsd: number): Promise<void> => {
     const ref: KeyRef = `${secret}/bench/1`;
-    const key = { ref, jobId: secret, tenant: 'bench', generation: 1, gateway: 'builtin', models: [MODEL], budgetUsd } as const;
+    const key = {
+      ref,
+      jobId: secret,
+      tenant: 'bench',
+      generation: 1,
+      gateway: 'builtin',
+      credential: OF_GATEWAY,
+      models: [MODEL],
+      budgetUsd,
+    } as const;
     await recordIntent(database.db, { ...key, owner: 'default/bench', rootKeyId: 'none', expiresAt, hardExpiresAt: expiresAt });
     await activateKey(database.db, key, hashSecret(new Secret(secret)));
   };

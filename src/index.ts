@@ -1,5 +1,6 @@
 /** What a backend imports: submit jobs, follow them, read what they cost. */
 export { createClient, type TenantClient, type ValetkeyClient } from './client/client.ts';
+export type { CredentialName, Credentials, NewCredential } from './client/credentials.ts';
 export type { Jobs } from './client/jobs.ts';
 export type { Keyring } from './client/keyring.ts';
 export type { Keys } from './client/keys.ts';
@@ -20,6 +21,7 @@ export type { ScheduledRun, ScheduleIntervals, Schedules, ScheduleStatus } from 
 export type { Tenants } from './client/tenants.ts';
 export type { JobState, JobStatus, JobSummary, OpenQuestion, WaitingQuestion } from './contract/job-summary.ts';
 export type { KeyInfo } from './contract/key-info.ts';
+export type { StoredCredential } from './contract/stored-credential.ts';
 export type { Labels } from './contract/labels.ts';
 export type { BlockedTenant, FailedEnd, RevokeReport, UnknownTenant } from './contract/revocation.ts';
 export type { JobProgress, Phase, Question } from './contract/status.ts';
@@ -32,6 +34,6 @@ export type { Rotated, UpdateAccepted } from './contract/requests.ts';
 export type { ScheduleName } from './contract/schedules.ts';
 export type { Finding, FindingKind, SweepReport } from './contract/sweep.ts';
 export { jobSpecJsonSchema, parseJobSpec, type AgentName, type JobSpec } from './contract/spec.ts';
-export type { JobSpecInput, TenantJobSpecInput } from './contract/spec-input.ts';
+export type { CredentialInput, JobSpecInput, TenantJobSpecInput } from './contract/spec-input.ts';
 export type { KeyringUse } from './keys/decide-prune.ts';
 export { seal, type SealOptions, type SealPurpose } from './secrets/seal.ts';

@@ -104,7 +104,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   await elsewhere.close();
   const right = stack.config.gateway.openai.credential?.reveal() ?? '';
   secrets.add(right);
-  expect((await cli(['upstream', 'set', 'openai', '--json'], right)).exitCode).toBe(0);
+  expect((await cli(['credentials', 'add', 'openai', '--json'], right)).exitCode).toBe(0);
   await expect.poll(async () => (await client.keyring.usage()).runningJobs.get(old.kid)).toBe(1);
 
   await cli(['keyring', 'rotate']);
@@ -114,7 +114,7 @@ test('a sealing key stays while a job runs that holds a secret for it, or a cred
   expect(ring().sealingKeys).toHaveLength(2);
 
   await terminate(jobId);
-  await cli(['upstream', 'forget', 'openai', '1']);
+  await cli(['credentials', 'remove', 'openai']);
   await expect.poll(async () => (await client.keyring.usage()).runningJobs.size).toBe(0);
   expect((await cli(['keyring', 'prune'])).exitCode).toBe(0);
   expect(ring()).toMatchObject({ rootKeys: [{}], sealingKeys: [{}] });
@@ -137,18 +137,20 @@ test('a credential that is set on the command line is the gateway’s with the n
   const key = derive(ring(), await keyOf(jobId));
   const right = stack.config.gateway.openai.credential?.reveal() ?? '';
   secrets.add(right).add('no-credential-of-the-model');
-  for (const [credential, status] of [
-    ['no-credential-of-the-model', 403],
-    [right, 200],
+  for (const [action, credential, status] of [
+    ['add', 'no-credential-of-the-model', 403],
+    ['rotate', right, 200],
   ] as const) {
-    const { stdout, stderr, exitCode } = await cli(['upstream', 'set', 'openai'], `${credential}\n`);
+    const { stdout, stderr, exitCode } = await cli(['credentials', action, 'openai'], `${credential}\n`);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
-    expect(stdout).toMatch(/^openai version \d$/);
+    expect(stdout).toMatch(/^Stored version \d of the credential default for openai of the organization\.$/);
     await expect.poll(async () => statusOfAnswer(stack, key)).toBe(status);
   }
   await stack.client.jobs.interrupt(jobId);
   expect(await stack.client.jobs.result(jobId)).toMatchObject({ outcome: 'completed' });
-  expect(versionsSchema.parse(document((await cli(['upstream', 'list', '--json'])).stdout)).map(({ version }) => version)).toEqual([2, 1]);
+  expect(versionsSchema.parse(document((await cli(['credentials', 'list', '--json'])).stdout)).map(({ version }) => version)).toEqual([
+    2, 1,
+  ]);
   expect(ring().rootKeys).toEqual(rootKeys);
 });
 
@@ -163,7 +165,7 @@ test.each([
   ['two words', 'made-up credential'],
   ['nothing', ''],
 ])('%s is no credential: exit code 2, and it is not said', async (_what, credential) => {
-  const { exitCode, stderr, stdout } = await cli(['upstream', 'set', 'anthropic'], credential);
+  const { exitCode, stderr, stdout } = await cli(['credentials', 'add', 'anthropic'], credential);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
   expect(stderr).toContain('one word of printable ASCII');
   expect(stderr).not.toContain('made-up');
@@ -182,7 +184,7 @@ test('after all of this no secret stands in a history, a log, an event or what t
   for (const secret of secrets) expect(said.join('\n')).not.toContain(secret);
 });
 
-const versionsSchema = z.array(z.object({ dialect: z.literal('openai'), version: z.number(), createdAt: z.iso.datetime() }));
+const versionsSchema = z.array(z.object({ provider: z.literal('openai'), version: z.number(), createdAt: z.iso.datetime() }));
 
 async function cli(args: string[], input = '', environment: Record<string, string> = {}) {
   const { config, temporal } = stack;

@@ -91,7 +91,16 @@ async function directStart(
   const secret = new Secret(`bench-${randomUUID()}`);
   const expiresAt = new Date(Date.now() + 600_000);
   const key = { ref, jobId, tenant: 'bench', generation: 1, gateway: 'builtin', owner: 'default/bench' } as const;
-  await recordIntent(database.db, { ...key, rootKeyId: 'none', budgetUsd: 1, models: [model], expiresAt, hardExpiresAt: expiresAt });
+  const credential = { strategy: 'gateway', gateway: 'builtin' } as const;
+  await recordIntent(database.db, {
+    ...key,
+    credential,
+    rootKeyId: 'none',
+    budgetUsd: 1,
+    models: [model],
+    expiresAt,
+    hardExpiresAt: expiresAt,
+  });
   await activateKey(database.db, key, hashSecret(secret));
   const handle = await sandboxes.local.start({ jobId, agent, isolation: 'bubblewrap' });
   const sandbox = sandboxes.local.connect(handle);

@@ -1,9 +1,10 @@
+import type { GatewayName, JobCredential } from '../contract/credential.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { PromptRef } from '../contract/requests.ts';
 import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../contract/result.ts';
 import type { EndedKeys, RevokeTarget } from '../contract/revocation.ts';
 import type { RotationReport } from '../contract/rotation.ts';
-import type { AgentName, GatewayName, JobSpec, SandboxProviderName } from '../contract/spec.ts';
+import type { AgentName, JobSpec, SandboxProviderName } from '../contract/spec.ts';
 import type { PermissionDecision, Question } from '../contract/status.ts';
 import type { SweepReport } from '../contract/sweep.ts';
 import type { WorkspaceReport } from '../contract/workspace-report.ts';
@@ -27,6 +28,7 @@ export interface MintKeyInput extends KeyInput {
   budgetUsd: number;
   model: string;
   agent: AgentName;
+  credential: JobCredential;
   /** ISO 8601, after the job's deadline: the key expires then at the latest, whatever its lease. */
   hardExpiresAt: string;
 }

@@ -2,7 +2,7 @@ import { activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 
 import type { Agents } from '../agents/index.ts';
-import { codeOf, FAILURES, isFailureCode, ValetkeyError, type FailureCode } from '../contract/errors.ts';
+import { codeOf, isFailureCode, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_PER_LEASE, renewLeases, renewSessionKey, type SessionKey } from '../keys/session-key.ts';
@@ -18,9 +18,10 @@ import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { endTurn, markBound, spentUsd } from '../store/keys.ts';
 import { readPrompt } from '../store/prompts.ts';
 import { readDecisions } from '../store/questions.ts';
-import { lastFailure, lastModelStop } from '../store/request-records.ts';
+import { lastModelStop } from '../store/request-records.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
+import { explainFailure } from './explain-failure.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
@@ -28,8 +29,6 @@ import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals
 
 /** These never include a failure of the turn itself, for which a retry would charge the tenant twice. */
 const RETRYABLE_CODES: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing'];
-/** An agent ends with these codes when the model failed, so the gateway's record has the real reason. */
-const AMBIGUOUS_CODES: readonly FailureCode[] = ['agent_failed', 'stalled'];
 /** The limit for the prompt in the event `turn.started`. */
 const MAX_PROMPT_CHARS = 4096;
 /** The rotations within one turn whose keys are masked in advance. */
@@ -205,15 +204,4 @@ function turnStartedSource({ ref, turn }: RunSessionInput): string {
 
 function turnEndedEvent({ ref, turn }: RunSessionInput, stopReason: string | null, code: FailureCode | null): SourcedEvent {
   return { source: `${ref}:turn:${turn}:ended`, body: { type: 'turn.ended', turn, stopReason, code } };
-}
-
-/**
- * Replaces the error of an agent by the model failure that the gateway recorded for the newest request of the job's keys. Agents report a
- * provider's error in their own words, some even as a success.
- */
-async function explainFailure(db: Db, jobId: string, error: unknown): Promise<unknown> {
-  if (!ValetkeyError.is(error) || !AMBIGUOUS_CODES.includes(error.code)) return error;
-  const code = await lastFailure(db, jobId).catch(() => null);
-  if (code === null || !isFailureCode(code)) return error;
-  return new ValetkeyError(code, `The agent's request to the model failed. ${FAILURES[code].hint}`);
 }

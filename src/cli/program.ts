@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { addAnswer } from './commands/answer.ts';
 import { addArtifacts } from './commands/artifacts.ts';
 import { addCancel } from './commands/cancel.ts';
+import { addCredentials } from './commands/credentials.ts';
 import { addDev } from './commands/dev.ts';
 import { addEvents } from './commands/events.ts';
 import { addGateway } from './commands/gateway.ts';
@@ -24,7 +25,6 @@ import { addSeal, addSealingKey } from './commands/seal.ts';
 import { addStatus } from './commands/status.ts';
 import { addSweep } from './commands/sweep.ts';
 import { addTenants } from './commands/tenants.ts';
-import { addUpstream } from './commands/upstream.ts';
 import { addWorker } from './commands/worker.ts';
 import { EXIT_CODE_HELP } from './exit-code.ts';
 
@@ -76,7 +76,7 @@ export function createProgram(): Command {
     addSeal,
     addSealingKey,
     addKeyring,
-    addUpstream,
+    addCredentials,
     addModels,
     addSchema,
     addDev,

@@ -1,5 +1,5 @@
 import { agents } from '../agents/index.ts';
-import type { Dialect } from '../contract/dialect.ts';
+import { providerOf } from '../contract/dialect.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobSpec } from '../contract/spec.ts';
 import { createPrices } from '../proxy/prices/prices.ts';
@@ -25,7 +25,7 @@ const bundled = createPrices([]);
 export async function checkModel({ db }: Pick<Database, 'db'>, { agent, model }: Pick<JobSpec, 'agent' | 'model'>): Promise<void> {
   const protocol = PROTOCOLS[agents[agent].protocol];
   if (bundled.find(protocol, model) !== null) return;
-  const dialect: Dialect = protocol === 'anthropic-messages' ? 'anthropic' : 'openai';
+  const dialect = providerOf(agents[agent].protocol);
   const added = await listPricedModelNames(db, dialect);
   if (added.includes(model)) return;
   const known = bundled.list().flatMap((priced) => (priced.dialect === dialect ? [priced.name] : []));

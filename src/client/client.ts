@@ -9,6 +9,7 @@ import { Calls } from './calls.ts';
 import { check } from './check.ts';
 import { parseClientOptions } from './client-options.ts';
 import type { ClientContext } from './context.ts';
+import { Credentials } from './credentials.ts';
 import { Jobs } from './jobs.ts';
 import { Keyring } from './keyring.ts';
 import { Keys } from './keys.ts';
@@ -37,6 +38,8 @@ export class ValetkeyClient {
   readonly keys: Keys;
   /** Blocked tenants: list, unblock. */
   readonly tenants: Tenants;
+  /** Stored credentials at the providers: add, list, rotate, remove. */
+  readonly credentials: Credentials;
   /** Schedules: list, apply, pause, resume. */
   readonly schedules: Schedules;
   /** Key rings of the workers: what needs their keys. */
@@ -48,6 +51,7 @@ export class ValetkeyClient {
     this.jobs = new Jobs(context);
     this.keys = new Keys(context);
     this.tenants = new Tenants(context);
+    this.credentials = new Credentials(context);
     this.schedules = new Schedules(context);
     this.keyring = new Keyring(context);
   }
@@ -89,11 +93,14 @@ export class TenantClient {
   readonly jobs: Jobs<TenantJobSpecInput>;
   /** Keys of the tenant. */
   readonly keys: Keys;
+  /** Stored credentials of the tenant. */
+  readonly credentials: Credentials;
 
   /** @internal */
   constructor(context: ClientContext) {
     this.jobs = new Jobs(context);
     this.keys = new Keys(context);
+    this.credentials = new Credentials(context);
   }
 }
 

@@ -10,8 +10,9 @@ import { readSealKeyId } from '../secrets/seal.ts';
 export function digestSpec(spec: JobSpec): string {
   const { gitToken: _, ...workspace } = spec.workspace;
   const { secrets, ...sandbox } = spec.sandbox;
+  const { sealed: _sealed, ...credential } = { sealed: undefined, ...spec.credential };
   const names = secrets === undefined ? {} : { secrets: Object.keys(secrets).toSorted() };
-  const canonical = JSON.stringify({ ...spec, workspace, sandbox: { ...sandbox, ...names } }, (_key, value: unknown) =>
+  const canonical = JSON.stringify({ ...spec, workspace, credential, sandbox: { ...sandbox, ...names } }, (_key, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).toSorted(byName))
       : value,
@@ -23,8 +24,9 @@ export function digestSpec(spec: JobSpec): string {
  * For which sealing keys a job holds secrets, one or several, for the job's memo: such a job needs it to start, and nobody else can tell. Empty
  * where it holds none.
  */
-export function sealedFor({ workspace: { gitToken }, sandbox: { secrets = {} } }: JobSpec): { sealedFor?: string | string[] } {
-  const sealed = gitToken === undefined ? Object.values(secrets) : [gitToken, ...Object.values(secrets)];
+export function sealedFor({ workspace: { gitToken }, sandbox: { secrets = {} }, credential }: JobSpec): { sealedFor?: string | string[] } {
+  const byok = credential.strategy === 'byok' ? credential.sealed : undefined;
+  const sealed = [gitToken, byok, ...Object.values(secrets)].filter((text) => text !== undefined);
   const kids = [...new Set(sealed.flatMap((text) => readSealKeyId(text) ?? []))];
   const [kid] = kids;
   if (kid === undefined) return {};

@@ -4,7 +4,7 @@ import { JOB_WORKFLOW } from '../contract/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { readSealKeyId } from '../secrets/seal.ts';
 import { openKeysByRootKey } from '../store/key-list.ts';
-import { listUpstreamCredentials } from '../store/upstream-credentials.ts';
+import { listCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 
@@ -16,7 +16,7 @@ export async function readKeyringUse({ temporal, database: { db } }: ClientConte
   const { workflow } = await temporal.connected();
   const [activeKeys, credentials, runningJobs] = await Promise.all([
     openKeysByRootKey(db),
-    listUpstreamCredentials(db),
+    listCredentials(db),
     asTemporalError(sealingKeysOfRunningJobs(workflow)),
   ]);
   return {

@@ -1,6 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
 import { TypedSearchAttributes } from '@temporalio/common';
 
+import { gatewayOf } from '../contract/credential.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { formatLabels } from '../contract/labels.ts';
 import { searchAttributes } from '../contract/search-attributes.ts';
@@ -9,6 +10,7 @@ import { JOB_WORKFLOW } from '../contract/status.ts';
 import { storePrompts } from '../store/prompts.ts';
 import { isIdUsed } from '../store/used-ids.ts';
 import { asTemporalError } from '../temporal/errors.ts';
+import { checkCredential } from './check-credential.ts';
 import { checkModel } from './check-model.ts';
 import type { ClientContext } from './context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
@@ -16,16 +18,17 @@ import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
 /**
  * Starts a job under an id, and resolves to whether it is new. Idempotent on the id for as long as Temporal knows its job. An id of which
  * the store has anything and Temporal nothing is never taken again: its events, usage and budget are those of the earlier job.
- * @throws `job_conflict`, `model_unpriced`, `temporal_unreachable`, `database_unreachable`
+ * @throws `job_conflict`, `model_unpriced`, `credential_not_found`, `invalid_spec`, `temporal_unreachable`, `database_unreachable`
  */
 export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
   const { database, temporal, taskQueue } = context;
-  await checkModel(database, spec);
+  const isUsed = await isIdUsed(database.db, jobId);
+  if (!isUsed) await Promise.all([checkModel(database, spec), checkCredential(database, spec)]);
   const specSha256 = digestSpec(spec);
   const labels = formatLabels(spec.labels ?? {});
   const { workflow } = await temporal.connected();
   const handle = workflow.getHandle(jobId);
-  if (await isIdUsed(database.db, jobId)) {
+  if (isUsed) {
     await requireSameJob(handle, specSha256);
     return false;
   }
@@ -43,7 +46,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
         typedSearchAttributes: new TypedSearchAttributes([
           { key: searchAttributes.tenant, value: spec.tenant },
           { key: searchAttributes.agent, value: spec.agent },
-          { key: searchAttributes.gateway, value: spec.credential.gateway },
+          { key: searchAttributes.gateway, value: gatewayOf(spec.credential) },
           { key: searchAttributes.keyState, value: 'active' },
           { key: searchAttributes.spendUsd, value: 0 },
           // So that a namespace without it refuses the job now, not its first question.

@@ -80,7 +80,7 @@ export const environmentSchema = z.object({
     .string()
     .refine((text) => readPublicKey(text) !== null, 'must be a public sealing key: valetkey sealing-key')
     .optional()
-    .describe('What `valetkey seal` and `valetkey upstream set` seal for: public.'),
+    .describe('What `valetkey seal` and `valetkey credentials` seal for: public.'),
   VALETKEY_KEYRING: z
     .string()
     .startsWith('/', 'must be an absolute path')

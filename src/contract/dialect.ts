@@ -2,3 +2,8 @@
 export const DIALECTS = ['anthropic', 'openai'] as const;
 
 export type Dialect = (typeof DIALECTS)[number];
+
+/** Returns the provider whose API an agent's protocol belongs to. */
+export function providerOf(protocol: 'messages' | 'responses' | 'chat'): Dialect {
+  return protocol === 'messages' ? 'anthropic' : 'openai';
+}

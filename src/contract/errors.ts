@@ -60,6 +60,8 @@ export const FAILURES = {
   sealed_unreadable: { retryable: false, hint: 'Seal the secret again for the tenant of this job, with the public key of these workers.' },
   gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
   gateway_refused: { retryable: false, hint: 'The gateway refused the request: check its address and its credential.' },
+  credential_exists: { retryable: false, hint: 'Store its next version: valetkey credentials rotate.' },
+  credential_not_found: { retryable: false, hint: 'List the stored credentials: valetkey credentials list.' },
   root_key_missing: {
     retryable: true,
     hint: 'Give every worker the same root keys, old ones included: VALETKEY_ROOT_KEY or the newest VALETKEY_KEYRING.',
@@ -75,7 +77,10 @@ export const FAILURES = {
   budget_exhausted: { retryable: false, hint: 'Raise budgetUsd and submit the job again.' },
   model_not_allowed: { retryable: false, hint: 'Use the model of the job, or name another in its spec.' },
   model_unpriced: { retryable: false, hint: 'Name a model of the agent’s provider whose price the gateway knows.' },
-  llm_unauthorized: { retryable: false, hint: 'The provider refused the credential of the gateway: replace it.' },
+  llm_unauthorized: {
+    retryable: false,
+    hint: 'The provider refused the upstream credential of the job, or the gateway has none: valetkey credentials.',
+  },
   llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit: add some.' },
   llm_forbidden: {
     retryable: false,

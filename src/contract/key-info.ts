@@ -1,7 +1,7 @@
+import type { GatewayName, Strategy } from './credential.ts';
 import type { FailureCode } from './errors.ts';
 import type { EndCause, KeyState } from './key.ts';
 import type { KeyRef } from './ref.ts';
-import type { GatewayName } from './spec.ts';
 
 /** One key, as the ledger has it; instants in ISO 8601. */
 export interface KeyInfo {
@@ -15,6 +15,8 @@ export interface KeyInfo {
   generation: number;
   /** The gateway that minted it. */
   gateway: GatewayName;
+  /** Whose credential the gateway sends to the provider in its place. */
+  strategy: Strategy;
   /** State of the key. */
   state: KeyState;
   /** Why its end has begun; null while it has not. */

@@ -26,7 +26,7 @@ export interface TenantJobSpecInput {
   stallAfter?: string | undefined;
   /** What to do when the agent’s process ended in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue. Default: "fail". */
   onInterrupted?: 'fail' | 'continue' | undefined;
-  /** Where the credential comes from that the job's key stands for. Default: the built-in gateway's. */
+  /** Whose credential the gateway sends to the provider in place of the job's key. Default: strategy `gateway`, gateway `builtin`. */
   credential?: CredentialInput | undefined;
   /** USD. The gateway refuses the key when it is spent. */
   budgetUsd: number;
@@ -42,13 +42,28 @@ export interface TenantJobSpecInput {
   deadline?: string | undefined;
 }
 
-/** Where the credential comes from that a job's key stands for. */
-export interface CredentialInput {
-  /** `gateway`: a gateway mints the key and holds the credential. */
-  strategy: 'gateway';
-  /** The gateway that mints the key. */
-  gateway: 'builtin';
-}
+/** The strategy of a job: whose credential the gateway sends to the provider in place of the job's key. */
+export type CredentialInput =
+  | {
+      /** The tenant's default credential, else the organization's. */
+      strategy: 'gateway';
+      /** The gateway that mints the key. */
+      gateway: 'builtin';
+    }
+  | {
+      /** A named credential of the organization. */
+      strategy: 'shared';
+      /** Name of the stored credential: `client.credentials.add`. */
+      name: string;
+    }
+  | {
+      /** A credential of the tenant: a stored one, or one that comes with the job. */
+      strategy: 'byok';
+      /** Name of the stored credential: `client.credentials.add`. Default: "default". */
+      name?: string | undefined;
+      /** The credential itself, sealed (`seal`, purpose `byok`). */
+      sealed?: string | undefined;
+    };
 
 /** Where the agent of a job runs, and what it may use and reach. */
 export interface SandboxInput {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { jobCredentialSchema } from './credential.ts';
 import { durationMs, msUntilDeadline } from './deadline.ts';
 import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
 import { labelsSchema } from './labels.ts';
@@ -66,9 +67,9 @@ export const jobSpecSchema = z
       .describe(
         'What to do when the agent’s process died in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue.',
       ),
-    credential: z
-      .strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') })
-      .default({ strategy: 'gateway', gateway: 'builtin' }),
+    credential: jobCredentialSchema
+      .default({ strategy: 'gateway', gateway: 'builtin' })
+      .describe('The strategy: whose credential the gateway sends to the provider in place of the job’s key.'),
     budgetUsd: z.number().positive('must be more than 0').max(1000).describe('USD. The gateway refuses the key when it is spent.'),
     sandbox: z
       .strictObject({
@@ -129,7 +130,6 @@ export type JobInput = Omit<JobSpec, 'prompts'> & { prompts: PromptRef[] };
 /** A coding agent that a job can run. */
 export type AgentName = JobSpec['agent'];
 export type SandboxProviderName = JobSpec['sandbox']['provider'];
-export type GatewayName = JobSpec['credential']['gateway'];
 export type Isolation = JobSpec['sandbox']['isolation'];
 export type Workspace = JobSpec['workspace'];
 

@@ -1,6 +1,6 @@
+import type { GatewayName } from '../contract/credential.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Usage } from '../contract/result.ts';
-import type { GatewayName } from '../contract/spec.ts';
 import type { Secret } from '../secrets/secret.ts';
 
 /** A key and the tenant that it is minted for. */

@@ -1,4 +1,4 @@
-import type { GatewayName } from '../contract/spec.ts';
+import type { GatewayName } from '../contract/credential.ts';
 import { BuiltinGateway, type BuiltinGatewayOptions } from './builtin/builtin.ts';
 import type { Gateway } from './gateway.ts';
 

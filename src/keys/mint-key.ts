@@ -1,3 +1,4 @@
+import type { JobCredential } from '../contract/credential.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
@@ -11,6 +12,8 @@ export interface MintParams extends LedgerKey {
   /** USD, of the job: its keys share it. */
   budgetUsd: number;
   models: readonly string[];
+  /** The upstream credential that the key stands for. */
+  credential: JobCredential;
   /** The key expires then: no lease extends beyond. */
   hardExpiresAt: Date;
 }

@@ -13,9 +13,9 @@ export const MIN_TOOL_SECRET_CHARS = 8;
 export const SEAL_ALGORITHMS = { alg: 'ECDH-ES', enc: 'A256GCM' } as const;
 
 /**
- * The owner and purpose of a sealed secret: a job's git token or a tool secret, which only jobs of the tenant may use; or the gateway's
- * credential at a provider, for one tenant or, without a tenant, for the organization. It is readable in the header and authenticated with
- * the content, so the secret opens for nothing else.
+ * The owner and purpose of a sealed secret: a git token, a tool secret or a credential at a provider, which only jobs of the tenant may use;
+ * or a stored credential, of one tenant or, without a tenant, of the organization. It is readable in the header and authenticated with the
+ * content, so the secret opens for nothing else.
  */
 export type SealOwner =
   | {
@@ -25,17 +25,25 @@ export type SealOwner =
       tenant: string;
     }
   | {
-      /** What the secret is for: the gateway's requests to a provider. */
+      /** What the secret is for: the requests of one job to a provider. */
+      purpose: 'byok';
+      /** The provider. */
+      provider: Dialect;
+      /** The tenant whose jobs alone may use it. */
+      tenant: string;
+    }
+  | {
+      /** What the secret is for: a stored credential. */
       purpose: 'upstream';
-      /** The provider's API. */
-      dialect: Dialect;
-      /** The tenant whose requests alone use it; the organization's when left out. */
+      /** The provider. */
+      provider: Dialect;
+      /** The tenant that owns it; the organization when left out. */
       tenant?: string;
     };
 export type SealPurpose = SealOwner['purpose'];
 
 /** The header fields that hold the owner. */
-export const OWNER_HEADERS = ['tenant', 'purpose', 'dialect'] as const;
+export const OWNER_HEADERS = ['tenant', 'purpose', 'provider'] as const;
 
 /** `publicKey`: the public key that `valetkey sealing-key` or `valetkey keyring` printed: a JWK, or one in base64. */
 export type SealOptions = SealOwner & {
@@ -61,6 +69,16 @@ export async function seal(secret: string, { publicKey, ...owner }: SealOptions)
   if (owner.purpose === 'tool' && secret.length < MIN_TOOL_SECRET_CHARS)
     throw invalid('invalid_spec', 'secret', `must be at least ${MIN_TOOL_SECRET_CHARS} characters`);
   return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL_ALGORITHMS, kid: key.kid }).encrypt(key);
+}
+
+/** Reads for whom and what a secret was sealed; null for any other text. The header is readable and not authenticated yet. */
+export function readSealOwner(sealed: string): Partial<Record<(typeof OWNER_HEADERS)[number], unknown>> | null {
+  try {
+    const { tenant, purpose, provider } = decodeProtectedHeader(sealed) as Record<string, unknown>;
+    return { tenant, purpose, provider };
+  } catch {
+    return null;
+  }
 }
 
 /** Reads the `kid` of the key that opens a sealed secret; null for any other text. */

@@ -48,6 +48,7 @@ export async function listKeys(
 function toKeyInfo(row: KeysRow): KeyInfo {
   return {
     ...ledgerKey(row),
+    strategy: row.credential.strategy,
     state: row.state,
     cause: row.cause,
     createdAt: row.intended_at.toISOString(),

@@ -1,9 +1,9 @@
 import { sql, type RawBuilder, type Selectable } from 'kysely';
 
+import type { GatewayName, JobCredential } from '../contract/credential.ts';
 import type { EndCause, KeyState } from '../contract/key.ts';
 import { parseKeyRef, type KeyRef } from '../contract/ref.ts';
 import type { KeyLife, Usage } from '../contract/result.ts';
-import type { GatewayName } from '../contract/spec.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 import type { KeysTable } from './schema.ts';
@@ -23,6 +23,8 @@ export interface KeyIntent extends LedgerKey {
   owner: string;
   rootKeyId: string;
   models: readonly string[];
+  /** The upstream credential that the key stands for. */
+  credential: JobCredential;
   /** The job's budget in USD, which all its keys share. */
   budgetUsd: number;
   expiresAt: Date;
@@ -51,9 +53,11 @@ export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedI
         select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${isRevoked(sql`${intent.jobId}`)} then 'key_refused'
                     when ${isUsed(intent)} then 'job_conflict' end as why
       ), fresh as (
-        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, budget_usd, expires_at, hard_expires_at)
+        insert into keys (ref, job_id, tenant, generation, gateway, owner, state, root_key_id, models, credential, budget_usd, expires_at,
+                          hard_expires_at)
         select ${intent.ref}, ${intent.jobId}, ${intent.tenant}, ${intent.generation}, ${intent.gateway}, ${intent.owner}, 'minting',
-               ${intent.rootKeyId}, ${[...intent.models]}::text[], ${intent.budgetUsd}, ${intent.expiresAt}, ${intent.hardExpiresAt}
+               ${intent.rootKeyId}, ${[...intent.models]}::text[], ${JSON.stringify(intent.credential)}::jsonb, ${intent.budgetUsd},
+               ${intent.expiresAt}, ${intent.hardExpiresAt}
         from barred where why is null
         on conflict do nothing
         returning state, root_key_id
@@ -116,6 +120,7 @@ export function ledgerKey({ ref, job_id: jobId, tenant, generation, gateway }: L
 export interface CurrentKey extends LedgerKey {
   rootKeyId: string;
   hardExpiresAt: Date;
+  credential: JobCredential;
   isActive: boolean;
   cause: EndCause | null;
 }
@@ -124,13 +129,14 @@ export interface CurrentKey extends LedgerKey {
 export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
   const [row] = (
     await asDatabaseError(
-      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'cause'> & { is_active: boolean }>`
-        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, cause, state = 'active' and ending_at is null as is_active
+      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'credential' | 'cause'> & { is_active: boolean }>`
+        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, credential, cause, state = 'active' and ending_at is null as is_active
         from keys where job_id = ${jobId} order by is_active desc, generation desc, intended_at desc limit 1`.execute(db),
     )
   ).rows;
   if (row === undefined) return null;
-  return { ...ledgerKey(row), rootKeyId: row.root_key_id, hardExpiresAt: row.hard_expires_at, isActive: row.is_active, cause: row.cause };
+  const { root_key_id: rootKeyId, hard_expires_at: hardExpiresAt, credential, is_active: isActive, cause } = row;
+  return { ...ledgerKey(row), rootKeyId, hardExpiresAt, credential, isActive, cause };
 }
 
 /** Lists the active keys of a job, the oldest first. Throws `database_unreachable`. */

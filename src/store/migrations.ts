@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
 import { byReference } from './by-reference-migration.ts';
+import { credentials } from './credentials-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { keyStates } from './key-states-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
@@ -179,4 +180,5 @@ export const migrations: Record<string, Migration> = {
   '0010_model_stops': modelStops,
   '0011_key_states': keyStates,
   '0012_question_events': questionEvents,
+  '0013_credentials': credentials,
 };

@@ -1,3 +1,4 @@
+import type { JobCredential } from '../contract/credential.ts';
 import type { Dialect } from '../contract/dialect.ts';
 import type { FailureCode } from '../contract/errors.ts';
 import { roundUsd } from '../contract/money.ts';
@@ -17,6 +18,8 @@ export interface KeyAccess {
   /** Active and within its lease, by the clock of Postgres. */
   usable: boolean;
   models: string[];
+  /** The upstream credential that the key stands for. */
+  credential: JobCredential;
   used: boolean;
   /** ms until its lease ends; negative once it has ended. */
   leaseMs: number;
@@ -61,7 +64,7 @@ export interface ReservationRequest {
 const LOOK_UP = {
   name: 'valetkey-key-look-up',
   text: `
-    select ref, job_id, tenant, models, first_used_at is not null as used,
+    select ref, job_id, tenant, models, credential, first_used_at is not null as used,
            gateway = 'builtin' and state = 'active' and suspended_at is null and expires_at > now() as usable,
            extract(epoch from expires_at - now())::float8 as lease_s
     from keys where secret_hash = $1`,
@@ -118,8 +121,8 @@ const CONSUME_TOKENS = {
 export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess | null> {
   const [row] = await run<KeyRow>(pool, LOOK_UP, [secretHash]);
   if (row === undefined) return null;
-  const { ref, job_id: jobId, tenant, usable, models, used, lease_s: leaseS } = row;
-  return { ref, jobId, tenant, usable, models, used, leaseMs: leaseS * 1000, reserved: null, reservedUsd: 0 };
+  const { ref, job_id: jobId, tenant, usable, models, credential, used, lease_s: leaseS } = row;
+  return { ref, jobId, tenant, usable, models, credential, used, leaseMs: leaseS * 1000, reserved: null, reservedUsd: 0 };
 }
 
 /**
@@ -129,7 +132,7 @@ export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess
 export async function openRequest(
   pool: Pool,
   secretHash: Buffer,
-  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
+  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant' | 'credential'>,
   reservation: ReservationRequest,
 ): Promise<KeyAccess | null> {
   const row = await reserve(pool, secretHash, key, reservation, null);
@@ -200,6 +203,7 @@ interface KeyRow {
   job_id: string;
   tenant: string;
   models: string[];
+  credential: JobCredential;
   used: boolean;
   usable: boolean;
   lease_s: number;

@@ -1,10 +1,10 @@
 import type { ColumnType, Generated } from 'kysely';
 
+import type { GatewayName, JobCredential } from '../contract/credential.ts';
 import type { Dialect } from '../contract/dialect.ts';
 import type { EndCause, KeyState } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { JobResult, Outcome } from '../contract/result.ts';
-import type { GatewayName } from '../contract/spec.ts';
 
 /** The driver returns `numeric` as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
@@ -26,7 +26,7 @@ type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefine
  *
  * Columns are written only by these functions (`beginEnd` writes all of them for a ref without an intent):
  *
- *     identity, models, budget, hard_expires_at, intended_at   recordIntent (keys.ts), once
+ *     identity, models, credential, budget, hard_expires_at, intended_at   recordIntent (keys.ts), once
  *     secret_hash, minted_at                                   activateKey (keys.ts)
  *     bound_at                                                 markBound (keys.ts)
  *     expires_at                                               extendLeases, markBound (keys.ts), only while the end has not begun
@@ -51,6 +51,8 @@ export interface KeysTable {
   /** SHA-256 of the secret, by which the proxy looks up a key. The secret itself is stored nowhere. */
   secret_hash: Buffer | null;
   models: string[];
+  /** The upstream credential that the proxy sends in the key's place. */
+  credential: ColumnType<JobCredential, string | undefined, never>;
   budget_usd: Numeric;
   spent_usd: DefaultNumeric;
   /** The part of `spent_usd` that was charged by reservation, since the provider's figure is unknown or impossible. */
@@ -131,15 +133,19 @@ export interface SandboxesTable {
   lost_at: NullableTimestamp;
 }
 
-/** The gateway's credentials at the providers; the newest version of each dialect and tenant is in use. */
+/** The stored upstream credentials; the newest version of each dialect, tenant and name is in use. */
 export interface UpstreamCredentialsTable {
   dialect: Dialect;
-  /** Empty for the organization's credential, which applies to every tenant without its own. */
+  /** Empty for the organization. */
   tenant: ColumnType<string, string | undefined, string>;
+  /** `default` for the one that the strategy `gateway` uses. */
+  name: ColumnType<string, string | undefined, string>;
   version: number;
   /** Sealed for the gateways' sealing key. */
   sealed: string;
   created_at: DefaultTimestamp;
+  /** When a proxy last sent it, at most a minute late. */
+  last_used_at: NullableTimestamp;
 }
 
 /** One request with a known key, refused requests included. */

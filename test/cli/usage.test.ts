@@ -24,7 +24,7 @@ const COMMANDS = [
   'seal',
   'sealing-key',
   'keyring',
-  'upstream',
+  'credentials',
   'schema',
 ];
 

@@ -19,9 +19,9 @@ const TYPES = [
   ...['UpdateAccepted', 'Rotated', 'SweepReport', 'Finding', 'ScheduleStatus', 'ScheduledRun', 'ScheduleIntervals', 'KeyringUse'],
   ...['ClientOptions', "NonNullable<ClientOptions['temporal']>", 'SubmitOptions', 'PromptOptions', 'EventsOptions', 'SweepOptions'],
   ...['WaitOptions', 'JobFilter', 'KeyFilter', 'PageOptions', 'Page<string>', 'FieldIssue'],
-  ...['tool', 'upstream'].map(
-    (purpose) => `Extract<SealOptions, { purpose: ${purpose === 'tool' ? "'git-token' | 'tool'" : "'upstream'"} }>`,
-  ),
+  ...["'git-token' | 'tool'", "'byok'", "'upstream'"].map((purpose) => `Extract<SealOptions, { purpose: ${purpose} }>`),
+  ...['gateway', 'shared', 'byok'].map((strategy) => `Extract<CredentialInput, { strategy: '${strategy}' }>`),
+  ...['CredentialName', 'NewCredential', 'StoredCredential', 'Credentials'],
   ...['ValetkeyClient', 'TenantClient', 'Jobs', 'Keys', 'Tenants', 'Schedules', 'Keyring'],
   ...jobEventSchema.options.map(({ shape }) => `Extract<JobEvent, { type: '${shape.type.value}' }>`),
 ];

@@ -13,6 +13,7 @@ import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
 import { processStack } from '../helpers/process-stack.ts';
 import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
+import { OF_GATEWAY } from '../helpers/stored-credential.ts';
 
 const stack = useStack();
 
@@ -32,7 +33,7 @@ test.concurrent('a key whose mint was under way when its tenant was blocked neve
   const database = openDatabase(String(stack().config.databaseUrl));
   const { db } = database;
   const ref: KeyRef = `job-${randomUUID()}/lease/1`;
-  const key = { ref, jobId: ref.split('/')[0] ?? '', tenant: 'raced', generation: 1, gateway: 'builtin' } as const;
+  const key = { ref, jobId: ref.split('/')[0] ?? '', tenant: 'raced', generation: 1, gateway: 'builtin', credential: OF_GATEWAY } as const;
   const soon = new Date(Date.now() + 60_000);
   const intent = { ...key, owner: 'tests', rootKeyId: 'any', models: ['any'], budgetUsd: 1, expiresAt: soon, hardExpiresAt: soon };
   const isBlocked = Promise.withResolvers<void>();

@@ -9,6 +9,7 @@ import type { Secret } from '../../src/secrets/secret.ts';
 import type { Db } from '../../src/store/database.ts';
 import { createKeyMetrics } from '../../src/telemetry/metrics.ts';
 import type { FakeGatewayServer } from '../fakes/gateway/server.ts';
+import { OF_GATEWAY } from './stored-credential.ts';
 
 /** What mints and ends keys beside the worker of a stack, or without one. */
 export function keyContext(db: Db, { gateway, owner }: Pick<FakeGatewayServer, 'gateway' | 'owner'>, rootKey: Secret): KeyContext {
@@ -41,6 +42,7 @@ export function wantedKey(): MintParams {
     tenant: 'acme',
     generation: 1,
     gateway: 'builtin',
+    credential: OF_GATEWAY,
     budgetUsd: 1,
     models: ['gpt-5.1'],
     hardExpiresAt,

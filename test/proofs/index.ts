@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 
+import { broker, holdsForBroker } from './broker.ts';
 import { field, holdsForField } from './field.ts';
 import { holdsForKeys, keys } from './keys/keys.ts';
 import { holdsForProxy, proxy } from './proxy.ts';
@@ -15,6 +16,7 @@ const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
        npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
        npm run prove -- field [--json] [--quick] [--only NAME]
+       npm run prove -- broker [--json] [--only NAME]
 `;
 
 const { values, positionals } = parseArgs({
@@ -45,6 +47,7 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
   },
   spend: async () => judged(await spend({ ...options, only: values.only }), holdsForSpend),
   field: async () => judged(await field({ quick: options.quick, only: values.only }), holdsForField),
+  broker: async () => judged(await broker({ only: values.only }), holdsForBroker),
 };
 
 function judged<T extends object>(proof: T, isShown: (proof: T) => boolean): [T, boolean] {

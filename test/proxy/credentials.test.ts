@@ -7,8 +7,8 @@ import { seal } from '../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
-import { addUpstreamCredential } from '../../src/store/upstream-credentials.ts';
 import { Gate } from '../helpers/gate.ts';
+import { storeVersion } from '../helpers/stored-credential.ts';
 import { CREDENTIAL, generating, send, startRig, startUpstream, until, type Rig, type TestKey, type Upstream } from './rig.ts';
 
 const { privateKey, publicKey } = await generateSealingKey();
@@ -83,10 +83,10 @@ test('the requests of a tenant go with its own credential, once there is one', a
   expect(seen).not.toContain('of-another-tenant');
 });
 
-async function store(dialect: keyof typeof PATHS, credential: string, tenant?: string): Promise<number> {
-  const owner = { dialect, ...(tenant === undefined ? {} : { tenant }) };
+async function store(provider: keyof typeof PATHS, credential: string, tenant?: string): Promise<number> {
+  const owner = { provider, ...(tenant === undefined ? {} : { tenant }) };
   const sealed = await seal(credential, { purpose: 'upstream', ...owner, publicKey });
-  return addUpstreamCredential(rig.database.db, { dialect, tenant: tenant ?? null }, sealed);
+  return storeVersion(rig.database.db, { provider, tenant: tenant ?? null }, sealed);
 }
 
 async function ask(dialect: keyof typeof PATHS, prompt = 'hello') {

@@ -12,9 +12,10 @@ import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
-import { addUpstreamCredential, forgetUpstreamCredential, listUpstreamCredentials } from '../../src/store/upstream-credentials.ts';
+import { listCredentials, removeCredential } from '../../src/store/upstream-credentials.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../helpers/database.ts';
+import { OF_GATEWAY, storeVersion } from '../helpers/stored-credential.ts';
 
 const CONFIGURED = 'configured-credential';
 const { privateKey, publicKey } = await generateSealingKey();
@@ -42,17 +43,20 @@ function follow(): Promise<Credentials> {
 }
 
 /** Seals for an owner, and stores for the same one, or for another. */
-async function store(credential: string, tenant: string | null = null, storedFor = tenant, dialect: Dialect = 'openai'): Promise<number> {
-  const owner = { dialect, ...(tenant === null ? {} : { tenant }) };
+async function store(credential: string, tenant: string | null = null, storedFor = tenant, provider: Dialect = 'openai'): Promise<number> {
+  const owner = { provider, ...(tenant === null ? {} : { tenant }) };
   const sealed = await seal(credential, { purpose: 'upstream', ...owner, publicKey });
-  return addUpstreamCredential(database.db, { dialect: 'openai', tenant: storedFor }, sealed);
+  return storeVersion(database.db, { provider: 'openai', tenant: storedFor }, sealed);
 }
 
 async function forget(version: number, tenant: string | null = 'acme'): Promise<boolean> {
-  return forgetUpstreamCredential(database.db, { dialect: 'openai', tenant }, version);
+  return (await removeCredential(database.db, { provider: 'openai', tenant, name: 'default' }, version)).length === 1;
 }
 
-const inUse = (tenant = 'acme', dialect: Dialect = 'openai'): string | undefined => credentials.forTenant(dialect, tenant)?.reveal();
+const inUse = (tenant = 'acme', dialect: Dialect = 'openai'): string | undefined => {
+  const secret = credentials.find(dialect, { tenant, credential: OF_GATEWAY });
+  return secret instanceof Secret ? secret.reveal() : undefined;
+};
 const log = async (): Promise<string> => readFile(join(folder, 'log.jsonl'), 'utf8');
 
 test('a tenant has its own credential; every other has the organization’s, and without one the configured', async () => {
@@ -72,8 +76,8 @@ test('a tenant has its own credential; every other has the organization’s, and
 test('versions are counted for each provider and tenant, also where several are stored at once', async () => {
   const versions = await Promise.all([0, 1, 2, 3].map((index) => store(`credential-${index}`, index < 2 ? 'acme' : null)));
   expect(versions.toSorted((a, b) => a - b)).toEqual([1, 1, 2, 2]);
-  const stored = await listUpstreamCredentials(database.db);
-  expect(stored.map(({ dialect, tenant, version }) => [dialect, tenant, version])).toEqual([
+  const stored = await listCredentials(database.db);
+  expect(stored.map(({ provider, tenant, version }) => [provider, tenant, version])).toEqual([
     ['openai', null, 2],
     ['openai', null, 1],
     ['openai', 'acme', 2],
@@ -102,21 +106,21 @@ test.each<[string, () => Promise<number>]>([
   [
     'for a job of the tenant',
     async () =>
-      addUpstreamCredential(
+      storeVersion(
         database.db,
-        { dialect: 'openai', tenant: 'acme' },
+        { provider: 'openai', tenant: 'acme' },
         await seal('stranger-credential', { purpose: 'git-token', tenant: 'acme', publicKey }),
       ),
   ],
   [
     'for a key that the gateway does not have',
     async () =>
-      addUpstreamCredential(
+      storeVersion(
         database.db,
-        { dialect: 'openai', tenant: 'acme' },
+        { provider: 'openai', tenant: 'acme' },
         await seal('stranger-credential', {
           purpose: 'upstream',
-          dialect: 'openai',
+          provider: 'openai',
           tenant: 'acme',
           publicKey: (await generateSealingKey()).publicKey,
         }),
@@ -126,7 +130,7 @@ test.each<[string, () => Promise<number>]>([
   await store('acmes-credential', 'acme');
   await expect.poll(() => inUse()).toBe('acmes-credential');
   const version = await storing();
-  await expect.poll(log).toContain(`"tenant":"acme","version":${version},"code":"sealed_unreadable"`);
+  await expect.poll(log).toContain(`"tenant":"acme","name":"default","version":${version},"code":"sealed_unreadable"`);
   expect(inUse()).toBe('acmes-credential');
 });
 
@@ -142,7 +146,7 @@ test('a tenant whose only credential cannot be opened has none: the organization
 
 test('a credential that is sealed for a tenant does not become the organization’s', async () => {
   const version = await store('acmes-credential', 'acme', null);
-  await expect.poll(log).toContain(`"tenant":null,"version":${version},"code":"sealed_unreadable"`);
+  await expect.poll(log).toContain(`"tenant":null,"name":"default","version":${version},"code":"sealed_unreadable"`);
   expect([inUse('acme'), inUse('other')]).toEqual([CONFIGURED, CONFIGURED]);
 });
 

@@ -18,6 +18,7 @@ import { activateKey, keyUsage, recordIntent } from '../../src/store/keys.ts';
 import { countOpenRequests } from '../../src/store/request-records.ts';
 import type { Logger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../helpers/database.ts';
+import { OF_GATEWAY } from '../helpers/stored-credential.ts';
 
 export const CREDENTIAL = 'upstream-credential-for-tests';
 export const CLAUDE = 'claude-sonnet-4-6';
@@ -119,7 +120,15 @@ export function jobOf({ ref }: TestKey): string {
 }
 
 function identity(key: TestKey) {
-  return { ref: key.ref, jobId: jobOf(key), tenant: 'acme', generation: 1, gateway: 'builtin', owner: 'default/tests' } as const;
+  return {
+    ref: key.ref,
+    jobId: jobOf(key),
+    tenant: 'acme',
+    generation: 1,
+    gateway: 'builtin',
+    credential: OF_GATEWAY,
+    owner: 'default/tests',
+  } as const;
 }
 
 /** A provider that a test makes misbehave. */

@@ -67,7 +67,7 @@ describe('a sealed secret does not open', () => {
 });
 
 describe('a credential that is sealed', () => {
-  const none: SealOwner = { purpose: 'upstream', dialect: 'anthropic' };
+  const none: SealOwner = { purpose: 'upstream', provider: 'anthropic' };
   const acme: SealOwner = { ...none, tenant: 'acme' };
 
   test.each<[string, SealOwner]>([
@@ -84,7 +84,7 @@ describe('a credential that is sealed', () => {
     ['for a tenant does not open for another', acme, { ...acme, tenant: 'other' }, 'another tenant'],
     ['for a tenant does not open for the organization', acme, none, 'another tenant'],
     ['for the organization does not open for a tenant', none, acme, 'another tenant'],
-    ['for a tenant does not open for another provider', acme, { ...acme, dialect: 'openai' }, 'another dialect'],
+    ['for a tenant does not open for another provider', acme, { ...acme, provider: 'openai' }, 'another provider'],
     ['for a tenant does not open as the token of a job', acme, OWNER, 'another purpose'],
   ])('%s', async (_what, owner, reader, why) => {
     const credential = await sealFor(owner);

@@ -1,8 +1,10 @@
-import { Option, type Command } from '@commander-js/extra-typings';
+import { CommanderError, Option, type Command } from '@commander-js/extra-typings';
 
 import { loadConfig, required } from '../../config/config.ts';
+import { DIALECTS } from '../../contract/dialect.ts';
 import { seal } from '../../secrets/seal.ts';
 import { generateSealingKey } from '../../secrets/sealing-key.ts';
+import { USAGE_EXIT_CODE } from '../exit-code.ts';
 import { findDevStack } from '../find-stack.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { secretFromInput } from '../secret-from-input.ts';
@@ -14,6 +16,7 @@ Examples:
   $ valetkey seal --tenant acme --public-key "$(cat sealing.pub)" < token.txt
   $ valetkey seal --tenant acme --json < token.txt | jq -r .sealed
   $ valetkey seal --tenant acme --for tool < npm-token.txt
+  $ valetkey seal --tenant acme --for byok --provider openai < openai.key
 `;
 
 const KEY_EXAMPLES = `
@@ -28,20 +31,27 @@ Examples:
 export function addSeal(program: Command): void {
   program
     .command('seal')
-    .description('Seal a secret for a job: a git token for workspace.gitToken, or a tool secret for sandbox.secrets')
+    .description('Seal a secret for a job: a git token, a tool secret, or a credential at a provider')
     .requiredOption('--tenant <id>', 'whose jobs may use it')
     .addOption(
-      new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets')
-        .choices(['git-token', 'tool'] as const)
+      new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets; byok: credential.sealed')
+        .choices(['git-token', 'tool', 'byok'] as const)
         .default('git-token' as const),
     )
+    .addOption(new Option('--provider <name>', 'with --for byok: whose credential it is').choices(DIALECTS))
     .option('--public-key <key>', 'default: VALETKEY_SEALING_PUBLIC_KEY')
     .option('--json', 'print one JSON document')
     .addHelpText('after', SEAL_EXAMPLES)
-    .action(async ({ tenant, for: purpose, publicKey, json }) => {
+    .action(async ({ tenant, for: purpose, provider, publicKey, json }) => {
+      if ((purpose === 'byok') !== (provider !== undefined))
+        throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.seal', '--for byok and --provider go together');
       const known = publicKey ?? loadConfig().sealingPublicKey ?? (await findDevStack())?.config.sealingPublicKey;
       const key = required(known, 'VALETKEY_SEALING_PUBLIC_KEY');
-      const sealed = await seal(await secretFromInput('seal'), { tenant, purpose, publicKey: key });
+      const owner =
+        purpose === 'byok' && provider !== undefined
+          ? { purpose, provider }
+          : ({ purpose: purpose === 'tool' ? purpose : 'git-token' } as const);
+      const sealed = await seal(await secretFromInput('seal'), { tenant, ...owner, publicKey: key });
       if (json === true) printJson({ sealed });
       else printLines([sealed]);
     });

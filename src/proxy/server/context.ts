@@ -14,6 +14,7 @@ import type { RefusedUses } from '../limits/refused-uses.ts';
 import type { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import type { Prices } from '../prices/prices.ts';
 import type { RetryBudget } from '../retries/retry-budget.ts';
+import type { KeyStandsFor } from '../upstream/credentials.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { OpenRequests } from './open-requests.ts';
 import type { Recorder } from './record.ts';
@@ -23,8 +24,8 @@ export interface UpstreamTarget {
   /** Path before the route's own; empty, or with a leading and no trailing slash. */
   prefix: string;
   dispatcher: Dispatcher;
-  /** Returns the current credential for a tenant's requests; undefined where they are refused. */
-  credential(tenant: string): Secret | undefined;
+  /** Returns the credential to send in a key's place; undefined where its requests are refused. Throws `sealed_unreadable`. */
+  credential(key: KeyStandsFor): Secret | undefined | Promise<Secret | undefined>;
 }
 
 /** The dependencies that all requests of a proxy share. */

@@ -21,6 +21,7 @@ const STATUSES: Partial<Record<FailureCode, number>> = {
   budget_exhausted: 402,
   model_not_allowed: 403,
   model_unpriced: 403,
+  sealed_unreadable: 403,
   llm_unauthorized: 403,
   llm_rejected: 400,
   rate_limited: 429,

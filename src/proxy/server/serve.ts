@@ -56,7 +56,7 @@ export async function serveRequest(context: ProxyContext, request: Authenticated
       sendRefusal(res, route.dialect, answer);
     };
     if (interruption.code !== null) return await refuse(aborted(interruption.code));
-    const priced = priceRequest(context, request, body);
+    const priced = await priceRequest(context, request, body);
     if (isRefusal(priced)) return await refuse(priced);
     await (route.kind === 'count' ? forwardFree(context, priced) : forwardMetered(context, priced, refuse));
   } finally {
@@ -64,16 +64,34 @@ export async function serveRequest(context: ProxyContext, request: Authenticated
   }
 }
 
-function priceRequest(context: ProxyContext, request: AuthenticatedRequest, body: RequestBody | Refusal): PricedRequest | Refusal {
+async function priceRequest(
+  context: ProxyContext,
+  request: AuthenticatedRequest,
+  body: RequestBody | Refusal,
+): Promise<PricedRequest | Refusal> {
   const { req, route, access } = request;
   const beta = route.dialect === 'anthropic' ? findUnknownBeta(req.headers) : null;
   const price = isRefusal(body) ? null : context.prices.find(route.protocol, body.model);
   const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
-  const credential = context.upstreams[route.dialect].credential(access.tenant);
+  const credential = await findCredential(context, request);
   if (credential === undefined)
     return refusal('llm_unauthorized', 'The gateway has no usable credential for this protocol. The operator has to set or replace it.');
+  if (isRefusal(credential)) return credential;
   return { ...request, body, price, credential };
+}
+
+async function findCredential(
+  { upstreams, logger }: ProxyContext,
+  { access, route }: AuthenticatedRequest,
+): Promise<Secret | Refusal | undefined> {
+  try {
+    return await upstreams[route.dialect].credential(access);
+  } catch (error) {
+    if (!ValetkeyError.is(error)) throw error;
+    logger?.warn({ ref: access.ref, code: error.code }, `The credential of a job cannot be used: ${error.message}`);
+    return refusal(error.code, 'The gateway cannot open the credential that is sealed in the job.');
+  }
 }
 
 /** Forwards a request that costs nothing: it is neither reserved nor recorded. */
@@ -95,10 +113,10 @@ async function forwardMetered(context: ProxyContext, request: PricedRequest, ref
     return refuse({ ...limited, retryAfterMs: admitted.retryAfterMs });
   }
   const { id } = admitted;
-  const { ref, jobId, tenant } = access;
+  const { ref, jobId, tenant, credential } = access;
   const { maxOutputTokens, choices, images, documents } = body;
   const properties = { protocol: route.protocol, price, maxOutputTokens, choices, images, documents };
-  context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant }, ...properties });
+  context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant, credential }, ...properties });
   const firstUse = access.used ? null : context.recorder.recordFirstUse(access);
   const priced: PricedTries = {
     costUsd: (seen) => charge(context.prices, route.protocol, body.model, reservation, seen).usd,

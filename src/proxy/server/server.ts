@@ -85,8 +85,8 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     id,
     database,
     upstreams: {
-      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (tenant) => credentials.forTenant('anthropic', tenant)),
-      openai: target(dispatchers, gateway.openai.baseUrl, (tenant) => credentials.forTenant('openai', tenant)),
+      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (key) => credentials.find('anthropic', key)),
+      openai: target(dispatchers, gateway.openai.baseUrl, (key) => credentials.find('openai', key)),
     },
     idleTimeoutMs: gateway.idleTimeoutMs,
     drainTimeoutMs: gateway.drainTimeoutMs,
@@ -143,7 +143,7 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     const socket = await listenOnSocket(listening(), gateway.socketDir);
     const readiness = () => ({
       database: watch.isAlive,
-      credentials: DIALECTS.filter((dialect) => credentials.forTenant(dialect, '') !== undefined),
+      credentials: DIALECTS.filter((dialect) => credentials.hasDefault(dialect)),
     });
     if (gateway.adminAddress !== undefined) admin = await startAdmin({ address: gateway.adminAddress, metrics, readiness });
     const adminUrl = admin === null ? null : urlOf(admin);

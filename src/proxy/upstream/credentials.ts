@@ -1,3 +1,4 @@
+import { DEFAULT_CREDENTIAL, type JobCredential } from '../../contract/credential.ts';
 import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { registerSecret } from '../../secrets/redact.ts';
@@ -5,26 +6,38 @@ import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
 import { subscribe } from '../../store/subscription.ts';
-import { readUpstreamCredentials, UPSTREAM_CHANNEL, type UpstreamCredential } from '../../store/upstream-credentials.ts';
+import { readCredentials, UPSTREAM_CHANNEL, type UpstreamCredential } from '../../store/upstream-credentials.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import { CredentialUses } from './credential-uses.ts';
+import { SealedCredentials } from './sealed-credentials.ts';
 
 /** The credentials are also polled: a notice can be lost, and a keyring that gains a key sends none. */
 const POLL_INTERVAL_MS = 5_000;
 
-/** The current credentials of the gateway at the providers. */
+/** A key's tenant, and the upstream credential that the key stands for. */
+export interface KeyStandsFor {
+  tenant: string;
+  credential: JobCredential;
+}
+
+/** The current upstream credentials of the jobs. */
 export interface Credentials {
   /**
-   * Returns the tenant's own credential, else the organization's, else the configured one, from memory. Undefined where there is none, and
-   * where the tenant's own cannot be opened: falling back would make another account pay.
+   * Returns the credential to send in a key's place. Stored ones come from memory. `gateway`: the tenant's default, else the
+   * organization's, else the configured one. Undefined where there is none, or a stored one cannot be opened: nothing else is used in its
+   * place, since another account would pay.
+   * @throws `sealed_unreadable` for one that is sealed in the job
    */
-  forTenant(dialect: Dialect, tenant: string): Secret | undefined;
+  find(dialect: Dialect, key: KeyStandsFor): Secret | undefined | Promise<Secret | undefined>;
+  /** Whether the strategy `gateway` has a credential for tenants without their own. */
+  hasDefault(dialect: Dialect): boolean;
   close(): void;
 }
 
 export interface CredentialsOptions {
   database: Database;
   unsealer: Unsealer;
-  /** The organization's credentials for dialects without a stored one that can be opened. */
+  /** The organization's credentials for dialects without a stored default that can be opened. */
   configured: Record<Dialect, Secret | undefined>;
   logger: Logger | undefined;
 }
@@ -33,21 +46,20 @@ interface InUse extends UpstreamCredential {
   secret: Secret;
 }
 
-/**
- * The stored credentials in use for one dialect, by tenant. The key null is the organization; the value null means that none of the
- * tenant's versions can be opened.
- */
-type ByTenant = Map<string | null, InUse | null>;
+/** The stored credentials in use for one dialect, by owner and name. The value null means that none of the versions can be opened. */
+type ByName = Map<string, InUse | null>;
 
 /**
- * Follows the stored credentials: for each dialect and tenant, the newest version that can be opened is in use, from the moment that it
- * is stored. A version that cannot be opened leaves the previous one in use, and causes one warning. A credential that was sealed for one
- * tenant is used for no other. While the table cannot be read, the credentials stay as they are.
+ * Follows the stored credentials: of each, the newest version that can be opened is in use, from the moment that it is stored. A version
+ * that cannot be opened leaves the previous one in use, and causes one warning. A credential that was sealed for one tenant is used for
+ * no other. While the table cannot be read, the credentials stay as they are.
  * @throws `database_unreachable` where the first read of the table fails
  */
 export async function followCredentials({ database, unsealer, configured, logger }: CredentialsOptions): Promise<Credentials> {
-  const inUse: Record<Dialect, ByTenant> = { anthropic: new Map(), openai: new Map() };
+  const inUse: Record<Dialect, ByName> = { anthropic: new Map(), openai: new Map() };
   const warned = new Set<string>();
+  const uses = new CredentialUses(database);
+  const sealed = new SealedCredentials(unsealer);
 
   const newest = async (versions: readonly UpstreamCredential[], before: InUse | undefined): Promise<InUse | undefined> => {
     for (const version of versions) {
@@ -57,36 +69,36 @@ export async function followCredentials({ database, unsealer, configured, logger
     }
     return undefined;
   };
-  const open = async ({ dialect, tenant, version, sealed }: UpstreamCredential): Promise<Secret | null> => {
+  const open = async ({ provider, tenant, name, version, sealed: text }: UpstreamCredential): Promise<Secret | null> => {
     try {
-      const secret = await unsealer.open(sealed, { purpose: 'upstream', dialect, ...(tenant === null ? {} : { tenant }) });
+      const secret = await unsealer.open(text, { purpose: 'upstream', provider, ...(tenant === null ? {} : { tenant }) });
       registerSecret(secret);
       return secret;
     } catch (error) {
       if (!ValetkeyError.is(error)) throw error;
-      const row = JSON.stringify([dialect, tenant, version, sealed]);
+      const row = JSON.stringify([provider, tenant, name, version, text]);
       if (!warned.has(row))
-        logger?.warn({ dialect, tenant, version, code: error.code }, `A stored credential cannot be used: ${error.message}`);
+        logger?.warn({ provider, tenant, name, version, code: error.code }, `A stored credential cannot be used: ${error.message}`);
       warned.add(row);
       return null;
     }
   };
   const apply = async (stored: readonly UpstreamCredential[]): Promise<void> => {
-    for (const dialect of DIALECTS) {
+    for (const provider of DIALECTS) {
       const versionsOf = Map.groupBy(
-        stored.filter((credential) => credential.dialect === dialect),
-        ({ tenant }) => tenant,
+        stored.filter((credential) => credential.provider === provider),
+        ({ tenant, name }) => keyOf(tenant, name),
       );
-      const current = inUse[dialect];
-      for (const tenant of new Set([...versionsOf.keys(), ...current.keys()])) {
-        const before = current.get(tenant);
-        const versions = versionsOf.get(tenant) ?? [];
-        const opened = await newest(versions, before ?? undefined);
-        const now = opened ?? (tenant !== null && versions.length > 0 ? null : undefined);
+      const current = inUse[provider];
+      for (const key of new Set([...versionsOf.keys(), ...current.keys()])) {
+        const before = current.get(key);
+        const versions = versionsOf.get(key) ?? [];
+        const now = versions.length === 0 ? undefined : ((await newest(versions, before ?? undefined)) ?? null);
         if (now === before) continue;
-        if (now === undefined) current.delete(tenant);
-        else current.set(tenant, now);
-        logger?.info({ dialect, tenant, version: now?.version ?? null }, 'The credential in use has changed.');
+        if (now === undefined) current.delete(key);
+        else current.set(key, now);
+        const { tenant = null, name = null } = versions[0] ?? before ?? {};
+        logger?.info({ provider, tenant, name, version: now?.version ?? null }, 'The credential in use has changed.');
       }
     }
   };
@@ -94,9 +106,9 @@ export async function followCredentials({ database, unsealer, configured, logger
   let begun = 0;
   let applied = 0;
   let applying = Promise.resolve();
-  const read = async (connection: Parameters<typeof readUpstreamCredentials>[0]): Promise<void> => {
+  const read = async (connection: Parameters<typeof readCredentials>[0]): Promise<void> => {
     const number = (begun += 1);
-    const stored = await readUpstreamCredentials(connection);
+    const stored = await readCredentials(connection);
     const applyInOrder = async (): Promise<void> => {
       if (number < applied) return;
       await apply(stored);
@@ -121,20 +133,42 @@ export async function followCredentials({ database, unsealer, configured, logger
   const stop = new AbortController();
   await subscribe(database, { channel: UPSTREAM_CHANNEL, onNotice: refresh, catchUp: read, stop: stop.signal, logger });
   const timer = setInterval(refresh, POLL_INTERVAL_MS);
-  const organization = (dialect: Dialect): Secret | undefined => inUse[dialect].get(null)?.secret ?? configured[dialect];
-  const hasAny = DIALECTS.some((dialect) => inUse[dialect].size > 0 || configured[dialect] !== undefined);
-  if (!hasAny)
+  const stored = (dialect: Dialect, tenant: string | null, name: string): Secret | undefined => {
+    const credential = inUse[dialect].get(keyOf(tenant, name));
+    if (credential == null) return undefined;
+    uses.record(credential);
+    return credential.secret;
+  };
+  const ofOrganization = (dialect: Dialect): Secret | undefined => stored(dialect, null, DEFAULT_CREDENTIAL) ?? configured[dialect];
+  const hasDefault = (dialect: Dialect): boolean =>
+    inUse[dialect].get(keyOf(null, DEFAULT_CREDENTIAL)) != null || configured[dialect] !== undefined;
+  if (!DIALECTS.some((dialect) => inUse[dialect].size > 0 || hasDefault(dialect)))
     logger?.warn(
       'There is no provider credential, so every request of an agent will be refused. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or store one.',
     );
   return {
-    forTenant: (dialect, tenant) => {
-      const own = inUse[dialect].get(tenant);
-      return own === undefined ? organization(dialect) : own?.secret;
+    find: (dialect, { tenant, credential }) => {
+      switch (credential.strategy) {
+        case 'gateway':
+          return inUse[dialect].has(keyOf(tenant, DEFAULT_CREDENTIAL))
+            ? stored(dialect, tenant, DEFAULT_CREDENTIAL)
+            : ofOrganization(dialect);
+        case 'shared':
+          return stored(dialect, null, credential.name);
+        case 'byok':
+          return credential.sealed === undefined
+            ? stored(dialect, tenant, credential.name ?? DEFAULT_CREDENTIAL)
+            : sealed.open(credential.sealed, { provider: dialect, tenant });
+      }
     },
+    hasDefault,
     close: () => {
       clearInterval(timer);
       stop.abort();
     },
   };
+}
+
+function keyOf(tenant: string | null, name: string): string {
+  return JSON.stringify([tenant, name]);
 }

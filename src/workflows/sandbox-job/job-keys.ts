@@ -1,6 +1,7 @@
 import { condition } from '@temporalio/workflow';
 
 import type { KeyInput, StartedSandbox } from '../../activities/contracts.ts';
+import { gatewayOf } from '../../contract/credential.ts';
 import { formatKeyRef } from '../../contract/ref.ts';
 import type { Rotated } from '../../contract/requests.ts';
 import type { JobInput } from '../../contract/spec.ts';
@@ -64,11 +65,18 @@ export class JobKeys {
   /** Mints the key, or the first after it whose end has not begun: a job that was reset finds the keys of its earlier run ended. */
   async mint(wanted = this.#current): Promise<void> {
     const { spec, deadline, progress } = this.#options;
-    const { agent, model, budgetUsd } = spec;
+    const { agent, model, budgetUsd, credential } = spec;
     const hardExpiresAt = new Date(deadline.getTime() + KEY_SLACK_MS).toISOString();
     for (let next = wanted; ; next = this.#generation(next.generation + 1)) {
       try {
-        await startupActivities(`mint key, generation ${next.generation}`).mintKey({ ...next, agent, model, budgetUsd, hardExpiresAt });
+        await startupActivities(`mint key, generation ${next.generation}`).mintKey({
+          ...next,
+          agent,
+          model,
+          budgetUsd,
+          credential,
+          hardExpiresAt,
+        });
         this.#current = next;
         return progress().report({ keyState: 'active', ref: next.ref });
       } catch (error) {
@@ -136,7 +144,8 @@ export class JobKeys {
 
   #generation(generation: number): KeyInput {
     const { spec, jobId, leaseId } = this.#options;
-    return { jobId, tenant: spec.tenant, ref: formatKeyRef({ jobId, leaseId, generation }), generation, gateway: spec.credential.gateway };
+    const { tenant, credential } = spec;
+    return { jobId, tenant, ref: formatKeyRef({ jobId, leaseId, generation }), generation, gateway: gatewayOf(credential) };
   }
 }
 

@@ -23,6 +23,7 @@ import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
 import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
 import { slowly } from '../../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../../helpers/stack.ts';
+import { OF_GATEWAY } from '../../helpers/stored-credential.ts';
 
 const stack = useStack();
 const MODEL = 'gpt-5.1-codex';
@@ -137,7 +138,17 @@ function wanted(livesMs: number): MintParams {
   const jobId = `job-${randomUUID()}`;
   const ref: MintParams['ref'] = `${jobId}/lease/1`;
   const hardExpiresAt = new Date(Date.now() + livesMs);
-  return { ref, jobId, tenant: 'acme', generation: 1, gateway: 'builtin', budgetUsd: 1, models: [MODEL], hardExpiresAt };
+  return {
+    ref,
+    jobId,
+    tenant: 'acme',
+    generation: 1,
+    gateway: 'builtin',
+    credential: OF_GATEWAY,
+    budgetUsd: 1,
+    models: [MODEL],
+    hardExpiresAt,
+  };
 }
 
 /** Tries a key again and again. Resolves to when it was accepted last, epoch ms. */

@@ -8,6 +8,7 @@ import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../../src/store/database.ts';
 import { beginEnd } from '../../../src/store/key-ends.ts';
 import { activateKey, recordIntent } from '../../../src/store/keys.ts';
+import { OF_GATEWAY } from '../../helpers/stored-credential.ts';
 import { call, type Answer, type Call } from './call.ts';
 import { startGateway, type Gateway, type GatewayOptions } from './gateway.ts';
 import { CREDENTIAL, MODELS } from './models.ts';
@@ -166,5 +167,5 @@ export async function startRig(databaseUrl: string): Promise<Rig> {
 }
 
 function identity({ ref, jobId, tenant }: Key) {
-  return { ref, jobId, tenant, generation: 1, gateway: 'builtin', owner: 'default/proof' } as const;
+  return { ref, jobId, tenant, generation: 1, gateway: 'builtin', credential: OF_GATEWAY, owner: 'default/proof' } as const;
 }

@@ -1,0 +1,136 @@
+import { Argument, CommanderError, InvalidArgumentError, type Command } from '@commander-js/extra-typings';
+
+import type { CredentialName } from '../../client/credentials.ts';
+import { required, type Config } from '../../config/config.ts';
+import { credentialNameSchema, DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
+import { DIALECTS } from '../../contract/dialect.ts';
+import { tenantSchema } from '../../contract/spec.ts';
+import { readKeyringFile } from '../../secrets/keyring-file.ts';
+import { registerSecret } from '../../secrets/redact.ts';
+import { seal } from '../../secrets/seal.ts';
+import { encodePublicKey } from '../../secrets/sealing-key.ts';
+import { Secret } from '../../secrets/secret.ts';
+import { USAGE_EXIT_CODE } from '../exit-code.ts';
+import { printJson, printLines } from '../output/print.ts';
+import { table } from '../output/table.ts';
+import { secretFromInput } from '../secret-from-input.ts';
+import { withClient } from '../with-client.ts';
+
+const EXAMPLES = `
+A credential comes on standard input, never as an argument, and is stored sealed for the gateways: with the keyring that
+VALETKEY_KEYRING names, else with VALETKEY_SEALING_PUBLIC_KEY. Gateways use it for each request that begins from then on.
+
+With --tenant it is the tenant's, else the organization's. The one named "default" is what jobs with the strategy "gateway" use:
+the tenant's, else the organization's. Jobs name others: strategy "byok" one of their tenant, "shared" one of the organization.
+Each of these commands takes --json.
+
+Examples:
+  $ valetkey credentials add openai < openai.key
+  $ valetkey credentials add anthropic --tenant acme --name claude < acme.key
+  $ valetkey credentials rotate openai < new-openai.key
+  $ valetkey credentials list
+  $ valetkey credentials remove anthropic --tenant acme --name claude
+`;
+
+export function addCredentials(program: Command): void {
+  const credentials = program
+    .command('credentials')
+    .description('Manage the stored credentials at the providers: add, replace and remove them without a restart')
+    .addHelpText('after', EXAMPLES);
+  for (const [action, description] of [
+    ['add', 'Store a credential'],
+    ['rotate', 'Store the next version of a credential'],
+  ] as const) {
+    credentials
+      .command(action)
+      .description(description)
+      .addArgument(providerArgument())
+      .option('--tenant <id>', 'default: the organization', tenantOf)
+      .option('--name <name>', 'name of the credential', nameOf, DEFAULT_CREDENTIAL)
+      .option('--json', 'print one JSON document')
+      .action(async (provider, { json, ...owner }) => {
+        await withClient(async (client, config) => {
+          const sealed = await sealInput(config, { provider, ...owner });
+          const { version } = await client.credentials[action]({ provider, ...owner, sealed });
+          if (json === true) printJson({ provider, tenant: owner.tenant ?? null, name: owner.name, version });
+          else printLines([`Stored version ${version} of ${titleOf({ provider, ...owner })}.`]);
+        });
+      });
+  }
+  credentials
+    .command('list')
+    .description('List the stored versions; the newest of each that a gateway can open is in use')
+    .option('--json', 'print one JSON document: an array of versions')
+    .action(async ({ json }) => {
+      await withClient(async (client) => {
+        const stored = await client.credentials.list();
+        const rows = stored.map(({ provider, tenant, name, version, createdAt, lastUsedAt }) => [
+          provider,
+          tenant ?? '(organization)',
+          name,
+          String(version),
+          createdAt,
+          lastUsedAt ?? 'never',
+        ]);
+        if (json === true) printJson(stored);
+        else if (rows.length === 0) printLines(['No credential is stored.']);
+        else printLines([table(['provider', 'tenant', 'name', 'version', 'stored', 'last used'], rows)]);
+      });
+    });
+  credentials
+    .command('remove')
+    .description('Remove a credential, or one version of it: the one before is then in use')
+    .addArgument(providerArgument())
+    .option('--tenant <id>', 'default: the organization', tenantOf)
+    .option('--name <name>', 'name of the credential', nameOf, DEFAULT_CREDENTIAL)
+    .option('--version <number>', 'as "list" shows it; default: all versions', versionOf)
+    .option('--json', 'print one JSON document')
+    .action(async (provider, { json, ...owner }) => {
+      await withClient(async (client) => {
+        const { versions } = await client.credentials.remove({ provider, ...owner });
+        if (json === true) printJson({ provider, tenant: owner.tenant ?? null, name: owner.name, versions });
+        else printLines([`Removed version ${versions.join(', ')} of ${titleOf({ provider, ...owner })}.`]);
+      });
+    });
+}
+
+function providerArgument() {
+  return new Argument('<provider>').choices(DIALECTS);
+}
+
+function versionOf(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is a number from 1 on.');
+}
+
+function tenantOf(text: string): string {
+  const { data, error } = tenantSchema.safeParse(text);
+  if (data === undefined) throw new InvalidArgumentError(`It ${error?.issues[0]?.message ?? 'is no tenant'}.`);
+  return data;
+}
+
+function nameOf(text: string): string {
+  const { data, error } = credentialNameSchema.safeParse(text);
+  if (data === undefined) throw new InvalidArgumentError(`It ${error?.issues[0]?.message ?? 'is no name'}.`);
+  return data;
+}
+
+function titleOf({ provider, tenant, name }: CredentialName): string {
+  return `the credential ${name} for ${provider} of ${tenant === undefined ? 'the organization' : `the tenant ${tenant}`}`;
+}
+
+async function sealInput(config: Config, { provider, tenant }: CredentialName): Promise<string> {
+  const publicKey = currentPublicKey(config);
+  const credential = new Secret(await secretFromInput('credentials'));
+  registerSecret(credential);
+  // It becomes part of a header.
+  if (!/^[\x21-\x7e]+$/.test(credential.reveal()))
+    throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.credentials', 'the credential must be one word of printable ASCII');
+  return seal(credential.reveal(), { purpose: 'upstream', provider, ...(tenant === undefined ? {} : { tenant }), publicKey });
+}
+
+/** That of the keyring is the newest; the variable can be older. Throws `invalid_config`. */
+function currentPublicKey({ keyringPath, sealingPublicKey }: Config): string {
+  const [current] = keyringPath === undefined ? [] : readKeyringFile(keyringPath).content.sealingKeys;
+  return current === undefined ? required(sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY') : encodePublicKey(current);
+}
