@@ -4,17 +4,19 @@ import type { Server } from './server.ts';
 
 /** Messages that are read of a connection; the rest is left to the next. */
 const MESSAGES = 20;
+/** Between two messages of the agent: readers on a busy machine keep up, and read across the change from replay to live. */
+const INTERVAL_MS = 3;
 /** The messages before are of the session's opening. */
 const FIRST = 10;
 
 /**
- * Opens so many connections to a server whose scripted agent writes a message every millisecond or two, one after the other, each where
+ * Opens so many connections to a server whose scripted agent writes a message every few milliseconds, one after the other, each where
  * the one before ended. Resolves to the messages that were read. Throws where one is missing or comes twice.
  */
 export async function reattachOften(server: Server, times: number): Promise<number> {
   const store = new EventStore();
   const detach = new AbortController();
-  startTurn(server, store, { prompt: 'steps 100000000 1', detach: detach.signal }).catch(() => undefined);
+  startTurn(server, store, { prompt: `steps 100000000 ${INTERVAL_MS}`, detach: detach.signal }).catch(() => undefined);
   await store.until(() => store.events.length > FIRST);
   detach.abort(new Error('another reads on'));
   let last = FIRST;

@@ -1,12 +1,15 @@
 // Nothing of the worker's world reaches a sandbox: a sandbox sees what its job was given, and its network is the gateway and the hosts
 // that its job names, no more. Here each agent reaches a host that its job names, while its own requests go to the gateway as ever; what
 // passed is among the events, and a secret for a tool is in its file and nowhere else.
+import { glob, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
 import type { JobEvent } from '../../../src/contract/events.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
+import { jobFolder } from '../../../src/sandboxes/local/folder.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { expectEnded } from '../../helpers/ended.ts';
@@ -112,7 +115,7 @@ test('when the worker is killed the host is out of reach until the next worker i
   await expect.poll(() => asked).toContain('/again');
   await processes.worker.kill('SIGKILL');
   isReady = true;
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  await expect.poll(async () => codesInside(processes.config.stateDir, jobId)).toContain('000');
   await processes.worker.start();
   await expectEnded(processes, jobId, { outcome: 'completed', code: null });
   const codes = (await processes.client.jobs.artifact(jobId, 'files/codes.txt'))?.content.toString().trim().split('\n') ?? [];
@@ -127,3 +130,10 @@ test.each([
   const { jobId } = await stack().client.jobs.submit(jobSpec({ agent: 'mock', model: MODELS.mock, sandbox: { secrets } }));
   await expectEnded(stack(), jobId, { outcome: 'failed', code: 'sealed_unreadable' });
 });
+
+/** What the agent has written so far, as the host sees it. */
+async function codesInside(stateDir: string, jobId: string): Promise<string> {
+  const folder = jobFolder(stateDir, jobId);
+  for await (const file of glob('**/codes.txt', { cwd: folder })) return readFile(join(folder, file), 'utf8');
+  return '';
+}
