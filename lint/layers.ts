@@ -16,6 +16,7 @@ const LAYERS = [
   'session',
   'workspace',
   'keys',
+  'credentials',
   'billing',
   'gateways',
   'proxy',

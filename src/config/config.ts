@@ -155,3 +155,8 @@ export function required<T>(value: T | undefined, variable: string): T {
   if (value === undefined) throw new ValetkeyError('invalid_config', `${variable} is not set`, [{ path: variable, message: 'is not set' }]);
   return value;
 }
+
+/** Returns the environment of this process, for those who look in it for what is not Valetkey's own. */
+export function hostEnvironment(): NodeJS.ProcessEnv {
+  return process.env;
+}

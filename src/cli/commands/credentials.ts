@@ -15,6 +15,7 @@ import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 import { withClient } from '../with-client.ts';
+import { addExtractEnv } from './extract-env.ts';
 
 const EXAMPLES = `
 A credential comes on standard input, never as an argument, and is stored sealed for the gateways: with the keyring that
@@ -37,6 +38,7 @@ export function addCredentials(program: Command): void {
     .command('credentials')
     .description('Manage the stored credentials at the providers: add, replace and remove them without a restart')
     .addHelpText('after', EXAMPLES);
+  addExtractEnv(credentials);
   for (const [action, description] of [
     ['add', 'Store a credential'],
     ['rotate', 'Store the next version of a credential'],
