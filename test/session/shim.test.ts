@@ -10,7 +10,9 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 
-const shim = join(import.meta.dirname, '../../src/in-sandbox/shim/shim.ts');
+import { programFile } from '../../src/in-sandbox/programs.ts';
+
+const shim = programFile('shim');
 const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false, env: { HOME: home } });
 
 async function ended(child: ReturnType<typeof runShim>): Promise<{ stdout: string; exitCode?: number | undefined }> {

@@ -1,7 +1,6 @@
 /**
  * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`. It
- * makes the session durable. It imports nothing but Node and its own folder, because only that folder is copied into the sandbox.
- * Beyond a plain pipe it does the following:
+ * makes the session durable. Beyond a plain pipe it does the following:
  * - Requests are deduplicated by id: any worker may post the same request again, and it reaches the agent once. A request that was
  *   answered gets the same answer again. This memory lasts as long as the agent’s process, as the conversation does.
  * - Prompts and their answers are also recorded in a file. In a new process that loaded the session, a prompt that was answered
@@ -24,10 +23,10 @@ import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
+import { readLines } from '../json-rpc/lines.ts';
 import { Backlog } from './backlog.ts';
 import { ChunkJoiner } from './chunk-joiner.ts';
 import { readJournal, appendToJournal } from './journal.ts';
-import { readLines } from './lines.ts';
 import { child, parse, readMessage, type Message } from './message.ts';
 import { Questions } from './questions.ts';
 

@@ -1,6 +1,5 @@
 /**
- * The agent `mock`: ACP on stdin and stdout, one JSON-RPC message per line. It runs alone inside the sandbox, so it imports
- * nothing but Node. It calls the LLM (Chat Completions) with the key that is in its file at that moment, runs the commands that
+ * The agent `mock`: ACP on stdin and stdout, one JSON-RPC message per line. It calls the LLM (Chat Completions) with the key that is in its file at that moment, runs the commands that
  * the model requests, and stores each conversation in a file, so that another process can load it.
  *
  * Lines of a prompt that begin with `!` are commands. A prompt with such lines runs them and does not call the LLM:

@@ -1,6 +1,5 @@
 /**
- * Presents Amp’s command line as an ACP agent on stdin and stdout, one JSON-RPC message per line: `node amp-acp.ts <amp>`. It runs
- * alone inside the sandbox, so it imports nothing but Node. Each prompt is one run of Amp: the first of a session starts a thread
+ * Presents Amp’s command line as an ACP agent on stdin and stdout, one JSON-RPC message per line: `node amp-acp.ts <amp>`. Each prompt is one run of Amp: the first of a session starts a thread
  * and the others continue it. The token is read from its file each time and is in the environment of that run only. The updates of
  * a session are stored in a file, from which another process replays them.
  */
