@@ -4,7 +4,6 @@ import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -177,6 +176,10 @@ test('a prompt that the agent started, or that was cancelled meanwhile, is not s
   expect((await lines.next()).value).toBe(receipt('turn-2'));
   child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' })}\n`);
   expect((await lines.next()).value).toMatch(/"id":"turn-2".*"times":2/);
+  // A resend of the second prompt would count among those of the third.
+  child.stdin.write(`${request('turn-3', 'session/prompt')}\n`);
+  expect((await lines.next()).value).toBe(receipt('turn-3'));
+  expect((await lines.next()).value).toMatch(/"id":"turn-3".*"times":6/);
   child.stdin.end();
   await child;
 });
@@ -279,7 +282,8 @@ test('no agent is started before there is a message for it, and a signal or the 
   expect((await idle).exitCode).toBe(0);
   await expect(access(started)).rejects.toThrow('ENOENT');
   const signalled = runShim('touch', started);
-  await sleep(300);
+  signalled.stdin.write(`${ping(-1)}\n`);
+  await once(signalled.stdout, 'data');
   signalled.kill('SIGTERM');
   expect((await signalled).exitCode).toBe(143);
 });

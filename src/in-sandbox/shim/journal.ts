@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import { isObject, parseJson } from './message.ts';
+import { parseObject } from '../json-rpc/json.ts';
 
 /** The code of the error that answers a prompt which an earlier process of the agent received and did not answer. */
 const INTERRUPTED = -31001;
@@ -25,8 +25,8 @@ export function readJournal(file: string): Map<unknown, string | null> {
   const answers = new Map<unknown, string | null>();
   if (!existsSync(file)) return answers;
   for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const entry = parseJson(line);
-    if (!isObject(entry) || entry['id'] === undefined) continue;
+    const entry = parseObject(line);
+    if (entry === null || entry['id'] === undefined) continue;
     const { id, answer } = entry;
     const interrupted = { jsonrpc: '2.0', id, error: { code: INTERRUPTED, message: 'Interrupted' } };
     answers.set(id, typeof answer === 'string' ? answer : JSON.stringify(interrupted));
