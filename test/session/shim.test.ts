@@ -166,17 +166,18 @@ test('a prompt that the agent ends without starting it is sent again, at most th
 });
 
 test('a prompt that the agent started, or that was cancelled meanwhile, is not sent again', async () => {
-  const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun};`;
+  const note = '{"method":"note"}';
+  const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun}; if (id === 'turn-2') console.log(${JSON.stringify(note)});`;
   const child = runShim(process.execPath, '-e', answering(begun));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
   expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-1'), chunk('x')]);
   expect((await lines.next()).value).toContain('"times":1');
   child.stdin.write(`${request('turn-2', 'session/prompt')}\n`);
-  expect((await lines.next()).value).toBe(receipt('turn-2'));
+  // The answer, which is before the note, is held back until the prompt is sent again.
+  expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-2'), note]);
   child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' })}\n`);
   expect((await lines.next()).value).toMatch(/"id":"turn-2".*"times":2/);
-  // A resend of the second prompt would count among those of the third.
   child.stdin.write(`${request('turn-3', 'session/prompt')}\n`);
   expect((await lines.next()).value).toBe(receipt('turn-3'));
   expect((await lines.next()).value).toMatch(/"id":"turn-3".*"times":6/);
