@@ -2,9 +2,9 @@
 export type Json = Record<string, unknown>;
 
 /** Parses a JSON object; null where the text is not one. */
-export function parseObject(text: string): Json | null {
+export function parseObject(json: string): Json | null {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(json);
     return isObject(value) ? value : null;
   } catch {
     return null;
@@ -20,4 +20,14 @@ export function isObject(value: unknown): value is Json {
 export function child(parent: unknown, key: string): Json | null {
   const value: unknown = isObject(parent) ? parent[key] : null;
   return isObject(value) ? value : null;
+}
+
+/** Returns the objects of an array; empty for any other value. */
+export function objects(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/** Returns a string; empty for any other value. */
+export function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
