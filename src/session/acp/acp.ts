@@ -45,12 +45,12 @@ export function readReceipt({ method, params }: AcpMessage): string | null {
   return method === RECEIPT_METHOD ? (receiptSchema.safeParse(params).data?.id ?? null) : null;
 }
 
-/** Whether the shim reports that the agent wrote something that is not a message. */
+/** Returns whether the shim reports that the agent wrote something that is not a message. */
 export function isUnreadable({ method }: AcpMessage): boolean {
   return method === UNREADABLE_METHOD;
 }
 
-/** Whether the message comes from the shim itself; it only shows that the agent's process is running. */
+/** Returns whether the message comes from the shim itself; it only shows that the agent's process is running. */
 export function isFromShim({ method }: AcpMessage): boolean {
   return method?.startsWith(SHIM_METHOD_PREFIX) === true;
 }
