@@ -2,18 +2,17 @@
  * Runs inside the sandbox, between the sandbox-agent server and the adapter of an agent: `node shim.ts -- <command> args…`. It
  * makes the session durable. Beyond a plain pipe it does the following:
  * - Requests are deduplicated by id (`Requests`). In a new process that loaded the session, a prompt that was answered gets its
- *   answer again, and one that was not gets the error `INTERRUPTED`; neither reaches the agent again.
+ *   answer again, and one that was not gets the error `INTERRUPTED_CODE`; neither reaches the agent again.
  * - Updates that the agent repeats while it loads a session are dropped, since they were sent before.
- * - Each prompt is acknowledged by the notification `_valetkey/received {id}`, also when it is a repeat.
+ * - Each prompt is acknowledged by `RECEIPT_METHOD`, also when it is a repeat.
  * - A prompt that Claude Code ended without starting it is sent to it again (`Resends`).
  * - The agent’s requests get ids of ours, and only the first answer to each counts (`Questions`).
- * - `_valetkey/ping {after}` is not forwarded: that it can be written shows that the agent’s process runs. `after` is the number
- *   of the newest message that the sender has; where it is not the newest, `_valetkey/newest` is sent, and the sender sees a gap.
+ * - A ping of a worker is answered where the worker does not have the newest message (`PING_METHOD`).
  * - Chunks of text that arrive in quick succession are joined (`ChunkJoiner`).
  * - Every message sent is also appended to a file, because the server’s buffer is short (`Backlog`).
  * - Whatever the agent writes, the server and the worker can read what is sent: messages that are too long, too deep or not
- *   well-formed are made to fit (`readMessage`). A line that is not JSON is dropped, and reported by `_valetkey/unreadable
- *   {bytes}` where it begins like a message.
+ *   well-formed are made to fit (`readMessage`). A line that is not JSON is dropped, and reported by `UNREADABLE_METHOD` where it
+ *   begins like a message.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +23,7 @@ import { AgentProcess } from './agent-process.ts';
 import { Backlog } from './backlog.ts';
 import { readMessage, type Message } from './message.ts';
 import { Output } from './output.ts';
+import { NEWEST_METHOD, PING_METHOD, RECEIPT_METHOD, UNREADABLE_METHOD } from './protocol.ts';
 import { Questions } from './questions.ts';
 import { Requests } from './requests.ts';
 import { Resends } from './resends.ts';
@@ -36,7 +36,8 @@ if (command.length === 0) {
 
 const folder = join(homedir(), '.valetkey');
 const output = new Output(new Backlog(join(folder, 'backlog.jsonl')));
-const agent = new AgentProcess(command, { onLine: fromAgent, onTooLong: reportUnreadable, onEnd: end });
+const exit = (exitCode: number): void => output.flush(() => process.exit(exitCode));
+const agent = new AgentProcess(command, { onLine: fromAgent, onTooLong: reportUnreadable, onEnd: exit });
 const requests = new Requests(join(folder, 'prompts.jsonl'));
 const resends = new Resends((line) => agent.send(line));
 const questions = new Questions((line) => agent.send(line));
@@ -52,10 +53,10 @@ function fromServer(line: string): void {
   const message: Message | null = parseObject(line);
   if (message === null) return;
   const { id, method, params } = message;
-  if (method === '_valetkey/ping') return answerPing(params);
+  if (method === PING_METHOD) return answerPing(params);
   if (id === undefined) return notifyAgent(method, line);
   if (method === undefined) return questions.answer(id, message);
-  if (method === 'session/prompt') output.notify('_valetkey/received', { id });
+  if (method === 'session/prompt') output.notify(RECEIPT_METHOD, { id });
   const answer = requests.add(id, method);
   if (answer === null) return;
   if (answer !== undefined) return output.send({ id }, answer);
@@ -69,7 +70,7 @@ function fromServer(line: string): void {
 
 function answerPing(params: unknown): void {
   const after = isObject(params) ? params['after'] : null;
-  if (typeof after === 'number' && after < output.sent) output.notify('_valetkey/newest');
+  if (typeof after === 'number' && after < output.sent) output.notify(NEWEST_METHOD);
 }
 
 function notifyAgent(method: unknown, line: string): void {
@@ -103,7 +104,7 @@ function passAnswer(message: Message, line: string): void {
 
 /** Reports a line that cannot be read. Where it is an answer, its request is answered by an error, since a worker waits for it. */
 function reportUnreadable(head: string, bytes: number): void {
-  output.notify('_valetkey/unreadable', { bytes });
+  output.notify(UNREADABLE_METHOD, { bytes });
   const id = requests.findAnswered(head);
   if (id !== undefined) answerWithError(id, 'The answer of the agent cannot be read.');
 }
@@ -112,9 +113,4 @@ function reportUnreadable(head: string, bytes: number): void {
 function answerWithError(id: unknown, message: string): void {
   const answer = { jsonrpc: '2.0', id, error: { code: -32603, message } };
   passAnswer(answer, JSON.stringify(answer));
-}
-
-/** Exits as the agent did. */
-function end(exitCode: number): void {
-  output.flush(() => process.exit(exitCode));
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { RECEIPT_METHOD, SHIM_METHOD_PREFIX, UNREADABLE_METHOD } from '../../in-sandbox/shim/protocol.ts';
+
 const INTERNAL_ERROR = { code: -32603 };
 
 /**
@@ -28,15 +30,6 @@ export interface AcpAnswer {
   /** The id of the event that carried the answer. */
   eventId: number;
 }
-
-/** Notifications between this process and the shim, which is the ACP adapter's parent inside the sandbox. */
-const RECEIPT_METHOD = '_valetkey/received';
-const UNREADABLE_METHOD = '_valetkey/unreadable';
-const SHIM_METHOD_PREFIX = '_valetkey/';
-export const PING_METHOD = '_valetkey/ping';
-
-/** The JSON-RPC error code with which the shim answers a prompt that an earlier process of the agent received and did not answer. */
-export const INTERRUPTED_CODE = -31001;
 
 const receiptSchema = z.object({ id: z.string() });
 
