@@ -1,4 +1,5 @@
 import type { AgentName, JobSpec } from '../contract/spec.ts';
+import type { Program } from '../in-sandbox/programs.ts';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
 
 /**
@@ -12,11 +13,8 @@ export interface Agent {
    * itself, or what our `program` runs. Null where the agent needs nothing but Node.
    */
   readonly package: AgentPackage | null;
-  /**
-   * The absolute path on the host of an adapter of ours (`programFile` finds it): one file that imports nothing but Node. It is
-   * copied into the sandbox and run by Node there. Null where the package holds the adapter.
-   */
-  readonly program: string | null;
+  /** The adapter, where it is ours: it is written into the sandbox and run by Node there. Null where the package holds the adapter. */
+  readonly program: Program | null;
   /** The protocol of its LLM calls: Anthropic Messages, OpenAI Responses or OpenAI Chat Completions. */
   readonly protocol: 'messages' | 'responses' | 'chat';
   /** The abilities of the agent. The conformance suite tests each one, and each that is missing. */
@@ -76,7 +74,7 @@ export interface AgentInstallation {
   nodeModules: string;
   /** The node binary, as seen inside the sandbox. */
   node: string;
-  /** The agent’s `program`, as seen inside the sandbox. The path does not exist where the agent has none. */
+  /** The file that runs the agent’s `program`, as seen inside the sandbox; empty where the agent has none. */
   program: string;
 }
 

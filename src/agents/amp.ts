@@ -1,10 +1,9 @@
 import { join } from 'node:path';
 
-import { programFile } from '../in-sandbox/program-file.ts';
 import type { Agent } from './agent.ts';
 
 /**
- * Amp, by an ACP adapter of ours over its published command line (`in-sandbox/amp-acp.ts`). It works through Amp’s own service and
+ * Amp, by an ACP adapter of ours over its published command line (`in-sandbox/amp-acp`). It works through Amp’s own service and
  * accepts a token of that service only, no gateway key: for the strategies byok and subscription with direct delivery, in a
  * sandbox that may reach the service. In place of a model it takes one of its modes (low, medium, high, ultra).
  *
@@ -17,7 +16,7 @@ import type { Agent } from './agent.ts';
 export const amp: Agent = {
   name: 'amp',
   package: { name: '@ampcode/cli', version: '0.0.1790142911-g7618fb' },
-  program: programFile('amp-acp'),
+  program: 'amp-acp',
   protocol: 'messages',
   abilities: { loadsSession: true, requestsPermission: false, supportsKeyRotation: false, supportsGatewayKey: false },
 

@@ -1,11 +1,10 @@
-import { programFile } from '../in-sandbox/program-file.ts';
 import type { Agent } from './agent.ts';
 
 /** An agent of ours for tests and trials: deterministic, small, and controlled by the lines of the prompt. */
 export const mock: Agent = {
   name: 'mock',
   package: null,
-  program: programFile('mock-agent'),
+  program: 'mock-agent',
   protocol: 'chat',
   abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 

@@ -39,7 +39,7 @@ export type JobEventBody =
 export interface JobStarted {
   /** The job began. */
   type: 'job.started';
-  /** Whom the job runs for. */
+  /** The tenant that the job runs for. */
   tenant: string;
   /** The agent that the job runs. */
   agent: AgentName;
@@ -51,11 +51,11 @@ export interface JobStarted {
 export interface JobEnded {
   /** The job ended: the last event. */
   type: 'job.ended';
-  /** How the job ended. */
+  /** The outcome of the job. */
   outcome: Outcome;
-  /** Why it did not complete; null where it did. */
+  /** The reason why it did not complete; null where it did. */
   code: FailureCode | null;
-  /** The same for a person; null where it completed. */
+  /** The reason in words; null where it completed. */
   message: string | null;
 }
 
@@ -77,9 +77,9 @@ export interface KeyStep<Type extends string> {
   ref: string;
 }
 
-/** What a key spent is final. */
+/** The spend of a key was settled. */
 export interface KeySettled {
-  /** What a key spent is final. */
+  /** The spend of a key was settled. */
   type: 'key.settled';
   /** Names the key: `<job>/<lease>/<generation>`. */
   ref: string;
@@ -93,7 +93,7 @@ export interface SandboxStarted {
   type: 'sandbox.started';
   /** Id of the sandbox. */
   sandbox: string;
-  /** What isolates it from its host. */
+  /** The isolation from its host. */
   isolation: Isolation;
 }
 
@@ -121,7 +121,7 @@ export interface SetupOutput {
   type: 'setup.output';
   /** Number of the command, from 1. */
   command: number;
-  /** At most 8 KiB of its output; of one that is longer than 64 KiB the middle is left out. */
+  /** At most 8 KiB of its output; the middle of more than 64 KiB is left out. */
   output: string;
 }
 
@@ -157,19 +157,19 @@ export interface TurnEnded {
   type: 'turn.ended';
   /** Number of the turn, from 1. */
   turn: number;
-  /** Why it ended: `end_turn`, `cancelled`, `max_tokens`, `refusal` and others; null where it failed. */
+  /** The stop reason: `end_turn`, `cancelled`, `max_tokens`, `refusal` and others; null where it failed. */
   stopReason: string | null;
-  /** Why it failed; null where it did not. */
+  /** The reason why it failed; null where it did not. */
   code: FailureCode | null;
 }
 
 /** Text of the agent. */
 export interface AgentText<Type extends string> {
-  /** What the agent says, or thinks. */
+  /** A message or a thought of the agent. */
   type: Type;
   /** Number of the turn, from 1. */
   turn: number;
-  /** A part of the text; the next event goes on with it. */
+  /** A part of the text; the next event continues it. */
   text: string;
 }
 
@@ -181,15 +181,15 @@ export interface ToolCall {
   turn: number;
   /** Names the tool call within its job: each of its events has it. */
   id: string;
-  /** What the tool does, for a person. */
+  /** A description of the call for a person. */
   title: string;
   /** ACP's kind of the tool: `edit`, `execute` and others. */
   kind: string | null;
   /** ACP's status: `pending`, `in_progress`, `completed`, `failed`. */
   status: string | null;
   /**
-   * The text output, with the tool call's end: one that is longer than 8 KiB is its beginning and its end, with a line between them that
-   * says how many characters are missing. A diff is there from the beginning. What the turn's end cuts short comes with that.
+   * The text output, in the event of the call's end. Of more than 8 KiB it is the beginning and the end, with a line between them that holds
+   * the number of missing characters. A diff is in each event. What a call has printed when its turn ends is reported then.
    */
   output: string | null;
 }
@@ -212,7 +212,7 @@ export interface PermissionAsked {
   turn: number;
   /** Names the question within its job: `jobs.answer` takes it. */
   id: string;
-  /** What it is about, for a person. */
+  /** The request in words, for a person. */
   title: string;
   /** ACP's kind of the tool: `edit`, `execute` and others. */
   kind: string | null;
@@ -232,7 +232,7 @@ export interface PermissionAnswered {
   id: string;
   /** The answer. */
   answer: PermissionDecision['answer'];
-  /** What answered: the job's policy, a person, or `permissionTimeout`. */
+  /** The source of the answer: the job's policy, a person, or `permissionTimeout`. */
   by: PermissionDecision['by'];
 }
 
@@ -242,7 +242,7 @@ export interface Gap {
   type: 'gap';
   /** Number of the turn, from 1. */
   turn: number;
-  /** How many were lost. */
+  /** The number of lost messages. */
   messages: number;
 }
 
@@ -258,9 +258,9 @@ export interface ArtifactStored {
   sha256: string;
 }
 
-/** What the job has used up to now. */
+/** The usage of the job up to now. */
 export interface UsageReported {
-  /** What the job has used up to now. */
+  /** The usage of the job up to now. */
   type: 'usage';
   /** All input tokens, those read from and written to a cache included. */
   inputTokens: number;
@@ -271,32 +271,32 @@ export interface UsageReported {
 }
 
 /**
- * What passed between the sandbox and one host since the sandbox started: the newest event of a host, port and reason holds all before
- * it.
+ * The traffic between the sandbox and one host since the sandbox started: the newest event of a host, port and reason includes all
+ * earlier ones.
  */
 export interface Egress {
-  /** What passed between the sandbox and one host since the sandbox started. */
+  /** The traffic between the sandbox and one host since the sandbox started. */
   type: 'egress';
-  /** The host; `*` for those past the first 200. */
+  /** The host; `*` for the hosts beyond the first 200. */
   host: string;
   /** The port. */
   port: number;
-  /** How many connections, or requests to connect that were refused. */
+  /** The number of connections, or of requests to connect that were refused. */
   connections: number;
   /** Bytes to the host. */
   bytesUp: number;
   /** Bytes from the host. */
   bytesDown: number;
-  /** Why nothing passed; null where it did. */
+  /** The reason why nothing passed; null where something did. */
   refused: string | null;
 }
 
-/** Something went wrong, and the job goes on. */
+/** A problem occurred, and the job continues. */
 export interface Warning {
-  /** Something went wrong, and the job goes on. */
+  /** A problem occurred, and the job continues. */
   type: 'warning';
-  /** Names the case. */
+  /** The code of the problem. */
   code: string;
-  /** What happened, for a person. */
+  /** A description for a person. */
   message: string;
 }

@@ -8,7 +8,7 @@ import { workspaceReportSchema } from './workspace-report.ts';
 
 const failureCodeSchema = z.custom<FailureCode>(isFailureCode, 'must be a code of a failure');
 
-/** What happens in a job, in the order in which it is stored. Never holds a secret. */
+/** Checks one event of a job; `JobEventBody` documents each field. An event never holds a secret. */
 export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('job.started'), tenant: z.string(), agent: agentNameSchema, model: z.string() }),
   z.object({ type: z.literal('job.ended'), outcome: z.enum(OUTCOMES), code: failureCodeSchema.nullable(), message: z.string().nullable() }),
@@ -21,12 +21,9 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.deleted'), ref: z.string() }),
   z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.enum(['bubblewrap', 'none']) }),
   z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
-  /** A command of `workspace.setup`; `command` counts from 1. */
   z.object({ type: z.literal('setup.started'), command: z.number(), text: z.string() }),
-  /** At most 8 KiB of its output; of one that is longer than 64 KiB the middle is left out. */
   z.object({ type: z.literal('setup.output'), command: z.number(), output: z.string() }),
   z.object({ type: z.literal('setup.ended'), command: z.number(), exitCode: z.number() }),
-  /** All that comes out of the workspace has come out. */
   workspaceReportSchema.extend({ type: z.literal('workspace.collected') }),
   z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),
   z.object({ type: z.literal('turn.ended'), turn: z.number(), stopReason: z.string().nullable(), code: failureCodeSchema.nullable() }),
@@ -39,24 +36,16 @@ export const jobEventSchema = z.discriminatedUnion('type', [
     title: z.string(),
     kind: z.string().nullable(),
     status: z.string().nullable(),
-    /**
-     * The text output, with the tool call's end: one that is longer than 8 KiB is its beginning and its end, with a line between them that
-     * says how many characters are missing. A diff is there from the beginning. What the turn's end cuts short comes with that.
-     */
     output: z.string().nullable(),
   }),
   z.object({ type: z.literal('plan'), turn: z.number(), entries: z.array(z.object({ text: z.string(), status: z.string() })) }),
-  /** The agent requests permission for something; `id` names the question within its job. */
   z.object({
     type: z.literal('permission.asked'),
     turn: z.number(),
     id: z.string(),
     title: z.string(),
-    /** ACP's kind of the tool: `edit`, `execute` and others. */
     kind: z.string().nullable(),
-    /** The `id` of the `tool` events that it is about. */
     toolCall: z.string().nullable().default(null),
-    /** The command or the diff that it is about, cut as the output of a tool is. */
     details: z.string().nullable().default(null),
   }),
   z.object({
@@ -66,14 +55,9 @@ export const jobEventSchema = z.discriminatedUnion('type', [
     answer: z.enum(['allow', 'deny']),
     by: z.enum(['policy', 'user', 'timeout']),
   }),
-  /** So many messages of the agent were lost while nobody was attached. */
   z.object({ type: z.literal('gap'), turn: z.number(), messages: z.number() }),
   z.object({ type: z.literal('artifact'), name: z.string(), bytes: z.number(), sha256: z.string() }),
   z.object({ type: z.literal('usage'), inputTokens: z.number(), outputTokens: z.number(), usd: z.number() }),
-  /**
-   * What passed between the sandbox and one host since the sandbox started: the newest event of a host, port and reason holds all before
-   * it. `refused`: why nothing passed, null where it did. `host` is `*` for those past the first 200.
-   */
   z.object({
     type: z.literal('egress'),
     host: z.string(),

@@ -8,6 +8,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 
 import { amp } from '../../src/agents/amp.ts';
+import { programFile } from '../../src/in-sandbox/programs.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const standIn = fileURLToPath(new URL('./fake-amp.ts', import.meta.url));
@@ -120,7 +121,7 @@ async function runs(): Promise<z.infer<typeof runsSchema>[]> {
 
 /** The adapter's process, as a client of ACP sees it. */
 function startAdapter() {
-  const { args } = amp.launch({ node: process.execPath, nodeModules: '/none', program: amp.program ?? '' });
+  const { args } = amp.launch({ node: process.execPath, nodeModules: '/none', program: programFile('amp-acp') });
   const child = spawn(process.execPath, [...args.slice(0, -1), join(home, 'amp')], {
     env: { HOME: home, PATH: '/usr/bin:/bin' },
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -8,6 +8,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 
 import { mock } from '../../src/agents/mock.ts';
+import { programFile } from '../../src/in-sandbox/programs.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const messageSchema = z.object({
@@ -74,7 +75,7 @@ test('a prompt that hangs or runs a command is cancelled at once, and one withou
 });
 
 function start() {
-  const { command, args } = mock.launch({ node: process.execPath, nodeModules: '', program: mock.program ?? '' });
+  const { command, args } = mock.launch({ node: process.execPath, nodeModules: '', program: programFile('mock-agent') });
   const child = spawn(command, args, { cwd: home, env: { HOME: home, PATH: '/usr/bin:/bin' }, stdio: ['pipe', 'pipe', 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const messages: Message[] = [];

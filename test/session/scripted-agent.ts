@@ -6,78 +6,70 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, closeSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-const messageSchema = z.object({
-  id: z.union([z.string(), z.number()]).optional(),
-  method: z.string().optional(),
-  params: z.object({ prompt: z.array(z.object({ text: z.string() })).optional() }).optional(),
-  result: z.object({ outcome: z.object({ optionId: z.string().optional() }) }).optional(),
-});
-type Message = z.infer<typeof messageSchema>;
+import { Client, METHOD_NOT_FOUND, RpcError } from '../../src/in-sandbox/json-rpc/client.ts';
+import { child, objects, text as textOf, type Json } from '../../src/in-sandbox/json-rpc/json.ts';
 
+/** Resolves to the result of the prompt, where it is not that of the last command. */
 type Command = (args: string[], text: string) => Promise<object | void> | object | void;
 
 const home = process.env['HOME'] ?? '/';
+const client = new Client();
 let prompts: string[] = [];
-const permissions = new Map<string, (answer: string) => void>();
 let cancelled = Promise.withResolvers<object>();
-let permissionsAsked = 0;
 
 if (existsSync(join(home, 'crash-at-start'))) process.exit(3);
 
 writeFileSync(join(home, 'agent.pid'), String(process.pid));
 
-createInterface({ input: process.stdin }).on('line', (line) => {
-  const message = messageSchema.parse(JSON.parse(line));
-  if (existsSync(join(home, 'hang-at-start'))) return;
-  void handle(message);
-});
+client.serve((method, params) => (existsSync(join(home, 'hang-at-start')) ? new Promise(() => {}) : handle(method, params)));
 
-async function handle({ id, method, params, result }: Message): Promise<void> {
-  if (method === 'initialize')
-    return send({ id, result: { protocolVersion: 1, agentCapabilities: { loadSession: !existsSync(join(home, 'cannot-load')) } } });
-  if (method === 'session/load') return load(id);
-  if (method === 'session/new') return send({ id, result: { sessionId: 'session-1' } });
-  if (method === 'session/cancel') {
-    if (existsSync(join(home, 'slow-cancel'))) await sleep(2500);
-    return cancelled.resolve({ result: { stopReason: 'cancelled' } });
+async function handle(method: string, params: Json): Promise<object> {
+  switch (method) {
+    case 'initialize':
+      return { protocolVersion: 1, agentCapabilities: { loadSession: !existsSync(join(home, 'cannot-load')) } };
+    case 'session/load':
+      return await load();
+    case 'session/new':
+      return { sessionId: 'session-1' };
+    case 'session/cancel':
+      if (existsSync(join(home, 'slow-cancel'))) await sleep(2500);
+      cancelled.resolve({ stopReason: 'cancelled' });
+      return {};
+    case 'session/prompt': {
+      const prompt = textOf(objects(params['prompt'])[0]?.['text']);
+      appendFileSync(join(home, 'prompts.log'), `${JSON.stringify(prompt)}\n`);
+      cancelled = Promise.withResolvers();
+      return await Promise.race([run(prompt), cancelled.promise]).finally(() => prompts.push(prompt));
+    }
+    default:
+      throw new RpcError(METHOD_NOT_FOUND, 'Method not found');
   }
-  if (method === 'session/prompt') {
-    const text = params?.prompt?.[0]?.text ?? '';
-    appendFileSync(join(home, 'prompts.log'), `${JSON.stringify(text)}\n`);
-    cancelled = Promise.withResolvers();
-    const answer = await Promise.race([run(text), cancelled.promise]);
-    prompts.push(text);
-    return send({ id, ...answer });
-  }
-  if (method === undefined) return permissions.get(String(id))?.(result?.outcome.optionId ?? 'none');
-  if (id !== undefined) send({ id, error: { code: -32601, message: 'Method not found' } });
 }
 
 /** Repeats the session before it answers, as real agents do. */
-function load(id: string | number | undefined): void {
-  if (existsSync(join(home, 'hang-at-load'))) return;
-  if (existsSync(join(home, 'fail-at-load'))) return send({ id, error: { code: -32002, message: 'a text that may hold anything' } });
+async function load(): Promise<object> {
+  if (existsSync(join(home, 'hang-at-load'))) return await new Promise(() => {});
+  if (existsSync(join(home, 'fail-at-load'))) throw new RpcError(-32002, 'a text that may hold anything');
   const log = readFileSync(join(home, 'prompts.log'), 'utf8').trim();
   prompts = log.split('\n').map((line) => z.string().parse(JSON.parse(line)));
   for (const text of prompts) {
     update({ sessionUpdate: 'user_message_chunk', content: { type: 'text', text } });
     say(`said before: ${text}`);
   }
-  send({ id, result: {} });
+  return {};
 }
 
 async function run(prompt: string): Promise<object> {
   for (const line of prompt.split('\n')) {
     const [name = '', ...args] = line.split(' ');
-    const answer = await commands[name]?.(args, line.slice(name.length + 1));
-    if (answer) return answer;
+    const result = await commands[name]?.(args, line.slice(name.length + 1));
+    if (result) return result;
   }
-  return { result: { stopReason: 'end_turn' } };
+  return { stopReason: 'end_turn' };
 }
 
 const commands: Record<string, Command> = {
@@ -115,7 +107,7 @@ const commands: Record<string, Command> = {
   /** `recite 1000`: a text of so many words, in one message. */
   recite: ([times]) => say('word \u{1F642} '.repeat(Number(times))),
   /** `huge-answer 1000000`: an answer to the prompt that is so long. */
-  'huge-answer': ([chars]) => ({ result: { stopReason: 'end_turn', _meta: { text: 'x'.repeat(Number(chars)) } } }),
+  'huge-answer': ([chars]) => ({ stopReason: 'end_turn', _meta: { text: 'x'.repeat(Number(chars)) } }),
   /** `deep 100000`: a tool call whose input is so deep. */
   deep: ([levels]) => {
     const nested = `${'['.repeat(Number(levels))}${']'.repeat(Number(levels))}`;
@@ -125,21 +117,14 @@ const commands: Record<string, Command> = {
   },
   /** `beg 1000`: so many requests for files. */
   beg: ([times]) => {
-    for (let n = 1; n <= Number(times); n += 1) send({ id: `beg-${n}`, method: 'fs/read_text_file', params: { path: '/etc/passwd' } });
+    for (let n = 1; n <= Number(times); n += 1) void client.request('fs/read_text_file', { path: '/etc/passwd' });
   },
   /** `ask-all 1000`: so many questions at once. */
   'ask-all': async ([times]) => {
-    const answers: Promise<string>[] = [];
-    for (let n = 1; n <= Number(times); n += 1) {
-      const id = `all-${n}`;
-      answers.push(new Promise((resolve) => permissions.set(id, resolve)));
-      const options = [{ optionId: 'yes', name: 'Yes', kind: 'allow_once' }];
-      send({
-        id,
-        method: 'session/request_permission',
-        params: { sessionId: 'session-1', toolCall: { toolCallId: 'tool', title: id }, options },
-      });
-    }
+    const options = [{ optionId: 'yes', name: 'Yes', kind: 'allow_once' }];
+    const answers = Array.from({ length: Number(times) }, (_, n) =>
+      requestPermission({ toolCallId: 'tool', title: `all-${n + 1}` }, options),
+    );
     say(`allowed: ${(await Promise.all(answers)).filter((answer) => answer === 'yes').length}`);
   },
   /** `complain 1000000`: so many bytes on its standard error that are no UTF-8. */
@@ -204,9 +189,6 @@ const commands: Record<string, Command> = {
   plan: () => update({ sessionUpdate: 'plan', entries: [{ content: 'Look', status: 'pending', priority: 'high' }] }),
   /** `ask`: leave for something; `ask reject_once`: with options of those kinds only. */
   ask: async (kinds) => {
-    permissionsAsked += 1;
-    const id = `permission-${permissionsAsked}`;
-    const answered = new Promise<string>((resolve) => permissions.set(id, resolve));
     const options = [
       { optionId: 'never', name: 'Never', kind: 'reject_always' },
       { optionId: 'no', name: 'No', kind: 'reject_once' },
@@ -221,21 +203,17 @@ const commands: Record<string, Command> = {
       kind: 'delete',
       ...(existsSync(about) && z.looseObject({}).parse(JSON.parse(readFileSync(about, 'utf8')))),
     };
-    send({ id, method: 'session/request_permission', params: { sessionId: 'session-1', toolCall, options } });
-    // The first that it gets counts, and is told: a second would be told, too.
-    say(`answer: ${await answered}`);
+    say(`answer: ${await requestPermission(toolCall, options)}`);
   },
   read: async () => {
-    const answered = new Promise<string>((resolve) => permissions.set('read', resolve));
-    send({ id: 'read', method: 'fs/read_text_file', params: { sessionId: 'session-1', path: '/etc/passwd' } });
-    say(`read: ${await answered}`);
+    const result = await client.request('fs/read_text_file', { sessionId: 'session-1', path: '/etc/passwd' });
+    say(`read: ${result === undefined ? 'none' : 'something'}`);
   },
-  fail: ([code]) => ({ error: { code: Number(code), message: 'a text that may hold anything' } }),
-  'fail-softly': () => {
-    const _meta = { jetbrains: { air: { sessionFailure: { severity: 'error' } } } };
-    return { result: { stopReason: 'end_turn', _meta } };
+  fail: ([code]) => {
+    throw new RpcError(Number(code), 'a text that may hold anything');
   },
-  stop: ([stopReason]) => ({ result: { stopReason } }),
+  'fail-softly': () => ({ stopReason: 'end_turn', _meta: { jetbrains: { air: { sessionFailure: { severity: 'error' } } } } }),
+  stop: ([stopReason]) => ({ stopReason }),
   hang: () => new Promise(() => {}),
   crash: () => process.exit(1),
 };
@@ -245,9 +223,11 @@ function say(text: string): void {
 }
 
 function update(body: object): void {
-  send({ method: 'session/update', params: { sessionId: 'session-1', update: body } });
+  client.notify('session/update', { sessionId: 'session-1', update: body });
 }
 
-function send(message: object): void {
-  process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+/** Resolves to the option that was selected. */
+async function requestPermission(toolCall: object, options: object[]): Promise<string> {
+  const result = await client.request('session/request_permission', { sessionId: 'session-1', toolCall, options });
+  return textOf(child(result, 'outcome')?.['optionId']) || 'none';
 }

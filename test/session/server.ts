@@ -11,10 +11,11 @@ import getPort from 'get-port';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../src/contract/errors.ts';
+import { programFile } from '../../src/in-sandbox/programs.ts';
 import { SERVER_AGENT, type SandboxConnection, type SandboxPaths } from '../../src/sandboxes/sandbox.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const shim = join(here, '../../src/in-sandbox/shim/shim.ts');
+const shim = programFile('shim');
 const scriptedAgent = [process.execPath, join(here, 'scripted-agent.ts')];
 
 const serversSchema = z.object({ servers: z.array(z.object({ serverId: z.string() })) });

@@ -4,13 +4,14 @@ import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 
-const shim = join(import.meta.dirname, '../../src/in-sandbox/shim/shim.ts');
+import { programFile } from '../../src/in-sandbox/programs.ts';
+
+const shim = programFile('shim');
 const runShim = (...command: string[]) => execa(process.execPath, [shim, '--', ...command], { reject: false, env: { HOME: home } });
 
 async function ended(child: ReturnType<typeof runShim>): Promise<{ stdout: string; exitCode?: number | undefined }> {
@@ -165,16 +166,21 @@ test('a prompt that the agent ends without starting it is sent again, at most th
 });
 
 test('a prompt that the agent started, or that was cancelled meanwhile, is not sent again', async () => {
-  const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun};`;
+  const note = '{"method":"note"}';
+  const begun = `if (id === 'turn-1') console.log(${JSON.stringify(chunk('x'))}); ${notBegun}; if (id === 'turn-2') console.log(${JSON.stringify(note)});`;
   const child = runShim(process.execPath, '-e', answering(begun));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   child.stdin.write(`${request('turn-1', 'session/prompt')}\n`);
   expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-1'), chunk('x')]);
   expect((await lines.next()).value).toContain('"times":1');
   child.stdin.write(`${request('turn-2', 'session/prompt')}\n`);
-  expect((await lines.next()).value).toBe(receipt('turn-2'));
+  // The answer, which is before the note, is held back until the prompt is sent again.
+  expect([(await lines.next()).value, (await lines.next()).value]).toEqual([receipt('turn-2'), note]);
   child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', method: 'session/cancel' })}\n`);
   expect((await lines.next()).value).toMatch(/"id":"turn-2".*"times":2/);
+  child.stdin.write(`${request('turn-3', 'session/prompt')}\n`);
+  expect((await lines.next()).value).toBe(receipt('turn-3'));
+  expect((await lines.next()).value).toMatch(/"id":"turn-3".*"times":6/);
   child.stdin.end();
   await child;
 });
@@ -277,7 +283,8 @@ test('no agent is started before there is a message for it, and a signal or the 
   expect((await idle).exitCode).toBe(0);
   await expect(access(started)).rejects.toThrow('ENOENT');
   const signalled = runShim('touch', started);
-  await sleep(300);
+  signalled.stdin.write(`${ping(-1)}\n`);
+  await once(signalled.stdout, 'data');
   signalled.kill('SIGTERM');
   expect((await signalled).exitCode).toBe(143);
 });

@@ -1,10 +1,8 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-import { isObject, parseJson } from './message.ts';
-
-/** The code of the error that answers a prompt which an earlier process of the agent received and did not answer. */
-const INTERRUPTED = -31001;
+import { parseObject } from '../json-rpc/json.ts';
+import { INTERRUPTED_CODE } from './protocol.ts';
 
 /**
  * Appends that a prompt was received, or its answer; false where it could not be written. It is written before it is sent on, so
@@ -20,15 +18,15 @@ export function appendToJournal(file: string, entry: { id: unknown; answer?: str
   }
 }
 
-/** Reads the answers to the prompts of earlier processes, by prompt id; the error `INTERRUPTED` for a prompt without an answer. */
+/** Reads the answers to the prompts of earlier processes, by prompt id; the error `INTERRUPTED_CODE` for a prompt without an answer. */
 export function readJournal(file: string): Map<unknown, string | null> {
   const answers = new Map<unknown, string | null>();
   if (!existsSync(file)) return answers;
   for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const entry = parseJson(line);
-    if (!isObject(entry) || entry['id'] === undefined) continue;
+    const entry = parseObject(line);
+    if (entry === null || entry['id'] === undefined) continue;
     const { id, answer } = entry;
-    const interrupted = { jsonrpc: '2.0', id, error: { code: INTERRUPTED, message: 'Interrupted' } };
+    const interrupted = { jsonrpc: '2.0', id, error: { code: INTERRUPTED_CODE, message: 'Interrupted' } };
     answers.set(id, typeof answer === 'string' ? answer : JSON.stringify(interrupted));
   }
   return answers;

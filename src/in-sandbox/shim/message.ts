@@ -1,3 +1,4 @@
+import { child, isObject, parseObject, type Json } from '../json-rpc/json.ts';
 import { fit } from './fit.ts';
 
 /** A longer chunk is sent in parts. */
@@ -12,21 +13,6 @@ export interface Message {
   error?: unknown;
 }
 
-/** Parses a line; null where it is not a JSON object. */
-export function parse(line: string): Message | null {
-  const message = parseJson(line);
-  return isObject(message) ? message : null;
-}
-
-/** Parses JSON; undefined where the text is not JSON. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 export interface ReadMessage {
   message: Message;
   /** The message, limited to what the server accepts. */
@@ -37,7 +23,7 @@ export interface ReadMessage {
 
 /** Reads a line of the agent; null where it is not a JSON object. */
 export function readMessage(text: string): ReadMessage | null {
-  const whole = parse(text);
+  const whole: Message | null = parseObject(text);
   if (whole === null) return null;
   // The text of a chunk is not cut, since it is sent in parts.
   const content = chunkOf(whole);
@@ -73,15 +59,6 @@ export function chunkOf({ method, params }: Message): { text: string } | null {
   return content !== null && hasText(content) ? content : null;
 }
 
-function hasText(content: Record<string, unknown>): content is { text: string } {
+function hasText(content: Json): content is { text: string } {
   return content['type'] === 'text' && typeof content['text'] === 'string';
-}
-
-export function child(parent: unknown, key: string): Record<string, unknown> | null {
-  const value: unknown = isObject(parent) ? parent[key] : null;
-  return isObject(value) ? value : null;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
+import type { FailureCode } from '../../contract/errors.ts';
 import { codeOfStatus } from '../protocols/failures.ts';
 import type { Protocol } from '../protocols/routes.ts';
 import { createTap, NO_USAGE, type ResponseUsage, type UsageTap } from '../protocols/usage-tap.ts';
@@ -83,6 +84,18 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.tap !== null) return this.tap.seen;
     const mayHaveGenerated = this.wasSent && performance.now() - this.#sentMs > MIN_GENERATION_MS;
     return mayHaveGenerated && this.#error === null && this.#protocol !== null ? NO_USAGE : null;
+  }
+
+  /** The failure, as far as it is known; null where the answer is successful. */
+  get failure(): FailureCode | null {
+    if (this.tap === null || this.tap.seen.failure !== null) return this.tap?.seen.failure ?? null;
+    // A stream that ends before its last event was cut off, even if its connection was closed in order.
+    return this.isEventStream && !this.tap.seen.done ? 'llm_failed' : null;
+  }
+
+  /** The answer stated its usage and that it is complete, without a failure. */
+  get isComplete(): boolean {
+    return this.tap !== null && this.tap.seen.done && this.tap.seen.failure === null;
   }
 
   pause(): void {

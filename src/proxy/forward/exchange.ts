@@ -14,11 +14,11 @@ import { CallerAnswer } from './caller-answer.ts';
 import type { Forwarding } from './forwarding.ts';
 import { isPermanent, Retries } from './retries.ts';
 
-/** The answer of an ended key is read for its usage only this long: an ended key should stop spending. */
+/** The answer of an ended key is read for its usage for this time only: an ended key should stop spending. */
 const ENDED_KEY_DRAIN_TIMEOUT_MS = 500;
 /** The caller of an ended key is cut off after this time, even if the use is not recorded yet; it gets no byte meanwhile. */
 const ENDED_KEY_CUT_TIMEOUT_MS = 500;
-/** A stream is held back this long for its first event that is not a preamble: the caller should soon see that an answer begins. */
+/** A stream is held back for this time until its first event that is not a preamble: the caller should soon see that an answer begins. */
 const HOLD_TIMEOUT_MS = 5_000;
 
 /**
@@ -51,7 +51,7 @@ export class Exchange implements AttemptEvents {
   #retryTimer: NodeJS.Timeout | undefined;
   #holdTimer: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
-  /** Why the caller gets no more bytes; null while it gets them. */
+  /** The reason why the caller gets no more bytes; null while it gets them. */
   #interruptedBy: FailureCode | null = null;
   #settled: Promise<void> | null = null;
   /** The upstream is paused until the failure is recorded. */
@@ -110,7 +110,7 @@ export class Exchange implements AttemptEvents {
     this.#retryOr(
       failedAnswer(attempt),
       () => this.#begin(),
-      () => this.#end(attempt, this.#code()),
+      () => this.#end(attempt, attempt.failure),
     );
   }
 
@@ -141,7 +141,7 @@ export class Exchange implements AttemptEvents {
   #recordThenForward(attempt: Attempt, bytes: Buffer): void {
     this.#isRecording = true;
     attempt.pause();
-    this.#settle(this.#code()).then(
+    this.#settle(attempt.failure).then(
       () => {
         this.#isRecording = false;
         this.#answer.writeMasked(bytes);
@@ -155,7 +155,7 @@ export class Exchange implements AttemptEvents {
     const attempt = this.#attempt;
     if (attempt === null) return;
     if (this.#interruptedBy !== null) return this.#endDrain();
-    const code = this.#code();
+    const code = attempt.failure;
     if (code === null || this.#answer.hasBegun) return this.#end(attempt, code);
     // A stream that ended before its last event was cut off.
     const failed = attempt.tap?.seen.failure === null ? ({ kind: 'broken' } as const) : failedAnswer(attempt);
@@ -242,18 +242,10 @@ export class Exchange implements AttemptEvents {
     );
   }
 
-  /** The failure of the attempt, as far as it is known; null where the answer is successful. */
-  #code(): FailureCode | null {
-    const tap = this.#attempt?.tap ?? null;
-    if (tap === null || tap.seen.failure !== null) return tap?.seen.failure ?? null;
-    // A stream that ends before its last event was cut off, even if its connection was closed in order.
-    return this.#attempt?.isEventStream === true && !tap.seen.done ? 'llm_failed' : null;
-  }
-
   #onIdle(): void {
     if (this.#isRecording) return void this.#idleTimer.refresh();
     if (this.#attempt?.isRefused === true) return this.#attempt.endError();
-    // Where the caller does not read, the provider is not at fault.
+    // The provider is not at fault where the caller does not read.
     if (this.#answer.isFull && this.#interruptedBy === null) return this.#interrupt('cancelled');
     this.#fail('llm_timeout');
   }
@@ -293,7 +285,7 @@ export class Exchange implements AttemptEvents {
     this.#finish();
     const seen = this.#attempt?.tap?.seen ?? NO_USAGE;
     // Some callers disconnect because they have received a failure: that failure is the code then.
-    this.#settleThenCut(this.#isComplete() ? null : (seen.failure ?? code), seen, code);
+    this.#settleThenCut(this.#attempt?.isComplete === true ? null : (seen.failure ?? code), seen, code);
   }
 
   #settleThenCut(code: FailureCode | null, seen: Readonly<ResponseUsage> | null, cutBecause: FailureCode, isOwn = false): void {
@@ -303,11 +295,6 @@ export class Exchange implements AttemptEvents {
         this.#answer.cut(cutBecause, { isLast: this.#retries.areExhausted });
         this.#resolve();
       });
-  }
-
-  #isComplete(): boolean {
-    const tap = this.#attempt?.tap ?? null;
-    return tap !== null && tap.seen.done && tap.seen.failure === null;
   }
 
   #finish(): void {
@@ -323,7 +310,7 @@ export class Exchange implements AttemptEvents {
     const seen = this.#attempt?.seen ?? null;
     this.#finish();
     const why = code === 'cancelled' ? (seen?.failure ?? code) : code;
-    this.#settleThenCut(this.#isComplete() ? null : why, seen, code, isOwn);
+    this.#settleThenCut(this.#attempt?.isComplete === true ? null : why, seen, code, isOwn);
   }
 
   #settle(

@@ -22,7 +22,7 @@ export interface Forwarding {
   /** The protocol by which the answer is metered; null where it is not metered. */
   protocol: Protocol | null;
   idleTimeoutMs: number;
-  /** How long an answer is read for its usage after the caller has disconnected. */
+  /** The time for which an answer is read for its usage after the caller has disconnected. */
   drainTimeoutMs: number;
   retries: RetryOptions;
   interruption: Interruption;
@@ -41,9 +41,9 @@ export interface ForwardEnd {
   code: FailureCode | null;
   /** The usage that the answer stated; null where nothing is charged, since the provider did no work. */
   seen: Readonly<ResponseUsage> | null;
-  /** Why the model stopped before the end of its turn; null where it did not. */
+  /** The reason why the model stopped before the end of its turn; null where it did not. */
   stop: ModelStop | null;
-  /** How often the request was sent. */
+  /** The number of times that the request was sent. */
   tries: number;
   /** The usages of the tries before the last that may be billed. */
   lost: readonly Readonly<ResponseUsage>[];

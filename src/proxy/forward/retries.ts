@@ -1,7 +1,7 @@
 import type { ResponseUsage } from '../protocols/response-usage.ts';
 import { decideRetry, type FailedTry, type GiveUpReason } from '../retries/decide-retry.ts';
 
-/** How a request retries a failed try. */
+/** The bounds of the retries of one request, and the effects of each. */
 export interface RetryOptions {
   /** The first try included. */
   maxTries: number;

@@ -3,7 +3,7 @@ import { request as sendRequest, type IncomingMessage, type ServerResponse } fro
 import { EgressRefusal, type Gate, type OpenConnection } from './gate.ts';
 import { httpStatusOf } from './tunnel.ts';
 
-/** Headers that belong to one connection (RFC 9110, 7.6.1) or that this proxy isListening itself. */
+/** Headers that belong to one connection (RFC 9110, 7.6.1) or that this proxy handles itself. */
 const HOP_BY_HOP_HEADERS = new Set([
   ...['connection', 'proxy-connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings'],
   ...['proxy-authorization', 'proxy-authenticate', 'expect', 'host'],

@@ -29,7 +29,7 @@ export interface OpenConnection {
   counters: ByteCounters;
 }
 
-/** A refusal that the proxy isListening to the program in the sandbox. Its message never leaves the sandbox. */
+/** A refusal that the proxy sends to the program in the sandbox. Its message never leaves the sandbox. */
 export class EgressRefusal extends Error {
   readonly reason: RefusalReason;
 

@@ -147,7 +147,7 @@ async function enableControllers(folder: string): Promise<Controller[]> {
   return CONTROLLERS.filter((name) => enabled.includes(name));
 }
 
-/** Returns whether a process can be started in a group of this parent. It is tried, since modes do not tell who may join. */
+/** Returns whether a process can be started in a group of this parent. It starts one, since file modes do not show who may join. */
 async function canJoin(parent: GroupParent, identity: UserIdentity): Promise<boolean> {
   const group: Group = { ...parent, path: join(parent.folder, `${GROUP_NAME_PREFIX}probe-${randomUUID()}`) };
   try {

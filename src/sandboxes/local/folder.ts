@@ -87,8 +87,8 @@ const labelSchema = z.object({ jobId: z.string(), owner: z.string() });
 type Label = z.infer<typeof labelSchema>;
 
 /**
- * Claims the folder of a job; undefined where another process holds it. Throws `sandbox_start_failed` where the claim is taken
- * away at once, because the job was stopped.
+ * Claims the folder of a job; undefined where another process holds it. Throws `sandbox_start_failed` where the claim is
+ * released at once, because the job was stopped.
  */
 export async function claimFolder(stateDir: string, label: Label, gatewayPort: number): Promise<SandboxFolder | undefined> {
   const job = jobFolder(stateDir, label.jobId);

@@ -54,7 +54,7 @@ export async function launchSandbox(
   await writeLimitsRecord(folder.limits, { limits, groups });
   await createGroups(groups, limits);
   if (!(await exists(folder.path))) {
-    // The process that took the folder away may have looked for the groups before they existed.
+    // The process that stopped the sandbox may have looked for the groups before they existed.
     await removeGroups(groups);
     throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
   }
@@ -68,7 +68,7 @@ export async function launchSandbox(
   return await spawnDetached(folder, [...joining, bubblewrap, ...args], { ...user, cwd: '/', env: {} });
 }
 
-/** Waits until the server isAnswering. Throws `sandbox_start_failed` where the process ends first, or after `START_TIMEOUT_MS`. */
+/** Waits until the server answers. Throws `sandbox_start_failed` where the process ends first, or after `START_TIMEOUT_MS`. */
 export async function waitUntilHealthy(
   child: ChildProcess,
   connection: SandboxConnection,

@@ -125,7 +125,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
   };
   return provider;
 
-  /** A proxy that cannot be adopted now is tried again with the next interval. */
+  /** Adopts the egress proxies of this owner’s sandboxes. One that cannot be adopted now is tried again after the interval. */
   async function adopt(): Promise<void> {
     for (const { id } of (await listLabeledFolders(stateDir)).filter((folder) => folder.owner === owner)) {
       const folder = sandboxFolder(stateDir, id);
@@ -142,7 +142,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       const claim = await readClaim(stateDir, jobId);
       if (claim !== undefined) {
         const { folder, ageMs } = claim;
-        // This is checked first: a socket that appears between the two checks must not be taken for one that no longer isAnswering.
+        // This is checked first: a socket that appears between the two checks must not be taken for one that no longer answers.
         const starting = ageMs < START_TIMEOUT_MS && (await isStarting(folder));
         if (folder !== undefined && (await isAnswering(folder, isolation))) return folder;
         if (starting) await delay(25);
@@ -161,7 +161,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
         await waitUntilHealthy(child, connection, folder, signal);
         return folder;
       } catch (error) {
-        // The process that took the folder away has stopped what was in it, and another sandbox may have started since.
+        // The process that released the claim has stopped what was in the folder, and another sandbox may have started since.
         if ((await readClaim(stateDir, jobId))?.folder?.id === folder.id) await provider.stop(jobId);
         throw error;
       } finally {
@@ -171,7 +171,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
   }
 }
 
-/** A sandbox whose worker ended has its egress back after this interval. */
+/** A sandbox whose worker ended has its egress again after this interval. */
 const ADOPT_INTERVAL_MS = 2_000;
 const NO_EGRESS = { allowed: [], privateHosts: new Map(), maxBytes: 0, caFile: undefined, store: () => Promise.resolve() };
 
@@ -179,7 +179,7 @@ function egressPlace({ id, egress, egressRecord }: SandboxFolder): EgressPlace {
   return { id, socketFolder: egress, record: egressRecord };
 }
 
-/** An unknown folder is connected to like that of a sandbox that has ended. */
+/** Connects to a sandbox. An unknown folder is treated like that of a sandbox that has ended. */
 function connect(folder: SandboxFolder | undefined, isolation: Isolation): SandboxConnection {
   const { home = '', workspace = '', gatewayPort = 0 } = folder ?? {};
   return connectTo(

@@ -47,7 +47,7 @@ export interface SandboxParts {
   server: string;
   packages: HostPart[];
   identity: UserIdentity;
-  /** The cachedGroupParents of its control groups. */
+  /** The folders in which its control groups are created. */
   groupParents: readonly GroupParent[];
   etc: string;
   mounts: readonly string[];

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { stripTypeScriptTypes } from 'node:module';
-import { dirname, extname, join } from 'node:path';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
 import { secretVariable } from '../../contract/sandbox-spec.ts';
-import { programFile } from '../../in-sandbox/program-file.ts';
+import { programFile, type Program } from '../../in-sandbox/programs.ts';
 import { shellQuote } from '../../system/shell-quote.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
 import type { HostPart } from './readable.ts';
+import { writePrograms } from './write-programs.ts';
 
 /** Paths and ports as the processes in a sandbox see them. */
 export interface SandboxView {
@@ -42,16 +42,13 @@ export interface UserIdentity {
 }
 
 const DAY_MS = 86_400_000;
-const INIT = programFile('init');
-const extension = extname(INIT);
-const SHIM = dirname(programFile('shim/shim'));
 
 export function sandboxPaths({ home, workspace, gatewayPort }: Pick<SandboxView, 'home' | 'workspace' | 'gatewayPort'>): SandboxPaths {
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
 }
 
 export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: SandboxView): string[] {
-  const command = [node, join(tools, 'init.js'), String(gatewayPort), gatewaySocket, run, server];
+  const command = [node, insideFile(tools, 'init'), String(gatewayPort), gatewaySocket, run, server];
   return egress === null ? command : [...command, String(egress.port), egress.socket];
 }
 
@@ -81,24 +78,22 @@ export function environmentOf(
     XDG_DATA_HOME: join(view.tools, 'data'),
     SANDBOX_AGENT_REQUIRE_PREINSTALL: '1',
     SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS: String(DAY_MS),
-    ...agent.launch(installationOf(view)).env,
+    ...agent.launch(installationOf(view, agent)).env,
     ...(view.egress === null ? {} : toolEnvironment(view.egress.port, view.egress.certificates)),
   };
 }
 
 /**
  * Writes our programs and files of a sandbox into `folder`. The server finds an agent by a launcher in its data folder. `packages`
- * are tryLink where no mount can put them in place.
+ * are linked where no mount can put them in place.
  */
 export async function writeTools(folder: string, view: SandboxView, agent: Agent, packages: readonly HostPart[]): Promise<void> {
   const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
   await mkdir(launchers, { recursive: true });
-  const { command, args } = agent.launch(installationOf(view));
-  const words = [view.node, join(view.tools, 'shim/shim.js'), '--', command, ...args].map(shellQuote).join(' ');
+  const { command, args } = agent.launch(installationOf(view, agent));
+  const words = [view.node, insideFile(view.tools, 'shim'), '--', command, ...args].map(shellQuote).join(' ');
   await Promise.all([
-    writeProgram(INIT, join(folder, 'init.js')),
-    writePrograms(SHIM, join(folder, 'shim')),
-    ...(agent.program === null ? [] : [writeProgram(agent.program, join(folder, 'agent.js'))]),
+    writePrograms(folder, ['init', 'shim', ...(agent.program === null ? [] : [agent.program])]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
     writeFile(join(folder, 'machine-id'), `${randomBytes(16).toString('hex')}\n`),
     // Only the server may use this data folder: the agent’s programs need one that they can write to.
@@ -111,36 +106,12 @@ export async function writeTools(folder: string, view: SandboxView, agent: Agent
   ]);
 }
 
-function installationOf({ nodeModules, node, tools }: SandboxView): AgentInstallation {
-  return { nodeModules, node, program: join(tools, 'agent.js') };
+function installationOf({ nodeModules, node, tools }: SandboxView, { program }: Agent): AgentInstallation {
+  return { nodeModules, node, program: program === null ? '' : insideFile(tools, program) };
 }
 
-/** Writes a program of several files. */
-async function writePrograms(from: string, to: string): Promise<void> {
-  await mkdir(to);
-  const names = (await readdir(from)).filter((name) => name.endsWith(extension));
-  await Promise.all(names.map((name) => writeProgram(join(from, name), join(to, `${name.slice(0, -extension.length)}.js`))));
-}
-
-async function writeProgram(from: string, to: string): Promise<void> {
-  await writeFile(to, plainJavaScript(from, await readFile(from, 'utf8')));
-}
-
-const compiled = new Map<string, string>();
-
-/** Strips the types here: a Node that does it itself needs 25 MB more and starts later, three times per sandbox. */
-function plainJavaScript(file: string, source: string): string {
-  if (!file.endsWith('.ts')) return source;
-  const known = compiled.get(source);
-  if (known !== undefined) return known;
-  const emitWarning = process.emitWarning.bind(process);
-  // Suppresses Node’s warning that this function is experimental, which would fill the log.
-  process.emitWarning = () => {};
-  const plain = stripTypeScriptTypes(source).replace(/(?<=from '\.\/[\w-]+)\.ts(?=';)/g, '.js');
-  process.emitWarning = emitWarning;
-  compiled.set(source, plain);
-  return plain;
-}
+/** The path, as the sandbox sees it, of the file that runs a program. */
+const insideFile = (tools: string, program: Program): string => programFile(program, tools, '.js');
 
 async function writeScript(file: string, body: string): Promise<void> {
   await writeFile(file, `#!/bin/sh\n${body}\n`);

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { RECEIPT_METHOD, SHIM_METHOD_PREFIX, UNREADABLE_METHOD } from '../../in-sandbox/shim/protocol.ts';
+
 const INTERNAL_ERROR = { code: -32603 };
 
 /**
@@ -29,15 +31,6 @@ export interface AcpAnswer {
   eventId: number;
 }
 
-/** Notifications between this process and the shim, which is the ACP adapter's parent inside the sandbox. */
-const RECEIPT_METHOD = '_valetkey/received';
-const UNREADABLE_METHOD = '_valetkey/unreadable';
-const SHIM_METHOD_PREFIX = '_valetkey/';
-export const PING_METHOD = '_valetkey/ping';
-
-/** The JSON-RPC error code with which the shim answers a prompt that an earlier process of the agent received and did not answer. */
-export const INTERRUPTED_CODE = -31001;
-
 const receiptSchema = z.object({ id: z.string() });
 
 /** Returns the id of the prompt whose receipt the shim reports; null for any other message. */
@@ -45,12 +38,12 @@ export function readReceipt({ method, params }: AcpMessage): string | null {
   return method === RECEIPT_METHOD ? (receiptSchema.safeParse(params).data?.id ?? null) : null;
 }
 
-/** Whether the shim reports that the agent wrote something that is not a message. */
+/** Returns whether the shim reports that the agent wrote something that is not a message. */
 export function isUnreadable({ method }: AcpMessage): boolean {
   return method === UNREADABLE_METHOD;
 }
 
-/** Whether the message comes from the shim itself; it only shows that the agent's process is running. */
+/** Returns whether the message comes from the shim itself; it only shows that the agent's process is running. */
 export function isFromShim({ method }: AcpMessage): boolean {
   return method?.startsWith(SHIM_METHOD_PREFIX) === true;
 }

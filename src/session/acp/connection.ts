@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ValetkeyError } from '../../contract/errors.ts';
+import { PING_METHOD } from '../../in-sandbox/shim/protocol.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
-import { parseMessage, PING_METHOD, type AcpAnswer, type AcpMessage } from './acp.ts';
+import { parseMessage, type AcpAnswer, type AcpMessage } from './acp.ts';
 import { readBacklog, type AgentMessage } from './backlog.ts';
 import { agentUnresponsive } from './instance.ts';
 import { acpPath, post, ProcessGone } from './post.ts';

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../contract/errors.ts';
+import { PING_METHOD } from '../../in-sandbox/shim/protocol.ts';
 import { readJson } from '../../sandboxes/api.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../../sandboxes/sandbox.ts';
-import { PING_METHOD } from './acp.ts';
 import { acpPath, post } from './post.ts';
 
 const LIST_TIMEOUT_MS = 45_000;

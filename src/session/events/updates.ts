@@ -66,7 +66,7 @@ interface Tool extends ToolEvent {
   reportedOutput: string | null;
 }
 
-/** What a question about a tool call may leave out, as the agent sent it. */
+/** The fields that a question about a tool call may leave out, as the agent sent them. */
 export interface KnownTool {
   title: string;
   kind: string | null;
@@ -154,7 +154,7 @@ export function createUpdateReader(): UpdateReader {
   };
 }
 
-/** Whether an update has a kind that becomes an event but is malformed. */
+/** Returns whether an update has a kind that becomes an event but is malformed. */
 function isBroken(params: unknown): boolean {
   const update = kindSchema.safeParse(params).data?.update;
   return update !== undefined && !otherContentSchema.safeParse(update.content).success;

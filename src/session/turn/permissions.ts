@@ -14,15 +14,15 @@ const MAX_TITLE_CHARS = 200;
 const MAX_DETAILS_CHARS = 8 * 1024;
 const MAX_TOOL_CALL_CHARS = 128;
 
-/** As `updates.ts` reads it. */
+/** The id is read as in `updates.ts`, so that a question finds its tool call. */
 const toolCallIdSchema = z.union([z.string(), z.number().transform(String)]).catch('');
-/** What fits into a session's state. */
+/** An id that fits into a session's state. */
 const rpcIdSchema = z.union([z.string().max(64), z.number()]);
 const optionIdSchema = z.string().max(100);
 
-/** A question of the agent with all that an answer takes, so that it can be answered without being seen again. */
+/** A question of the agent with everything that an answer needs, so that it can be answered without reading it again. */
 export const permissionRequestSchema = z.object({
-  /** Of the agent's JSON-RPC request. */
+  /** The id of the agent's JSON-RPC request. */
   rpcId: rpcIdSchema,
   title: z.string(),
   kind: z.string().nullable(),
@@ -32,7 +32,7 @@ export const permissionRequestSchema = z.object({
 });
 export type PermissionRequest = z.infer<typeof permissionRequestSchema>;
 
-/** The same with what it is about, which is not part of a session's state: it may be large. */
+/** A question with its subject, which is not part of a session's state because it may be large. */
 export interface AskedPermission extends PermissionRequest {
   subject?: QuestionSubject;
 }
@@ -49,8 +49,8 @@ const paramsSchema = z.object({
 });
 
 /**
- * Null for any other message, and for a question that is not as it should be or hides a secret where it has none to hold.
- * `toolOf`: what is known of a tool call. `mask`: takes secrets out of a text. The subject is masked with the event that it becomes part of.
+ * Reads a question of the agent; null for any other message, for a malformed question, and for one with a secret in a field that is stored
+ * unmasked. `toolOf` returns the tool call as it was read. `mask` masks the secrets in a text. The subject is masked with the event that it becomes part of.
  */
 export function readPermissionRequest(
   { id, method, params }: AcpMessage,
@@ -78,7 +78,7 @@ export function readPermissionRequest(
   return { ...request, title, subject: subjectOf(toolCall, known) };
 }
 
-/** What the agent wants to do: the command or the change, from the question itself where it says so, else from the tool call before it. */
+/** Returns the command or the change that the agent requests: of the question itself where it has one, else of the tool call before it. */
 function subjectOf(
   { toolCallId, content, rawInput }: z.infer<typeof paramsSchema>['toolCall'],
   known: KnownTool | undefined,
@@ -91,25 +91,27 @@ function subjectOf(
   };
 }
 
+/** Returns the part of a question that a session's state holds. */
 export function withoutSubject({ rpcId, title, kind, allow, deny }: AskedPermission): PermissionRequest {
   return { rpcId, title, kind, allow, deny };
 }
 
-/** The same wherever it is read: an agent's process numbers its requests. */
+/** Returns the question for a person. Its id is the same for every reader, because an agent's process numbers its requests. */
 export function questionOf({ rpcId, title, kind }: PermissionRequest, startedAtMs: number, turn: number): Question {
   return { id: `${startedAtMs}-${rpcId}`, turn, title, kind };
 }
 
-/** Their sources are the question's, so that every reader makes the same events. */
+/** Returns the event of an open question. Its source is derived from the question, so that every reader creates the same event. */
 export function askedEvent(question: Question, { toolCall, details }: QuestionSubject = { toolCall: null, details: null }): SourcedEvent {
   return { source: `question:${question.id}:asked`, body: { type: 'permission.asked', ...question, toolCall, details } };
 }
 
+/** Returns the event of an answered question, with a source derived from the question. */
 export function answeredEvent({ id, turn }: Question, decision: PermissionDecision): SourcedEvent {
   return { source: `question:${id}:answered`, body: { type: 'permission.answered', turn, id, ...decision } };
 }
 
-/** ACP's answer to a question; `cancelled` where the turn is, or the agent offers no such option. */
+/** Returns ACP's answer to a question: `cancelled` where the turn is cancelled or the agent offers no such option. */
 export function permissionOutcome(
   request: Pick<PermissionRequest, 'allow' | 'deny'>,
   answer: PermissionDecision['answer'] | 'cancelled',

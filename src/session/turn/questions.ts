@@ -3,7 +3,7 @@ import type { SourcedEvent } from '../../store/events.ts';
 import type { AcpConnection } from '../acp/connection.ts';
 import { answeredEvent, askedEvent, permissionOutcome, questionOf, type AskedPermission } from './permissions.ts';
 
-/** More at once is answered as cancelled: the questions are kept in memory. */
+/** Further questions are answered as cancelled, because open ones are kept in memory. */
 const MAX_WAITING = 4096;
 
 export interface QuestionsOptions {
@@ -11,31 +11,31 @@ export interface QuestionsOptions {
   startedAtMs: number;
   turn: number;
   decide: (question: Question) => PermissionDecision | 'ask';
-  /** The turn is to end: nothing is decided any more. */
+  /** Aborted when the turn has to end: no question is decided any more. */
   cancel: AbortSignal;
-  /** Something was denied earlier in this turn. */
+  /** A question was denied earlier in this turn. */
   denied?: boolean | undefined;
 }
 
 export interface Questions {
-  /** Answers the agent, once however often it is called, or keeps it waiting. The events that report it. */
+  /** Answers a question, once however often this is called, or keeps it open. Returns the events that report it. */
   settle(request: AskedPermission): { asked: SourcedEvent; answered: SourcedEvent | null };
-  /** Something was denied in this turn: some agents then end it. */
+  /** A question was denied in this turn: some agents then end it. */
   readonly denied: boolean;
-  /** Those that are open. */
+  /** Returns the open questions. */
   waiting(): readonly AskedPermission[];
-  /** Resolves to the first question that somebody has to be asked. */
+  /** Resolves to the first question that a person has to answer. */
   readonly open: Promise<AskedPermission>;
-  /** Tells the agent that its open questions are void, as ACP wants it with a cancel. */
+  /** Answers all open questions as cancelled, as ACP requires with a cancel. */
   cancelOpen(): Promise<void>;
 }
 
-/** What becomes of the questions of an agent. */
+/** Answers the questions of an agent or keeps them open. */
 export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied = false }: QuestionsOptions): Questions {
   let hasDenied = denied;
   const waiting = new Map<AskedPermission['rpcId'], AskedPermission>();
   const open = Promise.withResolvers<AskedPermission>();
-  // Where it does not arrive the connection is lost, which is reported elsewhere.
+  // An answer that does not arrive means that the connection is lost, which is reported elsewhere.
   const answer = (request: AskedPermission, decision: PermissionDecision['answer'] | 'cancelled'): Promise<void> =>
     acp()
       .respond(request.rpcId, { result: permissionOutcome(request, decision) })

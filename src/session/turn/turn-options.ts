@@ -23,7 +23,7 @@ export interface TurnOptions {
   secrets: readonly Secret[];
   /** Decides a permission request; called again for the same question whenever it is read again. */
   decide: (question: Question) => PermissionDecision | 'ask';
-  /** What to do when the agent's process ended after it had received the prompt and the session continues in a new process. */
+  /** The reaction when the agent's process ended after it had received the prompt: the session continues in a new process, or the turn fails. */
   onInterrupted: JobSpec['onInterrupted'];
   /** The turn ends as `stalled` when the agent sends no message for so many ms. */
   stallMs: number;

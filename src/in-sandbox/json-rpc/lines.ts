@@ -1,6 +1,9 @@
 import type { Readable } from 'node:stream';
 
-const HEAD_BYTES = 4096;
+/** The longest message of the client of an agent. A prompt has at most 256 KiB. */
+export const MAX_CLIENT_LINE_BYTES = 16 * 1024 * 1024;
+/** So much of a line that is too long is passed on. */
+export const HEAD_BYTES = 4096;
 
 export interface LineHandlers {
   /** Receives a line without its terminator; invalid UTF-8 becomes U+FFFD. */

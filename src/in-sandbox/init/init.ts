@@ -1,8 +1,7 @@
 /**
  * The first program in a sandbox: `node init.ts <gateway port> <gateway socket> <run folder> <server> [<egress port> <egress
  * socket>]`. It runs the sandbox-agent server, forwards the loopback ports to the sockets of the gateway and of the egress proxy,
- * and forwards `<run folder>/agent.sock` to the server. It is copied into the sandbox as one file, so it imports nothing but Node.
- * It ends when the server ends.
+ * and forwards `<run folder>/agent.sock` to the server. It ends when the server ends.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, readdirSync, readFileSync, renameSync } from 'node:fs';

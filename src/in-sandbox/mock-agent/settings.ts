@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import { parseObject, text } from '../json-rpc/json.ts';
+
+/** The folder of the settings and the conversations. */
+export const FOLDER = join(homedir(), '.mock');
+
+export interface Settings {
+  baseUrl: string;
+  keyFile: string;
+  model: string;
+  /** Requests permission before each command. */
+  asks: boolean;
+}
+
+/** Reads the settings, each time: they may be written after the process has started. */
+export function readSettings(): Settings {
+  const file = parseObject(readFileSync(join(FOLDER, 'settings.json'), 'utf8')) ?? {};
+  return { baseUrl: text(file['baseUrl']), keyFile: text(file['keyFile']), model: text(file['model']), asks: file['asks'] === true };
+}
