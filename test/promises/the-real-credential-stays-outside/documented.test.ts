@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { ValetkeyClient } from '../../../src/client/client.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { newDatabase } from '../../helpers/database.ts';
+import { killSandboxes } from '../../helpers/sandbox-remains.ts';
 import { expectNoSecrets } from '../../helpers/secrets.ts';
 import { temporaryFolder } from '../../helpers/temporary-folder.ts';
 import { startBrokerRig, type BrokerRig } from '../../proofs/broker/rig.ts';
@@ -27,6 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await expectNoSecrets(rig.stack);
+  await killSandboxes(rig.stack);
   await rig.close();
 });
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { newDatabase } from '../../helpers/database.ts';
+import { killSandboxes } from '../../helpers/sandbox-remains.ts';
 import { expectNoSecrets, findSecrets } from '../../helpers/secrets.ts';
 import { jobSpec } from '../../helpers/stack.ts';
 import { CELLS } from '../../proofs/broker/cells.ts';
@@ -18,6 +19,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await expectNoSecrets(rig.stack);
+  await killSandboxes(rig.stack);
   await rig.close();
 });
 
