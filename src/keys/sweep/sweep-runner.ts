@@ -1,10 +1,13 @@
+import pMap from 'p-map';
+
 import { codeOf } from '../../contract/errors.ts';
 import type { Finding, SweepReport } from '../../contract/sweep.ts';
 import type { Db } from '../../store/database.ts';
 import { firstSighting, forgetSighting, recordSighting } from '../../store/sightings.ts';
 import { decideOrphan, type JobState, type Suspect } from './decide-orphan.ts';
 
-const MAX_CONCURRENT_ITEMS = 8;
+/** Keys or sandboxes that are ended at the same time. */
+export const MAX_CONCURRENT_ITEMS = 8;
 
 /** Options of a sweep. */
 export interface SweepOptions {
@@ -77,21 +80,13 @@ export async function collectReport(scan: (report: SweepReport) => Promise<void>
 
 /** Sweeps each item. A failure is counted, and the others continue. */
 export async function sweepEach<T>(items: readonly T[], report: SweepReport, sweep: (item: T) => Promise<Finding | null>): Promise<void> {
-  await forEachConcurrently(items, async (item) => {
+  const sweepItem = async (item: T): Promise<void> => {
     try {
       const finding = await sweep(item);
       if (finding !== null) report.findings.push(finding);
     } catch (error) {
       report.errors.push(codeOf(error));
     }
-  });
-}
-
-/** Calls `work` for every item, at most eight at a time. Throws what `work` throws. */
-export async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const drainQueue = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
-  await Promise.all(Array.from({ length: MAX_CONCURRENT_ITEMS }, drainQueue));
+  await pMap(items, sweepItem, { concurrency: MAX_CONCURRENT_ITEMS });
 }
