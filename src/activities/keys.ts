@@ -9,7 +9,7 @@ import { mintKey } from '../keys/mint-key.ts';
 import { MAX_CONCURRENT_ITEMS } from '../keys/sweep/sweep-runner.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import type { LedgerEnd } from '../store/key-ends.ts';
-import { endingKeys } from '../store/revocations.ts';
+import { endingKeys } from '../store/key-ends.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';

@@ -3,7 +3,8 @@ import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
 import { hashSecret } from '../secrets/secret.ts';
 import type { SourcedEvent } from '../store/events.ts';
-import { activateKey, recordIntent, type LedgerKey } from '../store/keys.ts';
+import { activateKey, recordIntent } from '../store/key-transitions.ts';
+import type { LedgerKey } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
 import { endAtGateway } from './end-key.ts';
 

@@ -1,7 +1,8 @@
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { currentKey, extendLeases, activeKeys } from '../store/keys.ts';
+import { extendLeases } from '../store/key-transitions.ts';
+import { currentKey, activeKeys } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
 import { keyEnded, leaseEnd } from './mint-key.ts';
 
