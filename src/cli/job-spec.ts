@@ -51,10 +51,10 @@ export async function readSpec(file: string): Promise<JobSpec> {
   const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
     throw new ValetkeyError('invalid_spec', `Cannot read ${source}: ${error.code ?? error.name}.`);
   });
-  return parseJobSpec(parseJson(json, source), Date.now());
+  return parseJobSpec(parseJsonOrThrow(json, source), Date.now());
 }
 
-function parseJson(json: string, source: string): unknown {
+function parseJsonOrThrow(json: string, source: string): unknown {
   try {
     return JSON.parse(json);
   } catch {

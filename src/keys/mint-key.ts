@@ -26,7 +26,7 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const { db, gateways, rootKeys, owner } = context;
   const { ref, gateway: name } = params;
   const gateway = gateways[name];
-  const expiresAt = leaseEnd(context, gateway, params.hardExpiresAt);
+  const expiresAt = newLeaseEnd(context, gateway, params.hardExpiresAt);
   const { refused, state, rootKeyId } = await recordIntent(db, { ...params, owner, rootKeyId: rootKeys.currentId, expiresAt });
   if (refused === 'tenant_blocked') throw new ValetkeyError(refused, `The tenant ${params.tenant} is blocked.`);
   if (refused === 'job_conflict') throw new ValetkeyError(refused, `The id ${params.jobId} belongs to an earlier job.`);
@@ -40,7 +40,7 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
 }
 
 /** Returns when a lease that begins now ends: at the hard expiry where the gateway cannot renew a lease. */
-export function leaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
+export function newLeaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
   return gateway.extend === undefined ? hardExpiresAt : new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));
 }
 

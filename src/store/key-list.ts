@@ -26,7 +26,7 @@ export interface KeyPlace {
 }
 
 /** Lists an owner's keys, the newest first, each with its place. @throws `database_unreachable` */
-export async function listKeys(
+export async function listLedgerKeys(
   db: Db,
   owner: string,
   { tenant, jobId, state, limit, after }: KeyQuery,

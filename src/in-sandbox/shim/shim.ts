@@ -24,12 +24,12 @@ import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
+import { AgentRequests } from './agent-requests.ts';
 import { Backlog } from './backlog.ts';
 import { ChunkJoiner } from './chunk-joiner.ts';
 import { readJournal, appendToJournal } from './journal.ts';
 import { readLines } from './lines.ts';
 import { child, parse, readMessage, type Message } from './message.ts';
-import { Questions } from './questions.ts';
 
 /** The longest line of the agent; a tool’s output is in one line. */
 const MAX_AGENT_LINE_BYTES = 64 * 1024 * 1024;
@@ -76,7 +76,7 @@ let newestPrompt: Prompt | null = null;
 /** The answer that is held back while a prompt waits to be sent again. */
 let resend: { timer: NodeJS.Timeout; answer: string } | null = null;
 let loading: unknown = null;
-const questions = new Questions(toAgent);
+const questions = new AgentRequests(toAgent);
 const chunks = new ChunkJoiner(sendLine);
 
 // Without the server nobody reads the output.

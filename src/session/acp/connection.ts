@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import { parseMessage, PING_METHOD, type AcpAnswer, type AcpMessage } from './acp.ts';
+import { agentUnresponsive } from './agent-process.ts';
 import { readBacklog, type AgentMessage } from './backlog.ts';
-import { agentUnresponsive } from './instance.ts';
 import { acpPath, post, ProcessGone } from './post.ts';
 import { openMessageStream } from './stream.ts';
 
