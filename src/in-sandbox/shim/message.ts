@@ -13,7 +13,7 @@ export interface Message {
 }
 
 /** Parses a line; null where it is not a JSON object. */
-export function parse(line: string): Message | null {
+export function parseMessage(line: string): Message | null {
   const message = parseJson(line);
   return isObject(message) ? message : null;
 }
@@ -37,7 +37,7 @@ export interface ReadMessage {
 
 /** Reads a line of the agent; null where it is not a JSON object. */
 export function readMessage(text: string): ReadMessage | null {
-  const whole = parse(text);
+  const whole = parseMessage(text);
   if (whole === null) return null;
   // The text of a chunk is not cut, since it is sent in parts.
   const content = chunkOf(whole);

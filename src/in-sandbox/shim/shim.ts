@@ -29,7 +29,7 @@ import { Backlog } from './backlog.ts';
 import { ChunkJoiner } from './chunk-joiner.ts';
 import { readJournal, appendToJournal } from './journal.ts';
 import { readLines } from './lines.ts';
-import { child, parse, readMessage, type Message } from './message.ts';
+import { child, parseMessage, readMessage, type Message } from './message.ts';
 
 /** The longest line of the agent; a tool’s output is in one line. */
 const MAX_AGENT_LINE_BYTES = 64 * 1024 * 1024;
@@ -115,7 +115,7 @@ function stop(signal: NodeJS.Signals): void {
 }
 
 function fromServer(line: string): void {
-  const message = parse(line);
+  const message = parseMessage(line);
   if (message === null) return;
   const { id, method } = message;
   if (method === '_valetkey/ping') return ping(message);

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { parseJson } from '../../contract/json.ts';
+
 const INTERNAL_ERROR = { code: -32603 };
 
 /**
@@ -57,9 +59,5 @@ export function isFromShim({ method }: AcpMessage): boolean {
 
 /** Parses a JSON-RPC message; null for any other text. */
 export function parseMessage(text: string): AcpMessage | null {
-  try {
-    return messageSchema.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
+  return messageSchema.safeParse(parseJson(text)).data ?? null;
 }
