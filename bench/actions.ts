@@ -17,7 +17,7 @@ const CANCELS = 10;
 const TERMINATES = 6;
 const KILLS = 3;
 /** As an installation has them that sets nothing. */
-const ENVIRONMENT = { VALETKEY_SWEEP_INTERVAL: '5', VALETKEY_INVENTORY_INTERVAL: '300' };
+const ENVIRONMENT = { VALETKEY_SWEEP_INTERVAL: '5s', VALETKEY_INVENTORY_INTERVAL: '5m' };
 const JOB: JobSpecInput = { tenant: 'bench', agent: 'mock', model: 'gpt-5.1', budgetUsd: 5, deadline: '1h', prompts: [slowly(600)] };
 
 /**

@@ -10,7 +10,7 @@ import type { KeyRef } from '../src/contract/ref.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
 import { hashSecret, Secret } from '../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../src/store/database.ts';
-import { activateKey, recordIntent } from '../src/store/keys.ts';
+import { activateKey, recordIntent } from '../src/store/key-transitions.ts';
 
 const OF_GATEWAY = { strategy: 'gateway', gateway: 'builtin' } as const;
 const MODEL = 'claude-sonnet-4-6';

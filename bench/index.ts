@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
 
-import Table from 'cli-table3';
-
+import { table } from '../src/cli/output/table.ts';
 import { actions } from './actions.ts';
 import { gateway } from './gateway.ts';
 import { job } from './job.ts';
@@ -17,8 +16,6 @@ if (bench === undefined) {
   process.stderr.write(`usage: npm run bench -- <${Object.keys(benches).join('|')}> [--json]\n`);
   process.exit(2);
 }
-const { json, table } = await bench();
-const [head = [], ...rows] = table;
-const print = new Table({ head });
-print.push(...rows);
-process.stdout.write(values.json ? `${JSON.stringify(json)}\n` : `${print.toString()}\n`);
+const report = await bench();
+const [titles = [], ...rows] = report.table;
+process.stdout.write(values.json ? `${JSON.stringify(report.json)}\n` : `${table(titles, rows)}\n`);

@@ -22,7 +22,6 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
     }),
     halt: () => Promise.resolve({ workspace: '/workspace', workerFolder: '/worker' }),
     hostFolders: () => Promise.resolve({ workspace: '/workspace', workerFolder: '/worker' }),
-    isAlive: () => Promise.resolve(true),
     stop: () => Promise.resolve(),
     list: () => Promise.resolve([]),
   };

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { z } from 'zod';
+
 import { agents } from '../src/agents/index.ts';
 import { environmentSchema } from '../src/config/environment.ts';
 import { FAILURES } from '../src/contract/errors.ts';
@@ -52,22 +54,15 @@ function yesNo(is: boolean): string {
 
 function variables(): string[] {
   const rows = Object.entries(environmentSchema.shape).map(([name, schema]) => {
-    const about = schema.description ?? '';
-    return `| \`${name}\` | ${about} | ${DEFAULTS[name] ?? defaultOf(schema.safeParse(undefined).data, unitOf(about))} |`;
+    return `| \`${name}\` | ${schema.description ?? ''} | ${DEFAULTS[name] ?? defaultOf(schema)} |`;
   });
   return ['| Variable | What for | Default |', '|---|---|---|', ...rows];
 }
 
-/** The schema's defaults are what comes out of it, and there durations are in ms, sizes in bytes. */
-function defaultOf(value: unknown, unit: number): string {
-  if (typeof value === 'number') return `\`${value / unit}\``;
-  return typeof value === 'string' ? `\`${value}\`` : '';
-}
-
-function unitOf(about: string): number {
-  if (about.startsWith('Seconds')) return 1000;
-  if (about.startsWith('MiB')) return 1024 * 1024;
-  return about.startsWith('Hours') ? 3_600_000 : 1;
+/** The default as an operator would write it: of a variable whose value is converted, the text before the conversion. */
+function defaultOf(schema: z.ZodType): string {
+  const value = schema instanceof z.ZodPrefault ? schema.def.defaultValue : schema.safeParse(undefined).data;
+  return typeof value === 'number' || typeof value === 'string' ? `\`${value}\`` : '';
 }
 
 function failures(): string[] {

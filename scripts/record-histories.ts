@@ -23,6 +23,7 @@ import { startStack } from '../src/dev/stack.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import { askedEvent } from '../src/session/turn/permissions.ts';
 import type { Adapters } from '../src/worker/start.ts';
+import { provideTemporal } from './temporal.ts';
 
 const HOST = 'host';
 const SPEC: JobSpecInput = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompts: ['one'], budgetUsd: 1 };
@@ -57,6 +58,7 @@ const historySchema = z.object({ events: z.array(z.json()) });
 const report = (line: string): void => void process.stderr.write(`${line}\n`);
 /** Events, so that `continued` goes over runs of its workflow and the others do not. */
 const LONG = 65;
+await provideTemporal(report);
 const temporal = await startTemporal({ report, dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': LONG } });
 const config = loadConfig({ PATH: process.env.PATH, VALETKEY_HOST: HOST, VALETKEY_LOG_LEVEL: 'error' });
 const stack = await startStack({ report, temporal, config, adapt: endAsNamed });

@@ -10,7 +10,7 @@ import { createClient } from '../src/index.ts';
 import { sandboxRemains } from './helpers/sandbox-remains.ts';
 import { jobSpec, useStack } from './helpers/stack.ts';
 
-const stack = useStack({ environment: { VALETKEY_HEARTBEAT_INTERVAL: '2' } });
+const stack = useStack({ environment: { VALETKEY_HEARTBEAT_INTERVAL: '2s' } });
 
 test('a job that is submitted twice under one id is one job', async () => {
   const { client } = stack();

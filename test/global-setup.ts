@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import type { TestProject } from 'vitest/node';
 
+import { provideTemporal } from '../scripts/temporal.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import { overTcp } from './helpers/over-tcp.ts';
@@ -22,6 +23,7 @@ declare module 'vitest' {
 /** One Temporal and one Postgres for the whole run. Its end fails where a secret of a stack is anywhere in that Temporal. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   report('Postgres: starting');
+  await provideTemporal(report);
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report })]);
   const folder = await mkdtemp(join(tmpdir(), 'vk-secrets-'));
   const secretsFile = join(folder, 'secrets');

@@ -1,13 +1,15 @@
 import { activityInfo, Context, log } from '@temporalio/activity';
+import pMap from 'p-map';
 
 import { codeOf } from '../contract/errors.ts';
 import { MAX_FAILED, type EndedKeys } from '../contract/revocation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { endKey, endRemainingKeys } from '../keys/end-key.ts';
 import { mintKey } from '../keys/mint-key.ts';
-import { forEachConcurrently } from '../keys/sweep/sweep-runner.ts';
+import { MAX_CONCURRENT_ITEMS } from '../keys/sweep/sweep-runner.ts';
 import type { SourcedEvent } from '../store/events.ts';
-import { endingKeys } from '../store/revocations.ts';
+import type { LedgerEnd } from '../store/key-ends.ts';
+import { endingKeys } from '../store/key-ends.ts';
 import type { Activities } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
@@ -47,18 +49,17 @@ export function keyActivities({ keys }: KeyDeps): Pick<Activities, 'mintKey' | '
       const report: EndedKeys = { ended: 0, failed: [] };
       try {
         const open = await endingKeys(keys.db, keys.owner, target);
-        await withLivenessHeartbeat(() =>
-          forEachConcurrently(open, async (key) => {
-            // A worker that shuts down leaves the rest to the next.
-            cancellationSignal.throwIfAborted();
-            try {
-              await endKey(keys, key, 'revoked');
-              report.ended += 1;
-            } catch (error) {
-              if (report.failed.length < MAX_FAILED) report.failed.push({ ref: key.ref, code: codeOf(error) });
-            }
-          }),
-        );
+        const end = async (key: LedgerEnd): Promise<void> => {
+          // A worker that shuts down leaves the rest to the next.
+          cancellationSignal.throwIfAborted();
+          try {
+            await endKey(keys, key, 'revoked');
+            report.ended += 1;
+          } catch (error) {
+            if (report.failed.length < MAX_FAILED) report.failed.push({ ref: key.ref, code: codeOf(error) });
+          }
+        };
+        await withLivenessHeartbeat(() => pMap(open, end, { concurrency: MAX_CONCURRENT_ITEMS }));
         return report;
       } catch (error) {
         if (cancellationSignal.aborted) throw cancellationSignal.reason;

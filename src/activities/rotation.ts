@@ -8,7 +8,7 @@ import { decideRotation } from '../keys/decide-rotation.ts';
 import { renewSessionKey } from '../keys/session-key.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
 import type { SandboxOperations } from '../session/index.ts';
-import { markBound } from '../store/keys.ts';
+import { markBound } from '../store/key-transitions.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
 import type { Activities, RebindKeyInput } from './contracts.ts';
 import { toFailure } from './failures.ts';

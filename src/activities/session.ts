@@ -15,10 +15,12 @@ import { sessionStateSchema, type SessionState } from '../session/turn/state.ts'
 import type { EndedTurn, Turn, TurnOptions } from '../session/turn/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
-import { endTurn, markBound, spentUsd } from '../store/keys.ts';
+import { markBound } from '../store/key-transitions.ts';
+import { spentUsd } from '../store/key-usage.ts';
 import { readPrompt } from '../store/prompts.ts';
 import { readDecisions } from '../store/questions.ts';
 import { lastModelStop } from '../store/request-records.ts';
+import { endTurn } from '../store/turns.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { explainFailure } from './explain-failure.ts';

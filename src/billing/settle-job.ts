@@ -2,7 +2,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { sumUsd } from '../contract/money.ts';
 import type { JobResult, SettledJob, Usage } from '../contract/result.ts';
 import type { Db } from '../store/database.ts';
-import { keyAccounts } from '../store/keys.ts';
+import { keyAccounts } from '../store/key-usage.ts';
 import { settle, type Settler } from '../store/settlements.ts';
 import { readTurns } from '../store/turns.ts';
 

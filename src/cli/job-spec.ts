@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import { parseJson } from '../contract/json.ts';
 import { parseJobSpec, type JobSpec } from '../contract/spec.ts';
 
 /** The flags of a job, as they were given. */
@@ -51,14 +52,7 @@ export async function readSpec(file: string): Promise<JobSpec> {
   const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
     throw new ValetkeyError('invalid_spec', `Cannot read ${source}: ${error.code ?? error.name}.`);
   });
-  return parseJobSpec(parseJson(json, source), Date.now());
-}
-
-function parseJson(json: string, source: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    // The parser's message quotes the text.
-    throw new ValetkeyError('invalid_spec', `The job in ${source} is not valid JSON.`);
-  }
+  const spec = parseJson(json);
+  if (spec === undefined) throw new ValetkeyError('invalid_spec', `The job in ${source} is not valid JSON.`);
+  return parseJobSpec(spec, Date.now());
 }

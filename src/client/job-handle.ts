@@ -3,7 +3,7 @@ import type { WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/c
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobState } from '../contract/job-summary.ts';
 import { JOB_WORKFLOW } from '../contract/status.ts';
-import { keyLives } from '../store/keys.ts';
+import { keyLives } from '../store/key-usage.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
 import { stateOf } from './job-state.ts';

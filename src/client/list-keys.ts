@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type { KeyInfo } from '../contract/key-info.ts';
-import { listKeys as readKeys, type KeyPlace } from '../store/key-list.ts';
+import { listLedgerKeys, type KeyPlace } from '../store/key-list.ts';
 import type { ClientContext } from './context.ts';
 import type { KeyFilter } from './options.ts';
 import { formatCursor, invalidCursor, parseCursor, type Page } from './page.ts';
@@ -11,8 +11,8 @@ const placeSchema = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\
 /** Lists the keys of the ledger, the newest first. @throws `invalid_spec`, `database_unreachable` */
 export async function listKeys({ database, owner }: ClientContext, { limit = 100, cursor, ...filter }: KeyFilter): Promise<Page<KeyInfo>> {
   const list = { of: 'keys', owner, tenant: filter.tenant, jobId: filter.jobId, state: filter.state };
-  const after = cursor == null ? undefined : placeOf(parseCursor(list, cursor));
-  const keys = await readKeys(database.db, owner, { ...filter, limit, after });
+  const after = cursor == null ? undefined : parseKeyPlace(parseCursor(list, cursor));
+  const keys = await listLedgerKeys(database.db, owner, { ...filter, limit, after });
   const last = keys.at(-1)?.place;
   return {
     items: keys.map(({ key }) => key),
@@ -20,7 +20,7 @@ export async function listKeys({ database, owner }: ClientContext, { limit = 100
   };
 }
 
-function placeOf(at: readonly string[]): KeyPlace {
+function parseKeyPlace(at: readonly string[]): KeyPlace {
   const parsed = placeSchema.safeParse(at);
   if (!parsed.success) throw invalidCursor();
   return { at: parsed.data[0], ref: parsed.data[1] };

@@ -2,7 +2,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 
 import type { JobStatus, JobSummary } from '../contract/job-summary.ts';
 import { STATUS_QUERY, type JobProgress } from '../contract/status.ts';
-import { jobKeys, keyLives } from '../store/keys.ts';
+import { keyLives } from '../store/key-usage.ts';
+import { jobKeys } from '../store/keys.ts';
 import { readQuestionSubject } from '../store/questions.ts';
 import { readOutcomes, readResult } from '../store/settlements.ts';
 import type { ClientContext } from './context.ts';

@@ -8,8 +8,6 @@ import type { MachineSettings } from '../sandboxes/machine-settings.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { checkedEnvironmentSchema, type Environment } from './environment.ts';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
 /** Everything that comes from outside, typed. Durations in ms. */
 export interface Config {
   databaseUrl: string | undefined;
@@ -113,7 +111,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     inventoryIntervalMs: env.VALETKEY_INVENTORY_INTERVAL,
     sweepGraceMs: env.VALETKEY_SWEEP_GRACE,
     rotateAfterMs: env.VALETKEY_ROTATE_AFTER,
-    eventRetentionMs: env.VALETKEY_EVENT_RETENTION * DAY_MS,
+    eventRetentionMs: env.VALETKEY_EVENT_RETENTION,
     metricsAddress: env.VALETKEY_METRICS_ADDRESS,
     logLevel: env.VALETKEY_LOG_LEVEL,
     cacheDir: join(env.XDG_CACHE_HOME, 'valetkey'),

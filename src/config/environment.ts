@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { durationMs, durationSchema } from '../contract/duration.ts';
 import { parseAllowedHost, parsePrivateHost } from '../contract/host-rule.ts';
 import { machineVariables } from '../sandboxes/machine-settings.ts';
 import { readRootKeys } from '../secrets/root-key.ts';
@@ -15,10 +16,9 @@ const secretSchema = z
   .min(1)
   .transform((text) => new Secret(text));
 const portSchema = z.coerce.number().int().min(0).max(65535);
-const secondsSchema = z.coerce
-  .number()
-  .positive()
-  .transform((seconds) => Math.round(seconds * 1000));
+/** Node's timers hold no more than 24.8 days. */
+const timerSchema = durationSchema('24d').transform(durationMs);
+const ageSchema = durationSchema('36500d').transform(durationMs);
 const limitSchema = z.coerce.number().int().positive();
 const MIB = 1024 * 1024;
 const mebibytesSchema = z.coerce
@@ -48,8 +48,6 @@ function isPrivateHost(entry: string): boolean {
   const parsed = parsePrivateHost(entry);
   return parsed !== null && (parsed.address === null || isIP(parsed.address) !== 0);
 }
-
-const HOUR_MS = 60 * 60 * 1000;
 
 /** Every variable that Valetkey reads; Temporal's own (TEMPORAL_ADDRESS and others) are read by @temporalio/envconfig. */
 export const environmentSchema = z.object({
@@ -104,30 +102,26 @@ export const environmentSchema = z.object({
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
-  VALETKEY_GATEWAY_IDLE_TIMEOUT: secondsSchema
-    .default(300_000)
-    .describe('Seconds without a byte from the provider until a request is given up (default 300).'),
-  VALETKEY_GATEWAY_DRAIN_TIMEOUT: secondsSchema
-    .default(20_000)
+  VALETKEY_GATEWAY_IDLE_TIMEOUT: timerSchema.prefault('5m').describe('How long a request waits for a byte from the provider.'),
+  VALETKEY_GATEWAY_DRAIN_TIMEOUT: timerSchema
+    .prefault('20s')
     .describe(
-      'Seconds that an answer is read on, for its usage, when its caller left (default 20; half a second once the key has ended). Then the provider is stopped and the reservation is charged.',
+      'How long an answer is read on, for its usage, when its caller left; half a second once the key has ended. Then the provider is stopped and the reservation is charged.',
     ),
   VALETKEY_GATEWAY_TRIES: limitSchema
     .max(10)
     .default(5)
-    .describe('How often a request is sent to a provider that fails for a moment, the first time included (default 5; 1: never again).'),
-  VALETKEY_GATEWAY_REQUEST_TIMEOUT: secondsSchema
-    .default(60_000)
-    .describe('Seconds that the headers and the body of a request may take (default 60).'),
+    .describe('How often a request is sent to a provider that fails for a moment, the first time included; 1: never again.'),
+  VALETKEY_GATEWAY_REQUEST_TIMEOUT: timerSchema.prefault('1m').describe('How long the headers and the body of a request may take.'),
   VALETKEY_GATEWAY_MAX_CONNECTIONS: limitSchema
     .default(4_000)
     .describe('Connections to the port, and to the socket; fewer where the process may not open so many files. The idlest is closed.'),
   VALETKEY_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS: limitSchema.default(1_000).describe('Connections to the port from one address.'),
   VALETKEY_GATEWAY_CONCURRENT_REQUESTS: limitSchema.default(2_000).describe('Requests in flight, per replica.'),
   VALETKEY_GATEWAY_BODY_MEMORY: mebibytesSchema
-    .default(256 * MIB)
-    .describe('MiB that the bodies of requests in flight may hold, per replica (default 256).'),
-  VALETKEY_KEY_BODY_MEMORY: mebibytesSchema.default(64 * MIB).describe('MiB of these that one key may hold (default 64).'),
+    .prefault('256')
+    .describe('MiB that the bodies of requests in flight may hold, per replica.'),
+  VALETKEY_KEY_BODY_MEMORY: mebibytesSchema.prefault('64').describe('MiB of these that one key may hold.'),
   VALETKEY_KEY_REQUESTS_PER_MINUTE: limitSchema.default(1_200).describe('Requests per minute of one key, per replica.'),
   VALETKEY_KEY_CONCURRENT_REQUESTS: limitSchema.default(100).describe('Requests in flight of one key, per replica.'),
   VALETKEY_TENANT_REQUESTS_PER_MINUTE: limitSchema
@@ -168,44 +162,32 @@ export const environmentSchema = z.object({
       'Of these, `host:port` that may resolve to a private or loopback address, with commas between them; `host:port=address` is reached there, without a look-up. Workers.',
     ),
   VALETKEY_EGRESS_MAX_TRANSFER: mebibytesSchema
-    .default(10_240 * MIB)
-    .describe('MiB that the egress of one sandbox may transfer, both directions together (default 10240). Workers.'),
+    .prefault('10240')
+    .describe('MiB that the egress of one sandbox may transfer, both directions together. Workers.'),
   VALETKEY_EGRESS_CA: z
     .string()
     .startsWith('/', 'must be an absolute path')
     .optional()
     .describe('PEM file of certificate authorities that tools in sandboxes with egress trust beside the system’s. Workers.'),
-  VALETKEY_HEARTBEAT_INTERVAL: secondsSchema
+  VALETKEY_HEARTBEAT_INTERVAL: timerSchema
     .optional()
     .describe(
-      'Seconds between two heartbeats of a running turn, at most (default 30, or 60 where Temporal pushes cancels). Each is a billed action of Temporal Cloud; a cancel does not wait for the next.',
+      'Longest time between two heartbeats of a running turn; unless set 30s, or 1m where Temporal pushes cancels. Each is a billed action of Temporal Cloud; a cancel does not wait for the next.',
     ),
-  VALETKEY_KEY_LEASE: secondsSchema
-    .default(120_000)
-    .describe('Seconds that a key lives when nothing of Valetkey is up to renew it (default 120); where the gateway can renew.'),
-  VALETKEY_SWEEP_INTERVAL: secondsSchema
-    .default(5000)
-    .describe(
-      'Seconds between two looks at jobs that closed without ending their keys (default 5). One worker looks, at no billed action.',
-    ),
-  VALETKEY_INVENTORY_INTERVAL: secondsSchema
-    .default(300_000)
-    .describe(
-      'Seconds between two inventories of ledger, gateways and sandboxes (default 300). Each is six billed actions, and one per host.',
-    ),
-  VALETKEY_SWEEP_GRACE: secondsSchema.default(60_000).describe('Seconds that an inventory leaves alone what was just made (default 60).'),
-  VALETKEY_ROTATE_AFTER: z.coerce
-    .number()
-    .positive()
-    .default(24)
-    .transform((hours) => Math.round(hours * HOUR_MS))
-    .describe('Hours after which the key of a job that still runs is rotated (default 24).'),
-  VALETKEY_EVENT_RETENTION: z.coerce
-    .number()
-    .positive()
-    .max(36_500)
-    .default(30)
-    .describe('Days that the events and the artifacts of a job are kept after its end; workers delete them. Keys and settlements stay.'),
+  VALETKEY_KEY_LEASE: timerSchema
+    .prefault('2m')
+    .describe('How long a key is valid when nothing of Valetkey is up to renew it; where the gateway can renew.'),
+  VALETKEY_SWEEP_INTERVAL: timerSchema
+    .prefault('5s')
+    .describe('Time between two scans for jobs that closed without ending their keys. One worker scans, at no billed action.'),
+  VALETKEY_INVENTORY_INTERVAL: timerSchema
+    .prefault('5m')
+    .describe('Time between two inventories of ledger, gateways and sandboxes. Each is six billed actions, and one per host.'),
+  VALETKEY_SWEEP_GRACE: timerSchema.prefault('1m').describe('How long an inventory ignores a key or a sandbox after its creation.'),
+  VALETKEY_ROTATE_AFTER: ageSchema.prefault('24h').describe('Age at which the key of a job that still runs is rotated.'),
+  VALETKEY_EVENT_RETENTION: ageSchema
+    .prefault('30d')
+    .describe('How long the events and the artifacts of a job are kept after its end; workers delete them. Keys and settlements stay.'),
   VALETKEY_METRICS_ADDRESS: addressSchema
     .optional()
     .describe('Where a worker answers Prometheus, under /metrics: Valetkey’s figures and those of Temporal’s SDK; nowhere unless set.'),

@@ -16,7 +16,10 @@ export const FAILURES = {
   job_not_found: { retryable: false, hint: 'Check the job id and the Temporal namespace.' },
   temporal_unreachable: { retryable: true, hint: 'Start Temporal, or set TEMPORAL_ADDRESS.' },
   no_worker: { retryable: true, hint: 'Start a worker: valetkey worker. A prompt may be sent again with the same id.' },
-  temporal_missing: { retryable: false, hint: 'Install the Temporal CLI or Go 1.21+, or set TEMPORAL_ADDRESS.' },
+  temporal_missing: {
+    retryable: false,
+    hint: 'Install the Temporal CLI (brew install temporal, or curl -sSf https://temporal.download/cli.sh | sh) and put it on PATH, or set TEMPORAL_ADDRESS.',
+  },
   database_unreachable: { retryable: true, hint: 'Start Postgres, or set DATABASE_URL.' },
   port_taken: {
     retryable: true,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 import { jobCredentialSchema } from './credential.ts';
-import { durationMs, msUntilDeadline } from './deadline.ts';
+import { msUntilDeadline } from './deadline.ts';
+import { DURATION_EXAMPLES, DURATION_PATTERN, durationMs, durationSchema } from './duration.ts';
 import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
 import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
@@ -14,7 +15,7 @@ import { relativePathSchema, workspaceSchema } from './workspace-spec.ts';
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
 const MAX_SPEC_BYTES = 1024 * 1024;
-const MAX_DEADLINE_MS = 7 * 24 * 60 * 60 * 1000;
+const MAX_DEADLINE = '7d';
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
@@ -27,10 +28,7 @@ const promptSchema = z
   .refine((text) => text.trim() !== '', 'must not be empty')
   .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
 
-const durationSchema = z
-  .string()
-  .regex(/^\d+(\.\d+)?\s?(s|m|h|d)$/, 'must be a duration like "30m"')
-  .refine((text) => durationMs(text) > 0 && durationMs(text) <= MAX_DEADLINE_MS, 'must be more than nothing and at most 7 days');
+const NOT_A_DEADLINE = `must be an ISO 8601 instant or ${DURATION_EXAMPLES}`;
 
 export const tenantSchema = z
   .string()
@@ -52,15 +50,17 @@ export const jobSpecSchema = z
       .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')
       .describe('The only model that the key of the job may use.'),
     prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
-    keepOpen: durationSchema
+    keepOpen: durationSchema(MAX_DEADLINE)
       .optional()
       .describe('Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example.'),
     permissions: z
       .enum(['allow', 'deny', 'ask'])
       .default('allow')
       .describe('What to do when the agent requests permission; "ask": the job waits for an answer.'),
-    permissionTimeout: durationSchema.default('10m').describe('An "ask" without an answer is denied after that time.'),
-    stallAfter: durationSchema.default('10m').describe('A turn without any event of the agent for that long ends as stalled.'),
+    permissionTimeout: durationSchema(MAX_DEADLINE).default('10m').describe('An "ask" without an answer is denied after that time.'),
+    stallAfter: durationSchema(MAX_DEADLINE)
+      .default('10m')
+      .describe('A turn without any event of the agent for that long ends as stalled.'),
     onInterrupted: z
       .enum(['fail', 'continue'])
       .default('fail')
@@ -97,10 +97,7 @@ export const jobSpecSchema = z
       .default([])
       .describe('Files of the workspace to collect at the end, beside the patch and the last message.'),
     deadline: z
-      .union([
-        z.iso.datetime({ offset: true, error: 'must be an ISO 8601 instant or a duration like "30m"' }),
-        z.string().regex(/^\d+(\.\d+)?\s?(s|m|h|d)$/, 'must be an ISO 8601 instant or a duration like "30m"'),
-      ])
+      .union([z.iso.datetime({ offset: true, error: NOT_A_DEADLINE }), z.string().regex(DURATION_PATTERN, NOT_A_DEADLINE)])
       .default('1h')
       .describe('When the job ends at the latest: an ISO 8601 instant, or a duration from its start such as "30m".'),
   })
@@ -148,7 +145,7 @@ export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
   if (unstorable.length > 0) throw invalidSpec(unstorable.map((path) => ({ path, message: WELL_FORMED })));
   const leftMs = msUntilDeadline(parsed.data.deadline, nowMs);
   if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
-  if (leftMs > MAX_DEADLINE_MS) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
+  if (leftMs > durationMs(MAX_DEADLINE)) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
   return parsed.data;
 }
 

@@ -1,10 +1,9 @@
 import { z } from 'zod';
 
-import { durationMs } from './deadline.ts';
+import { durationSchema } from './duration.ts';
 import { sealedSchema } from './sandbox-spec.ts';
 import { isStorable } from './text.ts';
 
-const MAX_SETUP_MS = 2 * 60 * 60 * 1000;
 const MAX_NAME_BYTES = 255;
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
@@ -66,12 +65,7 @@ export const workspaceSchema = z
       .max(20)
       .optional()
       .describe('Shell commands that run in the workspace before the first turn, in order. Readable in Temporal.'),
-    setupTimeout: z
-      .string()
-      .regex(/^\d+(\.\d+)?\s?(s|m|h)$/, 'must be a duration like "10m"')
-      .refine((text) => durationMs(text) > 0 && durationMs(text) <= MAX_SETUP_MS, 'must be more than nothing and at most 2 hours')
-      .optional()
-      .describe('How long all setup commands together may take; 10m when left out.'),
+    setupTimeout: durationSchema('2h').optional().describe('How long all setup commands together may take; 10m when left out.'),
   })
   .refine(
     ({ files, git, path }) => [files, git, path].filter((from) => from !== undefined).length <= 1,

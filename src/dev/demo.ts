@@ -13,7 +13,7 @@ import { createDemoRepository } from './demo/repository.ts';
 import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
 import { SCRIPT } from './demo/script.ts';
 import { exportLines } from './folder/environment-file.ts';
-import { environmentOf } from './run-dev.ts';
+import { stackEnvironment } from './run-dev.ts';
 import { startStack, type Stack } from './stack.ts';
 
 /** As shells have it for SIGINT. */
@@ -90,7 +90,7 @@ async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: 
         '',
         `Temporal's UI: ${uiUrl ?? `see the server at ${address}`}`,
         'To go on in another shell, for example with: valetkey list',
-        ...exportLines(environmentOf(stack)),
+        ...exportLines(stackEnvironment(stack)),
         'Ctrl-C stops everything, and keeps nothing; valetkey dev keeps its data.',
       ];
       for (const line of next) lines.line(line);

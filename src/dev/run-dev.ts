@@ -35,7 +35,7 @@ export async function startDev({ ephemeral, live, report, signal }: DevOptions):
     await removeEnvironment(path);
     report(`data: ${path}`);
     const stack = await startStack({ ...options, data });
-    await writeEnvironment(path, environmentOf(stack));
+    await writeEnvironment(path, stackEnvironment(stack));
     return {
       ...stack,
       environmentFile: environmentFile(path),
@@ -56,7 +56,7 @@ export async function startDev({ ephemeral, live, report, signal }: DevOptions):
 }
 
 /** The variables of whoever uses a stack. */
-export function environmentOf({ config, temporal }: Pick<Stack, 'config' | 'temporal'>): Record<string, string> {
+export function stackEnvironment({ config, temporal }: Pick<Stack, 'config' | 'temporal'>): Record<string, string> {
   const { databaseUrl = '', taskQueue, deployment, sealingPublicKey } = config;
   return {
     DATABASE_URL: databaseUrl,

@@ -2,7 +2,7 @@ import { createHmac, type KeyObject } from 'node:crypto';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
-import type { Keyring } from '../secrets/keyring.ts';
+import type { LoadedKeyring } from '../secrets/keyring.ts';
 import { readRootKeys, type RootKey } from '../secrets/root-key.ts';
 import { Secret } from '../secrets/secret.ts';
 
@@ -21,7 +21,7 @@ export interface RootKeys {
 }
 
 /** Reads root keys from the content of VALETKEY_ROOT_KEY, or from a keyring, which can change. Throws `invalid_config` where there is none. */
-export function createRootKeys(keys: Secret | Pick<Keyring, 'rootKeys'>): RootKeys {
+export function createRootKeys(keys: Secret | Pick<LoadedKeyring, 'rootKeys'>): RootKeys {
   const keyring = keys instanceof Secret ? { rootKeys: readRootKeys(keys.reveal()) ?? [] } : keys;
   const current = (): RootKey => {
     const [key] = keyring.rootKeys;

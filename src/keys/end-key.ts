@@ -5,7 +5,8 @@ import type { EndCause } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway, MintedKey } from '../gateways/gateway.ts';
 import type { SourcedEvent } from '../store/events.ts';
-import { beginEnd, openKeys, recordEnd, type EndProgress } from '../store/key-ends.ts';
+import { openKeys, type EndProgress } from '../store/key-ends.ts';
+import { beginEnd, recordEnd } from '../store/key-transitions.ts';
 import type { LedgerKey } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
 

@@ -4,7 +4,8 @@ import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
 import { hashSecret } from '../secrets/secret.ts';
 import type { SourcedEvent } from '../store/events.ts';
-import { activateKey, recordIntent, type LedgerKey } from '../store/keys.ts';
+import { activateKey, recordIntent } from '../store/key-transitions.ts';
+import type { LedgerKey } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
 import { endAtGateway } from './end-key.ts';
 
@@ -28,7 +29,7 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const { db, gateways, rootKeys, owner } = context;
   const { ref, gateway: name } = params;
   const gateway = gateways[name];
-  const expiresAt = leaseEnd(context, gateway, params.hardExpiresAt);
+  const expiresAt = newLeaseEnd(context, gateway, params.hardExpiresAt);
   const { refused, state, rootKeyId } = await recordIntent(db, { ...params, owner, rootKeyId: rootKeys.currentId, expiresAt });
   if (refused === 'tenant_blocked') throw new ValetkeyError(refused, `The tenant ${params.tenant} is blocked.`);
   if (refused === 'job_conflict') throw new ValetkeyError(refused, `The id ${params.jobId} belongs to an earlier job.`);
@@ -42,7 +43,7 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
 }
 
 /** Returns when a lease that begins now ends: at the hard expiry where the gateway cannot renew a lease. */
-export function leaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
+export function newLeaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
   return gateway.extend === undefined ? hardExpiresAt : new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));
 }
 

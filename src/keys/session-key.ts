@@ -1,9 +1,10 @@
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { currentKey, extendLeases, activeKeys } from '../store/keys.ts';
+import { extendLeases } from '../store/key-transitions.ts';
+import { currentKey, activeKeys } from '../store/keys.ts';
 import type { KeyContext } from './context.ts';
-import { keyEnded, leaseEnd } from './mint-key.ts';
+import { keyEnded, newLeaseEnd } from './mint-key.ts';
 
 /** Renewals within one lease: a second process of LiteLLM took up to 56 s to see a renewal (1.106.2 without Redis). */
 export const RENEWALS_PER_LEASE = 4;
@@ -28,7 +29,7 @@ export async function renewSessionKey(context: KeyContext, jobId: string): Promi
   }
   const secret = context.rootKeys.derive(rootKeyId, ref);
   const gateway = context.gateways[name];
-  await gateway.extend?.(ref, leaseEnd(context, gateway, hardExpiresAt));
+  await gateway.extend?.(ref, newLeaseEnd(context, gateway, hardExpiresAt));
   return { ref, secret };
 }
 
@@ -37,7 +38,7 @@ export async function renewLeases(context: KeyContext, jobId: string): Promise<v
   const { db, gateways, leaseMs } = context;
   const renewals = (await activeKeys(db, jobId)).map(async ({ ref, gateway: name, hardExpiresAt }) => {
     const gateway = gateways[name];
-    await gateway.extend?.(ref, leaseEnd(context, gateway, hardExpiresAt));
+    await gateway.extend?.(ref, newLeaseEnd(context, gateway, hardExpiresAt));
   });
   // A failure at one gateway does not keep the others from being renewed.
   const renewed = await Promise.allSettled(renewals);

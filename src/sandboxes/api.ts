@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import { parseJson } from '../contract/json.ts';
 import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
 /** The sandbox-agent server accepts at most 2 MiB per file (sandbox-agent 0.4.2). */
@@ -50,11 +51,7 @@ async function callJson(sandbox: SandboxConnection, path: string, body: object, 
  */
 export async function readJson(response: Response): Promise<unknown> {
   const bytes = await readCapped(response, MAX_RESPONSE_BYTES);
-  try {
-    return bytes === null ? undefined : JSON.parse(bytes.toString());
-  } catch {
-    return undefined;
-  }
+  return bytes === null ? undefined : parseJson(bytes.toString());
 }
 
 async function call(sandbox: SandboxConnection, path: string, init?: SandboxFetchInit): Promise<Response> {

@@ -108,8 +108,6 @@ export interface SandboxProvider {
   halt(handle: SandboxHandle): Promise<HostFolders | null>;
   /** Resolves to the folders of a sandbox’s files while it runs; null where the sandbox is gone. */
   hostFolders(handle: SandboxHandle): Promise<HostFolders | null>;
-  /** Resolves to whether a process of the sandbox runs. */
-  isAlive(handle: SandboxHandle): Promise<boolean>;
   /**
    * Ends the sandbox of a job and deletes its files. Idempotent on job id. Works from any process of the host, also where `start`
    * never returned. The caller retries without limit. An unknown job resolves: its sandbox is gone already. Resolves when no

@@ -8,7 +8,7 @@ import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
 /** The current keys of a process. The first key of each list is used for everything new, the others only to read what exists. */
-export interface Keyring {
+export interface LoadedKeyring {
   readonly rootKeys: readonly RootKey[];
   readonly sealingKeys: readonly PrivateSealingKey[];
 }
@@ -25,12 +25,12 @@ export interface KeyringSource {
  * effect without a restart. When the file becomes unreadable, the keys stay as they were and `warn` is called once per change. Throws
  * `invalid_config` for a file that is unreadable at the first read.
  */
-export function openKeyring({ keyringPath: path, rootKey, sealingKey }: KeyringSource, warn: (problem: string) => void): Keyring {
+export function openKeyring({ keyringPath: path, rootKey, sealingKey }: KeyringSource, warn: (problem: string) => void): LoadedKeyring {
   if (path === undefined)
     return { rootKeys: readRootKeys(rootKey?.reveal() ?? '') ?? [], sealingKeys: readPrivateKeys(sealingKey?.reveal() ?? '') ?? [] };
   let { content, stamp } = readKeyringFile(path);
   let ring = keysOf(content);
-  const current = (): Keyring => {
+  const current = (): LoadedKeyring => {
     const now = readFileStamp(path);
     if (now === stamp) return ring;
     stamp = now;
@@ -53,7 +53,7 @@ export function openKeyring({ keyringPath: path, rootKey, sealingKey }: KeyringS
   };
 }
 
-function keysOf({ rootKeys, sealingKeys }: KeyringContent): Keyring {
+function keysOf({ rootKeys, sealingKeys }: KeyringContent): LoadedKeyring {
   for (const { key } of rootKeys) registerSecret(new Secret(key));
   for (const { d } of sealingKeys) registerSecret(new Secret(d));
   return { rootKeys: rootKeys.map(({ id, key }) => ({ id, key: createSecretKey(key, 'base64') })), sealingKeys };

@@ -74,7 +74,8 @@ export async function seal(secret: string, { publicKey, ...owner }: SealOptions)
 /** Reads for whom and what a secret was sealed; null for any other text. The header is readable and not authenticated yet. */
 export function readSealOwner(sealed: string): Partial<Record<(typeof OWNER_HEADERS)[number], unknown>> | null {
   try {
-    const { tenant, purpose, provider } = decodeProtectedHeader(sealed) as Record<string, unknown>;
+    const header: Record<string, unknown> = decodeProtectedHeader(sealed);
+    const { tenant, purpose, provider } = header;
     return { tenant, purpose, provider };
   } catch {
     return null;

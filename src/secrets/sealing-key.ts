@@ -3,6 +3,8 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint } from 'jose';
 import { z } from 'zod';
 
+import { parseJson } from '../contract/json.ts';
+
 /** 32 bytes in base64url. */
 const partSchema = z.string().regex(/^[\w-]{43}$/);
 const shape = { kty: z.literal('OKP'), crv: z.literal('X25519'), kid: z.string().regex(/^[\w.-]{1,64}$/), x: partSchema };
@@ -24,7 +26,7 @@ export type PrivateSealingKey = z.output<typeof privateKeySchema>;
 
 /** Reads a public key from an environment variable: a JWK, or one in base64. Null for anything else. */
 export function readPublicKey(text: string): PublicSealingKey | null {
-  return publicKeySchema.safeParse(parse(text)).data ?? null;
+  return publicKeySchema.safeParse(decode(text)).data ?? null;
 }
 
 /**
@@ -33,7 +35,7 @@ export function readPublicKey(text: string): PublicSealingKey | null {
  */
 export function readPrivateKeys(text: string): PrivateSealingKey[] | null {
   const words = isJson(text) ? [text] : text.split(/[\s,]+/).filter((word) => word !== '');
-  const keys = words.map((word) => privateKeysSchema.safeParse(parse(word)).data);
+  const keys = words.map((word) => privateKeysSchema.safeParse(decode(word)).data);
   return keys.length > 0 && keys.every((key) => key !== undefined) ? keys.flat() : null;
 }
 
@@ -54,10 +56,6 @@ function isJson(text: string): boolean {
   return text.trimStart().startsWith('{');
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(isJson(text) ? text : Buffer.from(text, 'base64').toString());
-  } catch {
-    return undefined;
-  }
+function decode(text: string): unknown {
+  return parseJson(isJson(text) ? text : Buffer.from(text, 'base64').toString());
 }

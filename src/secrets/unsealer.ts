@@ -1,7 +1,7 @@
 import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParameters } from 'jose';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import type { Keyring } from './keyring.ts';
+import type { LoadedKeyring } from './keyring.ts';
 import { SEAL_ALGORITHMS, OWNER_HEADERS, type SealOwner } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
@@ -19,7 +19,7 @@ export interface Unsealer {
  * `keys`: the content of VALETKEY_SEALING_KEY, or a keyring that can change; without keys every `open` fails. A sealed secret names its
  * key, so old keys can remain beside the new one.
  */
-export function createUnsealer(keys: Secret | Pick<Keyring, 'sealingKeys'> | undefined): Unsealer {
+export function createUnsealer(keys: Secret | Pick<LoadedKeyring, 'sealingKeys'> | undefined): Unsealer {
   const ring = keys === undefined || keys instanceof Secret ? { sealingKeys: readPrivateKeys(keys?.reveal() ?? '') ?? [] } : keys;
   return {
     async open(sealed, owner) {

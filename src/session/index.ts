@@ -1,4 +1,4 @@
-import { warmUp } from './acp/instance.ts';
+import { warmUp } from './acp/agent-process.ts';
 import { bindKey } from './bind-key.ts';
 import { putSecrets } from './put-secrets.ts';
 import { createPausedTurns } from './turn/paused-turns.ts';

@@ -6,7 +6,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { limitStatements } from './limit-statements.ts';
 import { migrations } from './migrations.ts';
 import { createNotices, type Notices } from './notices.ts';
-import { notePlace, placeOf } from './place.ts';
+import { notePlace, notedPlace } from './place.ts';
 import { prepareStatements } from './prepare.ts';
 import type { Schema } from './schema.ts';
 import { classifySqlState, PROBLEM_MESSAGES } from './sqlstate.ts';
@@ -77,7 +77,7 @@ export async function asDatabaseError<T>(query: Promise<T>): Promise<T> {
   } catch (error) {
     const problem = isLostConnection(error) ? 'unreachable' : lacksTls(error) ? 'tls' : classifySqlState(readCode(error));
     if (problem === null) throw error;
-    if (problem !== 'no_tables') throw new ValetkeyError('database_unreachable', `${PROBLEM_MESSAGES[problem]}${placeOf(error)}.`);
+    if (problem !== 'no_tables') throw new ValetkeyError('database_unreachable', `${PROBLEM_MESSAGES[problem]}${notedPlace(error)}.`);
     throw new ValetkeyError(
       'invalid_config',
       'The database of DATABASE_URL has no tables of Valetkey. Start a worker or a gateway: it creates them.',

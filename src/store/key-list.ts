@@ -5,7 +5,7 @@ import type { KeyInfo } from '../contract/key-info.ts';
 import type { KeyState } from '../contract/key.ts';
 import type { KeyCounts } from '../telemetry/metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
-import { STUCK_AFTER_ATTEMPTS } from './key-ends.ts';
+import { STUCK_AFTER_ATTEMPTS } from './key-transitions.ts';
 import { ledgerKey, type KeysRow } from './keys.ts';
 
 /** Which keys, in the order of the ledger: the newest first. */
@@ -26,7 +26,7 @@ export interface KeyPlace {
 }
 
 /** Lists an owner's keys, the newest first, each with its place. @throws `database_unreachable` */
-export async function listKeys(
+export async function listLedgerKeys(
   db: Db,
   owner: string,
   { tenant, jobId, state, limit, after }: KeyQuery,

@@ -8,7 +8,8 @@ const STATEMENT_TIMEOUT_MS = 30_000;
  * that.
  */
 export function limitStatements(connection: pg.PoolClient, timeoutMs = STATEMENT_TIMEOUT_MS): void {
-  const query = connection.query.bind(connection) as (...parameters: unknown[]) => unknown;
+  const original = connection.query.bind(connection);
+  const query = (...parameters: unknown[]): unknown => Reflect.apply(original, connection, parameters);
   const limited = (statement: unknown, ...others: unknown[]): unknown => {
     const config = configOf(statement, others);
     if (config === null) return query(statement, ...others);

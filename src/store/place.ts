@@ -6,6 +6,6 @@ export function notePlace(error: unknown, { host, port }: { host: string; port: 
 }
 
 /** What was noted, with a space before it; empty for other errors. */
-export function placeOf(error: unknown): string {
+export function notedPlace(error: unknown): string {
   return error instanceof Error ? (places.get(error) ?? '') : '';
 }

@@ -10,7 +10,8 @@ const names = new Map<string, string>();
  * `*`: a migration changes their columns, and the old plan fails then.
  */
 export function prepareStatements(connection: PoolClient): void {
-  const query = connection.query.bind(connection) as (...parameters: unknown[]) => unknown;
+  const original = connection.query.bind(connection);
+  const query = (...parameters: unknown[]): unknown => Reflect.apply(original, connection, parameters);
   const prepared = (statement: unknown, values: unknown, ...others: unknown[]): unknown => {
     const name = typeof statement === 'string' && Array.isArray(values) && values.length > 0 ? nameOf(statement) : undefined;
     return name === undefined ? query(statement, values, ...others) : query({ name, text: statement, values }, ...others);

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import { isFailureCode, type FailureCode } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
-import { KEY_ENDED_CHANNEL } from './key-ends.ts';
+import { KEY_ENDED_CHANNEL } from './key-transitions.ts';
 
 /** A running replica records its requests within seconds of the key's end; a request that is still open after this time is abandoned. */
 const ABANDONED_AFTER_S = 30;

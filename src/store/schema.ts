@@ -18,20 +18,16 @@ type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefine
 /**
  * The key ledger: every key that was ever intended, including those that were never minted. Rows are never deleted.
  *
- * Transitions of `state`, and the functions that make them:
- *
- *     minting ──activateKey──▶ active ──beginEnd, beginEnds──▶ disabled ──recordEnd──▶ revoked
- *        └───────beginEnd, beginEnds──────────────────────────────▲  └──recordEnd (5 failures)──▶ stuck ──recordEnd──▶ revoked
- *     (no row) ──recordIntent──▶ minting        (no row) ──beginEnd──▶ revoked: a later mint finds the end
+ * key-transitions.ts has the transitions of `state`, as a diagram, and every statement that makes one.
  *
  * Columns are written only by these functions (`beginEnd` writes all of them for a ref without an intent):
  *
- *     identity, models, credential, budget, hard_expires_at, intended_at   recordIntent (keys.ts), once
- *     secret_hash, minted_at                                   activateKey (keys.ts)
- *     bound_at                                                 markBound (keys.ts)
- *     expires_at                                               extendLeases, markBound (keys.ts), only while the end has not begun
- *     ending_at, cause                                         beginEnd (key-ends.ts), beginEnds (revocations.ts), once
- *     disabled_at … ended_at, attempts, retry_at, last_error   recordEnd (key-ends.ts)
+ *     identity, models, credential, budget, hard_expires_at, intended_at   recordIntent, once
+ *     secret_hash, minted_at                                   activateKey
+ *     bound_at                                                 markBound
+ *     expires_at                                               extendLeases, markBound, only while the end has not begun
+ *     ending_at, cause                                         beginEnd, beginEnds, once
+ *     disabled_at … ended_at, attempts, retry_at, last_error   recordEnd
  *     spent_usd, estimated_usd, tokens, requests               closeRequests (requests.ts), chargeAbandoned (request-records.ts);
  *                                                              recordEnd raises them to the gateway's own figure
  *     first_used_at, suspended_at, refused uses                the proxy (request-records.ts)

@@ -1,8 +1,9 @@
-import type { InsertQueryBuilder, InsertResult } from 'kysely';
+import { sql, type InsertQueryBuilder, type InsertResult } from 'kysely';
 
 import type { TurnResult } from '../contract/result.ts';
 import { endOfText, storable } from '../contract/text.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { appended, type SourcedEvent } from './events.ts';
 import type { Schema } from './schema.ts';
 
 /** Limits a turn's message in the result of its job: the events have all of it. */
@@ -14,7 +15,20 @@ export interface EndedTurnRow extends TurnResult {
   turn: number;
 }
 
-/** Builds the statement that stores the end of a turn, for callers that combine it with others; a repeat replaces the row. */
+/**
+ * Stores the end of a turn with its events, and resolves to what the job has spent by then in USD, in one round trip. Throws
+ * `database_unreachable`.
+ */
+export async function endTurn(db: Db, jobId: string, turn: EndedTurnRow, events: readonly SourcedEvent[]): Promise<number> {
+  const spent = sql`select sum(spent_usd) from keys where job_id = ${jobId}`;
+  const { rows } = await asDatabaseError(
+    sql<{ spent: string | null }>`
+      with storing as (${upsertTurn(db, jobId, turn)}) select (${spent}) as spent, ${appended(jobId, events)}`.execute(db),
+  );
+  return Number(rows[0]?.spent ?? 0);
+}
+
+/** Builds the statement that stores the end of a turn; a repeat replaces the row. */
 export function upsertTurn(
   db: Db,
   jobId: string,

@@ -2,7 +2,7 @@ import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import { asTemporalError } from './errors.ts';
-import { clientThroughProxy, placeOf } from './outbound.ts';
+import { clientThroughProxy, temporalPlace } from './outbound.ts';
 import { retryUntilClosed } from './retry.ts';
 import { temporalUnreachable } from './unreachable.ts';
 
@@ -29,7 +29,7 @@ export function connectWhenNeeded(options: ConnectionOptions, namespace: string)
     } catch (error) {
       client = null;
       await connection.close();
-      if (ValetkeyError.is(error) && error.code === 'temporal_unreachable') throw await temporalUnreachable(placeOf(options));
+      if (ValetkeyError.is(error) && error.code === 'temporal_unreachable') throw await temporalUnreachable(temporalPlace(options));
       throw error;
     }
     return new Client({ connection, namespace });

@@ -60,7 +60,7 @@ export function workerThroughProxy(options: NativeConnectionOptions): NativeConn
 }
 
 /** Where a connection leads, for an error that says so. Throws `invalid_config`. */
-export function placeOf({ address = DEFAULT_ADDRESS, tls }: Pick<ConnectionOptions, 'address' | 'tls'>): TemporalPlace {
+export function temporalPlace({ address = DEFAULT_ADDRESS, tls }: Pick<ConnectionOptions, 'address' | 'tls'>): TemporalPlace {
   return { address, usesTls: tls !== undefined && tls !== null && tls !== false, isProxied: temporalProxy(address) !== null };
 }
 

@@ -8,7 +8,7 @@ const PROBE_TIMEOUT_MS = 1_500;
 const DEFAULT_PORT = 7233;
 
 /** What a look at an address finds there, without the SDK, whose errors do not tell these apart. */
-export type Finding = 'unknown_host' | 'nobody_listens' | 'speaks_tls' | 'no_tls' | 'silent';
+export type ProbeResult = 'unknown_host' | 'nobody_listens' | 'speaks_tls' | 'no_tls' | 'silent';
 
 export interface TemporalPlace {
   /** Host and port. */
@@ -25,7 +25,7 @@ export async function temporalUnreachable({ address, usesTls, isProxied }: Tempo
 }
 
 /** Decides what to say of a finding, as the end of a sentence. */
-export function explain(finding: Finding, usesTls: boolean, isProxied: boolean): string {
+export function explain(finding: ProbeResult, usesTls: boolean, isProxied: boolean): string {
   if (isProxied) return 'check the proxy that HTTPS_PROXY names, and what it lets through';
   switch (finding) {
     case 'unknown_host':
@@ -45,7 +45,7 @@ export function explain(finding: Finding, usesTls: boolean, isProxied: boolean):
   }
 }
 
-async function probe(address: string): Promise<Finding> {
+async function probe(address: string): Promise<ProbeResult> {
   const url = new URL(`tcp://${address}`);
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);

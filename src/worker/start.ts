@@ -24,7 +24,7 @@ import { createGateways, type Gateways } from '../gateways/index.ts';
 import { ownerOf } from '../keys/context.ts';
 import { createRootKeys } from '../keys/derive.ts';
 import { createSandboxes } from '../sandboxes/index.ts';
-import { openKeyring, type Keyring } from '../secrets/keyring.ts';
+import { openKeyring, type LoadedKeyring } from '../secrets/keyring.ts';
 import { createUnsealer } from '../secrets/unsealer.ts';
 import { createSandboxOperations } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
@@ -33,7 +33,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { createKeyMetrics, createStuckJobsGauge } from '../telemetry/metrics.ts';
 import { createJobRecords } from '../temporal/job-records.ts';
 import { createJobSteps } from '../temporal/job-steps.ts';
-import { placeOf, workerThroughProxy } from '../temporal/outbound.ts';
+import { temporalPlace, workerThroughProxy } from '../temporal/outbound.ts';
 import { temporalUnreachable } from '../temporal/unreachable.ts';
 import { createWorkspaces } from '../workspace/index.ts';
 import { reportHostProblems } from './host-problems.ts';
@@ -209,7 +209,7 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, { db }: Database, owner: string, ring: Keyring): Omit<Adapters, 'database' | 'jobs'> {
+function createAdapters(config: Config, { db }: Database, owner: string, ring: LoadedKeyring): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path, sandboxes: machine } = config;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
@@ -243,7 +243,7 @@ let bundling: Promise<WorkflowBundle> | undefined;
 /** What the workflow imports and what keeps no state: it is evaluated once, not once a job. */
 const STATELESS = [
   'workflows/sandbox-job/decide-outcome',
-  'workflows/sandbox-job/describe-job',
+  'workflows/sandbox-job/format-job-details',
   'contract/check-requests',
   'contract/deadline',
   'contract/errors',
@@ -291,6 +291,6 @@ async function connect(temporal: WorkerSettings['temporal']): Promise<NativeConn
   try {
     return await NativeConnection.connect({ ...reached, ...(nearby ? { grpcCompression: { codec: 'none' } } : {}) });
   } catch {
-    throw await temporalUnreachable(placeOf(options));
+    throw await temporalUnreachable(temporalPlace(options));
   }
 }

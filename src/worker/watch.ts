@@ -1,8 +1,9 @@
 import { Runtime } from '@temporalio/worker';
+import pMap from 'p-map';
 
 import { codeOf } from '../contract/errors.ts';
 import { decideLost, addScan, NO_QUIET_TIMES } from '../keys/sweep/decide-lost.ts';
-import { forEachConcurrently } from '../keys/sweep/sweep-runner.ts';
+import { MAX_CONCURRENT_ITEMS } from '../keys/sweep/sweep-runner.ts';
 import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
 import { deleteStaleRows, listWorkers } from '../store/workers.ts';
@@ -92,8 +93,6 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
 /** Does the work for each: one that fails keeps no other from its turn. Throws the first failure at the end. */
 async function withEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
   const failures: unknown[] = [];
-  await forEachConcurrently(items, async (item) => {
-    await work(item).catch((error: unknown) => failures.push(error));
-  });
+  await pMap(items, (item) => work(item).catch((error: unknown) => failures.push(error)), { concurrency: MAX_CONCURRENT_ITEMS });
   if (failures.length > 0) throw failures[0];
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { HostFolder } from './host-folder.ts';
 import type { RawPath } from './raw-path.ts';
 import type { ObjectFormat } from './repository.ts';
-import { readEntry, type Entry } from './snapshot.ts';
+import { readEntry, type SnapshotEntry } from './snapshot.ts';
 
 /** Below this size a stream costs more time than it saves memory. */
 const SMALL_BYTES = 1024 * 1024;
@@ -14,7 +14,7 @@ export function blobId(content: Uint8Array, format: ObjectFormat): string {
 }
 
 /** Computes git’s id of a file without holding its content in memory, or of a link’s text. Throws the system’s error. */
-export async function entryId(folder: HostFolder, path: RawPath, { mode, bytes }: Entry, format: ObjectFormat): Promise<string> {
+export async function entryId(folder: HostFolder, path: RawPath, { mode, bytes }: SnapshotEntry, format: ObjectFormat): Promise<string> {
   if (mode === '120000') return blobId(folder.readLink(path), format);
   if (bytes <= SMALL_BYTES) return blobId(await readEntry(folder, path, { mode, bytes }), format);
   const hash = createHash(format).update(`blob ${bytes}\0`);

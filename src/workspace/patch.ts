@@ -10,7 +10,7 @@ import { omissionsOf } from './omissions.ts';
 import { patchSections } from './patch-sections.ts';
 import type { RawPath } from './raw-path.ts';
 import type { IndexChange, ObjectFormat, Repository, TreeEntry } from './repository.ts';
-import { entryOf, readEntry, takeSnapshot, type Entry, type OmittedPath } from './snapshot.ts';
+import { entryOf, readEntry, takeSnapshot, type SnapshotEntry, type OmittedPath } from './snapshot.ts';
 
 /** The total of the changed files that a patch is made from; `maxBytes` limits the patch itself. */
 const MAX_CHANGED_BYTES = 64 * 1024 * 1024;
@@ -39,7 +39,7 @@ export interface Patch {
 interface Change {
   path: RawPath;
   /** The new entry; null where the path was removed. */
-  entry: Entry | null;
+  entry: SnapshotEntry | null;
 }
 
 /**
@@ -82,7 +82,7 @@ async function detectChange(
   folder: HostFolder,
   path: RawPath,
   known: TreeEntry,
-  listed: Entry | undefined,
+  listed: SnapshotEntry | undefined,
   format: ObjectFormat,
 ): Promise<Change | null> {
   // The snapshot leaves out ignored and unreadable paths, but a path of the baseline is never ignored.

@@ -14,7 +14,7 @@ const MAX_RULES_BYTES = 1024 * 1024;
 export type FileMode = '100644' | '100755' | '120000';
 
 /** A file or a link, with git’s mode. */
-export interface Entry {
+export interface SnapshotEntry {
   mode: FileMode;
   bytes: number;
 }
@@ -26,7 +26,7 @@ export interface OmittedPath {
 }
 
 export interface Snapshot {
-  entries: Map<RawPath, Entry>;
+  entries: Map<RawPath, SnapshotEntry>;
   omitted: OmittedPath[];
 }
 
@@ -35,7 +35,7 @@ export interface Snapshot {
  * nested repositories are listed like any others. What cannot be read is in `omitted`. Never throws for a single path.
  */
 export async function takeSnapshot(folder: HostFolder, options: GitOptions): Promise<Snapshot> {
-  const entries = new Map<RawPath, Entry>();
+  const entries = new Map<RawPath, SnapshotEntry>();
   const omitted: OmittedPath[] = [];
   const rules = await createIgnoreRules(options);
   let items = 0;
@@ -75,7 +75,7 @@ export async function takeSnapshot(folder: HostFolder, options: GitOptions): Pro
 }
 
 /** Converts an item to git’s terms; null where git cannot store it. */
-export function entryOf({ kind, isExecutable, bytes }: Item): Entry | null {
+export function entryOf({ kind, isExecutable, bytes }: Item): SnapshotEntry | null {
   if (kind === 'link') return { mode: '120000', bytes };
   if (kind === 'file') return { mode: isExecutable ? '100755' : '100644', bytes };
   return null;
@@ -90,7 +90,7 @@ async function readRules(folder: HostFolder, path: RawPath, listed: readonly Ite
 }
 
 /** Reads a file, or the text of a link. Throws the system’s error, or where a file is longer than its entry says. */
-export async function readEntry(folder: HostFolder, path: RawPath, { mode, bytes }: Entry): Promise<Buffer> {
+export async function readEntry(folder: HostFolder, path: RawPath, { mode, bytes }: SnapshotEntry): Promise<Buffer> {
   if (mode === '120000') return folder.readLink(path);
   await using file = await folder.openFile(path);
   // One more byte than expected: a file that grows is never read endlessly.

@@ -8,7 +8,7 @@ import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
 import { document, valetkey } from './valetkey.ts';
 
-const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1' } });
+const stack = useStack({ environment: { VALETKEY_SWEEP_GRACE: '1s' } });
 
 const cli = (...args: string[]): ReturnType<typeof valetkey> => {
   const { config, temporal } = stack();

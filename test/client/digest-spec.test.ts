@@ -27,6 +27,12 @@ test('a job whose secrets for tools were sealed anew is the same job, and one wi
   expect(await digest('NPM_TOKEN')).not.toBe(await digest('NPM_TOKEN', 'b.example'));
 });
 
+test('the order of fields makes no other job', () => {
+  const { agent, ...rest } = jobSpec({ labels: { a: '1', b: '2' } });
+  const reordered = { ...rest, labels: { b: '2', a: '1' }, agent };
+  expect(digestSpec(parseJobSpec(reordered, 0))).toBe(digestSpec(parseJobSpec(jobSpec({ labels: { a: '1', b: '2' } }), 0)));
+});
+
 const sealed = (publicKey: string): Promise<string> => seal('token-for-tests', { tenant: 'acme', purpose: 'tool', publicKey });
 
 test('a job’s memo names each sealing key that it needs', async () => {

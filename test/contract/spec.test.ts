@@ -67,7 +67,7 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a token for no repository', { workspace: { gitToken: 'a.b.c.d.e' } }, 'workspace.gitToken', /https URL/],
     ['an artifact outside', { artifacts: ['../x'] }, 'artifacts.0', /inside the workspace/],
     ['a policy that is none', { permissions: 'maybe' }, 'permissions', /allow.*deny.*ask/],
-    ['a job that is kept open for nothing', { keepOpen: '0s' }, 'keepOpen', /more than nothing/],
+    ['a job that is kept open for nothing', { keepOpen: '0s' }, 'keepOpen', /more than zero/],
     ['a wait that is no duration', { permissionTimeout: 'long' }, 'permissionTimeout', /duration/],
     ['a stall after a month', { stallAfter: '30d' }, 'stallAfter', /7 days/],
     ['an agent that takes no key of ours', { agent: 'amp' }, 'agent', /no key of a gateway/],

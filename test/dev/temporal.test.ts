@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
+import { BUILD } from '../../scripts/temporal.ts';
+import { FAILURES } from '../../src/contract/errors.ts';
 import { searchAttributes } from '../../src/contract/search-attributes.ts';
-import { findTemporal, WAYS, type Way } from '../../src/dev/temporal-program.ts';
+import { findTemporal, SOURCES, type ProgramSource } from '../../src/dev/temporal-program.ts';
 import { startTemporal } from '../../src/dev/temporal.ts';
 import { isListening, killedAfter } from './launcher.ts';
 
@@ -28,12 +30,12 @@ async function placeProgram(file: string, version: string): Promise<string> {
   return file;
 }
 
-const failing = (name: string): Way => ({ name, bring: () => Promise.resolve({ because: `no ${name} here` }) });
+const failing = (name: string): ProgramSource => ({ name, provide: () => Promise.resolve({ reason: `no ${name} here` }) });
 
 const where = () => ({ path: `${folder}/bin:/usr/bin:/bin`, cacheDir: join(folder, 'cache'), report });
 
-it('the server is looked for on PATH, then in the cache, then downloaded, then built', async () => {
-  expect(WAYS.map(({ name }) => name)).toEqual(['PATH', 'cache', 'download', 'build']);
+it('the server comes from PATH, else from the cache, else from a download', async () => {
+  expect(SOURCES.map(({ name }) => name)).toEqual(['PATH', 'cache', 'download']);
   const cached = await placeProgram(join(folder, 'cache/temporal/1.8.2/temporal'), '1.8.2');
   expect(await findTemporal(where())).toBe(cached);
   const onPath = await placeProgram(join(folder, 'bin/temporal'), '1.9.0');
@@ -47,21 +49,20 @@ it('a server on PATH that is too old is passed over', async () => {
   expect(await findTemporal(where())).toBe(cached);
 });
 
-it('the first way that works wins, and when none does the error says what was tried and what to install', async () => {
-  const working: Way = { name: 'third', bring: () => Promise.resolve({ program: '/bin/third' }) };
+it('the first source that works is used, and when none does the error says what was tried, and its hint what to install', async () => {
+  const working: ProgramSource = { name: 'third', provide: () => Promise.resolve({ program: '/bin/third' }) };
   expect(await findTemporal(where(), [failing('first'), failing('second'), working])).toBe('/bin/third');
   const failed = findTemporal(where(), [failing('first'), failing('second')]);
-  await expect(failed).rejects.toMatchObject({ code: 'temporal_missing' });
-  await expect(failed).rejects.toThrow(/first: no first here; second: no second here.*Install the Temporal CLI/);
+  await expect(failed).rejects.toMatchObject({ code: 'temporal_missing', hint: FAILURES.temporal_missing.hint });
+  await expect(failed).rejects.toThrow(/first: no first here; second: no second here/);
 });
 
 it('without Go there is no build, with an old one neither, and a build that fails says where to read why', async () => {
-  const build = WAYS.filter(({ name }) => name === 'build');
-  await expect(findTemporal({ ...where(), path: join(folder, 'bin') }, build)).rejects.toThrow('no go on PATH');
+  await expect(findTemporal({ ...where(), path: join(folder, 'bin') }, [BUILD])).rejects.toThrow('no go on PATH');
   await placeProgram(join(folder, 'bin/go'), 'go1.19.8');
-  await expect(findTemporal(where(), build)).rejects.toThrow('the go on PATH is older than 1.21');
+  await expect(findTemporal(where(), [BUILD])).rejects.toThrow('the go on PATH is older than 1.21');
   await writeFile(join(folder, 'bin/go'), '#!/bin/sh\necho go1.26.4\n[ "$1" = env ]\n');
-  await expect(findTemporal(where(), build)).rejects.toThrow(`go build failed, see ${folder}/cache/temporal-build.log`);
+  await expect(findTemporal(where(), [BUILD])).rejects.toThrow(`go build failed, see ${folder}/cache/temporal-build.log`);
 });
 
 it('a halted server comes back at the same address with its workflows, and knows our search attributes', async () => {

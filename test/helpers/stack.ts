@@ -20,8 +20,8 @@ export async function testStack({
     VALETKEY_TASK_QUEUE: `test-${randomUUID()}`,
     VALETKEY_LOG_LEVEL: 'debug',
     // A sweep beside each test would only cost time: those that are about it have it run.
-    VALETKEY_SWEEP_INTERVAL: '3600',
-    VALETKEY_INVENTORY_INTERVAL: '3600',
+    VALETKEY_SWEEP_INTERVAL: '1h',
+    VALETKEY_INVENTORY_INTERVAL: '1h',
     ...environment,
   });
   return startStack({ report: () => undefined, config, temporal: inject('temporal'), ...options });

@@ -11,7 +11,7 @@ import { mintKey } from '../../src/keys/mint-key.ts';
 import { renewLeases } from '../../src/keys/session-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
-import { keyUsage } from '../../src/store/keys.ts';
+import { keyUsage } from '../../src/store/key-usage.ts';
 import { COST } from '../fakes/gateway/ledger.ts';
 import { startFakeGateway } from '../fakes/gateway/server.ts';
 import { newDatabase } from '../helpers/database.ts';

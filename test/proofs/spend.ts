@@ -97,7 +97,7 @@ async function startOn(rig: Rig, { url }: BillingProvider): Promise<Gateway> {
     env: {
       VALETKEY_ANTHROPIC_BASE_URL: url,
       VALETKEY_OPENAI_BASE_URL: url,
-      VALETKEY_GATEWAY_DRAIN_TIMEOUT: String(DRAIN_TIMEOUT_S),
+      VALETKEY_GATEWAY_DRAIN_TIMEOUT: `${DRAIN_TIMEOUT_S}s`,
     },
   });
 }

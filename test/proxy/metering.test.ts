@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { sumUsd } from '../../src/contract/money.ts';
 import { startScriptedModel, withScript, type ScriptedModel } from '../../src/dev/scripted-model/index.ts';
 import { readEvents } from '../../src/store/events.ts';
-import { keyLives } from '../../src/store/keys.ts';
+import { keyLives } from '../../src/store/key-usage.ts';
 import { CLAUDE, CREDENTIAL, generating, GPT, send, startRig, until, type Rig, type TestKey } from './rig.ts';
 
 let model: ScriptedModel;

@@ -33,7 +33,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
     const { provider } = rig;
     const handle = await provider.start({ jobId: `answers-${isolation}`, agent: 'codex', isolation });
     expect(handle).toMatchObject({ provider: 'local', isolation, hostTaskQueue: 'host-of-tests' });
-    expect(await provider.isAlive(handle)).toBe(true);
+    expect(await rig.isAlive(handle)).toBe(true);
     const connection = provider.connect(handle);
     expect((await connection.fetch('/v1/health')).status).toBe(200);
     expect(await run(connection, `curl -s ${connection.paths.gatewayUrl}/from-${isolation}`)).toBe('gateway');
@@ -59,7 +59,7 @@ describe.each(['bubblewrap', 'none'] as const)('with isolation %s', (isolation) 
     await provider.stop(`stops-${isolation}`);
     expect(await filter(pids, isLiving)).toEqual([]);
     expect((await readdir(join(options.stateDir, 'jobs'))).filter((name) => handle.id.startsWith(name.slice(0, 20)))).toEqual([]);
-    expect(await provider.isAlive(handle)).toBe(false);
+    expect(await rig.isAlive(handle)).toBe(false);
     await expect(provider.connect(handle).fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
     await provider.stop(`stops-${isolation}`);
   });
@@ -97,11 +97,11 @@ test('a sandbox that has ended is replaced by the next start', async () => {
   const first = await rig.provider.start(request);
   const connection = rig.provider.connect(first);
   process.kill((await namespaceOf(rig.folderOf(first.id))).pid, 'SIGKILL');
-  await expect.poll(async () => await rig.provider.isAlive(first)).toBe(false);
+  await expect.poll(async () => await rig.isAlive(first)).toBe(false);
   await expect(connection.fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
   const second = await rig.provider.start(request);
   expect(second.id).not.toBe(first.id);
-  expect(await rig.provider.isAlive(second)).toBe(true);
+  expect(await rig.isAlive(second)).toBe(true);
   await connection.close();
 });
 
@@ -121,7 +121,7 @@ test('a sandbox whose stop was cut off is still listed, and the next stop ends i
 
 test('a sandbox survives its worker and is stopped by another process', async () => {
   const handle = await startAndKillWorker('survives');
-  expect(await rig.provider.isAlive(handle)).toBe(true);
+  expect(await rig.isAlive(handle)).toBe(true);
   const connection = rig.provider.connect(handle);
   expect((await connection.fetch('/v1/health')).status).toBe(200);
   await connection.close();
@@ -186,7 +186,7 @@ test('a broken bubblewrap on PATH is skipped', async () => {
   await chmod(join(folder, 'bwrap'), 0o755);
   const provider = createLocalProvider({ ...rig.options, path: folder });
   const handle = await provider.start({ jobId: 'broken', agent: 'codex', isolation: 'bubblewrap' });
-  expect(await provider.isAlive(handle)).toBe(true);
+  expect(await rig.isAlive(handle)).toBe(true);
   await provider.stop('broken');
 });
 

@@ -7,9 +7,11 @@ import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
 import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
+import { sandboxFolder } from '../../src/sandboxes/local/folder.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local/local.ts';
+import { processesIn, recordedProcess } from '../../src/sandboxes/local/processes.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
-import type { SandboxConnection, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
+import type { SandboxConnection, SandboxHandle, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
 export interface Rig {
   options: LocalProviderOptions;
@@ -18,6 +20,8 @@ export interface Rig {
   requests: string[];
   /** The path of a sandbox's folder on the host. */
   folderOf(id: string): string;
+  /** Whether a process of the sandbox runs. */
+  isAlive(handle: SandboxHandle): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -60,6 +64,13 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
     provider,
     requests,
     folderOf: (id) => join(stateDir, 'jobs', id),
+    async isAlive({ id, isolation }) {
+      const folder = sandboxFolder(stateDir, id);
+      if (folder === undefined) return false;
+      return isolation === 'none'
+        ? (await processesIn(folder.path)).members.length > 0
+        : (await recordedProcess(folder.record)) !== undefined;
+    },
     async close() {
       for (const job of jobs) await inner.stop(job);
       gateway.closeAllConnections();

@@ -10,7 +10,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
 import { createKeyring, removeKeys, rotateKeyring } from '../../src/secrets/change-keyring.ts';
 import { readKeyringFile } from '../../src/secrets/keyring-file.ts';
-import { openKeyring, type Keyring } from '../../src/secrets/keyring.ts';
+import { openKeyring, type LoadedKeyring } from '../../src/secrets/keyring.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { generateSealingKey, encodePublicKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const open = (warnings: string[] = []): Keyring =>
+const open = (warnings: string[] = []): LoadedKeyring =>
   openKeyring({ keyringPath: path, rootKey: undefined, sealingKey: undefined }, (warning) => warnings.push(warning));
 
 test('a rotated keyring derives new keys from the new root key and old keys from the old one, without a restart', async () => {

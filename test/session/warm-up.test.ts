@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { findProcess, warmUp } from '../../src/session/acp/instance.ts';
+import { findProcess, warmUp } from '../../src/session/acp/agent-process.ts';
 import { EventStore, turnOn } from './collect.ts';
 import { startServer } from './server.ts';
 

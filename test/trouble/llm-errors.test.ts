@@ -6,7 +6,7 @@ import { LLM_ERRORS } from '../helpers/llm-errors.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
 
 /** The provider is given up after 3 s of silence here; the default is minutes, since models think. */
-const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3' } });
+const stack = useStack({ environment: { VALETKEY_GATEWAY_IDLE_TIMEOUT: '3s' } });
 
 const FAILURES: typeof LLM_ERRORS = [...LLM_ERRORS, ['dies in mid-answer', { die: true }, 'llm_failed']];
 

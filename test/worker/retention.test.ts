@@ -17,7 +17,7 @@ test('a worker deletes at its start what is kept no longer, and the events of su
     .updateTable('events')
     .set({ at: new Date(Date.now() - 9 * DAY_MS) })
     .execute();
-  const stack = await testStack({ environment: { DATABASE_URL: url, VALETKEY_EVENT_RETENTION: '2' } });
+  const stack = await testStack({ environment: { DATABASE_URL: url, VALETKEY_EVENT_RETENTION: '2d' } });
   try {
     await expect.poll(() => readEvents(database.db, 'old', 0)).toEqual([]);
     const { jobId } = await stack.client.jobs.submit(jobSpec());

@@ -29,7 +29,7 @@ export function addDev(program: Command): void {
     .option('--json', 'print the variables and the addresses as one JSON document')
     .addHelpText('after', EXAMPLES)
     .action(async ({ live, ephemeral, json }) => {
-      const { environmentOf, startDev } = await import('../../dev/run-dev.ts');
+      const { stackEnvironment, startDev } = await import('../../dev/run-dev.ts');
       const { stop, hurry } = stopSignals();
       const options = { report, live: live === true, ephemeral: ephemeral === true, signal: stop };
       const stack = await startDev(options).catch((error: unknown) => {
@@ -37,7 +37,7 @@ export function addDev(program: Command): void {
       });
       // What is just being brought, such as Temporal's program, does not keep us.
       if (stack === undefined) process.exit(INTERRUPTED_EXIT_CODE);
-      const described = describe(stack, environmentOf(stack));
+      const described = describe(stack, stackEnvironment(stack));
       if (json === true) printJson(described);
       else printLines(await lines(described));
       await aborted(stop);

@@ -112,7 +112,7 @@ async function follow(
     prompts: [PROMPT],
     budgetUsd: BUDGET_USD,
     deadline: '10m',
-    ...placeOf(repository, registry, isolation),
+    ...sandboxAndWorkspace(repository, registry, isolation),
   });
   let cancelling: Promise<unknown> = Promise.resolve();
   // Where it fails the job goes on to its end.
@@ -129,7 +129,7 @@ async function follow(
 }
 
 /** Without isolation there is no egress to go through: the job has the network of the host. */
-function placeOf(
+function sandboxAndWorkspace(
   { path }: DemoRepository,
   registry: DemoRegistry | null,
   isolation: Isolation,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { openaiError } from './openai-error.ts';
-import type { Entry, Frame, Part, Protocol, Reply } from './protocol.ts';
+import type { ConversationEntry, Frame, Part, ModelProtocol, Reply } from './protocol.ts';
 import { textOf } from './reply.ts';
 import type { SentUsage } from './usage.ts';
 
@@ -16,7 +16,7 @@ const requestSchema = z.looseObject({
 });
 
 /** OpenAI Chat Completions: platform.openai.com/docs/api-reference/chat. It has no way to show thinking. */
-export const chat: Protocol = {
+export const chat: ModelProtocol = {
   name: 'chat',
   writesCache: false,
 
@@ -71,7 +71,7 @@ export const chat: Protocol = {
   error: openaiError,
 };
 
-function toEntries({ role, content }: { role: string; content?: { text?: string | undefined }[] | null | undefined }): Entry[] {
+function toEntries({ role, content }: { role: string; content?: { text?: string | undefined }[] | null | undefined }): ConversationEntry[] {
   if (role === 'tool') return [{ is: 'result' }];
   if (role === 'user') return [{ is: 'prompt', text: (content ?? []).map(({ text }) => text ?? '').join('\n') }];
   return role === 'assistant' ? [{ is: 'other' }] : [];

@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Break, Frame, Protocol } from './protocol.ts';
+import type { Break, Frame, ModelProtocol } from './protocol.ts';
 import { usdOf, type SentUsage } from './usage.ts';
 
 /** A request that was answered, broken off or given up. */
 export interface ServedRequest {
-  protocol: Protocol['name'] | 'count_tokens' | 'models' | 'unknown';
+  protocol: ModelProtocol['name'] | 'count_tokens' | 'models' | 'unknown';
   model: string | null;
   stream: boolean;
   /** HTTP status; null when it ended before the headers. */
@@ -23,7 +23,7 @@ export interface ServedRequest {
 }
 
 /** One request on its way: tells the answer and keeps the record, which is complete before the last byte is sent. */
-export class Exchange {
+export class ModelExchange {
   readonly #response: ServerResponse;
   readonly #onEnd: (record: ServedRequest) => void;
   readonly #closed = new AbortController();

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { Conversation, Entry, Frame, Part, Protocol, Reply } from './protocol.ts';
+import type { ModelConversation, ConversationEntry, Frame, Part, ModelProtocol, Reply } from './protocol.ts';
 import type { SentUsage } from './usage.ts';
 
 const blockSchema = z.looseObject({ type: z.string(), text: z.string().optional() });
@@ -18,7 +18,7 @@ const requestSchema = z.looseObject({
 type Block = z.output<typeof blockSchema>;
 
 /** Anthropic Messages: platform.claude.com/docs/en/api/messages. */
-export const messages: Protocol = {
+export const messages: ModelProtocol = {
   name: 'messages',
   writesCache: true,
 
@@ -32,7 +32,7 @@ export const messages: Protocol = {
       tools: tools.map(({ name }) => name),
       cwd: /working directory: (\/.*)/i.exec(texts.join('\n'))?.[1],
       streamUsage: true,
-    } satisfies Conversation;
+    } satisfies ModelConversation;
   },
 
   whole: (reply) => ({
@@ -67,9 +67,9 @@ const ERROR_TYPES: Record<number, string> = {
 };
 
 /** Claude Code adds reminders to prompts, and texts to tool results: neither is a prompt, unless it holds a script. */
-function userEntries(content: Block[]): Entry[] {
+function userEntries(content: Block[]): ConversationEntry[] {
   const hasResult = content.some(({ type }) => type === 'tool_result');
-  return content.flatMap(({ type, text = '' }): Entry[] => {
+  return content.flatMap(({ type, text = '' }): ConversationEntry[] => {
     if (type === 'tool_result') return [{ is: 'result' }];
     if (type !== 'text' || text.startsWith('<system-reminder>')) return [];
     return hasResult && !text.includes('```script') ? [] : [{ is: 'prompt', text }];

@@ -2,24 +2,24 @@ import type { Stop } from './script.ts';
 import type { SentUsage } from './usage.ts';
 
 /** A protocol of an LLM provider. */
-export interface Protocol {
+export interface ModelProtocol {
   name: 'messages' | 'responses' | 'chat';
   /** Whether the provider charges for writing to its cache. */
   writesCache: boolean;
   /** Throws ZodError for a body that the provider would refuse. */
-  read(body: unknown): Conversation;
+  read(body: unknown): ModelConversation;
   /** The body of an answer that is not streamed. */
   whole(reply: Reply): object;
   /** The events of an answer that is streamed. */
-  frames(reply: Reply, conversation: Conversation): Generator<Frame>;
+  frames(reply: Reply, conversation: ModelConversation): Generator<Frame>;
   error: (status: number, message: string, code?: string) => object;
 }
 
 /** What a request holds that decides the answer. */
-export interface Conversation {
+export interface ModelConversation {
   model: string;
   stream: boolean;
-  entries: Entry[];
+  entries: ConversationEntry[];
   /** Names of the tools that the caller offers. */
   tools: string[];
   /** Where the agent works, if it told the model. */
@@ -29,7 +29,7 @@ export interface Conversation {
 }
 
 /** One piece of the conversation, oldest first. `other` parts one prompt from the next. */
-export type Entry = { is: 'prompt'; text: string } | { is: 'result' } | { is: 'other' };
+export type ConversationEntry = { is: 'prompt'; text: string } | { is: 'result' } | { is: 'other' };
 
 /** An answer, independent of the protocol. */
 export interface Reply {
@@ -46,10 +46,10 @@ export interface Reply {
 export type Part =
   | { is: 'text'; chunks: string[]; everyMs: number }
   | { is: 'thinking'; text: string }
-  | { is: 'call'; id: string; call: ToolCall }
+  | { is: 'call'; id: string; call: ScriptedToolCall }
   | { is: 'break'; how: Break };
 
-export interface ToolCall {
+export interface ScriptedToolCall {
   name: string;
   input: Record<string, unknown>;
 }

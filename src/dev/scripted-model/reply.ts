@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import type { Conversation, Entry, Part, Reply, ToolCall } from './protocol.ts';
+import type { ModelConversation, ConversationEntry, Part, Reply, ScriptedToolCall } from './protocol.ts';
 import { answerAt, findScript, type Step } from './script.ts';
 import { readCall, readsBeforeWrite, shellCall, writeCall } from './tools.ts';
 import { usageOf } from './usage.ts';
@@ -8,7 +8,7 @@ import { usageOf } from './usage.ts';
 const CHUNK_CHARACTERS = 24;
 
 /** The steps to answer with. Throws ZodError or SyntaxError where the script in the prompt is malformed. */
-export function nextSteps(conversation: Conversation, fallback: Step[] | undefined): Step[] {
+export function nextSteps(conversation: ModelConversation, fallback: Step[] | undefined): Step[] {
   const { prompt, toolResults } = newestTurn(conversation.entries);
   const script = (findScript(prompt) ?? fallback)?.flatMap((step) =>
     'write' in step && readsBeforeWrite(step.write.path, conversation) ? [{ read: step.write.path }, step] : [step],
@@ -17,7 +17,7 @@ export function nextSteps(conversation: Conversation, fallback: Step[] | undefin
 }
 
 /** Turns the steps of one answer into the answer. A tool that the caller does not offer becomes a text: title calls offer none. */
-export function replyTo(conversation: Conversation, steps: Step[], bodyBytes: number, writesCache: boolean): Reply {
+export function replyTo(conversation: ModelConversation, steps: Step[], bodyBytes: number, writesCache: boolean): Reply {
   const parts = steps.flatMap((step) => toParts(step, conversation));
   const output = parts.map((part) => (part.is === 'call' ? JSON.stringify(part.call) : '')).join('') + textOf(parts);
   return {
@@ -40,14 +40,14 @@ function thinkingOf(parts: Part[]): string {
 }
 
 /** The newest prompt (all prompt entries in a row), and how many tool results follow it. */
-function newestTurn(entries: Entry[]): { prompt: string; toolResults: number } {
+function newestTurn(entries: ConversationEntry[]): { prompt: string; toolResults: number } {
   const last = entries.findLastIndex(({ is }) => is === 'prompt');
   const first = entries.findLastIndex(({ is }, index) => index < last && is !== 'prompt') + 1;
   const prompt = entries.slice(first, last + 1).map((entry) => (entry.is === 'prompt' ? entry.text : ''));
   return { prompt: prompt.join('\n'), toolResults: entries.slice(last + 1).filter(({ is }) => is === 'result').length };
 }
 
-function toParts(step: Step, conversation: Conversation): Part[] {
+function toParts(step: Step, conversation: ModelConversation): Part[] {
   if ('say' in step) return [text(step.say)];
   if ('think' in step) return [{ is: 'thinking', text: step.think }];
   if ('slow' in step) return [{ is: 'text', chunks: cut(step.slow.text, step.slow.chunks), everyMs: step.slow.everyMs }];
@@ -60,7 +60,7 @@ function toParts(step: Step, conversation: Conversation): Part[] {
   return [];
 }
 
-function call(made: ToolCall | undefined): Part {
+function call(made: ScriptedToolCall | undefined): Part {
   return made === undefined ? text('No tool that I know was offered.') : { is: 'call', id: randomId().slice(0, 24), call: made };
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { openaiError } from './openai-error.ts';
-import type { Entry, Frame, Part, Protocol, Reply } from './protocol.ts';
+import type { ConversationEntry, Frame, Part, ModelProtocol, Reply } from './protocol.ts';
 import type { SentUsage } from './usage.ts';
 
 const contentSchema = z.union([
@@ -18,7 +18,7 @@ const requestSchema = z.looseObject({
 });
 
 /** OpenAI Responses: platform.openai.com/docs/api-reference/responses. */
-export const responses: Protocol = {
+export const responses: ModelProtocol = {
   name: 'responses',
   writesCache: false,
 
@@ -55,7 +55,7 @@ export const responses: Protocol = {
   error: openaiError,
 };
 
-function toEntries({ type, role, content }: z.output<typeof itemSchema>): Entry[] {
+function toEntries({ type, role, content }: z.output<typeof itemSchema>): ConversationEntry[] {
   if (type.endsWith('_output')) return [{ is: 'result' }];
   if (type !== 'message') return [{ is: 'other' }];
   if (role === 'user') return [{ is: 'prompt', text: (content ?? []).map(({ text }) => text ?? '').join('\n') }];

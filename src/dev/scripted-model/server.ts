@@ -4,10 +4,10 @@ import { buffer } from 'node:stream/consumers';
 
 import { sumUsd } from '../../contract/money.ts';
 import { chat } from './chat.ts';
-import { Exchange, type ServedRequest } from './exchange.ts';
+import { ModelExchange, type ServedRequest } from './exchange.ts';
 import { messages } from './messages.ts';
 import { openaiError } from './openai-error.ts';
-import type { Conversation, Protocol, Reply } from './protocol.ts';
+import type { ModelConversation, ModelProtocol, Reply } from './protocol.ts';
 import { nextSteps, replyTo } from './reply.ts';
 import { responses } from './responses.ts';
 import type { Step } from './script.ts';
@@ -41,9 +41,9 @@ export interface ScriptedModel {
  */
 export async function startScriptedModel(options: ScriptedModelOptions = {}): Promise<ScriptedModel> {
   const served: ServedRequest[] = [];
-  const open = new Set<Exchange>();
+  const open = new Set<ModelExchange>();
   const server = createServer((request, response) => {
-    const exchange = new Exchange(response, (record) => {
+    const exchange = new ModelExchange(response, (record) => {
       open.delete(exchange);
       served.push(record);
     });
@@ -66,13 +66,13 @@ export async function startScriptedModel(options: ScriptedModelOptions = {}): Pr
   };
 }
 
-const PROTOCOLS: Record<string, Protocol> = {
+const PROTOCOLS: Record<string, ModelProtocol> = {
   '/v1/messages': messages,
   '/v1/responses': responses,
   '/v1/chat/completions': chat,
 };
 
-async function answer(request: IncomingMessage, exchange: Exchange, options: ScriptedModelOptions): Promise<void> {
+async function answer(request: IncomingMessage, exchange: ModelExchange, options: ScriptedModelOptions): Promise<void> {
   const body = await buffer(request);
   const { pathname } = new URL(request.url ?? '/', 'http://provider.invalid');
   const counting = pathname === '/v1/messages/count_tokens';
@@ -89,7 +89,7 @@ async function answer(request: IncomingMessage, exchange: Exchange, options: Scr
   // Codex asks for a WebSocket first, and takes this for "use HTTP".
   if (request.method !== 'POST') return exchange.json(426, error(426, 'use POST'));
 
-  let conversation: Conversation;
+  let conversation: ModelConversation;
   let steps: Step[];
   try {
     conversation = protocol.read(JSON.parse(body.toString()));
@@ -110,7 +110,7 @@ async function answer(request: IncomingMessage, exchange: Exchange, options: Scr
   await sendWhole(exchange, protocol, reply);
 }
 
-async function sendWhole(exchange: Exchange, protocol: Protocol, reply: Reply): Promise<void> {
+async function sendWhole(exchange: ModelExchange, protocol: ModelProtocol, reply: Reply): Promise<void> {
   for (const part of reply.parts) {
     if (part.is === 'break') return part.how === 'hang' ? exchange.stop('hang') : exchange.torn(protocol.whole(reply));
     if (part.is === 'text') await exchange.wait(part.everyMs * part.chunks.length);

@@ -6,7 +6,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { KeyRef } from '../../contract/ref.ts';
 import type { Usage } from '../../contract/result.ts';
 import type { Db } from '../../store/database.ts';
-import { keyUsage } from '../../store/keys.ts';
+import { keyUsage } from '../../store/key-usage.ts';
 import { chargeAbandoned, countOpenRequests } from '../../store/request-records.ts';
 import type { Gateway, MintedKey } from '../gateway.ts';
 

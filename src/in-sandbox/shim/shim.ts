@@ -6,7 +6,7 @@
  * - Updates that the agent repeats while it loads a session are dropped, since they were sent before.
  * - Each prompt is acknowledged by `RECEIPT_METHOD`, also when it is a repeat.
  * - A prompt that Claude Code ended without starting it is sent to it again (`Resends`).
- * - The agent’s requests get ids of ours, and only the first answer to each counts (`Questions`).
+ * - The agent’s requests get ids of ours, and only the first answer to each counts (`AgentRequests`).
  * - A ping of a worker is answered where the worker does not have the newest message (`PING_METHOD`).
  * - Chunks of text that arrive in quick succession are joined (`ChunkJoiner`).
  * - Every message sent is also appended to a file, because the server’s buffer is short (`Backlog`).
@@ -20,11 +20,11 @@ import { join } from 'node:path';
 import { isObject, parseObject } from '../json-rpc/json.ts';
 import { HEAD_BYTES, MAX_CLIENT_LINE_BYTES, readLines } from '../json-rpc/lines.ts';
 import { AgentProcess } from './agent-process.ts';
+import { AgentRequests } from './agent-requests.ts';
 import { Backlog } from './backlog.ts';
 import { readMessage, type Message } from './message.ts';
 import { Output } from './output.ts';
 import { NEWEST_METHOD, PING_METHOD, RECEIPT_METHOD, UNREADABLE_METHOD } from './protocol.ts';
-import { Questions } from './questions.ts';
 import { Requests } from './requests.ts';
 import { Resends } from './resends.ts';
 
@@ -40,7 +40,7 @@ const exit = (exitCode: number): void => output.flush(() => process.exit(exitCod
 const agent = new AgentProcess(command, { onLine: fromAgent, onTooLong: reportUnreadable, onEnd: exit });
 const requests = new Requests(join(folder, 'prompts.jsonl'));
 const resends = new Resends((line) => agent.send(line));
-const questions = new Questions((line) => agent.send(line));
+const questions = new AgentRequests((line) => agent.send(line));
 
 // Without the server nobody reads the output.
 process.stdout.on('error', () => agent.stop('SIGKILL'));

@@ -1,9 +1,9 @@
 /** The state of a job in Temporal's own record; `unknown` where Temporal has no record of it. */
-export type JobState = 'running' | 'closed' | 'unknown';
+export type JobRecordState = 'running' | 'closed' | 'unknown';
 
 /** A key or a sandbox that a sweep found, and that may be orphaned. */
 export interface Suspect {
-  job: JobState;
+  job: JobRecordState;
   createdAtMs: number;
   /** When an earlier sweep found it orphaned; null where none did. */
   sightedAtMs: number | null;

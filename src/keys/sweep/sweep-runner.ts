@@ -1,13 +1,16 @@
+import pMap from 'p-map';
+
 import { codeOf } from '../../contract/errors.ts';
 import type { Finding, SweepReport } from '../../contract/sweep.ts';
 import type { Db } from '../../store/database.ts';
 import { firstSighting, forgetSighting, recordSighting } from '../../store/sightings.ts';
-import { decideOrphan, type JobState, type Suspect } from './decide-orphan.ts';
+import { decideOrphan, type JobRecordState, type Suspect } from './decide-orphan.ts';
 
-const MAX_CONCURRENT_ITEMS = 8;
+/** Keys or sandboxes that are ended at the same time. */
+export const MAX_CONCURRENT_ITEMS = 8;
 
 /** Options of a sweep. */
-export interface SweepOptions {
+export interface SweepSettings {
   /** The sweep reports what it would end, and ends nothing. */
   dryRun: boolean;
   /** ms: keys and sandboxes younger than this are kept. */
@@ -19,7 +22,7 @@ export type Found = Pick<Finding, 'kind' | 'id' | 'jobId'> & { reason?: string }
 
 /** Applies the decision about an item: calls `end`, or leaves the item for the next sweep. Resolves to null where the item is kept. */
 export async function applyDecision(
-  options: SweepOptions,
+  options: SweepSettings,
   found: Found,
   suspect: Suspect,
   end: () => Promise<unknown>,
@@ -36,7 +39,7 @@ export async function applyDecision(
 }
 
 /** Ends an item, unless the sweep is a dry run. A failure becomes part of the finding. */
-export async function endUnlessDryRun({ dryRun }: SweepOptions, found: Required<Found>, end: () => Promise<unknown>): Promise<Finding> {
+export async function endUnlessDryRun({ dryRun }: SweepSettings, found: Required<Found>, end: () => Promise<unknown>): Promise<Finding> {
   if (dryRun) return { ...found, action: 'would_end', code: null };
   try {
     await end();
@@ -51,10 +54,10 @@ export async function endUnlessDryRun({ dryRun }: SweepOptions, found: Required<
  * sightings have to follow each other, so a sweep that finds the job running deletes the earlier one. Throws `database_unreachable`.
  */
 export async function updateSighting(
-  { dryRun }: SweepOptions,
+  { dryRun }: SweepSettings,
   db: Db,
   { kind, id }: { kind: 'sandbox' | 'gateway_key'; id: string },
-  job: JobState,
+  job: JobRecordState,
 ): Promise<number | null> {
   if (job === 'running') {
     if (!dryRun) await forgetSighting(db, kind, id);
@@ -77,21 +80,13 @@ export async function collectReport(scan: (report: SweepReport) => Promise<void>
 
 /** Sweeps each item. A failure is counted, and the others continue. */
 export async function sweepEach<T>(items: readonly T[], report: SweepReport, sweep: (item: T) => Promise<Finding | null>): Promise<void> {
-  await forEachConcurrently(items, async (item) => {
+  const sweepItem = async (item: T): Promise<void> => {
     try {
       const finding = await sweep(item);
       if (finding !== null) report.findings.push(finding);
     } catch (error) {
       report.errors.push(codeOf(error));
     }
-  });
-}
-
-/** Calls `work` for every item, at most eight at a time. Throws what `work` throws. */
-export async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const drainQueue = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
   };
-  await Promise.all(Array.from({ length: MAX_CONCURRENT_ITEMS }, drainQueue));
+  await pMap(items, sweepItem, { concurrency: MAX_CONCURRENT_ITEMS });
 }

@@ -7,14 +7,14 @@ import { forgetSighting, keysToCheck, markOrphan } from '../../store/sightings.t
 import { announceStop } from '../../store/stop-notices.ts';
 import type { KeyContext } from '../context.ts';
 import { endAtGateway, endKey } from '../end-key.ts';
-import type { JobState } from './decide-orphan.ts';
+import type { JobRecordState } from './decide-orphan.ts';
 import type { JobRecords } from './job-records.ts';
-import { endUnlessDryRun, sweepEach, applyDecision, collectReport, updateSighting, type SweepOptions } from './sweep-runner.ts';
+import { endUnlessDryRun, sweepEach, applyDecision, collectReport, updateSighting, type SweepSettings } from './sweep-runner.ts';
 
 /** The most jobs, or keys, of one sweep. */
 const MAX_BATCH_SIZE = 500;
 
-export interface SweepContext extends SweepOptions {
+export interface SweepContext extends SweepSettings {
   keys: KeyContext;
   jobs: JobRecords;
 }
@@ -116,6 +116,6 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
 }
 
 /** Reads a job's state from Temporal's record. Throws `temporal_unreachable`: the state is then unknown, and nothing is ended. */
-export async function readJobState(jobs: JobRecords, jobId: string): Promise<JobState> {
+export async function readJobState(jobs: JobRecords, jobId: string): Promise<JobRecordState> {
   return (await jobs.describe(jobId))?.state ?? 'unknown';
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 import { ValetkeyError, type FieldIssue } from '../../contract/errors.ts';
+import { parseJson } from '../../contract/json.ts';
 import { modelPricesSchema, type PricedModel } from '../../store/priced-models.ts';
 
 const MODEL_NAME = /^[\x21-\x7e]{1,200}$/;
@@ -28,12 +29,9 @@ function readJson(path: string): unknown {
   } catch {
     throw invalid(path, [{ path: '', message: 'cannot be read' }]);
   }
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The parser's message quotes the file.
-    throw invalid(path, [{ path: '', message: 'is not JSON' }]);
-  }
+  const content = parseJson(text);
+  if (content === undefined) throw invalid(path, [{ path: '', message: 'is not JSON' }]);
+  return content;
 }
 
 function fieldIssues(issue: z.core.$ZodIssue): FieldIssue[] {

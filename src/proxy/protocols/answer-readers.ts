@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { codeOfStreamError, isTransientError } from './failures.ts';
 import { modelStopOf, type ModelStop } from './model-stop.ts';
-import type { ResponseUsage, ToolCall } from './response-usage.ts';
+import type { ResponseUsage, PricedToolCall } from './response-usage.ts';
 import type { Protocol } from './routes.ts';
 
 const text = z.string().optional().catch(undefined);
@@ -160,7 +160,7 @@ function mergeUsage(seen: ResponseUsage, usage: Record<string, unknown>): void {
   seen.usage = { ...seen.usage, ...Object.fromEntries(stated) };
 }
 
-function toolCallsIn(output: NonNullable<Answer['output']>): ToolCall[] {
+function toolCallsIn(output: NonNullable<Answer['output']>): PricedToolCall[] {
   return output.flatMap(({ type, container_id: container = null }) => (type?.endsWith('_call') ? [{ type, container }] : []));
 }
 

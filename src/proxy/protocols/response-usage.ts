@@ -2,7 +2,7 @@ import type { FailureCode } from '../../contract/errors.ts';
 import type { ModelStop } from './model-stop.ts';
 
 /** A tool call in an answer that has a price of its own. */
-export interface ToolCall {
+export interface PricedToolCall {
   type: string;
   /** The container that it ran in; null where the call names none. */
   container: string | null;
@@ -20,7 +20,7 @@ export interface ResponseUsage {
   /** `tool_usage` of OpenAI's Responses: the searches and images of OpenAI's own tools. */
   toolUsage: Record<string, unknown> | null;
   /** The output items of OpenAI's Responses that come from OpenAI's own tools. */
-  toolCalls: readonly ToolCall[];
+  toolCalls: readonly PricedToolCall[];
   /** The answer has stated that it is complete. */
   done: boolean;
   /** Why the model stopped before the end of its turn; null where it did not. */

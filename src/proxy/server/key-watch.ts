@@ -1,5 +1,5 @@
 import type { Database } from '../../store/database.ts';
-import { KEY_ENDED_CHANNEL } from '../../store/key-ends.ts';
+import { KEY_ENDED_CHANNEL } from '../../store/key-transitions.ts';
 import { removeProxy, sendHeartbeat } from '../../store/proxies.ts';
 import { chargeAbandoned } from '../../store/request-records.ts';
 import { subscribe } from '../../store/subscription.ts';

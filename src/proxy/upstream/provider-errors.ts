@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import type { Dialect } from '../../contract/dialect.ts';
+import { parseJson } from '../../contract/json.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { modelStopOfError, type ModelStop } from '../protocols/model-stop.ts';
 import { errorEnvelope } from '../server/refusal.ts';
@@ -20,7 +21,7 @@ const errorSchema = z.object({
  * They are masked: a message can name the organization and the project of the credential, and some upstreams echo the request.
  */
 export function errorForCaller(dialect: Dialect, status: number, body: Buffer, credential: Secret): object {
-  const { data } = errorSchema.safeParse(parsed(body));
+  const { data } = errorSchema.safeParse(parseJson(body.toString()));
   const { type, code, param, message } = data?.error ?? {};
   return errorEnvelope(dialect, status, {
     code: maskOrNull(code ?? null, credential),
@@ -32,12 +33,12 @@ export function errorForCaller(dialect: Dialect, status: number, body: Buffer, c
 
 /** Reads from a provider's error why the model did not accept a request; null for any other error. */
 export function modelStopOfErrorBody(body: Buffer): ModelStop | null {
-  return modelStopOfError(errorSchema.safeParse(parsed(body)).data?.error ?? {});
+  return modelStopOfError(errorSchema.safeParse(parseJson(body.toString())).data?.error ?? {});
 }
 
 /** Reads the code of a provider's error, else its type; null where it states neither. */
 export function errorTypeOf(body: Buffer): string | null {
-  const { data } = errorSchema.safeParse(parsed(body));
+  const { data } = errorSchema.safeParse(parseJson(body.toString()));
   return data?.error.code ?? data?.error.type ?? null;
 }
 
@@ -52,12 +53,4 @@ export function hideAccount(text: string, credential: Secret): string {
 
 function maskOrNull(text: string | null, credential: Secret): string | null {
   return text === null ? null : hideAccount(text, credential);
-}
-
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

@@ -10,7 +10,7 @@ const HOP_BY_HOP_HEADERS = new Set([
 ]);
 
 /** Answers a request in absolute form (`GET http://host/…`) with the response of the host. Never throws. */
-export async function forward(gate: Gate, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function forwardHttp(gate: Gate, request: IncomingMessage, response: ServerResponse): Promise<void> {
   request.on('error', () => {});
   response.on('error', () => {});
   try {

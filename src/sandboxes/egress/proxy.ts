@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 
-import { forward } from './forward.ts';
+import { forwardHttp } from './forward.ts';
 import type { Gate } from './gate.ts';
 import { tunnel } from './tunnel.ts';
 
@@ -21,7 +21,7 @@ export function createEgressProxy(gate: Gate): Server {
       maxHeaderSize: MAX_HEADER_BYTES,
       insecureHTTPParser: false,
     },
-    (request, response) => void forward(gate, request, response),
+    (request, response) => void forwardHttp(gate, request, response),
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.on('drop', () => gate.refuse('*', 0, 'too_many_connections'));

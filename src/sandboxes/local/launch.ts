@@ -15,7 +15,7 @@ import { createGroups, groupsOf, joinCommand, removeGroups } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
 import { writeLimitsRecord } from './limits-record.ts';
 import type { SandboxParts } from './locate.ts';
-import { environmentOf, initCommand, writeTools, type SandboxView } from './tools.ts';
+import { sandboxEnvironment, initCommand, writeTools, type SandboxView } from './tools.ts';
 
 /** On a busy host a sandbox starts in a second or two. */
 export const START_TIMEOUT_MS = 30_000;
@@ -61,7 +61,7 @@ export async function launchSandbox(
   // Only root may move a process into a group; the process becomes the sandboxes’ user afterwards.
   const user = groups.length === 0 ? identity : {};
   const joining = joinCommand(groups, identity);
-  const env = environmentOf(view, agent, request, toolFolders);
+  const env = sandboxEnvironment(view, agent, request, toolFolders);
   const command = initCommand(view);
   if (bubblewrap === undefined) return await spawnDetached(folder, [...joining, ...command], { ...user, cwd: folder.workspace, env });
   const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, limits, groups, env, command, hasEgress });

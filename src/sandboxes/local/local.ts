@@ -24,7 +24,7 @@ import { readClaim, claimFolder, releaseFolder, jobFolder, listLabeledFolders, s
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './launch.ts';
 import { readLimitsRecord } from './limits-record.ts';
 import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
-import { killProcesses, isRunning, processesIn, recordedProcess } from './processes.ts';
+import { killProcesses, isRunning } from './processes.ts';
 import { sandboxPaths } from './tools.ts';
 import { watchLimits } from './watch-limits.ts';
 
@@ -79,14 +79,6 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
     async hostFolders({ id }) {
       const folder = sandboxFolder(stateDir, id);
       return folder === undefined ? null : hostFoldersOf(folder);
-    },
-
-    async isAlive({ id, isolation }) {
-      const folder = sandboxFolder(stateDir, id);
-      if (folder === undefined) return false;
-      return isolation === 'none'
-        ? (await processesIn(folder.path)).members.length > 0
-        : (await recordedProcess(folder.record)) !== undefined;
     },
 
     async stop(jobId) {

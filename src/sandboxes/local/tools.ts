@@ -59,7 +59,7 @@ const secretsFolder = (home: string): string => join(home, '.secrets');
  * Returns the whole environment of a sandbox; it holds nothing of the worker’s. The job’s variables come first, so that ours win.
  * `toolFolders` come before the system’s in its PATH.
  */
-export function environmentOf(
+export function sandboxEnvironment(
   view: SandboxView,
   agent: Agent,
   { env = {}, secretNames = [] }: Pick<SandboxRequest, 'env' | 'secretNames'>,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { parseJson } from '../../contract/json.ts';
 import { RECEIPT_METHOD, SHIM_METHOD_PREFIX, UNREADABLE_METHOD } from '../../in-sandbox/shim/protocol.ts';
 
 const INTERNAL_ERROR = { code: -32603 };
@@ -50,9 +51,5 @@ export function isFromShim({ method }: AcpMessage): boolean {
 
 /** Parses a JSON-RPC message; null for any other text. */
 export function parseMessage(text: string): AcpMessage | null {
-  try {
-    return messageSchema.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
+  return messageSchema.safeParse(parseJson(text)).data ?? null;
 }

@@ -4,8 +4,8 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { PING_METHOD } from '../../in-sandbox/shim/protocol.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import { parseMessage, type AcpAnswer, type AcpMessage } from './acp.ts';
+import { agentUnresponsive } from './agent-process.ts';
 import { readBacklog, type AgentMessage } from './backlog.ts';
-import { agentUnresponsive } from './instance.ts';
 import { acpPath, post, ProcessGone } from './post.ts';
 import { openMessageStream } from './stream.ts';
 

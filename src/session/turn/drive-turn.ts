@@ -1,6 +1,6 @@
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { AcpAnswer } from '../acp/acp.ts';
-import type { AgentProcess } from '../acp/instance.ts';
+import type { AgentProcess } from '../acp/agent-process.ts';
 import { ProcessGone } from '../acp/post.ts';
 import type { Transcript } from '../events/transcript.ts';
 import { endPrompt } from './end-prompt.ts';

@@ -1,8 +1,8 @@
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { JobEventBody } from '../../contract/events.ts';
 import { isFromShim, isUnreadable, readReceipt, type AcpMessage } from '../acp/acp.ts';
+import { agentUnresponsive, type AgentProcess } from '../acp/agent-process.ts';
 import { openAcp, type AcpConnection } from '../acp/connection.ts';
-import { agentUnresponsive, type AgentProcess } from '../acp/instance.ts';
 import { createEventQueue, type EventQueue } from '../events/event-queue.ts';
 import { createMask } from '../events/mask.ts';
 import type { Transcript } from '../events/transcript.ts';

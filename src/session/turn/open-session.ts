@@ -10,8 +10,8 @@ import { z } from 'zod';
 
 import type { SessionSettings } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import type { AgentProcess } from '../acp/agent-process.ts';
 import type { AcpConnection } from '../acp/connection.ts';
-import type { AgentProcess } from '../acp/instance.ts';
 import type { SessionState } from './state.ts';
 import type { TurnOptions } from './turn-options.ts';
 

@@ -1,4 +1,4 @@
-import type { AgentProcess } from '../acp/instance.ts';
+import type { AgentProcess } from '../acp/agent-process.ts';
 import type { SessionState } from './state.ts';
 
 export interface Progress {

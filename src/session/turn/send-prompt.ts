@@ -3,8 +3,8 @@ import { AGENT_METHODS, type PromptRequest } from '@agentclientprotocol/sdk';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { INTERRUPTED_CODE } from '../../in-sandbox/shim/protocol.ts';
 import type { AcpAnswer } from '../acp/acp.ts';
+import type { AgentProcess } from '../acp/agent-process.ts';
 import type { AcpConnection } from '../acp/connection.ts';
-import type { AgentProcess } from '../acp/instance.ts';
 import type { EventQueue } from '../events/event-queue.ts';
 import type { TurnOptions } from './turn-options.ts';
 

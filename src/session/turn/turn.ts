@@ -1,4 +1,4 @@
-import { findProcess, startProcess, type AgentProcess } from '../acp/instance.ts';
+import { findProcess, startProcess, type AgentProcess } from '../acp/agent-process.ts';
 import { ProcessGone } from '../acp/post.ts';
 import { createTranscript } from '../events/transcript.ts';
 import { driveTurn } from './drive-turn.ts';

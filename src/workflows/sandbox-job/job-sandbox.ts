@@ -1,5 +1,6 @@
 import type { JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
-import { durationMs, SETUP_TIMEOUT } from '../../contract/deadline.ts';
+import { SETUP_TIMEOUT } from '../../contract/deadline.ts';
+import { durationMs } from '../../contract/duration.ts';
 import type { JobResult } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
 import { cleanupActivities, setupActivities, startupActivities } from '../activities.ts';

@@ -5,7 +5,7 @@ import type { SettledJob } from '../../contract/result.ts';
 import { searchAttributes } from '../../contract/search-attributes.ts';
 import type { JobInput } from '../../contract/spec.ts';
 import type { JobProgress, Question } from '../../contract/status.ts';
-import { describeJob } from './describe-job.ts';
+import { formatJobDetails } from './format-job-details.ts';
 
 /** Owns what others see of a job: the answer to the query `status`, the details on its page in Temporal's UI, its search attributes. */
 export class ProgressReporter {
@@ -19,7 +19,7 @@ export class ProgressReporter {
 
   report(change: Partial<JobProgress>): void {
     Object.assign(this.progress, change);
-    setCurrentDetails(describeJob(this.progress, this.#spec));
+    setCurrentDetails(formatJobDetails(this.progress, this.#spec));
   }
 
   /** A question is open until then (epoch ms); null: it is decided. */

@@ -11,7 +11,7 @@ const MAX_EARLY_ANSWERS = 500;
 const LISTED_AFTER_MS = 2000;
 
 /** A turn that ended with a stop reason. */
-export type EndedTurn = RunSessionResult & { stopReason: string };
+export type CompletedTurn = RunSessionResult & { stopReason: string };
 
 /** A turn as one run of the workflow hands it to the next: its agent works on, or waits for the step that brings an answer. */
 export interface CarriedTurn {
@@ -22,7 +22,7 @@ export interface CarriedTurn {
   early: [string, PermissionDecision['answer']][];
 }
 
-export interface TurnOptions {
+export interface RunTurnOptions {
   /** Runs the step of the turn, once more after each answer. */
   attempt: (how: Pick<RunSessionInput, 'answer' | 'interrupt'>) => Promise<RunSessionResult>;
   /** ms. */
@@ -88,7 +88,7 @@ export class RunningTurn {
   }
 
   /** Null where it pauses. */
-  async run(options: TurnOptions): Promise<EndedTurn | null> {
+  async run(options: RunTurnOptions): Promise<CompletedTurn | null> {
     for (;;) {
       const result = await this.#attempt(options);
       if (result?.stopReason != null) return { ...result, stopReason: result.stopReason };
@@ -103,7 +103,7 @@ export class RunningTurn {
   }
 
   /** Null where it was interrupted and the worker had died, or had not begun: another then interrupts it. */
-  async #attempt({ attempt }: TurnOptions): Promise<RunSessionResult | null> {
+  async #attempt({ attempt }: RunTurnOptions): Promise<RunSessionResult | null> {
     const interrupt = this.#interrupted;
     this.#scope = new CancellationScope();
     try {
@@ -120,7 +120,7 @@ export class RunningTurn {
   }
 
   /** Waits for an answer as long as it may take, whatever becomes of the worker. */
-  async #ask(question: Question, { permissionTimeoutMs, onQuestion, onWaiting }: TurnOptions): Promise<PermissionDecision> {
+  async #ask(question: Question, { permissionTimeoutMs, onQuestion, onWaiting }: RunTurnOptions): Promise<PermissionDecision> {
     const early = this.#early.get(question.id);
     this.#early.delete(question.id);
     if (early !== undefined) return { answer: early, by: 'user' };
@@ -137,7 +137,7 @@ export class RunningTurn {
   }
 
   /** Resolves when the open question is decided, or its time is over. */
-  async #decided(timeoutMs: number, onWaiting: TurnOptions['onWaiting']): Promise<void> {
+  async #decided(timeoutMs: number, onWaiting: RunTurnOptions['onWaiting']): Promise<void> {
     const isDecided = (): boolean => this.#decision !== null;
     const isListed =
       timeoutMs > LISTED_AFTER_MS && !(await condition(isDecided, LISTED_AFTER_MS, { summary: 'the job is listed as waiting' }));

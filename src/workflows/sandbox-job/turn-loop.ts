@@ -1,7 +1,7 @@
 import { allHandlersFinished, condition, workflowInfo } from '@temporalio/workflow';
 
 import type { RunSessionInput, RunSessionResult, StartedSandbox } from '../../activities/contracts.ts';
-import { durationMs } from '../../contract/deadline.ts';
+import { durationMs } from '../../contract/duration.ts';
 import type { JobInput } from '../../contract/spec.ts';
 import { turnActivities } from '../activities.ts';
 import type { Rotation } from '../rotation.ts';

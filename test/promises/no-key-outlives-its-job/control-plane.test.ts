@@ -12,7 +12,7 @@ import { STEPS } from '../../proofs/keys/steps.ts';
 const gates = new Gates();
 const stack = useStack({
   adapt: gates.adapt,
-  environment: { VALETKEY_SWEEP_INTERVAL: '2', VALETKEY_INVENTORY_INTERVAL: '6', VALETKEY_SWEEP_GRACE: '2' },
+  environment: { VALETKEY_SWEEP_INTERVAL: '2s', VALETKEY_INVENTORY_INTERVAL: '6s', VALETKEY_SWEEP_GRACE: '2s' },
 });
 let audit: Audited;
 beforeAll(async () => {

@@ -10,7 +10,7 @@ import { CASES } from './fault-cases.ts';
 import { runFaultTable } from './fault-table.ts';
 
 const fake = await startFakeGateway();
-const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: '1', VALETKEY_KEY_LEASE: '60' } });
+const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: '1s', VALETKEY_KEY_LEASE: '1m' } });
 let reports: CaseReport[];
 beforeAll(async () => {
   await fake.attach(stack());

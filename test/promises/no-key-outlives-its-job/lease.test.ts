@@ -11,7 +11,7 @@ const LEASE = 8;
 
 test('a key whose workers are all gone is refused when its lease is over, and accepted again by the next worker', async (context) => {
   const { expect } = context;
-  const stack = await processStack(context, { environment: { VALETKEY_KEY_LEASE: String(LEASE) } });
+  const stack = await processStack(context, { environment: { VALETKEY_KEY_LEASE: `${LEASE}s` } });
   const jobId = await inMidTurn(stack, LEASE + 2, { agent: 'mock', prompts: [slowly(LEASE + 2), 'say hello'] });
   const [key] = (await stack.client.jobs.status(jobId)).keys;
   if (key === undefined) throw new Error('a job that runs has no key');

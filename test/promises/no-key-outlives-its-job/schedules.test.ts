@@ -9,11 +9,10 @@ import { jobSpec } from '../../helpers/stack.ts';
 
 /** ms. */
 const ENVIRONMENT = {
-  VALETKEY_SWEEP_INTERVAL: '1',
-  VALETKEY_INVENTORY_INTERVAL: '4',
-  VALETKEY_SWEEP_GRACE: '1',
-  // Hours: five seconds.
-  VALETKEY_ROTATE_AFTER: String(5 / 3600),
+  VALETKEY_SWEEP_INTERVAL: '1s',
+  VALETKEY_INVENTORY_INTERVAL: '4s',
+  VALETKEY_SWEEP_GRACE: '1s',
+  VALETKEY_ROTATE_AFTER: '5s',
 };
 
 test('keys that are too old are rotated, and those of a job that was terminated are ended and counted', async (context) => {

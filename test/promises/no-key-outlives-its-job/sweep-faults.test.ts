@@ -22,7 +22,7 @@ const GRACE_S = 1;
 
 const fake = await startFakeGateway();
 const { faults, ledger, gateway } = fake;
-const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: String(GRACE_S) } });
+const stack = useStack({ adapt: fake.adapt, environment: { VALETKEY_SWEEP_GRACE: `${GRACE_S}s` } });
 let database: Database;
 let context: KeyContext;
 let connection: Connection;

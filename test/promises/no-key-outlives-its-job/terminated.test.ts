@@ -14,7 +14,7 @@ import { jobSpec, useStack } from '../../helpers/stack.ts';
 
 /** Jobs that Temporal does not know, as long as they are here. */
 const unknown = new Set<string>();
-const stack = useStack({ adapt: forgetWhereToldTo, environment: { VALETKEY_SWEEP_GRACE: '1' } });
+const stack = useStack({ adapt: forgetWhereToldTo, environment: { VALETKEY_SWEEP_GRACE: '1s' } });
 let temporal: Client;
 beforeAll(async () => {
   const { address, namespace } = stack().temporal;

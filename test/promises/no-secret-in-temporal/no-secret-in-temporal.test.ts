@@ -27,7 +27,7 @@ import { jobSpec, useStack } from '../../helpers/stack.ts';
 /** Stands for a secret; nothing that a job knows, so that the look at the end of the file stays clean. */
 const canary = 'canary-of-this-test-0123456789';
 /** Heartbeats come soon here, so that they can be looked at. */
-const stack = useStack({ adapt: leakWhereToldTo, environment: { VALETKEY_HEARTBEAT_INTERVAL: '2' } });
+const stack = useStack({ adapt: leakWhereToldTo, environment: { VALETKEY_HEARTBEAT_INTERVAL: '2s' } });
 
 /** A job's session leaks in the way that its id names. */
 function leakWhereToldTo(adapters: Adapters): Adapters {

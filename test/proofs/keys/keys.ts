@@ -39,7 +39,7 @@ export interface KeyProofOptions {
 }
 
 /** The sweep looks all the time, and is quick to act. */
-const SWEEPS = { VALETKEY_SWEEP_INTERVAL: '3', VALETKEY_INVENTORY_INTERVAL: '12', VALETKEY_SWEEP_GRACE: '4' };
+const SWEEPS = { VALETKEY_SWEEP_INTERVAL: '3s', VALETKEY_INVENTORY_INTERVAL: '12s', VALETKEY_SWEEP_GRACE: '4s' };
 /** Of the points, with `quick`. */
 const EVERY = 5;
 /** ms: a second worker lives at most so long. */
@@ -59,10 +59,10 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
   await withLanes(async (open, parts) => {
     await Promise.all([
       crashes(open, seed, quick, take),
-      onLane(open, 'keys_sweep', { VALETKEY_SWEEP_GRACE: '2' }, async (audit, lane) =>
+      onLane(open, 'keys_sweep', { VALETKEY_SWEEP_GRACE: '2s' }, async (audit, lane) =>
         take('crash in a sweep', await crashSweeps(audit, lane, quick ? 12 : 1)),
       ),
-      onLane(open, 'keys_build', { VALETKEY_KEY_LEASE: '12' }, async (audit, lane) => {
+      onLane(open, 'keys_build', { VALETKEY_KEY_LEASE: '12s' }, async (audit, lane) => {
         take('worker of an incompatible build', await incompatibleBuild(audit, lane));
       }),
       onLane(open, 'keys_down', {}, async (audit, lane) => take('all down', await allDown(audit, lane, quick ? 2 : 10))),
@@ -149,10 +149,10 @@ async function atOnce(audit: Audited, jobs: number): Promise<CaseReport[]> {
 async function faults(parts: SharedParts, quick: boolean, take: Take): Promise<void> {
   const fake = await startFakeGateway();
   const environment = {
-    VALETKEY_SWEEP_GRACE: '1',
-    VALETKEY_KEY_LEASE: '60',
-    VALETKEY_SWEEP_INTERVAL: '3600',
-    VALETKEY_INVENTORY_INTERVAL: '3600',
+    VALETKEY_SWEEP_GRACE: '1s',
+    VALETKEY_KEY_LEASE: '1m',
+    VALETKEY_SWEEP_INTERVAL: '1h',
+    VALETKEY_INVENTORY_INTERVAL: '1h',
   };
   await onStack(parts, { environment, adapt: fake.adapt }, async (stack) => {
     await fake.attach(stack);

@@ -23,7 +23,7 @@ export const hangUps: Case[] = [
     name: `B4: a caller that hangs up on an ${way} provider pays the reservation, and the provider is stopped`,
     isSlow: true,
     run: async (rig: Rig) => {
-      const gateway = await rig.startOwn({ env: { VALETKEY_GATEWAY_DRAIN_TIMEOUT: '1' } });
+      const gateway = await rig.startOwn({ env: { VALETKEY_GATEWAY_DRAIN_TIMEOUT: '1s' } });
       const row = await hungUp(rig, gateway, '/v1/responses', way, way === 'endless');
       const isCharged = row !== undefined && !row.is_open && row.estimated && row.usd > 0 && row.usd === row.reserved_usd;
       if (!isCharged) return `on record: ${JSON.stringify(row ?? null)}`;

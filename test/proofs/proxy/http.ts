@@ -140,7 +140,7 @@ async function closedWith(rig: Rig, bytes: string, status: number): Promise<stri
 }
 
 async function slow(rig: Rig, bytes: string): Promise<string | null> {
-  const gateway = await rig.startOwn({ env: { VALETKEY_GATEWAY_REQUEST_TIMEOUT: '2' } });
+  const gateway = await rig.startOwn({ env: { VALETKEY_GATEWAY_REQUEST_TIMEOUT: '2s' } });
   const { answers, ms, isClosed } = await exchange(gateway, bytes, { timeoutMs: 12_000 });
   return firstOf(
     () => check(answers[0]?.status === 408, `${answers[0]?.status ?? 'no answer'} after ${Math.round(ms)} ms`),

@@ -134,7 +134,7 @@ export const limits: Case[] = [
     name: 'M6: silent providers hold no place of a caller that has left',
     isSlow: true,
     run: async (rig) => {
-      const gateway = await rig.startOwn({ env: { VALETKEY_KEY_CONCURRENT_REQUESTS: '5', VALETKEY_GATEWAY_DRAIN_TIMEOUT: '1' } });
+      const gateway = await rig.startOwn({ env: { VALETKEY_KEY_CONCURRENT_REQUESTS: '5', VALETKEY_GATEWAY_DRAIN_TIMEOUT: '1s' } });
       const { secret } = await rig.mint();
       const before = rig.provider.requests;
       const held = Array.from({ length: 5 }, () => begin(gateway, { path: PATHS[0], key: secret, body: bodyFor(PATHS[0], 'silent') }));

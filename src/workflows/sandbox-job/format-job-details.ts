@@ -6,7 +6,7 @@ const MAX_TITLE_CHARS = 200;
 const MAX_MESSAGE_CHARS = 1000;
 
 /** The job as Markdown, for its page in Temporal's UI. */
-export function describeJob(
+export function formatJobDetails(
   progress: JobProgress,
   { budgetUsd, agent, tenant }: { budgetUsd: number; agent: string; tenant: string },
 ): string {

@@ -9,7 +9,7 @@ const TOO_MANY = { code: -32603, message: 'Too many open requests' };
  * Translates the agent’s requests to its client. They get ids of ours, `q1` and so on, since an agent may use any id, the same one
  * twice, and integers that JavaScript cannot represent. Only the first answer to each counts, since two workers may both answer.
  */
-export class Questions {
+export class AgentRequests {
   readonly #toAgent: (line: string) => void;
   readonly #open = new Map<string, string>();
   #asked = 0;

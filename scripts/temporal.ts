@@ -1,0 +1,70 @@
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { execa } from 'execa';
+
+import { loadConfig } from '../src/config/config.ts';
+import {
+  findTemporal,
+  isAtLeast,
+  SOURCES,
+  storeInCache,
+  TEMPORAL_VERSION,
+  type ProgramOptions,
+  type ProgramSource,
+  type ProvidedProgram,
+} from '../src/dev/temporal-program.ts';
+import { findExecutable } from '../src/system/packages.ts';
+
+/** The first release that fetches the toolchain that a module asks for. */
+const MIN_GO_VERSION = [1, 21];
+const PROGRESS_INTERVAL_MS = 60_000;
+const MODULE = join(import.meta.dirname, 'temporal-server');
+
+/** The last source, for those who work on Valetkey: Temporal's Go module needs no more than a proxy of Go modules. */
+export const BUILD: ProgramSource = { name: 'build', provide: build };
+
+/** Puts Temporal's server into the cache where neither PATH nor the cache has it. Throws `temporal_missing`. */
+export async function provideTemporal(report: ProgramOptions['report']): Promise<void> {
+  const { path, cacheDir } = loadConfig();
+  await findTemporal({ path, cacheDir, report }, [...SOURCES, BUILD]);
+}
+
+async function build({ path, cacheDir, report }: ProgramOptions): Promise<ProvidedProgram> {
+  const go = await findExecutable('go', path);
+  if (go === undefined) return { reason: 'no go on PATH' };
+  const { stdout } = await execa(go, ['env', 'GOVERSION'], { reject: false, cwd: '/' });
+  if (!isAtLeast(stdout, MIN_GO_VERSION)) return { reason: `the go on PATH is older than ${MIN_GO_VERSION.join('.')}` };
+  return storeInCache(cacheDir, async (folder) => {
+    report(`Temporal: building ${TEMPORAL_VERSION} with Go, once; it takes about five minutes`);
+    const startedAtMs = Date.now();
+    const reportProgress = (): void => report(`Temporal: still building (${Math.round((Date.now() - startedAtMs) / 1000)} s)`);
+    const progress = setInterval(reportProgress, PROGRESS_INTERVAL_MS);
+    try {
+      const log = join(cacheDir, 'temporal-build.log');
+      return (await buildIn(folder, go, log)) ? { program: join(folder, 'temporal') } : { reason: `go build failed, see ${log}` };
+    } finally {
+      clearInterval(progress);
+    }
+  });
+}
+
+/** Resolves to whether the build succeeded. */
+async function buildIn(folder: string, go: string, log: string): Promise<boolean> {
+  for (const file of ['go.mod', 'go.sum']) await copyFile(join(MODULE, file), join(folder, file));
+  const linked = `-s -w -X github.com/temporalio/cli/internal/temporalcli.Version=${TEMPORAL_VERSION}`;
+  const args = ['-mod=readonly', '-trimpath', '-ldflags', linked, '-o', 'temporal', 'github.com/temporalio/cli/cmd/temporal'];
+  const env = { CGO_ENABLED: '0', GOTOOLCHAIN: 'auto', GOWORK: 'off' };
+  const output = { file: log };
+  const { failed } = await execa(go, ['build', ...args], {
+    cwd: folder,
+    env,
+    reject: false,
+    stdin: 'ignore',
+    stdout: output,
+    stderr: output,
+  });
+  return !failed;
+}
+
+if (import.meta.main) await provideTemporal((line) => process.stderr.write(`${line}\n`));
