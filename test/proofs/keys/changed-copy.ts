@@ -2,8 +2,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const ROOT = join(import.meta.dirname, '..', '..');
-const PARTS = ['src', 'test', 'prove', 'bench', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+export const ROOT = join(import.meta.dirname, '../../..');
+const PARTS = ['src', 'test', 'scripts', 'bench', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 
 export interface Change {
   /** Under src/. */
