@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { credentialNameSchema, DEFAULT_CREDENTIAL } from '../contract/credential.ts';
+import { credentialNameSchema } from '../contract/credential-spec.ts';
+import { DEFAULT_CREDENTIAL } from '../contract/credential.ts';
 import { DIALECTS, type Dialect } from '../contract/dialect.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { invalidSpec } from '../contract/invalid-spec.ts';

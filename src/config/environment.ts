@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { durationMs, durationSchema } from '../contract/duration.ts';
+import { durationSchema } from '../contract/duration-schema.ts';
+import { durationMs } from '../contract/duration.ts';
 import { parseAllowedHost, parsePrivateHost } from '../contract/host-rule.ts';
 import { machineVariables } from '../sandboxes/machine-settings.ts';
 import { readRootKeys } from '../secrets/root-key.ts';

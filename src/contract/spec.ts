@@ -1,8 +1,9 @@
 import { z } from 'zod';
 
-import { jobCredentialSchema } from './credential.ts';
+import { jobCredentialSchema } from './credential-spec.ts';
 import { msUntilDeadline } from './deadline.ts';
-import { DURATION_EXAMPLES, DURATION_PATTERN, durationMs, durationSchema } from './duration.ts';
+import { durationSchema } from './duration-schema.ts';
+import { DURATION_EXAMPLES, DURATION_PATTERN, durationMs } from './duration.ts';
 import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
 import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { durationSchema } from './duration.ts';
+import { durationSchema } from './duration-schema.ts';
 import { sealedSchema } from './sandbox-spec.ts';
 import { isStorable } from './text.ts';
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 
-import { durationMs, durationSchema } from '../../src/contract/duration.ts';
+import { durationSchema } from '../../src/contract/duration-schema.ts';
+import { durationMs } from '../../src/contract/duration.ts';
 
 test.each([
   ['30s', 30_000],

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { Dialect } from '../../src/contract/dialect.ts';
-import { followCredentials, type Credentials } from '../../src/proxy/upstream/credentials.ts';
+import { followCredentials, type UpstreamCredentials } from '../../src/proxy/upstream/credentials.ts';
 import { seal } from '../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
@@ -22,7 +22,7 @@ const { privateKey, publicKey } = await generateSealingKey();
 
 let folder: string;
 let database: Database;
-let credentials: Credentials;
+let credentials: UpstreamCredentials;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vk-credentials-'));
@@ -36,7 +36,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-function follow(): Promise<Credentials> {
+function follow(): Promise<UpstreamCredentials> {
   const logger = createLogger({ level: 'debug', file: join(folder, 'log.jsonl') });
   const configured = { anthropic: undefined, openai: new Secret(CONFIGURED) };
   return followCredentials({ database, unsealer: createUnsealer(new Secret(privateKey)), configured, logger });

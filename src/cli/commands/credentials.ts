@@ -2,7 +2,8 @@ import { Argument, CommanderError, InvalidArgumentError, type Command } from '@c
 
 import type { CredentialName } from '../../client/credentials.ts';
 import { required, type Config } from '../../config/config.ts';
-import { credentialNameSchema, DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
+import { credentialNameSchema } from '../../contract/credential-spec.ts';
+import { DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
 import { tenantSchema } from '../../contract/spec.ts';
 import { readKeyringFile } from '../../secrets/keyring-file.ts';

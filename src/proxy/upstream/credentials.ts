@@ -21,7 +21,7 @@ export interface KeyStandsFor {
 }
 
 /** The current upstream credentials of the jobs. */
-export interface Credentials {
+export interface UpstreamCredentials {
   /**
    * Returns the credential to send in a key's place. Stored ones come from memory. `gateway`: the tenant's default, else the
    * organization's, else the configured one. Undefined where there is none, or a stored one cannot be opened: nothing else is used in its
@@ -55,7 +55,7 @@ type ByName = Map<string, InUse | null>;
  * no other. While the table cannot be read, the credentials stay as they are.
  * @throws `database_unreachable` where the first read of the table fails
  */
-export async function followCredentials({ database, unsealer, configured, logger }: CredentialsOptions): Promise<Credentials> {
+export async function followCredentials({ database, unsealer, configured, logger }: CredentialsOptions): Promise<UpstreamCredentials> {
   const inUse: Record<Dialect, ByName> = { anthropic: new Map(), openai: new Map() };
   const warned = new Set<string>();
   const uses = new CredentialUses(database);

@@ -1,0 +1,21 @@
+import { z } from 'zod';
+
+import { sealedSchema } from './sandbox-spec.ts';
+
+export const credentialNameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be 1 to 64 of a-z 0-9 . _ -, the first a letter or digit');
+
+const byokSchema = z
+  .strictObject({
+    strategy: z.literal('byok'),
+    name: credentialNameSchema.optional().describe('A stored credential of the tenant; "default" when left out.'),
+    sealed: sealedSchema.optional().describe('The credential itself, sealed: `valetkey seal --for byok`.'),
+  })
+  .refine(({ name, sealed }) => name === undefined || sealed === undefined, 'must not have both a name and a sealed credential');
+
+export const jobCredentialSchema = z.discriminatedUnion('strategy', [
+  z.strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') }),
+  z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
+  byokSchema,
+]);

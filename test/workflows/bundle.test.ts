@@ -1,0 +1,13 @@
+import { fileURLToPath } from 'node:url';
+
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { expect, test } from 'vitest';
+
+const PACKAGES = /"\.\/node_modules\/((?:@[^/"]+\/)?[^/"]+)\/[^"]+"/g;
+
+test('the bundle of the workflows holds Temporal’s packages and ms: what keeps state, as zod does, breaks where modules are shared', async () => {
+  const workflowsPath = fileURLToPath(new URL('../../src/workflows/index.ts', import.meta.url));
+  const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') });
+  const packages = new Set(Array.from(code.matchAll(PACKAGES), ([, name]) => name));
+  expect([...packages].filter((name) => name?.startsWith('@temporalio/') === false).toSorted()).toEqual(['long', 'ms', 'nexus-rpc']);
+});
