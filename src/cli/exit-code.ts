@@ -56,6 +56,7 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
   job_conflict: EXIT.usage,
   job_closed: EXIT.usage,
   prompt_conflict: EXIT.usage,
+  model_unpriced: EXIT.usage,
   no_running_turn: EXIT.usage,
   no_such_question: EXIT.usage,
   no_such_key: EXIT.usage,

@@ -27,6 +27,8 @@ export function eventLines(paint: Paint, width = Infinity): EventLines {
     add(event) {
       if (event.type === 'message' || event.type === 'thought') return [...tools.rest(), ...message.add(event)];
       if (event.type === 'tool') return [...message.rest(), ...tools.add(event)];
+      // The gateway reports it while the agent says its first words: the message goes on.
+      if (event.type === 'key.used') return describe(event, columns, paint);
       return [...message.rest(), ...tools.rest(), ...describe(event, columns, paint)];
     },
     pending: () => message.pending(),
