@@ -32,6 +32,7 @@ export type SealOwner =
       /** The tenant whose requests alone use it; the organization's when left out. */
       tenant?: string;
     };
+/** What a sealed secret is for. */
 export type SealPurpose = SealOwner['purpose'];
 
 /** The header fields that hold the owner. */
