@@ -1,3 +1,5 @@
+// `Buffer` and `Symbol.asyncDispose` in the declarations: without it a program has to name Node's types itself.
+/// <reference types="node" preserve="true" />
 /** What a backend imports: submit jobs, follow them, read what they cost. */
 export { createClient, type TenantClient, type ValetkeyClient } from './client/client.ts';
 export type { CredentialName, Credentials, NewCredential } from './client/credentials.ts';

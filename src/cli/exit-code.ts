@@ -22,12 +22,16 @@ export const INTERRUPTED_EXIT_CODE = EXIT.interrupted;
 
 export const EXIT_CODE_HELP = `
 Exit codes:
-  0  done; "run": the job completed     5    "run": the deadline of the job passed
-  1  unexpected error                   6    there is no such job or artifact
-  2  wrong usage, job or configuration  7    Temporal or Postgres does not answer
-  3  "run": the job failed; "sweep":    8    "keyring prune": an old key is needed still
-     not all of it could be done        130  interrupted; the job goes on
-  4  "run": the job was cancelled
+  0    done; "run": the job completed
+  1    unexpected error
+  2    wrong usage, job or configuration
+  3    "run": the job failed; "sweep": not all of it could be done
+  4    "run": the job was cancelled
+  5    "run": the deadline of the job passed
+  6    there is no such job or artifact
+  7    Temporal or Postgres does not answer
+  8    "keyring prune": an old key is still needed
+  130  interrupted; the job goes on
 `;
 
 /** Also for an outcome that a newer worker stored: it is no success. */
@@ -52,6 +56,7 @@ const BY_FAILURE: Partial<Record<FailureCode, number>> = {
   job_conflict: EXIT.usage,
   job_closed: EXIT.usage,
   prompt_conflict: EXIT.usage,
+  model_unpriced: EXIT.usage,
   no_running_turn: EXIT.usage,
   no_such_question: EXIT.usage,
   no_such_key: EXIT.usage,

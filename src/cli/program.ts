@@ -27,13 +27,15 @@ import { addSweep } from './commands/sweep.ts';
 import { addTenants } from './commands/tenants.ts';
 import { addWorker } from './commands/worker.ts';
 import { EXIT_CODE_HELP } from './exit-code.ts';
+import { fitHelp } from './output/help-text.ts';
+import { columnsOf } from './output/text.ts';
 
 const ENVIRONMENT_HELP = `
 Environment:
-  DATABASE_URL      Postgres of the workers
-  TEMPORAL_ADDRESS  Temporal's server, localhost:7233 unless set; also TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_PROFILE
-  NO_COLOR          disables colors
-  VALETKEY_LOG_LEVEL=debug shows where an unexpected error comes from
+  DATABASE_URL        Postgres of the workers
+  TEMPORAL_ADDRESS    Temporal's server, localhost:7233 unless set; also TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_PROFILE
+  NO_COLOR            disables colors
+  VALETKEY_LOG_LEVEL  debug shows where an unexpected error comes from
   Where none of DATABASE_URL, TEMPORAL_* and VALETKEY_TASK_QUEUE is set, a "valetkey dev" that runs on this machine is used.
 `;
 
@@ -54,7 +56,9 @@ export function createProgram(): Command {
     )
     .version(version())
     .exitOverride()
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ writeOut: writeHelp, outputError: () => {} })
+    // Their arguments are in their own help: beside them no width would be left for what they do.
+    .configureHelp({ subcommandTerm: (command) => command.name(), minWidthToWrap: 20 })
     .showHelpAfterError(false)
     .addHelpText('after', `${ENVIRONMENT_HELP}${EXIT_CODE_HELP}${EXAMPLES}`);
   for (const add of [
@@ -85,6 +89,10 @@ export function createProgram(): Command {
   ])
     add(program);
   return program;
+}
+
+function writeHelp(text: string): void {
+  process.stdout.write(fitHelp(text, columnsOf(process.stdout)));
 }
 
 function version(): string {

@@ -6,7 +6,7 @@ import { createLiveRedactor } from '../secrets/redact.ts';
 import { secretsOf } from './commands/secrets.ts';
 import { exitCodeOfFailure, UNEXPECTED_EXIT_CODE, USAGE_EXIT_CODE } from './exit-code.ts';
 import { errorLines, errorReport, type ErrorReport } from './output/error-report.ts';
-import { paintFor } from './output/text.ts';
+import { columnsOf, paintFor } from './output/text.ts';
 
 /**
  * Prints an error on standard error, as JSON with `json`, and returns the exit code. The stack is shown only when VALETKEY_LOG_LEVEL is debug
@@ -36,7 +36,9 @@ function reportUsage({ code, exitCode, message }: CommanderError, json: boolean)
 }
 
 function write(report: ErrorReport, json: boolean, redact: (text: string) => string): void {
-  const text = json ? JSON.stringify({ error: report }) : errorLines(report, paintFor(process.stderr)).join('\n');
+  const text = json
+    ? JSON.stringify({ error: report })
+    : errorLines(report, paintFor(process.stderr), columnsOf(process.stderr)).join('\n');
   process.stderr.write(`${redact(text)}\n`);
 }
 

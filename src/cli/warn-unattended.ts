@@ -1,5 +1,6 @@
 import type { ValetkeyClient } from '../client/client.ts';
-import { sanitize } from './output/text.ts';
+import { columnsOf, sanitize } from './output/text.ts';
+import { wrapWords } from './output/wrap.ts';
 
 const FIRST_CHECK_MS = 1_500;
 const CHECK_EVERY_MS = 10_000;
@@ -45,5 +46,5 @@ export async function warnIfUnattended(client: ValetkeyClient, jobId: string): P
 }
 
 function writeError(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${wrapWords(text, columnsOf(process.stderr)).join('\n')}\n`);
 }

@@ -42,7 +42,7 @@ try {
   if (exitCode === INTERRUPTED) process.exit(exitCode);
   process.exitCode = exitCode;
 } catch (error) {
-  for (const line of errorLines(errorReport(error), paint)) out.line(line);
+  for (const line of errorLines(errorReport(error), paint, out.columns)) out.line(line);
   process.exitCode = 1;
 }
 

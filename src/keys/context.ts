@@ -1,6 +1,6 @@
 import type { Gateways } from '../gateways/index.ts';
 import type { Db } from '../store/database.ts';
-import type { KeyMetrics } from '../telemetry/metrics.ts';
+import type { KeyMetrics } from '../telemetry/key-metrics.ts';
 import type { RootKeys } from './derive.ts';
 
 /** What the functions of a key's life depend on. */

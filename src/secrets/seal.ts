@@ -40,6 +40,7 @@ export type SealOwner =
       /** The tenant that owns it; the organization when left out. */
       tenant?: string;
     };
+/** What a sealed secret is for. */
 export type SealPurpose = SealOwner['purpose'];
 
 /** The header fields that hold the owner. */

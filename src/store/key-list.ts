@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { isFailureCode } from '../contract/errors.ts';
 import type { KeyInfo } from '../contract/key-info.ts';
 import type { KeyState } from '../contract/key.ts';
-import type { KeyCounts } from '../telemetry/metrics.ts';
+import type { KeyCounts } from '../telemetry/key-metrics.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { STUCK_AFTER_ATTEMPTS } from './key-transitions.ts';
 import { ledgerKey, type KeysRow } from './keys.ts';

@@ -1,6 +1,6 @@
 import type { Db } from '../store/database.ts';
 import { countKeys } from '../store/key-list.ts';
-import type { KeyMetrics } from '../telemetry/metrics.ts';
+import type { KeyMetrics } from '../telemetry/key-metrics.ts';
 
 const EVERY_MS = 10_000;
 

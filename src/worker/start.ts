@@ -58,6 +58,7 @@ const MAX_SESSIONS = 500;
 const HEARTBEAT_MS = 30_000;
 const PUSHED_HEARTBEAT_MS = 60_000;
 
+/** A worker that polls. */
 export interface RunningWorker {
   /** Resolves when the worker has ended; rejects with what ended it. */
   readonly done: Promise<void>;
@@ -70,6 +71,7 @@ export interface Adapters extends Pick<ActivityDeps, 'database' | 'sandboxes' | 
   gateways: Gateways;
 }
 
+/** What a worker starts with. */
 export interface WorkerSettings {
   config: Config;
   /** Where the SDK's log goes, too; the first worker of a process says it. Default: standard error. */

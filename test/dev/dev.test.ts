@@ -13,9 +13,9 @@ import { document, valetkey } from '../cli/valetkey.ts';
 import { jobSpec } from '../helpers/stack.ts';
 import { environmentIn, newPlace, processesIn, removePlace, startDev, type DevProcess } from './dev-process.ts';
 
-/** Starts and stops of whole stacks, on a busy machine. */
 /** Nobody listens there. */
 const NOWHERE = 'http://127.0.0.1:1';
+const PROXIES = { http_proxy: NOWHERE, https_proxy: NOWHERE, HTTP_PROXY: NOWHERE, HTTPS_PROXY: NOWHERE };
 const HANGS = withScript('Wait.', [{ say: 'I wait.' }, { hang: true }]);
 
 function clientOf({ ready: { environment } }: DevProcess): Promise<ValetkeyClient> {
@@ -27,7 +27,7 @@ function clientOf({ ready: { environment } }: DevProcess): Promise<ValetkeyClien
 async function submitting(client: ValetkeyClient, signal: AbortSignal): Promise<number> {
   let accepted = 0;
   while (!signal.aborted) {
-    void client.jobs.submit(jobSpec({ prompts: [HANGS] })).then(
+    void client.jobs.submit(jobSpec({ agent: 'mock', prompts: [HANGS] })).then(
       () => accepted++,
       () => {},
     );
@@ -37,7 +37,7 @@ async function submitting(client: ValetkeyClient, signal: AbortSignal): Promise<
 }
 
 /** Signals a stack on which jobs run and keep arriving, and returns how it ended. */
-async function stopUnderLoad(dev: DevProcess, signals: number[]): Promise<{ exitCode: number | undefined; accepted: number }> {
+async function stopUnderLoad(dev: DevProcess, signals: readonly number[]): Promise<{ exitCode: number | undefined; accepted: number }> {
   const client = await clientOf(dev);
   const enough = new AbortController();
   const load = submitting(client, enough.signal);
@@ -55,77 +55,18 @@ async function stopUnderLoad(dev: DevProcess, signals: number[]): Promise<{ exit
 
 const readRing = (place: string): Promise<string> => readFile(join(place, 'valetkey-dev/keyring.json'), 'utf8');
 
-describe('a stack that is stopped while jobs keep arriving, and started again', () => {
-  let place: string;
-  let first: DevProcess;
-  let ring: string;
-
-  beforeAll(async () => {
-    place = await newPlace();
-    first = await startDev(place);
-    ring = await readRing(place);
-    await valetkey(['run', '--spec', '-', '--id', 'kept'], { env: environmentIn(place), input: JSON.stringify(jobSpec()) });
-  });
-  afterAll(() => removePlace(place));
-
-  test('the stop ends the jobs that run, starts no sandbox any more and leaves none', async () => {
-    const { exitCode, accepted } = await stopUnderLoad(first, [3_000]);
-    expect(exitCode).toBe(0);
-    expect(accepted).toBeGreaterThan(5);
-    expect(await readdir(join(place, 'valetkey-dev/host/jobs'))).toEqual([]);
-    expect(await processesIn(place)).toEqual([]);
-  });
-
-  test('the next start has the same keys, addresses, history and results; only its user can read what it keeps', async () => {
-    const { child, ready } = await startDev(place);
-    expect(ready).toEqual(first.ready);
-    expect(await readRing(place)).toBe(ring);
-    const env = environmentIn(place);
-    const [status, list] = await Promise.all([
-      valetkey(['status', 'kept', '--json'], { env }),
-      valetkey(['list', '--limit', '1000'], { env }),
-    ]);
-    expect(document(status.stdout)).toMatchObject({ jobId: 'kept', state: 'completed', phase: 'ended' });
-    // Those that no worker had begun to end go on.
-    expect(list.stdout.match(/^job-/gm)?.length).toBeGreaterThan(3);
-    for (const file of ['env', 'keyring.json', 'temporal', 'logs'])
-      expect([file, (await stat(join(place, 'valetkey-dev', file))).mode & 0o077]).toEqual([file, 0]);
-    child.kill('SIGINT');
-    expect((await child).exitCode).toBe(0);
-  });
-
-  test('a port that another program has taken meanwhile is named', async () => {
-    const port = Number(first.ready.environment['TEMPORAL_ADDRESS']?.split(':')[1]);
-    await using server = createServer();
-    server.listen(port, '127.0.0.1');
-    await once(server, 'listening');
-    const { exitCode, stderr } = await valetkey(['dev', '--json'], { env: environmentIn(place) });
-    expect(exitCode).toBe(1);
-    expect(stderr).toContain(`Port ${port}, which Temporal had at the first start, is taken by another program`);
-    expect(await processesIn(place)).toEqual([]);
-  });
-});
-
-test('a second Ctrl-C waits for no job, and an ephemeral stack leaves neither a process nor a file', async ({ onTestFinished }) => {
-  const place = await newPlace();
-  onTestFinished(() => removePlace(place));
-  const { exitCode } = await stopUnderLoad(await startDev(place, ['--ephemeral']), [3_000, 700]);
-  expect(exitCode).toBe(130);
-  // The compiler that bundles the workflow keeps its native part in the temporary folder, one for all processes of a user.
-  expect((await readdir(place)).filter((name) => !name.startsWith('swc-native-'))).toEqual([]);
-  expect(await processesIn(place)).toEqual([]);
-});
-
-describe('a stack that starts where the environment names proxies and excepts nothing', () => {
-  const proxies = { http_proxy: NOWHERE, https_proxy: NOWHERE, HTTP_PROXY: NOWHERE, HTTPS_PROXY: NOWHERE };
+describe('a stack in an environment that names proxies and excepts nothing, through its starts and stops', () => {
   let place: string;
   let env: Record<string, string>;
+  let first: DevProcess;
+  let ring: string;
   let dev: DevProcess;
 
   beforeAll(async () => {
     place = await newPlace();
-    env = { ...environmentIn(place), ...proxies };
-    dev = await startDev(place, [], proxies);
+    env = { ...environmentIn(place), ...PROXIES };
+    first = await startDev(place, [], PROXIES);
+    ring = await readRing(place);
   });
   afterAll(() => removePlace(place));
 
@@ -149,14 +90,37 @@ describe('a stack that starts where the environment names proxies and excepts no
       valetkey(['seal', '--tenant', 'acme'], { env, input: 'a-token-of-a-git-server' }),
       valetkey(['list'], { env: { ...env, TEMPORAL_ADDRESS: '127.0.0.1:1' } }),
       valetkey(['dev'], { env }),
-      execa('sh', ['-c', `. ${dev.ready.environmentFile} && printf %s "$DATABASE_URL"`]),
+      execa('sh', ['-c', `. ${first.ready.environmentFile} && printf %s "$DATABASE_URL"`]),
     ]);
-    const line = `valetkey: using the stack of valetkey dev (pid ${dev.child.pid})`;
+    const line = `valetkey: using the stack of valetkey dev (pid ${first.child.pid})`;
     expect(list).toMatchObject({ exitCode: 0, stdout: 'no jobs', stderr: line });
     expect(seal).toMatchObject({ exitCode: 0, stderr: line });
     expect(other.stderr).toContain('DATABASE_URL is not set');
-    expect(own.stderr).toContain(`Another valetkey dev (pid ${dev.child.pid}) has ${join(place, 'valetkey-dev')}`);
-    expect(shell.stdout).toBe(dev.ready.environment['DATABASE_URL']);
+    expect(own.stderr).toContain(`Another valetkey dev (pid ${first.child.pid}) has ${join(place, 'valetkey-dev')}`);
+    expect(shell.stdout).toBe(first.ready.environment['DATABASE_URL']);
+  });
+
+  test('the stop ends the jobs that run, starts no sandbox any more and leaves none', async () => {
+    const { exitCode, accepted } = await stopUnderLoad(first, [1_000]);
+    expect(exitCode).toBe(0);
+    expect(accepted).toBeGreaterThan(5);
+    expect(await readdir(join(place, 'valetkey-dev/host/jobs'))).toEqual([]);
+    expect(await processesIn(place)).toEqual([]);
+  });
+
+  test('the next start has the same keys, addresses, history and results; only its user can read what it keeps', async () => {
+    dev = await startDev(place, [], PROXIES);
+    expect(dev.ready).toEqual(first.ready);
+    expect(await readRing(place)).toBe(ring);
+    const [status, list] = await Promise.all([
+      valetkey(['status', 'codex', '--json'], { env }),
+      valetkey(['list', '--limit', '1000'], { env }),
+    ]);
+    expect(document(status.stdout)).toMatchObject({ jobId: 'codex', state: 'completed', phase: 'ended' });
+    // Those that no worker had begun to end go on.
+    expect(list.stdout.match(/^job-/gm)?.length).toBeGreaterThan(3);
+    for (const file of ['env', 'keyring.json', 'temporal', 'logs'])
+      expect([file, (await stat(join(place, 'valetkey-dev', file))).mode & 0o077]).toEqual([file, 0]);
   });
 
   test('one that was killed is said to have ended, and the next start goes on', async () => {
@@ -165,7 +129,7 @@ describe('a stack that starts where the environment names proxies and excepts no
     const stale = await valetkey(['list'], { env });
     expect(stale.exitCode).toBe(2);
     expect(stale.stderr).toContain('has ended: start it again');
-    dev = await startDev(place, [], proxies);
+    dev = await startDev(place, [], PROXIES);
     expect((await valetkey(['list'], { env })).stdout).toContain('completed');
   });
 
@@ -182,4 +146,25 @@ describe('a stack that starts where the environment names proxies and excepts no
     expect(await readdir(join(place, 'valetkey-dev/logs'))).toEqual(['log.jsonl', 'postgres.log', 'temporal.log']);
     expect(await processesIn(place)).toEqual([]);
   });
+
+  test('a port that another program has taken meanwhile is named', async () => {
+    const port = Number(first.ready.environment['TEMPORAL_ADDRESS']?.split(':')[1]);
+    await using server = createServer();
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    const { exitCode, stderr } = await valetkey(['dev', '--json'], { env: environmentIn(place) });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`Port ${port}, which Temporal had at the first start, is taken by another program`);
+    expect(await processesIn(place)).toEqual([]);
+  });
+});
+
+test('a second Ctrl-C waits for no job, and an ephemeral stack leaves neither a process nor a file', async ({ onTestFinished }) => {
+  const place = await newPlace();
+  onTestFinished(() => removePlace(place));
+  const { exitCode } = await stopUnderLoad(await startDev(place, ['--ephemeral']), [1_000, 700]);
+  expect(exitCode).toBe(130);
+  // The compiler that bundles the workflow keeps its native part in the temporary folder, one for all processes of a user.
+  expect((await readdir(place)).filter((name) => !name.startsWith('swc-native-'))).toEqual([]);
+  expect(await processesIn(place)).toEqual([]);
 });

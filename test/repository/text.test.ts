@@ -11,7 +11,7 @@ const FORBIDDEN: [what: string, pattern: RegExp][] = [
   ['a home directory', /(?<![\w.}])\/(root|Users\/\w+|home\/(?!agent\b|node\b)\w+)\//],
   ['a work directory', /(?<![\w.}])\/work\//],
   ['a fixed temporary file', /(?<![\w.}])\/tmp\/\w/],
-  ['the address of a package registry', /"resolved":|registry\.(npmjs|yarnpkg)\.|[/.]goproxy\.|proxy\.golang\./],
+  ['the address of a package registry', /"resolved": "[^"]*:|registry\.(npmjs|yarnpkg)\.|[/.]goproxy\.|proxy\.golang\./],
   ['a private network’s address', /\b(10\.\d+|192\.168|172\.(1[6-9]|2\d|3[01]))\.\d+\.\d+\b/],
 ];
 

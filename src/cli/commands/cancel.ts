@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
-import { paintFor } from '../output/text.ts';
+import { columnsOf, paintFor } from '../output/text.ts';
 import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
@@ -28,7 +28,7 @@ export function addCancel(program: Command): void {
           return isAsked ? warnIfUnattended(client, jobId) : undefined;
         }
         const result = await warnUnattended(client, jobId, async () => client.jobs.result(jobId));
-        return json === true ? printJson(result) : printLines(resultLines(result, paintFor(process.stdout)));
+        return json === true ? printJson(result) : printLines(resultLines(result, paintFor(process.stdout), columnsOf(process.stdout)));
       });
     });
 }

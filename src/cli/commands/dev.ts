@@ -62,7 +62,7 @@ async function lines({ environment, environmentFile, uiUrl, gatewayUrl, modelUrl
   return [
     ...(uiUrl === null ? [] : [`# Temporal's UI: ${uiUrl}`]),
     `# gateway: ${gatewayUrl}`,
-    ...(modelUrl === null ? [] : [`# model: scripted, reads no prompt and costs nothing (${modelUrl}); --live uses the real providers`]),
+    ...(modelUrl === null ? [] : [`# model: scripted, ${modelUrl}`, '# it reads no prompt and costs nothing (--live: real ones)']),
     ...exportLines(environment),
     ...(environmentFile === null ? [] : [`# for other shells: . ${environmentFile}`, '# valetkey finds this stack by itself']),
     '# ready; Ctrl-C stops everything',

@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
 import type { RevokeReport, UnknownTenant } from '../../contract/revocation.ts';
-import { printJson, printLines } from '../output/print.ts';
+import { printJson, printProse } from '../output/print.ts';
 import { withClient } from '../with-client.ts';
 
 const EXAMPLES = `
@@ -33,7 +33,7 @@ export function addRevoke(program: Command): void {
         const target = tenant === undefined ? targetOf(name ?? '') : { tenant };
         const report = await client.keys.revoke(target);
         if (json === true) printJson({ ...target, ...report });
-        else printLines(reportLines(report, tenant));
+        else printProse(reportLines(report, tenant));
       });
     });
 }
@@ -41,7 +41,7 @@ export function addRevoke(program: Command): void {
 async function unblockTenant(client: ValetkeyClient, tenant: string, json: boolean): Promise<void> {
   const wasBlocked = await client.tenants.unblock(tenant);
   if (json) printJson({ tenant, blocked: false, wasBlocked });
-  else printLines([wasBlocked ? `${tenant} gets new keys again` : `${tenant} was not blocked`]);
+  else printProse([wasBlocked ? `${tenant} gets new keys again` : `${tenant} was not blocked`]);
 }
 
 /** No id of a job has a slash. */

@@ -13,7 +13,7 @@ import { followJob } from '../output/follow-job.ts';
 import { liveLines, type LiveLines } from '../output/live-lines.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { resultLines } from '../output/result-lines.ts';
-import { paintFor } from '../output/text.ts';
+import { columnsOf, paintFor } from '../output/text.ts';
 import { requireWritable, writePatch } from '../patch-file.ts';
 import { warnIfUnattended, warnUnattended } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
@@ -125,7 +125,7 @@ async function follow(
   const result = await client.jobs.result(jobId);
   if (out !== undefined) await writePatch(client, result, out);
   if (json === true) printJson(result);
-  else printLines(['', ...resultLines(result, paintFor(process.stdout))]);
+  else printLines(['', ...resultLines(result, paintFor(process.stdout), columnsOf(process.stdout))]);
   process.exitCode = exitCodeOfOutcome(result.outcome);
 }
 

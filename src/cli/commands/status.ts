@@ -2,10 +2,11 @@ import type { Command } from '@commander-js/extra-typings';
 
 import type { JobStatus } from '../../contract/job-summary.ts';
 import { formatUsd } from '../../contract/money.ts';
+import { fieldFor } from '../output/fields.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { questionText } from '../output/question-text.ts';
 import { keyLifeLine } from '../output/result-lines.ts';
-import { elapsed, sanitize, paintFor } from '../output/text.ts';
+import { elapsed, sanitize } from '../output/text.ts';
 import { unattendedText } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
 
@@ -58,9 +59,8 @@ function statusLines(status: JobStatus): string[] {
     startedAt,
     endedAt,
   } = status;
-  const paint = paintFor(process.stdout);
   const now = new Date().toISOString();
-  const field = (name: string, value: string | null): string[] => (value === null ? [] : [`${paint('cyan', name.padEnd(9))}${value}`]);
+  const field = fieldFor(process.stdout);
   return [
     ...field('job', jobId),
     ...field('tenant', tenant),

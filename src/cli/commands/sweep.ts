@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 
 import type { Finding, FindingKind, SweepReport } from '../../contract/sweep.ts';
 import { FAILED_EXIT_CODE } from '../exit-code.ts';
-import { printJson, printLines } from '../output/print.ts';
+import { printJson, printProse } from '../output/print.ts';
 import { sanitize, paintFor } from '../output/text.ts';
 import { withClient } from '../with-client.ts';
 
@@ -26,7 +26,7 @@ export function addSweep(program: Command): void {
       await withClient(async (client) => {
         const report = await client.sweep({ dryRun: dryRun === true });
         if (json === true) printJson(report);
-        else printLines(reportLines(report));
+        else printProse(reportLines(report));
         if (total(report, 'failed') > 0 || report.errors.length > 0) process.exitCode = FAILED_EXIT_CODE;
       });
     });

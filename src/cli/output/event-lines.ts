@@ -18,14 +18,17 @@ export interface EventLines {
   rest(): string[];
 }
 
-export function eventLines(paint: Paint): EventLines {
-  const columns = createColumns(paint);
+/** `width`: columns of the terminal. */
+export function eventLines(paint: Paint, width = Infinity): EventLines {
+  const columns = createColumns(paint, width);
   const message = messageLines(columns, paint);
   const tools = toolLines(columns, paint);
   return {
     add(event) {
       if (event.type === 'message' || event.type === 'thought') return [...tools.rest(), ...message.add(event)];
       if (event.type === 'tool') return [...message.rest(), ...tools.add(event)];
+      // The gateway reports it while the agent says its first words: the message goes on.
+      if (event.type === 'key.used') return describe(event, columns, paint);
       return [...message.rest(), ...tools.rest(), ...describe(event, columns, paint)];
     },
     pending: () => message.pending(),
@@ -37,62 +40,64 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
   const { at } = event;
   switch (event.type) {
     case 'job.started':
-      return [labelled(at, 'job', `started for ${event.tenant}: ${event.agent} with ${event.model}`)];
+      return labelled(at, 'job', `started for ${event.tenant}: ${event.agent} with ${event.model}`);
     case 'job.ended':
-      return [labelled(at, 'job', [event.outcome, ...reason(event)].join(': '))];
+      return labelled(at, 'job', [event.outcome, ...reason(event)].join(': '));
     case 'key.minted':
-      return [labelled(at, 'key', `minted; expires at ${event.expiresAt} at the latest`)];
+      return labelled(at, 'key', `minted; expires at ${event.expiresAt} at the latest`);
     case 'key.bound':
-      return [labelled(at, 'key', 'bound to the sandbox')];
+      return labelled(at, 'key', 'bound to the sandbox');
     case 'key.used':
-      return [labelled(at, 'key', 'first used')];
+      return labelled(at, 'key', 'first used');
     case 'key.disabled':
-      return [labelled(at, 'key', 'disabled')];
+      return labelled(at, 'key', 'disabled');
     case 'key.revoked':
-      return [labelled(at, 'key', 'revoked: a request with it was refused')];
+      return labelled(at, 'key', 'revoked: a request with it was refused');
     case 'key.settled':
-      return [labelled(at, 'key', `spent ${formatUsd(event.usd)}`)];
+      return labelled(at, 'key', `spent ${formatUsd(event.usd)}`);
     case 'key.deleted':
-      return [labelled(at, 'key', 'deleted at the gateway')];
+      return labelled(at, 'key', 'deleted at the gateway');
     case 'sandbox.started':
-      return [labelled(at, 'sandbox', `started, isolation ${event.isolation}`)];
+      return labelled(at, 'sandbox', `started, isolation ${event.isolation}`);
     case 'sandbox.stopped':
-      return [labelled(at, 'sandbox', 'stopped')];
+      return labelled(at, 'sandbox', 'stopped');
     case 'setup.started':
-      return [labelled(at, 'setup', oneLine(event.text, PROMPT_COLUMNS))];
+      return labelled(at, 'setup', oneLine(event.text, PROMPT_COLUMNS));
     case 'setup.output':
       return sanitize(event.output)
         .trimEnd()
         .split('\n')
-        .map((line) => labelled(at, 'setup', paint('dim', oneLine(line, PROMPT_COLUMNS))));
+        .flatMap((line) => labelled(at, 'setup', paint('dim', oneLine(line, PROMPT_COLUMNS))));
     case 'setup.ended':
-      return [labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`)];
+      return labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`);
     case 'workspace.collected':
-      return event.complete ? [] : [labelled(at, 'workspace', paint('yellow', incompleteText(event)))];
+      return event.complete ? [] : labelled(at, 'files', paint('yellow', incompleteText(event)));
     case 'turn.started':
-      return [labelled(at, `turn ${event.turn}`, oneLine(event.prompt, PROMPT_COLUMNS))];
+      return labelled(at, `turn ${event.turn}`, oneLine(event.prompt, PROMPT_COLUMNS));
     case 'turn.ended':
-      return [labelled(at, `turn ${event.turn}`, `ended: ${event.code ?? event.stopReason ?? 'unknown'}`)];
+      return labelled(at, `turn ${event.turn}`, `ended: ${event.code ?? event.stopReason ?? 'unknown'}`);
     case 'plan':
-      return event.entries.map(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${sanitize(status)})`));
+      return event.entries.flatMap(({ text, status }) => labelled(at, 'plan', `${oneLine(text, PROMPT_COLUMNS)} (${sanitize(status)})`));
     case 'permission.asked':
-      return [labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${sanitize(event.id)})`)];
+      return labelled(at, 'asks', `${oneLine(event.title, PROMPT_COLUMNS)} (question ${sanitize(event.id)})`);
     case 'permission.answered':
-      return [labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${sanitize(event.id)})`)];
+      return labelled(at, 'answered', `${event.answer}, by ${event.by} (question ${sanitize(event.id)})`);
     case 'gap':
-      return [labelled(at, 'gap', paint('yellow', `${event.messages} messages of the agent were lost while no worker was attached`))];
+      return labelled(at, 'gap', paint('yellow', `${event.messages} messages of the agent were lost while no worker was attached`));
     case 'artifact':
-      return [labelled(at, 'artifact', `${sanitize(event.name)}, ${event.bytes.toLocaleString('en')} bytes`)];
+      return labelled(at, 'artifact', `${sanitize(event.name)}, ${event.bytes.toLocaleString('en')} bytes`);
     case 'usage':
-      return [labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`)];
+      return labelled(at, 'usage', `${formatTokens(event.inputTokens, event.outputTokens)}, ${formatUsd(event.usd)}`);
     case 'egress':
-      return [labelled(at, 'egress', egressLine(event, paint))];
+      return labelled(at, 'egress', egressLine(event, paint));
     case 'warning':
-      return [labelled(at, 'warning', paint('yellow', `${event.code}: ${sanitize(event.message)}`))];
+      return labelled(at, 'warning', paint('yellow', `${event.code}: ${sanitize(event.message)}`));
     case 'unknown':
-      return [
-        labelled(at, 'event', paint('dim', oneLine(`${event.rawType}, of a newer version: ${JSON.stringify(event.body)}`, PROMPT_COLUMNS))),
-      ];
+      return labelled(
+        at,
+        'event',
+        paint('dim', oneLine(`${event.rawType}, of a newer version: ${JSON.stringify(event.body)}`, PROMPT_COLUMNS)),
+      );
   }
 }
 

@@ -16,7 +16,7 @@ export async function followJob(
   paint: Paint,
   { doing = 'waiting for a worker', prompt }: { doing?: string | undefined; prompt?: AnswerPrompt | undefined } = {},
 ): Promise<void> {
-  const lines = eventLines(paint);
+  const lines = eventLines(paint, out.columns);
   const sinceMs = Date.now();
   let now = doing;
   let asking: string | null = null;

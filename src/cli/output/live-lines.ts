@@ -1,10 +1,15 @@
 import { clearLine, cursorTo } from 'node:readline';
 import type { WriteStream } from 'node:tty';
 
+import { columnsOf } from './text.ts';
+import { wrapWords } from './wrap.ts';
+
 type Terminal = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
 
 /** Lines that stay, and on a terminal one last line that says what happens now. */
 export interface LiveLines {
+  /** The width of a line. */
+  readonly columns: number;
   line(text: string): void;
   /** Goes to standard error, whatever reads the others. */
   note: (text: string) => void;
@@ -21,9 +26,12 @@ export function liveLines(stream: Terminal): LiveLines {
     clearLine(stream, 0);
   };
   const draw = (): void => {
-    if (shown !== null) stream.write(shown.slice(0, columnsOf(stream) - 1));
+    if (shown === null) return;
+    const columns = columnsOf(stream);
+    stream.write(shown.length < columns ? shown : `${shown.slice(0, columns - 2)}…`);
   };
   return {
+    columns: columnsOf(stream),
     line(text) {
       erase();
       stream.write(`${text}\n`);
@@ -31,7 +39,7 @@ export function liveLines(stream: Terminal): LiveLines {
     },
     note(text) {
       erase();
-      process.stderr.write(`${text}\n`);
+      process.stderr.write(`${wrapWords(text, columnsOf(process.stderr)).join('\n')}\n`);
       draw();
     },
     now(text) {
@@ -41,9 +49,4 @@ export function liveLines(stream: Terminal): LiveLines {
       draw();
     },
   };
-}
-
-/** A terminal that does not know its width says 0. */
-function columnsOf({ columns = 0 }: Terminal): number {
-  return columns === 0 ? 80 : columns;
 }

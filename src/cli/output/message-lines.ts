@@ -18,8 +18,8 @@ export function messageLines({ labelled, indented }: Columns, paint: Paint): Mes
   let message: { type: MessageEvent['type']; at: string; pending: string; told: number } | null = null;
 
   function tell(lines: string[]): string[] {
-    return lines.map((line) => {
-      if (message === null) return line;
+    return lines.flatMap((line) => {
+      if (message === null) return [line];
       const text = message.type === 'thought' ? paint('dim', line) : line;
       return message.told++ === 0 ? labelled(message.at, message.type === 'thought' ? 'thinks' : 'says', text) : indented(text);
     });

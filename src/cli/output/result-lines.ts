@@ -2,6 +2,7 @@ import { FAILURES, isFailureCode } from '../../contract/errors.ts';
 import { formatUsd } from '../../contract/money.ts';
 import type { JobFailure, JobResult, KeyLife, Outcome } from '../../contract/result.ts';
 import { formatTokens } from './event-lines.ts';
+import { createField, type Field } from './fields.ts';
 import { incompleteText } from './incomplete-text.ts';
 import { elapsed, sanitize, type Paint } from './text.ts';
 
@@ -14,31 +15,34 @@ const OUTCOMES: Record<Outcome, OutcomeText> = {
   deadline_exceeded: { text: 'deadline exceeded', color: 'yellow' },
 };
 
-/** How a job ended, what it cost, and the life of its keys. */
-export function resultLines(result: JobResult, paint: Paint): string[] {
+/** How a job ended, what it cost, and the life of its keys. `columns`: the width of the terminal. */
+export function resultLines(result: JobResult, paint: Paint, columns = Infinity): string[] {
   const { outcome, failure, turns, usage, keys, artifacts, workspace, startedAt, endedAt } = result;
   // A newer worker may have stored an outcome or a code that this build does not know.
   const { text, color } = new Map<string, OutcomeText>(Object.entries(OUTCOMES)).get(outcome) ?? {
     text: sanitize(outcome),
     color: 'yellow',
   };
-  const field = (name: string, value: string): string => `${paint('cyan', name.padEnd(9))}${value}`;
+  const field = createField(paint, columns);
   return [
-    field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
-    ...(failure === null ? [] : [field('failure', `${failure.code}: ${sanitize(failure.message)}`), ...advice(failure)]),
-    field('turns', String(turns.length)),
-    field('usage', `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`),
-    ...keys.map((key) => field('key', keyLifeLine(key, startedAt))),
-    ...(workspace.complete ? [] : [field('workspace', paint('yellow', incompleteText(workspace)))]),
-    ...artifacts.map(({ name, bytes }) => field(name, plural(bytes, 'byte'))),
+    ...field('outcome', `${paint(color, text)} after ${elapsed(startedAt, endedAt)}`),
+    ...(failure === null ? [] : [...field('failure', `${failure.code}: ${sanitize(failure.message)}`), ...advice(failure, field)]),
+    ...field('turns', String(turns.length)),
+    ...field(
+      'usage',
+      `${formatTokens(usage.inputTokens, usage.outputTokens)}, ${plural(usage.requests, 'request')}, ${formatUsd(usage.usd)}`,
+    ),
+    ...keys.flatMap((key) => field('key', keyLifeLine(key, startedAt))),
+    ...(workspace.complete ? [] : field('files', paint('yellow', incompleteText(workspace)))),
+    ...artifacts.flatMap(({ name, bytes }) => field(`${sanitize(name)} `, plural(bytes, 'byte'))),
   ];
 }
 
 /** What to do, where the message does not say it. */
-function advice({ code, message }: JobFailure): string[] {
+function advice({ code, message }: JobFailure, field: Field): string[] {
   if (!isFailureCode(code)) return [];
   const { hint } = FAILURES[code];
-  return message.includes(hint) ? [] : [`${' '.repeat(9)}${hint}`];
+  return message.includes(hint) ? [] : field('', hint);
 }
 
 function plural(count: number, noun: string): string {
@@ -49,6 +53,6 @@ function plural(count: number, noun: string): string {
 export function keyLifeLine({ mintedAt, boundAt, firstUsedAt, disabledAt, revokedAt }: KeyLife, startedAt: string): string {
   const moments = { minted: mintedAt, bound: boundAt, 'first used': firstUsedAt, disabled: disabledAt, revoked: revokedAt };
   return Object.entries(moments)
-    .map(([name, at]) => (at === null ? `never ${name}` : `${name} +${elapsed(startedAt, at)}`))
+    .map(([name, at]) => (at === null ? `never ${name.replace('first ', '')}` : `${name} +${elapsed(startedAt, at)}`))
     .join(' · ');
 }

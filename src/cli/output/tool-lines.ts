@@ -20,11 +20,11 @@ export function toolLines({ labelled, indented }: Columns, paint: Paint): ToolLi
   let announced: ToolEvent | null = null;
 
   function tell({ at, id, title, status, output }: ToolEvent): string[] {
-    const started = title !== '' && titles.get(id) !== title ? [labelled(at, 'tool', oneLine(title, TITLE_COLUMNS))] : [];
+    const started = title !== '' && titles.get(id) !== title ? labelled(at, 'tool', oneLine(title, TITLE_COLUMNS)) : [];
     titles.set(id, title);
     if (status !== 'completed' && status !== 'failed') return started;
     const ended = [...head(output ?? ''), ...(status === 'failed' ? [paint('red', 'failed')] : [])];
-    return [...started, ...ended.map(indented)];
+    return [...started, ...ended.flatMap(indented)];
   }
 
   function head(output: string): string[] {

@@ -66,7 +66,7 @@ export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTas
     .trimEnd()
     .split('\n'))
     out.line(colored(line, paint));
-  for (const line of resultLines(result, paint)) out.line(line);
+  for (const line of resultLines(result, paint, out.columns)) out.line(line);
   if (upstreamUsd !== null) out.line(`${paint('cyan', 'upstream ')}$${upstreamUsd} sent, $${result.usage.usd} metered`);
   out.line(`${paint('cyan', 'test     ')}${passed(testPassedBefore)} before, ${passed(testPassedAfter)} with the patch`);
 

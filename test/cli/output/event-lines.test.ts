@@ -34,6 +34,14 @@ test('the pieces of a message become its lines', () => {
   ).toEqual(['   0.0s  says     I run the test.', '                  It fails.', '   3.0s  turn 1   ended: end_turn']);
 });
 
+test('the first use of the key, which the gateway reports, breaks no message', () => {
+  expect(told({ type: 'key.bound', ref: 'j/l/1' }, message('I run '), { type: 'key.used', ref: 'j/l/1' }, message('it.'))).toEqual([
+    '   0.0s  key      bound to the sandbox',
+    '   2.0s  key      first used',
+    '   1.0s  says     I run it.',
+  ]);
+});
+
 test('a message that ends with a line break leaves no empty line behind', () => {
   expect(told(message('Done.\n'))).toEqual(['   0.0s  says     Done.']);
 });
