@@ -14,7 +14,7 @@ import type { RefusedUses } from '../limits/refused-uses.ts';
 import type { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import type { Prices } from '../prices/prices.ts';
 import type { RetryBudget } from '../retries/retry-budget.ts';
-import type { KeyStandsFor } from '../upstream/credentials.ts';
+import type { PaidKey } from '../upstream/credentials.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { OpenRequests } from './open-requests.ts';
 import type { Recorder } from './record.ts';
@@ -25,7 +25,7 @@ export interface UpstreamTarget {
   prefix: string;
   dispatcher: Dispatcher;
   /** Returns the credential to send in a key's place; undefined where its requests are refused. Throws `sealed_unreadable`. */
-  credential(key: KeyStandsFor): Secret | undefined | Promise<Secret | undefined>;
+  credential(key: PaidKey): Secret | undefined | Promise<Secret | undefined>;
 }
 
 /** The dependencies that all requests of a proxy share. */

@@ -1,24 +1,23 @@
-import { DEFAULT_CREDENTIAL, type JobCredential } from '../../contract/credential.ts';
+import { DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
 import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { registerSecret } from '../../secrets/redact.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
+import type { KeyAccess } from '../../store/requests.ts';
 import { subscribe } from '../../store/subscription.ts';
 import { readCredentials, UPSTREAM_CHANNEL, type UpstreamCredential } from '../../store/upstream-credentials.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { CredentialUses } from './credential-uses.ts';
+import { openCredential } from './open-credential.ts';
 import { SealedCredentials } from './sealed-credentials.ts';
 
 /** The credentials are also polled: a notice can be lost, and a keyring that gains a key sends none. */
 const POLL_INTERVAL_MS = 5_000;
 
-/** A key's tenant, and the upstream credential that the key stands for. */
-export interface KeyStandsFor {
-  tenant: string;
-  credential: JobCredential;
-}
+/** The part of a key that decides its upstream credential. */
+export type PaidKey = Pick<KeyAccess, 'tenant' | 'credential'>;
 
 /** The current upstream credentials of the jobs. */
 export interface UpstreamCredentials {
@@ -28,7 +27,7 @@ export interface UpstreamCredentials {
    * place, since another account would pay.
    * @throws `sealed_unreadable` for one that is sealed in the job
    */
-  find(dialect: Dialect, key: KeyStandsFor): Secret | undefined | Promise<Secret | undefined>;
+  find(dialect: Dialect, key: PaidKey): Secret | undefined | Promise<Secret | undefined>;
   /** Whether the strategy `gateway` has a credential for tenants without their own. */
   hasDefault(dialect: Dialect): boolean;
   close(): void;
@@ -71,7 +70,8 @@ export async function followCredentials({ database, unsealer, configured, logger
   };
   const open = async ({ provider, tenant, name, version, sealed: text }: UpstreamCredential): Promise<Secret | null> => {
     try {
-      const secret = await unsealer.open(text, { purpose: 'upstream', provider, ...(tenant === null ? {} : { tenant }) });
+      const owner = { purpose: 'upstream' as const, provider, ...(tenant === null ? {} : { tenant }) };
+      const secret = await openCredential(unsealer, text, owner);
       registerSecret(secret);
       return secret;
     } catch (error) {

@@ -1,11 +1,14 @@
 import type { Dialect } from '../../contract/dialect.ts';
-import { registerSecret } from '../../secrets/redact.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
+import { openCredential } from './open-credential.ts';
 
 const MAX_OPENED = 1_000;
 
-/** The credentials that are sealed in jobs: each is opened with the first request of its job, and then stays in memory. */
+/**
+ * The credentials that are sealed in jobs: each is opened with the first request of its job, and then stays in memory. They are not
+ * registered for the masking of logs: there may be one per job, and each would slow every line.
+ */
 export class SealedCredentials {
   readonly #unsealer: Unsealer;
   /** By the sealed text and its owner, the least recently used first. */
@@ -26,8 +29,7 @@ export class SealedCredentials {
   }
 
   async #open(key: string, sealed: string, owner: { provider: Dialect; tenant: string }): Promise<Secret> {
-    const secret = await this.#unsealer.open(sealed, { purpose: 'byok', ...owner });
-    registerSecret(secret);
+    const secret = await openCredential(this.#unsealer, sealed, { purpose: 'byok', ...owner });
     for (const oldest of this.#opened.keys()) {
       if (this.#opened.size < MAX_OPENED) break;
       this.#opened.delete(oldest);

@@ -99,15 +99,12 @@ describe('a job whose credential cannot work is refused when it is submitted', (
   });
 });
 
-test('a job whose credential is sealed for other gateways fails with its first request, and nothing reaches the provider', async () => {
+test.each([
+  ['sealed for other gateways', CREDENTIALS['byok, sealed'], async () => (await generateSealingKey()).publicKey],
+  ['no word that a header can hold', 'two\r\nx-api-key: lines', async () => rig.publicKey],
+])('a job whose credential is %s fails with its first request, and nothing reaches the provider', async (_what, secret, keyOf) => {
   const { client } = rig.stack;
-  const elsewhere = await generateSealingKey();
-  const sealed = await seal(CREDENTIALS['byok, sealed'], {
-    purpose: 'byok',
-    provider: 'openai',
-    tenant: TENANT,
-    publicKey: elsewhere.publicKey,
-  });
+  const sealed = await seal(secret, { purpose: 'byok', provider: 'openai', tenant: TENANT, publicKey: await keyOf() });
   const { jobId } = await client.jobs.submit(
     jobSpec({ agent: 'mock', credential: { strategy: 'byok', sealed }, prompts: ['Remember quince.'] }),
   );
