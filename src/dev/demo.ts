@@ -8,6 +8,9 @@ import { paintFor, type Paint } from '../cli/output/text.ts';
 import { loadConfig, type Config } from '../config/config.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { parseAllowedHost } from '../contract/host-rule.ts';
+import { generateSealingKey } from '../secrets/sealing-key.ts';
+import { Secret } from '../secrets/secret.ts';
+import { demoCredential, DEMO_STRATEGIES } from './demo/credential.ts';
 import { sandboxesHaveNpm, startDemoRegistry, type DemoRegistry } from './demo/registry.ts';
 import { createDemoRepository } from './demo/repository.ts';
 import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
@@ -19,18 +22,21 @@ import { startStack, type Stack } from './stack.ts';
 /** As shells have it for SIGINT. */
 const INTERRUPTED = 130;
 
-const TASKS: (DemoTask & { upstream: 'openai' | 'anthropic'; variable: string })[] = [
+const TASKS: (Omit<DemoTask, 'credential'> & { upstream: 'openai' | 'anthropic'; variable: string })[] = [
   { agent: 'codex', llm: 'gpt-5.1-codex', upstream: 'openai', variable: 'OPENAI_API_KEY' },
   { agent: 'claude', llm: 'claude-sonnet-4-6', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
 ];
 
-const { json, keep, live, agent } = new Command()
+const { json, keep, live, agent, strategy } = new Command()
   .name('npm run demo --')
   .description('Has agents fix a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
   .option('--keep', "leave everything running, to look at Temporal's UI and to go on with `valetkey`")
   .option('--live', 'use the real providers whose key is in ANTHROPIC_API_KEY or OPENAI_API_KEY: this costs money')
   .addOption(new Option('--agent <name>', 'only this one').choices(['codex', 'claude']))
+  .addOption(
+    new Option('--strategy <name>', 'whose credential pays: see docs/credentials.md').choices(DEMO_STRATEGIES).default('gateway' as const),
+  )
   .parse()
   .opts();
 
@@ -59,7 +65,7 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
 }
 
 async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: Paint): Promise<number> {
-  const own = loadConfig();
+  const own = await withSealingKey(loadConfig());
   const config = registry === null ? own : { ...own, egress: { ...own.egress, ...egressTo(registry) } };
   const tasks = choose(config, lines);
   const interrupt = new AbortController();
@@ -102,6 +108,13 @@ async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: 
   }
 }
 
+/** Credentials are stored sealed, so the demo needs a key where none is configured. */
+async function withSealingKey(config: Config): Promise<Config> {
+  if (config.sealingPublicKey !== undefined || config.keyringPath !== undefined) return config;
+  const { privateKey, publicKey } = await generateSealingKey();
+  return { ...config, sealingKey: new Secret(privateKey), sealingPublicKey: publicKey };
+}
+
 /** What the worker of the demo allows, in place of what the environment says. */
 function egressTo({ target }: DemoRegistry): Pick<Config['egress'], 'allowed' | 'privateHosts'> {
   const rule = parseAllowedHost(target);
@@ -122,8 +135,8 @@ function choose(config: Config, lines: LiveLines): typeof TASKS {
 }
 
 async function runAll(
-  { client, model }: Stack,
-  tasks: DemoTask[],
+  stack: Stack,
+  tasks: typeof TASKS,
   registry: DemoRegistry | null,
   { path }: Config,
   signal: AbortSignal,
@@ -134,7 +147,9 @@ async function runAll(
   try {
     const jobs: DemoJob[] = [];
     for (const task of tasks) {
-      if (!signal.aborted) jobs.push(await runDemoJob({ client, model, repository, registry, signal, out: lines, paint: colors }, task));
+      if (signal.aborted) break;
+      const credential = await demoCredential(stack, strategy, task.upstream);
+      jobs.push(await runDemoJob({ ...stack, repository, registry, signal, out: lines, paint: colors }, { ...task, credential }));
     }
     return jobs;
   } finally {

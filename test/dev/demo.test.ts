@@ -33,8 +33,25 @@ const jobSchema = z.strictObject({
 const documentSchema = z.strictObject({ jobs: z.array(jobSchema), temporalAddress: z.string(), uiUrl: z.string().nullable() });
 
 test('the demo has both agents mend the test, meters what the model sent, and prints one document', async () => {
+  const { jobs, temporalAddress, stderr, exitCode } = await demo([]);
+  expect({ exitCode, temporalAddress }).toEqual({ exitCode: 0, temporalAddress: inject('temporal').address });
+  expect(jobs.map(({ agent }) => agent)).toEqual(['codex', 'claude']);
+  for (const { usd, upstreamUsd } of jobs) expect(usd).toBe(upstreamUsd);
+  expect(stderr).toContain('The test passes now');
+});
+
+test.each([
+  ['shared', 'claude', 'paid with the organization’s credential pool'],
+  ['byok', 'codex', 'paid with the credential own of the tenant demo'],
+])('the demo with the strategy %s has %s mend the test, and says whose credential pays', async (strategy, agent, line) => {
+  const { jobs, stderr, exitCode } = await demo(['--strategy', strategy, '--agent', agent]);
+  expect({ exitCode, outcomes: jobs.map(({ outcome }) => outcome) }).toEqual({ exitCode: 0, outcomes: ['completed'] });
+  expect(stderr).toContain(line);
+});
+
+async function demo(args: string[]) {
   const temporal = inject('temporal');
-  const { stdout, stderr, exitCode } = await execa(process.execPath, [join(root, 'src/dev/demo.ts'), '--json'], {
+  const { stdout, stderr, exitCode } = await execa(process.execPath, [join(root, 'src/dev/demo.ts'), '--json', ...args], {
     extendEnv: false,
     env: {
       PATH: process.env.PATH,
@@ -45,12 +62,8 @@ test('the demo has both agents mend the test, meters what the model sent, and pr
     },
     reject: false,
   });
-  const { jobs, temporalAddress } = documentSchema.parse(JSON.parse(stdout));
-  expect({ exitCode, temporalAddress }).toEqual({ exitCode: 0, temporalAddress: temporal.address });
-  expect(jobs.map(({ agent }) => agent)).toEqual(['codex', 'claude']);
-  for (const { usd, upstreamUsd } of jobs) expect(usd).toBe(upstreamUsd);
-  expect(stderr).toContain('The test passes now');
-});
+  return { ...documentSchema.parse(JSON.parse(stdout)), stderr, exitCode };
+}
 
 test('the demo with real providers says which keys it lacks', async () => {
   const { stdout, exitCode } = await execa(process.execPath, [join(root, 'src/dev/demo.ts'), '--live'], {

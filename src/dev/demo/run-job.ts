@@ -3,11 +3,13 @@ import type { LiveLines } from '../../cli/output/live-lines.ts';
 import { resultLines } from '../../cli/output/result-lines.ts';
 import { sanitize, type Paint } from '../../cli/output/text.ts';
 import type { ValetkeyClient } from '../../client/client.ts';
+import { describeCredential, type JobCredential } from '../../contract/credential.ts';
 import { roundUsd } from '../../contract/money.ts';
 import type { JobResult, KeyLife, Outcome } from '../../contract/result.ts';
 import type { JobSpecInput } from '../../contract/spec-input.ts';
 import type { AgentName, Isolation } from '../../contract/spec.ts';
 import type { ScriptedModel } from '../scripted-model/index.ts';
+import { DEMO_TENANT } from './credential.ts';
 import type { DemoRegistry } from './registry.ts';
 import type { DemoRepository } from './repository.ts';
 import { PROMPT } from './script.ts';
@@ -47,17 +49,20 @@ export interface DemoTask {
   agent: AgentName;
   /** Name of the LLM. */
   llm: string;
+  credential: JobCredential;
 }
 
 const BUDGET_USD = 1;
 
 /** Has an agent fix the repository, shows how, and checks its patch. */
-export async function runDemoJob(settings: DemoSettings, { agent, llm }: DemoTask): Promise<DemoJob> {
+export async function runDemoJob(settings: DemoSettings, task: DemoTask): Promise<DemoJob> {
+  const { agent, llm, credential } = task;
   const { client, model, repository, out, paint } = settings;
   const beforeUsd = model?.usd() ?? 0;
   out.line('');
   out.line(paint('bold', `${agent} with ${llm}`));
-  const result = await runIsolated(settings, { agent, llm });
+  out.line(`paid with ${describeCredential(credential, DEMO_TENANT)}`);
+  const result = await runIsolated(settings, task);
   const upstreamUsd = model === null ? null : roundUsd(model.usd() - beforeUsd);
   const patch = (await client.jobs.artifact(result.jobId, 'patch'))?.content.toString() ?? null;
   const [testPassedBefore, testPassedAfter] = [await repository.testPasses(null), await repository.testPasses(patch)];
@@ -102,13 +107,14 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
 
 async function follow(
   { client, repository, registry, signal, out, paint }: DemoSettings,
-  { agent, llm }: DemoTask,
+  { agent, llm, credential }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
   const { jobId } = await client.jobs.submit({
-    tenant: 'demo',
+    tenant: DEMO_TENANT,
     agent,
     model: llm,
+    credential,
     prompts: [PROMPT],
     budgetUsd: BUDGET_USD,
     deadline: '10m',

@@ -1,0 +1,29 @@
+import type { JobCredential } from '../../contract/credential.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import { seal } from '../../secrets/seal.ts';
+import type { Stack } from '../stack.ts';
+
+/** The strategies that the demo can show. */
+export const DEMO_STRATEGIES = ['gateway', 'shared', 'byok'] as const;
+export type DemoStrategy = (typeof DEMO_STRATEGIES)[number];
+
+/** The tenant of the demo's jobs. */
+export const DEMO_TENANT = 'demo';
+
+/**
+ * Returns the credential of a job with a strategy. For `shared` and `byok` it stores the gateway's own credential under a name, for the
+ * organization or the tenant. Throws what `credentials.add` throws.
+ */
+export async function demoCredential(
+  { client, config }: Pick<Stack, 'client' | 'config'>,
+  strategy: DemoStrategy,
+  provider: Dialect,
+): Promise<JobCredential> {
+  if (strategy === 'gateway') return { strategy, gateway: 'builtin' };
+  const name = strategy === 'shared' ? 'pool' : 'own';
+  const owner = strategy === 'shared' ? {} : { tenant: DEMO_TENANT };
+  const secret = config.gateway[provider].credential?.reveal() ?? '';
+  const sealed = await seal(secret, { purpose: 'upstream', provider, ...owner, publicKey: config.sealingPublicKey ?? '' });
+  await client.credentials.add({ provider, name, ...owner, sealed });
+  return { strategy, name };
+}
