@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createClient, type ValetkeyClient } from '../../src/client/client.ts';
 import { withScript } from '../../src/dev/scripted-model/index.ts';
 import { document, valetkey } from '../cli/valetkey.ts';
+import { killNow } from '../helpers/kill.ts';
 import { jobSpec } from '../helpers/stack.ts';
 import { environmentIn, newPlace, processesIn, removePlace, startDev, type DevProcess } from './dev-process.ts';
 
@@ -135,7 +136,7 @@ describe('a stack in an environment that names proxies and excepts nothing, thro
 
   test('a part that dies is named on the terminal with its log, which is kept', async () => {
     const [temporal] = await processesIn(join(place, 'valetkey-dev/temporal/temporal.db'));
-    process.kill(temporal ?? 0, 'SIGKILL');
+    killNow(temporal);
     await expect.poll(() => dev.report()).toMatch(/^Temporal has ended: .*start again.* Its log: .*temporal\.log$/m);
     dev.child.kill('SIGINT');
     await sleep(1_000);

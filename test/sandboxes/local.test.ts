@@ -15,6 +15,7 @@ import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import { SERVER_AGENT, type SandboxHandle } from '../../src/sandboxes/sandbox.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { bindKey } from '../../src/session/bind-key.ts';
+import { killNow } from '../helpers/kill.ts';
 import { createRig, namespaceOf, processesOfNamespace, run, type Rig } from './rig.ts';
 
 const starterFile = fileURLToPath(new URL('./starter.ts', import.meta.url));
@@ -96,7 +97,7 @@ test('a sandbox that has ended is replaced by the next start', async () => {
   const request = { jobId: 'died', agent: 'codex', isolation: 'bubblewrap' } as const;
   const first = await rig.provider.start(request);
   const connection = rig.provider.connect(first);
-  process.kill((await namespaceOf(rig.folderOf(first.id))).pid, 'SIGKILL');
+  killNow((await namespaceOf(rig.folderOf(first.id))).pid);
   await expect.poll(async () => await rig.isAlive(first)).toBe(false);
   await expect(connection.fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
   const second = await rig.provider.start(request);

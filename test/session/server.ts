@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import { programFile } from '../../src/in-sandbox/programs.ts';
 import { SERVER_AGENT, type SandboxConnection, type SandboxPaths } from '../../src/sandboxes/sandbox.ts';
+import { killNow } from '../helpers/kill.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shim = programFile('shim');
@@ -71,7 +72,7 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
     while (!(await sandbox.fetch('/v1/health').catch(() => null))?.ok) await sleep(20);
     const end = async (): Promise<void> => {
       try {
-        process.kill(-pid, 'SIGKILL');
+        killNow(pid, { group: true });
       } catch {
         // The group is gone already.
       }
@@ -102,7 +103,7 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
       for await (const part of body?.pipeThrough(new TextDecoderStream()) ?? []) if ((heard += part).includes(text)) break;
     },
     async killAgent() {
-      process.kill(Number(await readFile(join(paths.home, 'agent.pid'), 'utf8')), 'SIGKILL');
+      killNow(Number(await readFile(join(paths.home, 'agent.pid'), 'utf8')));
       const { servers } = serversSchema.parse(await (await sandbox.fetch('/v1/acp')).json());
       const newest = `/v1/acp/${encodeURIComponent(
         servers

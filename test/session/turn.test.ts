@@ -4,6 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { Secret } from '../../src/secrets/secret.ts';
 import type { SessionState } from '../../src/session/turn/state.ts';
 import type { EndedTurn } from '../../src/session/turn/turn.ts';
+import { killNow } from '../helpers/kill.ts';
 import { EventStore, startTurn, turnOn } from './collect.ts';
 import { startServer, type Server } from './server.ts';
 
@@ -171,7 +172,7 @@ test('a server that is killed in mid-turn is a lost sandbox within 5 s', async (
   turn.catch(() => {});
   await store.said('before');
   const killedMs = Date.now();
-  process.kill(server.pid, 'SIGKILL');
+  killNow(server.pid);
   await expect(turn).rejects.toMatchObject({ code: 'sandbox_lost' });
   expect(Date.now() - killedMs).toBeLessThan(5000);
 });

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, expect, test } from 'vitest';
 
 import type { SetupProgress } from '../../src/workspace/setup.ts';
+import { killNow } from '../helpers/kill.ts';
 import { useWorkspace } from './rig.ts';
 
 const rig = useWorkspace();
@@ -77,7 +78,7 @@ test('an interrupted command runs again', async () => {
   gone.abort();
   await first;
   const state = join(rig.server().paths.home, '.valetkey/setup/1');
-  process.kill(-Number(await readFile(`${state}.pid`, 'utf8')), 'SIGKILL');
+  killNow(Number(await readFile(`${state}.pid`, 'utf8')), { group: true });
   // A script that still watches in the sandbox would note the end; here nobody did.
   for (let looks = 0; looks < 30 && (await readFile(`${state}.exit`).catch(() => null)) === null; looks += 1) await sleep(100);
   await rm(`${state}.exit`, { force: true });
