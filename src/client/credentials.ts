@@ -101,7 +101,7 @@ export class Credentials {
       requireOwner(sealed, key);
       const version = await storeCredential(this.#context.database.db, key, sealed, { isNew });
       if (version !== null) return { version };
-      throw isNew ? new ValetkeyError('credential_exists', `There is already ${nameOf(key)}.`) : notFound(key);
+      throw isNew ? new ValetkeyError('credential_exists', `There is already a ${nameOf(key)}.`) : notFound(key);
     });
   }
 
@@ -119,9 +119,9 @@ function requireOwner(sealed: string, { provider, tenant }: CredentialKey): void
 }
 
 function notFound(key: CredentialKey): ValetkeyError {
-  return new ValetkeyError('credential_not_found', `There is no ${nameOf(key).replace(/^the /, '')}.`);
+  return new ValetkeyError('credential_not_found', `There is no ${nameOf(key)}.`);
 }
 
 function nameOf({ provider, tenant, name }: CredentialKey): string {
-  return `the credential ${name} for ${provider} of ${tenant === null ? 'the organization' : `the tenant ${tenant}`}`;
+  return `credential ${name} for ${provider} of ${tenant === null ? 'the organization' : `the tenant ${tenant}`}`;
 }
