@@ -10,6 +10,9 @@ import {
   type ArtifactInfo,
   type BlockedTenant,
   type ClientOptions,
+  type CredentialInput,
+  type CredentialName,
+  type Credentials,
   type EndCause,
   type EventsOptions,
   type FailedEnd,
@@ -38,6 +41,7 @@ import {
   type Keys,
   type KeyState,
   type Labels,
+  type NewCredential,
   type OpenQuestion,
   type Outcome,
   type Page,
@@ -55,6 +59,7 @@ import {
   type ScheduleStatus,
   type SealOptions,
   type SealPurpose,
+  type StoredCredential,
   type SubmitOptions,
   type SweepOptions,
   type SweepReport,
@@ -83,11 +88,12 @@ import {
 
 /** What a backend keeps of a job, with a value of each type. */
 export interface Everything {
-  parts: [Jobs, Keyring, Keys, Schedules, Tenants, TenantClient, ValetkeyClient];
+  parts: [Credentials, Jobs, Keyring, Keys, Schedules, Tenants, TenantClient, ValetkeyClient];
   job: [JobEventBody, JobFailure, JobProgress, JobSpec, JobState, JobStatus, Phase, UnknownEventBody, Labels];
   questions: [OpenQuestion, Question, WaitingQuestion, UpdateAccepted];
   results: [Artifact, ArtifactInfo, KeyLife, Outcome, TurnResult, Usage];
   keys: [EndCause, FailedEnd, KeyInfo, KeyRef, KeyringUse, KeyState, RevokeReport, Rotated, UnknownTenant, BlockedTenant];
+  credentials: [CredentialInput, CredentialName, NewCredential, StoredCredential];
   sweeps: [Finding, FindingKind, SweepReport, ScheduledRun, ScheduleName, ScheduleStatus];
   options: [ClientOptions, PromptOptions, QuestionFilter, ScheduleIntervals, SealPurpose, SweepOptions, PageOptions];
 }
