@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 /** Every type whose fields or methods a caller meets, by an expression of types that leads to it. */
 const TYPES = [
   ...['JobSpecInput', 'TenantJobSpecInput'],
-  ...['credential', 'sandbox', 'workspace'].map((name) => `NonNullable<JobSpecInput['${name}']>`),
+  ...['sandbox', 'workspace'].map((name) => `NonNullable<JobSpecInput['${name}']>`),
   ...['limits', 'egress'].map((name) => `NonNullable<NonNullable<JobSpecInput['sandbox']>['${name}']>`),
   ...['JobSummary', 'JobStatus', "NonNullable<JobStatus['question']>", 'JobResult', 'JobFailure', 'TurnResult', 'Usage', 'KeyLife'],
   ...["JobResult['workspace']", 'Artifact', 'ArtifactInfo', 'KeyInfo', 'RevokeReport', 'FailedEnd', 'UnknownTenant', 'BlockedTenant'],
