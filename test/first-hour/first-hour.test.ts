@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { freePort } from '../../src/dev/process.ts';
 import { environmentIn, newPlace, processesIn, removePlace } from '../dev/dev-process.ts';
 import { root } from '../repository/root.ts';
 import { noteSeen } from '../secret-scan/seen.ts';
@@ -64,10 +65,16 @@ test('without a stack a command says how to start one', async () => {
 describe('with valetkey dev', () => {
   let dev: ReturnType<typeof run>;
   let lines = '';
+  let errors = '';
   beforeAll(async () => {
+    // A first start elsewhere at the same moment would choose the same ports.
+    const ports = { postgres: await freePort(), temporal: await freePort(), temporalUi: await freePort(), gateway: await freePort() };
+    await mkdir(join(place, 'valetkey-dev'));
+    await writeFile(join(place, 'valetkey-dev/ports.json'), JSON.stringify(ports));
     dev = run(consumer, 'valetkey', ['dev']);
+    dev.stderr.setEncoding('utf8').on('data', (text) => (errors += String(text)));
     dev.stdout.setEncoding('utf8').on('data', (text) => (lines += String(text)));
-    while (!lines.includes('# ready')) await Promise.race([once(dev.stdout, 'data'), dev.then(() => Promise.reject(new Error(lines)))]);
+    while (!lines.includes('# ready')) await Promise.race([once(dev.stdout, 'data'), dev.then(() => Promise.reject(new Error(errors)))]);
   });
 
   test('it prints what a shell can read, and that the other commands find it', async () => {

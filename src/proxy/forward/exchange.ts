@@ -75,6 +75,8 @@ export class Exchange implements AttemptEvents {
 
   #send(): void {
     const { protocol, dispatcher, request } = this.#forwarding;
+    // The provider is silent from here on, not since the try before.
+    this.#idleTimer.refresh();
     this.#retries.begin();
     this.#attempt = new Attempt(protocol, this);
     this.#attempt.send(dispatcher, request);
