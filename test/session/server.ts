@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { execa } from 'execa';
-import getPort from 'get-port';
 import { z } from 'zod';
 
 import { ValetkeyError } from '../../src/contract/errors.ts';
+import { freePort } from '../../src/dev/process.ts';
 import { programFile } from '../../src/in-sandbox/programs.ts';
 import { SERVER_AGENT, type SandboxConnection, type SandboxPaths } from '../../src/sandboxes/sandbox.ts';
 import { killNow } from '../helpers/kill.ts';
@@ -49,7 +49,7 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
   for (const folder of [paths.home, paths.workspace, bin]) await mkdir(folder, { recursive: true });
   const launcher = ['exec', ...[process.execPath, shim, '--', ...command].map((word) => `'${word}'`)].join(' ');
   await writeFile(join(bin, `${SERVER_AGENT}-acp`), `#!/bin/sh\n${launcher}\n`, { mode: 0o755 });
-  const port = await getPort({ host: '127.0.0.1' });
+  const port = await freePort();
   const sandbox = connectTo(port, paths);
   const launch = async () => {
     const child = execa(serverBinary(), ['server', '--no-token', '--no-telemetry', '--host', '127.0.0.1', '--port', String(port)], {
@@ -68,8 +68,12 @@ export async function startServer(command: string[] = scriptedAgent, env: Record
       },
     });
     const { pid } = child;
+    let hasEnded = false;
+    void child.then(() => (hasEnded = true));
     if (pid === undefined) throw new Error('The server did not start.');
     while (!(await sandbox.fetch('/v1/health').catch(() => null))?.ok) await sleep(20);
+    // Where another test took the port in the meantime, it is its server that answers.
+    if (hasEnded) throw new Error('The server has ended.');
     const end = async (): Promise<void> => {
       try {
         killNow(pid, { group: true });
