@@ -3,7 +3,7 @@ import type { SeenWorker } from '../../store/workers.ts';
 /** A worker process without a heartbeat for this long is lost, and its activities are retried. Longer than a busy machine pauses a process. */
 export const WORKER_LOST_AFTER_MS = 12_000;
 /** A host is lost after this long without a heartbeat of any of its workers: longer than a restart, and its jobs fail within a minute. */
-export const HOST_LOST_AFTER_MS = 48_000;
+export const HOST_LOST_AFTER_MS = 42_000;
 /** The time between two scans counts as quiet up to this limit: while no scan ran, heartbeats may have been impossible too. */
 const MAX_SCAN_INTERVAL_MS = 10_000;
 
