@@ -86,7 +86,7 @@ describe('at the gateway', () => {
   test('a key that nobody ends is dead by itself when its time is up', async () => {
     const key = await mint({ livesMs: 3_000 });
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
-    await expect.poll(() => statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
+    await expect.poll(() => statusWith(stack(), secretOf(stack(), key.ref)), { timeout: 10_000 }).toBe(401);
     expect(Date.now()).toBeGreaterThanOrEqual(key.hardExpiresAt.getTime());
   });
 

@@ -25,14 +25,14 @@ const STANDING: Record<string, Partial<JobSpecInput>> = {
   'waiting for a prompt': { prompts: ['!say one'], keepOpen: '9m' },
   'waiting for an answer': { prompts: ['!ask may I?'], permissions: 'ask', permissionTimeout: '9m' },
 };
+/** ms from the last sign of life of a host to the end of its jobs. */
+const LOST_WITHIN_MS = 60_000;
 /** ms: longer than a process takes that is there to be seen dead, shorter than a host to be gone. */
 const AWAY_MS = 20_000;
 
 /** Where the hosts are started. */
 export interface HostsRig {
   stack: { temporal: TemporalAddress; config: Pick<Config, 'databaseUrl'> };
-  /** ms from the last sign of life of a host to the end of its jobs. */
-  lostWithinMs: number;
 }
 
 /** Hosts that go: one for good, one for the time of a restart, one whose worker hangs. */
@@ -48,7 +48,7 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         const lostAtMs = Date.now();
         await Promise.all([next.gateway.start(), next.worker.start()]);
         await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
-        const wrongEnd = await wrongEndOf(rig, hosts, jobIds, lostAtMs);
+        const wrongEnd = await wrongEndOf(hosts, jobIds, lostAtMs);
         const other = await hosts.client.jobs.submit({ ...JOB, prompts: ['!say hello'] });
         return firstOf(
           () => wrongEnd,
@@ -68,7 +68,7 @@ export const HOSTS: readonly Case<HostsRig>[] = [
         const lostAtMs = Date.now();
         await Promise.all([other.gateway.start(), other.worker.start()]);
         await hosts.client.jobs.cancel(String(jobIds['cancelled later']));
-        const wrongEnd = await wrongEndOf(rig, hosts, jobIds, lostAtMs);
+        const wrongEnd = await wrongEndOf(hosts, jobIds, lostAtMs);
         hung.worker.signal('SIGCONT');
         return firstOf(
           () => wrongEnd,
@@ -153,20 +153,15 @@ async function phase({ client }: Hosts, jobId: string, wanted: string): Promise<
 }
 
 /** What is wrong with how the jobs of a host that was lost ended; null where all ended in time, each for its reason. */
-async function wrongEndOf(
-  { lostWithinMs }: HostsRig,
-  { client }: Hosts,
-  jobIds: Record<string, string>,
-  lostAtMs: number,
-): Promise<string | null> {
-  const late = sleep(lostAtMs + lostWithinMs - Date.now(), null, { ref: false });
+async function wrongEndOf({ client }: Hosts, jobIds: Record<string, string>, lostAtMs: number): Promise<string | null> {
+  const late = sleep(lostAtMs + LOST_WITHIN_MS - Date.now(), null, { ref: false });
   const ends = Object.entries(jobIds).map(async ([name, jobId]) => {
     const result = await Promise.race([client.jobs.result(jobId), late]);
-    if (result === null) return `${name}: it runs after ${lostWithinMs / 1000} s`;
+    if (result === null) return `${name}: it runs after ${LOST_WITHIN_MS / 1000} s`;
     const seconds = (Date.parse(result.endedAt) - lostAtMs) / 1000;
     const code = result.failure?.code;
     const isRight = result.sandboxLost && code === (name === 'cancelled later' ? 'cancelled' : 'sandbox_lost');
-    return check(isRight, `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`);
+    return check(isRight && seconds * 1000 < LOST_WITHIN_MS, `${name}: ${code} after ${seconds} s, sandbox lost ${result.sandboxLost}`);
   });
   return (await Promise.all(ends)).find((wrong) => wrong !== null) ?? null;
 }

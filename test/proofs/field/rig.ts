@@ -36,7 +36,6 @@ export interface FieldRig {
   client: ValetkeyClient;
   provider: FaultyProvider;
   site: Site;
-  lostWithinMs: number;
   /** Submits a job of the agent `mock` with a model, a budget and a deadline, unless told otherwise, and waits for its end. */
   run(spec: Partial<JobSpecInput>, options?: { id?: string }): Promise<Ended>;
   /** The same without the wait. */
@@ -79,7 +78,6 @@ export async function startFieldRig({ databaseUrl, temporal, environment }: Fiel
     client,
     provider,
     site,
-    lostWithinMs: 60_000,
     async submit(spec, options = {}) {
       const { agent = 'mock' } = spec;
       const { jobId } = await client.jobs.submit(
