@@ -6,6 +6,7 @@ import { lastFailure } from '../store/request-records.ts';
 
 /** An agent ends with these codes when the model failed, so the gateway's record has the real reason. */
 const AMBIGUOUS_CODES: readonly FailureCode[] = ['agent_failed', 'stalled'];
+
 /**
  * Replaces the error of an agent by the model failure that the gateway recorded for the newest request of the job's keys. Agents report a
  * provider's error in their own words, some even as a success.

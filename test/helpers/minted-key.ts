@@ -33,9 +33,9 @@ export async function mintedNext(context: KeyContext, key: MintParams): Promise<
 }
 
 /** The first key of such a job, which is still to be minted. */
-export function wantedKey(): MintParams {
+export function wantedKey(livesMs = 600_000): MintParams {
   const jobId = `job-${randomUUID()}`;
-  const hardExpiresAt = new Date(Date.now() + 600_000);
+  const hardExpiresAt = new Date(Date.now() + livesMs);
   return {
     ref: `${jobId}/lease/1`,
     jobId,

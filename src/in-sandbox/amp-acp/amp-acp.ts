@@ -3,16 +3,17 @@
  * first of a session starts a thread and the others continue it. The updates of a session are stored in a file, from which another
  * process replays them.
  */
-import { Client, METHOD_NOT_FOUND, INVALID_PARAMS, RpcError } from '../json-rpc/client.ts';
+import { Client, METHOD_NOT_FOUND, RpcError } from '../json-rpc/client.ts';
 import { objects, text, type Json } from '../json-rpc/json.ts';
+import { Sessions } from '../json-rpc/sessions.ts';
 import { Session } from './session.ts';
 
 const [amp = 'amp'] = process.argv.slice(2);
 const client = new Client();
-const sessions = new Map<unknown, Session>();
+const sessions = new Sessions<Session>();
 
 client.serve(handle, () => {
-  for (const session of sessions.values()) session.kill();
+  for (const session of sessions.all()) session.kill();
 });
 
 async function handle(method: string, params: Json): Promise<object> {
@@ -20,27 +21,16 @@ async function handle(method: string, params: Json): Promise<object> {
     case 'initialize':
       return { protocolVersion: 1, agentCapabilities: { loadSession: true }, authMethods: [] };
     case 'session/new':
-      return { sessionId: addSession(Session.create(client, text(params['cwd']))).id };
+      return { sessionId: sessions.add(Session.create(client, text(params['cwd']))).id };
     case 'session/load':
-      addSession(Session.load(client, text(params['sessionId']), text(params['cwd'])));
+      sessions.add(Session.load(client, text(params['sessionId']), text(params['cwd'])));
       return {};
     case 'session/prompt':
-      return { stopReason: await sessionOf(params).prompt(amp, objects(params['prompt'])) };
+      return { stopReason: await sessions.of(params).prompt(amp, objects(params['prompt'])) };
     case 'session/cancel':
-      sessionOf(params).cancel();
+      sessions.of(params).cancel();
       return {};
     default:
       throw new RpcError(METHOD_NOT_FOUND, 'The method does not exist.');
   }
-}
-
-function addSession(session: Session): Session {
-  sessions.set(session.id, session);
-  return session;
-}
-
-function sessionOf(params: Json): Session {
-  const session = sessions.get(params['sessionId']);
-  if (session === undefined) throw new RpcError(INVALID_PARAMS, 'The session does not exist.');
-  return session;
 }

@@ -3,46 +3,36 @@
  * runs the commands that the model requests, and stores each conversation in a file, so that another process can load it. A prompt
  * with lines that begin with `!` runs them and does not call the LLM (`runCommandLines`).
  */
-import { Client, INVALID_PARAMS, METHOD_NOT_FOUND, RpcError } from '../json-rpc/client.ts';
+import { Client, METHOD_NOT_FOUND, RpcError } from '../json-rpc/client.ts';
 import { objects, text, type Json } from '../json-rpc/json.ts';
+import { Sessions } from '../json-rpc/sessions.ts';
 import { commandLinesOf, runCommandLines } from './command-lines.ts';
 import { runModelLoop } from './model-loop.ts';
 import { Session } from './session.ts';
 
 const client = new Client();
-const sessions = new Map<unknown, Session>();
+const sessions = new Sessions<Session>();
 
 client.serve(async (method, params) => {
   switch (method) {
     case 'initialize':
       return { protocolVersion: 1, agentCapabilities: { loadSession: true }, authMethods: [] };
     case 'session/new':
-      return { sessionId: addSession(Session.create(client, text(params['cwd']))).id };
+      return { sessionId: sessions.add(Session.create(client, text(params['cwd']))).id };
     case 'session/load':
-      addSession(Session.load(client, text(params['sessionId']), text(params['cwd']))).replay();
+      sessions.add(Session.load(client, text(params['sessionId']), text(params['cwd']))).replay();
       return {};
     case '_session/rename':
       return {};
     case 'session/prompt':
-      return { stopReason: await runPrompt(sessionOf(params), objects(params['prompt'])) };
+      return { stopReason: await runPrompt(sessions.of(params), objects(params['prompt'])) };
     case 'session/cancel':
-      sessionOf(params).cancel.abort();
+      sessions.of(params).cancel.abort();
       return {};
     default:
       throw new RpcError(METHOD_NOT_FOUND, 'The method does not exist.');
   }
 });
-
-function addSession(session: Session): Session {
-  sessions.set(session.id, session);
-  return session;
-}
-
-function sessionOf(params: Json): Session {
-  const session = sessions.get(params['sessionId']);
-  if (session === undefined) throw new RpcError(INVALID_PARAMS, 'The session does not exist.');
-  return session;
-}
 
 /** Resolves to the stop reason of ACP. */
 async function runPrompt(session: Session, parts: Json[]): Promise<string> {

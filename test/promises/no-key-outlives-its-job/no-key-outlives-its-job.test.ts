@@ -2,7 +2,6 @@
 // end it, the key is dead from five minutes after the job's deadline on.
 // Here a key is tried from outside while its job runs and ends; each other test of a job tries its keys at the end (expectEnded),
 // also where the gateway, Postgres, Temporal or the worker was lost.
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { noopMetricMeter } from '@temporalio/common';
@@ -21,9 +20,9 @@ import { renewSessionKey } from '../../../src/keys/session-key.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
 import { expectEnded, secretOf, statusWith } from '../../helpers/ended.ts';
+import { wantedKey } from '../../helpers/minted-key.ts';
 import { slowly } from '../../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../../helpers/stack.ts';
-import { OF_GATEWAY } from '../../helpers/stored-credential.ts';
 
 const stack = useStack();
 const MODEL = 'gpt-5.1-codex';
@@ -121,35 +120,18 @@ describe('at the gateway', () => {
   });
 
   test('a key whose end comes before its mint is never minted', async () => {
-    const key = wanted(600_000);
+    const key = wantedKey();
     await endKey(context, key, 'job');
     await expect(mintKey(context, key, [])).rejects.toMatchObject({ code: 'key_ended' });
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401);
   });
 
   async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<MintParams> {
-    const key = wanted(livesMs);
+    const key = wantedKey(livesMs);
     await mintKey(context, key, []);
     return key;
   }
 });
-
-function wanted(livesMs: number): MintParams {
-  const jobId = `job-${randomUUID()}`;
-  const ref: MintParams['ref'] = `${jobId}/lease/1`;
-  const hardExpiresAt = new Date(Date.now() + livesMs);
-  return {
-    ref,
-    jobId,
-    tenant: 'acme',
-    generation: 1,
-    gateway: 'builtin',
-    credential: OF_GATEWAY,
-    budgetUsd: 1,
-    models: [MODEL],
-    hardExpiresAt,
-  };
-}
 
 /** Tries a key again and again. Resolves to when it was accepted last, epoch ms. */
 async function acceptedUntil(secret: string, over: AbortSignal): Promise<number> {

@@ -246,7 +246,7 @@ test('events: one per host however many connections it had, and a bound for made
 
 test('a refusal is an event within seconds', async () => {
   await rig.tunnel('soon.test:443').catch(() => {});
-  await expect.poll(() => rig.events.some(({ body }) => 'host' in body && body.host === 'soon.test')).toBe(true);
+  await expect.poll(() => rig.events.some(({ body }) => 'host' in body && body.host === 'soon.test'), { timeout: 10_000 }).toBe(true);
 });
 
 test('the proxy of a process that has ended is adopted by another, once, and keeps its totals', async () => {
@@ -268,7 +268,7 @@ test('the proxy of a process that has ended is adopted by another, once, and kee
 test('connections over a sandbox’s limit are not accepted, and the others continue', async () => {
   const crowd = Array.from({ length: 140 }, () => connect(join(rig.place.socketFolder, 'egress.sock')));
   for (const socket of crowd) socket.on('error', () => {});
-  await expect.poll(() => crowd.filter(({ destroyed }) => destroyed).length).toBeGreaterThanOrEqual(12);
+  await expect.poll(() => crowd.filter(({ destroyed }) => destroyed).length, { timeout: 10_000 }).toBeGreaterThanOrEqual(12);
   for (const socket of crowd) socket.destroy();
   await expect
     .poll(async () => rig.send(`GET http://web.test:${port}/ HTTP/1.1\r\nHost: web.test:${port}\r\nConnection: close\r\n\r\n`))
