@@ -2,6 +2,9 @@ import type { z } from 'zod';
 
 import type { jobCredentialSchema } from './credential-spec.ts';
 
+/** Matches a credential that a header can hold: one word of printable ASCII. */
+export const CREDENTIAL_PATTERN = /^[\x21-\x7e]+$/;
+
 /** The name of the stored credential that the strategy `gateway` uses. */
 export const DEFAULT_CREDENTIAL = 'default';
 

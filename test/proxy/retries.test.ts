@@ -209,6 +209,16 @@ describe('while a request waits for its next try', () => {
   });
 });
 
+it('a try has the whole idle time to itself, however long the one before took to fail', async () => {
+  const rig = await rigOn(
+    (_req, res, number) => setTimeout(() => (number === 1 ? res.writeHead(529, SOON).end(failure) : answerWell(res)), 600),
+    { idleTimeoutMs: 1_000 },
+  );
+  const key = await rig.mint();
+  expect((await send(rig, key.secret, '/v1/messages', body)).status).toBe(200);
+  expect(rig.asked()).toBe(2);
+});
+
 it('a provider that cannot be reached for a moment is reached', async () => {
   const upstream = await startUpstream((_req, res) => answerWell(res));
   const port = Number(new URL(upstream.url).port);

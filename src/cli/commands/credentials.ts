@@ -3,7 +3,7 @@ import { Argument, CommanderError, InvalidArgumentError, type Command } from '@c
 import type { CredentialName } from '../../client/credentials.ts';
 import { required, type Config } from '../../config/config.ts';
 import { credentialNameSchema } from '../../contract/credential-spec.ts';
-import { DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
+import { CREDENTIAL_PATTERN, DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
 import { tenantSchema } from '../../contract/spec.ts';
 import { readKeyringFile } from '../../secrets/keyring-file.ts';
@@ -126,8 +126,7 @@ async function sealInput(config: Config, { provider, tenant }: CredentialName): 
   const publicKey = currentPublicKey(config);
   const credential = new Secret(await secretFromInput('credentials'));
   registerSecret(credential);
-  // It becomes part of a header.
-  if (!/^[\x21-\x7e]+$/.test(credential.reveal()))
+  if (!CREDENTIAL_PATTERN.test(credential.reveal()))
     throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.credentials', 'the credential must be one word of printable ASCII');
   return seal(credential.reveal(), { purpose: 'upstream', provider, ...(tenant === undefined ? {} : { tenant }), publicKey });
 }

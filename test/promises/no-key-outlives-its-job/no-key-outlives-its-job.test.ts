@@ -127,7 +127,7 @@ describe('at the gateway', () => {
   });
 
   async function mint({ livesMs = 600_000 }: { livesMs?: number }): Promise<MintParams> {
-    const key = wantedKey(livesMs);
+    const key = { ...wantedKey(livesMs), models: [MODEL] };
     await mintKey(context, key, []);
     return key;
   }
