@@ -8,9 +8,9 @@ import { z } from 'zod';
 
 import type { KeyRef } from '../src/contract/ref.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
-import { hashSecret, Secret } from '../src/secrets/secret.ts';
 import { migrate, openDatabase } from '../src/store/database.ts';
 import { activateKey, recordIntent } from '../src/store/key-transitions.ts';
+import { builtinSecrets } from '../test/helpers/minted-key.ts';
 
 const OF_GATEWAY = { strategy: 'gateway', gateway: 'builtin' } as const;
 const MODEL = 'claude-sonnet-4-6';
@@ -163,7 +163,7 @@ async function mintKeys(url: string): Promise<void> {
       budgetUsd,
     } as const;
     await recordIntent(database.db, { ...key, owner: 'default/bench', rootKeyId: 'none', expiresAt, hardExpiresAt: expiresAt });
-    await activateKey(database.db, key, hashSecret(new Secret(secret)));
+    await activateKey(database.db, key, builtinSecrets(secret));
   };
   await mint(SECRET, 100_000);
   for (let index = 0; index < ROUNDS; index += 1) await mint(`${SECRET}-${index}`, BUDGET_USD);

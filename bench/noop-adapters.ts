@@ -1,16 +1,16 @@
-import type { Gateway } from '../src/gateways/gateway.ts';
+import type { MeteredGateway } from '../src/gateways/gateway.ts';
 import type { SandboxProvider } from '../src/sandboxes/sandbox.ts';
 import type { Adapters } from '../src/worker/start.ts';
 
 /** Adapters that do nothing, so that what is measured is the job itself: its workflow, its activities and its store. */
 export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Adapters {
-  const gateway: Gateway = {
+  const gateway: MeteredGateway = {
     name: 'builtin',
-    mint: () => Promise.resolve(),
+    mint: () => Promise.resolve(null),
     extend: () => Promise.resolve(),
     disable: () => Promise.resolve(),
     probe: () => Promise.resolve(true),
-    spend: () => Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 }),
+    spend: () => Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0 }),
   };
   const local: SandboxProvider = {
     name: 'local',

@@ -112,15 +112,16 @@ function endAsNamed(adapters: Adapters): Adapters {
       builtin: {
         ...builtin,
         mint: async (request) => {
-          if (request.jobId === 'key-ended' && request.generation === 1) throw new ValetkeyError('key_ended', 'the key has ended');
-          await builtin.mint(request);
+          if (request.ref.startsWith('key-ended/') && parseKeyRef(request.ref).generation === 1)
+            throw new ValetkeyError('key_ended', 'the key has ended');
+          return builtin.mint(request);
         },
-        disable: async (ref) => {
-          if (ref.startsWith('stuck/') && failedEnds < 6) {
+        disable: async (key) => {
+          if (key.ref.startsWith('stuck/') && failedEnds < 6) {
             failedEnds += 1;
             throw new ValetkeyError('gateway_unreachable', 'the gateway does not answer');
           }
-          await builtin.disable(ref);
+          await builtin.disable(key);
         },
       },
     },

@@ -8,16 +8,18 @@ import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
 
 import { formatKeyRef } from '../../src/contract/ref.ts';
+import { parseKeyRef } from '../../src/contract/ref.ts';
 import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import type { AgentName } from '../../src/contract/spec.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import { startStack, type Stack } from '../../src/dev/stack.ts';
 import { SERVER_AGENT, type SandboxConnection } from '../../src/sandboxes/sandbox.ts';
-import { hashSecret, Secret } from '../../src/secrets/secret.ts';
+import { Secret } from '../../src/secrets/secret.ts';
 import { INITIALIZE } from '../../src/session/turn/open-session.ts';
 import { beginEnd } from '../../src/store/key-transitions.ts';
 import { activateKey, recordIntent } from '../../src/store/key-transitions.ts';
 import type { Adapters } from '../../src/worker/start.ts';
+import { builtinSecrets } from '../../test/helpers/minted-key.ts';
 import { percentile } from '../percentile.ts';
 import { say } from '../report.ts';
 
@@ -101,7 +103,7 @@ async function directStart(
     expiresAt,
     hardExpiresAt: expiresAt,
   });
-  await activateKey(database.db, key, hashSecret(secret));
+  await activateKey(database.db, key, builtinSecrets(secret.reveal()));
   const handle = await sandboxes.local.start({ jobId, agent, isolation: 'bubblewrap' });
   const sandbox = sandboxes.local.connect(handle);
   try {
@@ -158,13 +160,14 @@ class Clock {
         builtin: {
           name: builtin.name,
           mint: async (wanted) => {
-            await builtin.mint(wanted);
-            ready(wanted.jobId);
+            const minted = await builtin.mint(wanted);
+            ready(parseKeyRef(wanted.ref).jobId);
+            return minted;
           },
           extend: async () => {},
-          disable: (ref) => builtin.disable(ref),
+          disable: (key) => builtin.disable(key),
           probe: (key) => builtin.probe(key),
-          spend: (ref) => builtin.spend(ref),
+          spend: (key) => builtin.spend(key),
         },
       },
       sandboxes,

@@ -1,4 +1,5 @@
-import type { GatewayName, JobCredential } from '../contract/credential.ts';
+import type { JobCredential } from '../contract/credential.ts';
+import type { GatewayName } from '../contract/gateway-name.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { PromptRef } from '../contract/requests.ts';
 import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../contract/result.ts';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { GATEWAYS } from './gateway-name.ts';
 import { sealedSchema } from './sandbox-spec.ts';
 
 export const credentialNameSchema = z
@@ -15,7 +16,7 @@ const byokSchema = z
   .refine(({ name, sealed }) => name === undefined || sealed === undefined, 'must not have both a name and a sealed credential');
 
 export const jobCredentialSchema = z.discriminatedUnion('strategy', [
-  z.strictObject({ strategy: z.literal('gateway'), gateway: z.literal('builtin') }),
+  z.strictObject({ strategy: z.literal('gateway'), gateway: z.enum(GATEWAYS) }),
   z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
   byokSchema,
 ]);

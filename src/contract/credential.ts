@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 
 import type { jobCredentialSchema } from './credential-spec.ts';
+import { GATEWAY_TITLES, type GatewayName } from './gateway-name.ts';
 
 /** Matches a credential that a header can hold: one word of printable ASCII. */
 export const CREDENTIAL_PATTERN = /^[\x21-\x7e]+$/;
@@ -9,13 +10,12 @@ export const CREDENTIAL_PATTERN = /^[\x21-\x7e]+$/;
 export const DEFAULT_CREDENTIAL = 'default';
 
 /**
- * The strategy of a job, and with it the upstream credential that the gateway sends in place of the job's key. `gateway`: the tenant's or
- * the organization's default credential. `shared`: a named credential of the organization. `byok`: a credential of the tenant, stored or
+ * The strategy of a job, and with it the upstream credential that the proxy sends in place of the job's key. `gateway`: with the gateway
+ * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named credential of the organization. `byok`: a credential of the tenant, stored or
  * sealed in the job.
  */
 export type JobCredential = z.output<typeof jobCredentialSchema>;
 export type Strategy = JobCredential['strategy'];
-export type GatewayName = Extract<JobCredential, { strategy: 'gateway' }>['gateway'];
 
 /** Returns the gateway that mints the job's keys. */
 export function gatewayOf(credential: JobCredential): GatewayName {
@@ -26,7 +26,9 @@ export function gatewayOf(credential: JobCredential): GatewayName {
 export function describeCredential(credential: JobCredential, tenant: string): string {
   switch (credential.strategy) {
     case 'gateway':
-      return `the gateway’s credential for the tenant ${tenant}`;
+      return credential.gateway === 'builtin'
+        ? `the gateway’s credential for the tenant ${tenant}`
+        : `the key that ${GATEWAY_TITLES[credential.gateway]} minted for the job`;
     case 'shared':
       return `the organization’s credential ${credential.name}`;
     case 'byok':

@@ -63,6 +63,10 @@ export const FAILURES = {
   sealed_unreadable: { retryable: false, hint: 'Seal the secret again for the tenant of this job, with the public key of these workers.' },
   gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
   gateway_refused: { retryable: false, hint: 'The gateway refused the request: check its address and its credential.' },
+  gateway_not_configured: {
+    retryable: false,
+    hint: 'Configure the gateway for workers and proxies (docs/gateways.md), or name another in the job’s credential.',
+  },
   credential_exists: { retryable: false, hint: 'Store its next version: valetkey credentials rotate.' },
   credential_not_found: { retryable: false, hint: 'List the stored credentials: valetkey credentials list.' },
   root_key_missing: {

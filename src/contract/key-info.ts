@@ -1,5 +1,6 @@
-import type { GatewayName, Strategy } from './credential.ts';
+import type { Strategy } from './credential.ts';
 import type { FailureCode } from './errors.ts';
+import type { GatewayName } from './gateway-name.ts';
 import type { EndCause, KeyState } from './key.ts';
 import type { KeyRef } from './ref.ts';
 

@@ -1,3 +1,4 @@
+import type { GatewayName } from './gateway-name.ts';
 import type { AgentName } from './spec.ts';
 
 /** A job as the caller writes it: fields with a default may be left out. `jobSpecSchema` checks it. */
@@ -45,10 +46,10 @@ export interface TenantJobSpecInput {
 /** The strategy of a job: whose credential the gateway sends to the provider in place of the job's key. */
 export type CredentialInput =
   | {
-      /** The tenant's default credential, else the organization's. */
+      /** The organization pays: with the tenant's default credential, else the organization's, or with a key of another gateway. */
       strategy: 'gateway';
-      /** The gateway that mints the key. */
-      gateway: 'builtin';
+      /** What mints the key that pays: "builtin", or a gateway that the workers are configured with. */
+      gateway: GatewayName;
     }
   | {
       /** A named credential of the organization. */

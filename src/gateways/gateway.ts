@@ -1,21 +1,24 @@
-import type { GatewayName } from '../contract/credential.ts';
+import type { GatewayName } from '../contract/gateway-name.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Usage } from '../contract/result.ts';
 import type { Secret } from '../secrets/secret.ts';
 
-/** A key and the tenant that it is minted for. */
-export interface KeyIdentity {
+/** A key as the ledger knows it, for the calls that find it at its gateway. */
+export interface GatewayKey {
   ref: KeyRef;
-  jobId: string;
-  tenant: string;
-  /** Counts from 1 within its job. */
-  generation: number;
+  /** The gateway's own id of the key; null where it has none, or where the answer to the mint was lost. */
+  id: string | null;
+  /** How often a mint of the key was begun: a gateway that draws the secret may have made a key each time. */
+  attempts: number;
 }
 
-export interface MintRequest extends KeyIdentity {
-  /** The key itself, derived from its ref: a repeated request carries the same one. */
+export interface MintRequest extends GatewayKey {
+  tenant: string;
+  /** The job's key, which the proxy accepts; derived from the ref, so a repeated request has the same one. */
   secret: Secret;
-  /** USD. */
+  /** A second secret that is derived from the ref, for a gateway that lets the caller choose. The sandbox cannot compute it. */
+  upstreamSecret: Secret;
+  /** USD that the job may still spend. */
   budgetUsd: number;
   /** The models that the key may use; never empty. */
   models: readonly string[];
@@ -23,17 +26,34 @@ export interface MintRequest extends KeyIdentity {
   expiresAt: Date;
 }
 
-/** A key whose intent is in the ledger, with its secret, for calls that make a request with it. */
-export interface MintedKey {
-  ref: KeyRef;
+/** A key that a gateway of a third party has minted: the proxy sends it in place of the job's key. */
+export interface UpstreamKey {
   secret: Secret;
+  /** The gateway's own id of the key. */
+  id: string;
+}
+
+/** A key with its secrets, for calls that make a request with it. */
+export interface MintedKey extends GatewayKey {
+  secret: Secret;
+  upstreamSecret: Secret;
   /** False where the ledger does not know whether the mint succeeded: its answer may have been lost. */
   wasMinted: boolean;
+}
+
+/** The proxy's own record of a key's usage. */
+export interface MeteredUsage extends Usage {
+  /** USD of the requests that were charged by an estimate: their answers stated no final usage. */
+  estimatedUsd: number;
+  /** Requests that succeeded. */
+  completed: number;
 }
 
 /** A key in a gateway's own list. */
 export interface ListedKey {
   ref: KeyRef;
+  /** The gateway's own id of the key; null where it has none. */
+  id: string | null;
   /** The namespace and deployment that minted it. */
   owner: string;
   createdAt: Date;
@@ -44,17 +64,19 @@ export interface ListedKey {
  *
  * The caller (keys/) records each step in the ledger before it calls. An implementation never retries: every caller is an activity
  * that Temporal retries. Every method also throws `gateway_refused` where the gateway refuses our own credential: a mint then fails
- * its job; Temporal retries the other calls until an operator replaces the credential.
+ * its job; Temporal retries the other calls until an operator replaces the credential. No error contains a part of an answer, which can
+ * quote a key.
  */
 export interface Gateway {
   readonly name: GatewayName;
 
   /**
-   * Mints a key. Idempotent on ref: a repeat changes nothing. The caller retries. It never calls this for a ref whose end has begun.
-   * Resolves when the gateway accepts the key.
+   * Mints a key, and resolves when the gateway accepts it: to the key that the proxy sends, to null for the built-in gateway, where the
+   * job's key is all there is. Idempotent on ref: where the gateway lets the caller choose the secret, a repeat changes nothing; else it
+   * deletes what earlier attempts have left and mints again. The caller retries. It never calls this for a ref whose end has begun.
    * @throws `gateway_unreachable` where the outcome is unknown or a retry may succeed, `gateway_refused` where no retry can succeed
    */
-  mint(request: MintRequest): Promise<void>;
+  mint(request: MintRequest): Promise<UpstreamKey | null>;
 
   /**
    * Moves the expiry of an active key, including a key that has expired already. Idempotent on ref and expiry. The caller retries with
@@ -62,34 +84,35 @@ export interface Gateway {
    * then stays valid until the deadline of its job, plus slack.
    * @throws `gateway_unreachable`
    */
-  extend?(ref: KeyRef, expiresAt: Date): Promise<void>;
+  extend?(key: GatewayKey, expiresAt: Date): Promise<void>;
 
   /**
-   * Disables a key. Idempotent on ref. The caller retries without limit. An unknown ref resolves. Resolves when the control plane has
-   * accepted, not when traffic stops: `probe` checks that.
+   * Disables a key, and all keys that lost answers left under its ref. Idempotent. The caller retries without limit. An unknown key
+   * resolves. Resolves when the control plane has accepted, not when traffic stops: `probe` checks that.
    * @throws `gateway_unreachable`
    */
-  disable(ref: KeyRef): Promise<void>;
+  disable(key: GatewayKey): Promise<void>;
 
   /**
-   * Makes a real request with the key and resolves to whether the data plane refuses it. Idempotent; the caller repeats it until it
-   * resolves to true. A key that was never minted counts as refused.
-   * @throws `gateway_unreachable` where the data plane gives no answer
+   * Resolves to whether the gateway refuses the key: by a real request with it where the worker can know its secret, else by the
+   * gateway's own record. Idempotent; the caller repeats it until it resolves to true. A key that was never minted counts as refused.
+   * @throws `gateway_unreachable` where the gateway gives no answer
    */
   probe(key: MintedKey): Promise<boolean>;
 
   /**
-   * Reads the final usage of a revoked key. Idempotent on ref. The caller retries without limit. An unknown ref resolves to no usage.
+   * Reads the final usage of a revoked key; `metered` is the proxy's own record, for what the gateway does not count. Idempotent. The
+   * caller retries without limit. An unknown key resolves to no usage.
    * @throws `gateway_unreachable` while the final figures are not available
    */
-  spend(ref: KeyRef): Promise<Usage>;
+  spend(key: GatewayKey, metered: MeteredUsage): Promise<Usage>;
 
   /**
-   * Deletes a key. Idempotent on ref. The caller retries without limit. An unknown ref resolves. Absent where a gateway keeps revoked
-   * keys.
+   * Deletes a key, and all keys under its ref. Idempotent. The caller retries without limit. An unknown key resolves. Absent where a
+   * gateway keeps revoked keys.
    * @throws `gateway_unreachable`
    */
-  delete?(ref: KeyRef): Promise<void>;
+  delete?(key: GatewayKey): Promise<void>;
 
   /**
    * Lists the keys with our prefix, those of other owners included; the pages may have any size. Absent where the ledger itself is the
@@ -97,4 +120,15 @@ export interface Gateway {
    * @throws `gateway_unreachable`, also after some of the keys
    */
   list?(): AsyncIterable<ListedKey>;
+
+  /**
+   * Checks what a worker needs of the gateway: its address, our credential, its settings. Resolves to the problems that would fail jobs,
+   * each a sentence with what to do. Absent where there is nothing to check.
+   */
+  check?(): Promise<string[]>;
+}
+
+/** A gateway whose spend is what the proxy has metered. */
+export interface MeteredGateway extends Gateway {
+  spend(key: GatewayKey): Promise<MeteredUsage>;
 }

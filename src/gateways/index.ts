@@ -1,10 +1,11 @@
-import type { GatewayName } from '../contract/credential.ts';
+import type { ExternalGatewayName } from '../contract/gateway-name.ts';
 import { BuiltinGateway, type BuiltinGatewayOptions } from './builtin/builtin.ts';
-import type { Gateway } from './gateway.ts';
+import type { Gateway, MeteredGateway } from './gateway.ts';
 
-export type Gateways = Record<GatewayName, Gateway>;
+/** The gateways that a worker is configured with. The built-in one is the proxy in front of all of them, too. */
+export type Gateways = { builtin: MeteredGateway } & Partial<Record<ExternalGatewayName, Gateway>>;
 
-/** Creates every gateway that a job can name. Construction does no I/O. */
+/** Creates the gateways that are configured. Construction does no I/O. */
 export function createGateways(options: { builtin: BuiltinGatewayOptions }): Gateways {
   return { builtin: new BuiltinGateway(options.builtin) };
 }

@@ -18,6 +18,8 @@ export interface RootKeys {
    * or this one once it has read the newest keyring.
    */
   derive(rootKeyId: string, ref: KeyRef): Secret;
+  /** Derives a second secret of a ref, for a gateway that lets the caller choose its key's. Throws as `derive` does. */
+  deriveUpstream(rootKeyId: string, ref: KeyRef): Secret;
 }
 
 /** Reads root keys from the content of VALETKEY_ROOT_KEY, or from a keyring, which can change. Throws `invalid_config` where there is none. */
@@ -33,16 +35,17 @@ export function createRootKeys(keys: Secret | Pick<LoadedKeyring, 'rootKeys'>): 
     return key;
   };
   current();
+  const rootKey = (rootKeyId: string, ref: KeyRef): KeyObject => {
+    const root = keyring.rootKeys.find(({ id }) => id === rootKeyId);
+    if (root !== undefined) return root.key;
+    throw new ValetkeyError('root_key_missing', `The key ${ref} needs the root key ${rootKeyId}, which this worker does not have.`);
+  };
   return {
     get currentId() {
       return current().id;
     },
-    derive(rootKeyId, ref) {
-      const root = keyring.rootKeys.find(({ id }) => id === rootKeyId);
-      if (root === undefined)
-        throw new ValetkeyError('root_key_missing', `The key ${ref} needs the root key ${rootKeyId}, which this worker does not have.`);
-      return deriveSecret(root.key, ref);
-    },
+    derive: (rootKeyId, ref) => deriveSecret(rootKey(rootKeyId, ref), ref),
+    deriveUpstream: (rootKeyId, ref) => deriveSecret(rootKey(rootKeyId, ref), ref, 'upstream key'),
   };
 }
 
@@ -50,7 +53,7 @@ export function createRootKeys(keys: Secret | Pick<LoadedKeyring, 'rootKeys'>): 
  * Derives the secret of a ref: its HMAC-SHA256 under the root key. A retried mint computes it again, so it is never passed between
  * processes and no workflow history holds it.
  */
-export function deriveSecret(rootKey: KeyObject, ref: KeyRef): Secret {
-  const digest = createHmac('sha256', rootKey).update(`valetkey key ${ref}`).digest('base64url');
+export function deriveSecret(rootKey: KeyObject, ref: KeyRef, kind: 'key' | 'upstream key' = 'key'): Secret {
+  const digest = createHmac('sha256', rootKey).update(`valetkey ${kind} ${ref}`).digest('base64url');
   return new Secret(PREFIX + digest);
 }

@@ -8,7 +8,7 @@ import type { SourcedEvent } from '../store/events.ts';
 import { openKeys, type EndProgress } from '../store/key-ends.ts';
 import { beginEnd, recordEnd } from '../store/key-transitions.ts';
 import type { LedgerKey } from '../store/keys.ts';
-import type { KeyContext } from './context.ts';
+import { gatewayNamed, type KeyContext } from './context.ts';
 
 /** How long one attempt waits for the data plane to refuse a disabled key: a gateway may have caches. */
 const REFUSAL_TIMEOUT_MS = 10_000;
@@ -22,37 +22,41 @@ const REFUSAL_TIMEOUT_MS = 10_000;
  * `database_unreachable`.
  */
 export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause, unusedSince: Date | null = null): Promise<number> {
-  const { db, gateways, rootKeys, owner, metrics } = context;
+  const { db, rootKeys, owner, metrics } = context;
+  const dataPlane = context.gateways.builtin;
   const { ref, jobId } = key;
   const startedMs = performance.now();
   const end = await beginEnd(db, { ...key, owner }, cause);
   if (end.isOver) return end.others;
-  const gateway = gateways[end.gateway];
   const elapsedMs = (): number => performance.now() - startedMs;
   const progress: EndProgress = { tookMs: 0, disabledMs: null, revokedMs: null, usage: null, deletedMs: null, isOver: false };
   const events: SourcedEvent[] = [];
   const record = async (error: ValetkeyError['code'] | null): Promise<void> =>
     recordEnd(db, { ref, jobId }, { ...progress, tookMs: elapsedMs() }, { error, events });
   try {
+    const gateway = gatewayNamed(context, end.gateway);
     if (!end.isRevoked) {
       // Disabled again even where an earlier attempt succeeded: a key that is still accepted may not have been disabled after all.
-      await gateway.disable(ref);
+      await gateway.disable(end);
       progress.disabledMs = elapsedMs();
       events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
       // The secret is derived only now: a key whose root key is missing can still be disabled.
-      await waitUntilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });
+      const secrets = { secret: rootKeys.derive(end.rootKeyId, ref), upstreamSecret: rootKeys.deriveUpstream(end.rootKeyId, ref) };
+      await waitUntilRefused([dataPlane, gateway], { ...end, ...secrets });
       progress.revokedMs = elapsedMs();
       metrics.recordRevoked(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());
       events.push({ source: `key.revoked:${ref}`, body: { type: 'key.revoked', ref } });
     }
     if (!end.isSettled) {
-      progress.usage = await gateway.spend(ref);
+      // The proxy is asked first: what it still reads for its usage, the gateway cannot know yet.
+      const metered = await dataPlane.spend(end);
+      progress.usage = gateway === dataPlane ? metered : await gateway.spend(end, metered);
       events.push({ source: `key.settled:${ref}`, body: { type: 'key.settled', ref, usd: progress.usage.usd } });
     }
     if (gateway.delete !== undefined && !end.isDeleted) {
       // The spend is recorded first: a gateway may forget it together with the key.
       await record(null);
-      await gateway.delete(ref);
+      await gateway.delete(end);
       progress.deletedMs = elapsedMs();
       events.push({ source: `key.deleted:${ref}`, body: { type: 'key.deleted', ref } });
     }
@@ -85,16 +89,19 @@ export async function endKeysOfJob(context: KeyContext, jobId: string, cause: En
 
 /** Ends a key only at the gateway: a late mint created it after the end of its ref, which the ledger has recorded. Throws as `endKey` does. */
 export async function endAtGateway(gateway: Gateway, key: MintedKey): Promise<void> {
-  await gateway.disable(key.ref);
-  await waitUntilRefused(gateway, key);
-  await gateway.delete?.(key.ref);
+  await gateway.disable(key);
+  await waitUntilRefused([gateway], key);
+  await gateway.delete?.(key);
 }
 
-async function waitUntilRefused(gateway: Gateway, key: MintedKey): Promise<void> {
+/** Waits until the proxy and the gateway behind it refuse a key. Each is asked until it has refused the key once. */
+async function waitUntilRefused(gateways: readonly Gateway[], key: MintedKey): Promise<void> {
   const giveUpAtMs = performance.now() + REFUSAL_TIMEOUT_MS;
-  for (let pauseMs = 50; !(await gateway.probe(key)); pauseMs = Math.min(2 * pauseMs, 1000)) {
-    if (performance.now() > giveUpAtMs)
-      throw new ValetkeyError('gateway_unreachable', `The gateway still accepts the key ${key.ref}, which is disabled.`);
-    await sleep(pauseMs);
+  for (const gateway of new Set(gateways)) {
+    for (let pauseMs = 50; !(await gateway.probe(key)); pauseMs = Math.min(2 * pauseMs, 1000)) {
+      if (performance.now() > giveUpAtMs)
+        throw new ValetkeyError('gateway_unreachable', `The gateway still accepts the key ${key.ref}, which is disabled.`);
+      await sleep(pauseMs);
+    }
   }
 }

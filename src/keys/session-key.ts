@@ -3,7 +3,7 @@ import type { KeyRef } from '../contract/ref.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { extendLeases } from '../store/key-transitions.ts';
 import { currentKey, activeKeys } from '../store/keys.ts';
-import type { KeyContext } from './context.ts';
+import { gatewayNamed, type KeyContext } from './context.ts';
 import { keyEnded, newLeaseEnd } from './mint-key.ts';
 
 /** Renewals within one lease: a second process of LiteLLM took up to 56 s to see a renewal (1.106.2 without Redis). */
@@ -22,23 +22,23 @@ export interface SessionKey {
 export async function renewSessionKey(context: KeyContext, jobId: string): Promise<SessionKey> {
   const key = await currentKey(context.db, jobId);
   if (key === null) throw new ValetkeyError('key_ended', `The job ${jobId} has no key.`);
-  const { ref, gateway: name, rootKeyId, hardExpiresAt } = key;
+  const { ref, rootKeyId, hardExpiresAt } = key;
   if (!key.isActive) {
     if (key.cause === 'revoked') throw new ValetkeyError('key_refused', `The key ${ref} was revoked.`);
     throw keyEnded(ref);
   }
   const secret = context.rootKeys.derive(rootKeyId, ref);
-  const gateway = context.gateways[name];
-  await gateway.extend?.(ref, newLeaseEnd(context, gateway, hardExpiresAt));
+  const gateway = gatewayNamed(context, key.gateway);
+  await gateway.extend?.(key, newLeaseEnd(context, gateway, hardExpiresAt));
   return { ref, secret };
 }
 
 /** Renews the leases of a running job's keys. Throws `gateway_unreachable`, `database_unreachable`: the next renewal may come in time. */
 export async function renewLeases(context: KeyContext, jobId: string): Promise<void> {
-  const { db, gateways, leaseMs } = context;
-  const renewals = (await activeKeys(db, jobId)).map(async ({ ref, gateway: name, hardExpiresAt }) => {
-    const gateway = gateways[name];
-    await gateway.extend?.(ref, newLeaseEnd(context, gateway, hardExpiresAt));
+  const { db, leaseMs } = context;
+  const renewals = (await activeKeys(db, jobId)).map(async (key) => {
+    const gateway = gatewayNamed(context, key.gateway);
+    await gateway.extend?.(key, newLeaseEnd(context, gateway, key.hardExpiresAt));
   });
   // A failure at one gateway does not keep the others from being renewed.
   const renewed = await Promise.allSettled(renewals);

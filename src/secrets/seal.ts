@@ -2,8 +2,10 @@ import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 
 import type { Dialect } from '../contract/dialect.ts';
 import { ValetkeyError } from '../contract/errors.ts';
+import type { KeyRef } from '../contract/ref.ts';
 import { jobSpecSchema } from '../contract/spec.ts';
-import { readPublicKey } from './sealing-key.ts';
+import { readPublicKey, type PublicSealingKey } from './sealing-key.ts';
+import type { Secret } from './secret.ts';
 
 /** Bytes of UTF-8: once sealed, the secret still fits into the field of a job. */
 const MAX_SECRET_BYTES = 4096;
@@ -40,11 +42,17 @@ export type SealOwner =
       /** The tenant that owns it; the organization when left out. */
       tenant?: string;
     };
+/** The owner of a key that a gateway minted for one job: the proxies send it in place of the job's key. */
+export interface UpstreamKeyOwner {
+  purpose: 'upstream-key';
+  ref: KeyRef;
+}
+
 /** What a sealed secret is for. */
 export type SealPurpose = SealOwner['purpose'];
 
 /** The header fields that hold the owner. */
-export const OWNER_HEADERS = ['tenant', 'purpose', 'provider'] as const;
+export const OWNER_HEADERS = ['tenant', 'purpose', 'provider', 'ref'] as const;
 
 /** `publicKey`: the public key that `valetkey sealing-key` or `valetkey keyring` printed: a JWK, or one in base64. */
 export type SealOptions = SealOwner & {
@@ -58,26 +66,40 @@ export type SealOptions = SealOwner & {
  * secret confidential but does not authenticate who sealed it. Throws `invalid_spec`, and `invalid_config` for an invalid public key.
  */
 export async function seal(secret: string, { publicKey, ...owner }: SealOptions): Promise<string> {
-  const key = readPublicKey(publicKey);
-  if (key === null) throw invalid('invalid_config', 'publicKey', 'must be a public sealing key; valetkey sealing-key generates a pair');
+  const key = readRecipient(publicKey);
   if (owner.tenant !== undefined) {
     const tenant = jobSpecSchema.shape.tenant.safeParse(owner.tenant);
     if (!tenant.success) throw invalid('invalid_spec', 'tenant', tenant.error.issues[0]?.message ?? 'must be a tenant id');
   }
-  const content = new TextEncoder().encode(secret);
-  if (content.length === 0 || content.length > MAX_SECRET_BYTES)
-    throw invalid('invalid_spec', 'secret', `must be 1 to ${MAX_SECRET_BYTES} bytes of UTF-8`);
+  const bytes = Buffer.byteLength(secret);
+  if (bytes === 0 || bytes > MAX_SECRET_BYTES) throw invalid('invalid_spec', 'secret', `must be 1 to ${MAX_SECRET_BYTES} bytes of UTF-8`);
   if (owner.purpose === 'tool' && secret.length < MIN_TOOL_SECRET_CHARS)
     throw invalid('invalid_spec', 'secret', `must be at least ${MIN_TOOL_SECRET_CHARS} characters`);
-  return new CompactEncrypt(content).setProtectedHeader({ ...owner, ...SEAL_ALGORITHMS, kid: key.kid }).encrypt(key);
+  return encrypt(secret, owner, key);
+}
+
+/** Seals a key that a gateway minted, for the proxies to open. Throws `invalid_config` for an invalid public key. */
+export async function sealUpstreamKey(secret: Secret, { publicKey, ref }: { publicKey: string; ref: KeyRef }): Promise<string> {
+  return encrypt(secret.reveal(), { purpose: 'upstream-key', ref }, readRecipient(publicKey));
+}
+
+function readRecipient(publicKey: string): PublicSealingKey {
+  const key = readPublicKey(publicKey);
+  if (key !== null) return key;
+  throw invalid('invalid_config', 'publicKey', 'must be a public sealing key; valetkey sealing-key generates a pair');
+}
+
+async function encrypt(secret: string, owner: SealOwner | UpstreamKeyOwner, key: PublicSealingKey): Promise<string> {
+  const header = { ...owner, ...SEAL_ALGORITHMS, kid: key.kid };
+  return new CompactEncrypt(new TextEncoder().encode(secret)).setProtectedHeader(header).encrypt(key);
 }
 
 /** Reads for whom and what a secret was sealed; null for any other text. The header is readable and not authenticated yet. */
 export function readSealOwner(sealed: string): Partial<Record<(typeof OWNER_HEADERS)[number], unknown>> | null {
   try {
     const header: Record<string, unknown> = decodeProtectedHeader(sealed);
-    const { tenant, purpose, provider } = header;
-    return { tenant, purpose, provider };
+    const { tenant, purpose, provider, ref } = header;
+    return { tenant, purpose, provider, ref };
   } catch {
     return null;
   }

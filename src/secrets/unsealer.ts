@@ -2,7 +2,7 @@ import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParamet
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { LoadedKeyring } from './keyring.ts';
-import { SEAL_ALGORITHMS, OWNER_HEADERS, type SealOwner } from './seal.ts';
+import { SEAL_ALGORITHMS, OWNER_HEADERS, type SealOwner, type UpstreamKeyOwner } from './seal.ts';
 import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
@@ -12,7 +12,7 @@ export interface Unsealer {
    * Opens the result of `seal`. Throws `sealed_unreadable`, which no retry fixes: the secret was sealed for another tenant or purpose, or for
    * a key that is not in the keyring, or it was changed.
    */
-  open(sealed: string, owner: SealOwner): Promise<Secret>;
+  open(sealed: string, owner: SealOwner | UpstreamKeyOwner): Promise<Secret>;
 }
 
 /**

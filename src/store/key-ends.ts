@@ -10,6 +10,10 @@ import { ledgerKey, type KeysRow, type LedgerKey, type LedgerKeyRow } from './ke
 /** The progress of a key's end. */
 export interface LedgerEnd extends LedgerKey {
   rootKeyId: string;
+  /** The gateway's own id of the key; null where it has none, or where it is not known. */
+  id: string | null;
+  /** How often the mint was begun. */
+  attempts: number;
   /** When the end began; null where it has not. */
   endingAt: Date | null;
   /** The key was active once, as far as the ledger knows. */
@@ -46,7 +50,17 @@ export interface EndProgress {
 export type KeyEndRow = LedgerKeyRow &
   Pick<
     KeysRow,
-    'root_key_id' | 'minted_at' | 'ending_at' | 'revoked_at' | 'settled_at' | 'deleted_at' | 'ended_at' | 'retry_at' | 'last_error'
+    | 'root_key_id'
+    | 'upstream_id'
+    | 'mint_attempts'
+    | 'minted_at'
+    | 'ending_at'
+    | 'revoked_at'
+    | 'settled_at'
+    | 'deleted_at'
+    | 'ended_at'
+    | 'retry_at'
+    | 'last_error'
   >;
 
 /** Reads the progress of a key's end from its row. */
@@ -54,6 +68,8 @@ export function toKeyEnd(row: KeyEndRow): LedgerEnd {
   return {
     ...ledgerKey(row),
     rootKeyId: row.root_key_id,
+    id: row.upstream_id,
+    attempts: row.mint_attempts,
     endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
     isRevoked: row.revoked_at !== null,

@@ -47,19 +47,21 @@ export interface KeyIntent extends LedgerKey {
 export interface RecordedIntent {
   /** Why the job gets no key; null where it may have one. `job_conflict`: another job had the same id. */
   refused: 'tenant_blocked' | 'key_refused' | 'job_conflict' | null;
-  /** The state of the key; null where the intent is refused and the ref is unknown. */
+  /** The state of the key; null where the intent is refused. */
   state: KeyState | null;
   /** The id of the secret's root key. */
   rootKeyId: string;
+  /** How often the mint was begun, this time included. */
+  attempts: number;
 }
 
 /**
- * Records the intent to mint, once per ref. Refused for a blocked tenant, for a job that had a key revoked, and for the id of an earlier
+ * Records the intent to mint, once per ref, and counts the attempts at it. Refused for a blocked tenant, for a job that had a key revoked, and for the id of an earlier
  * job. Throws `database_unreachable`.
  */
 export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedIntent> {
   const { rows } = await asDatabaseError(
-    sql<{ refused: RecordedIntent['refused']; state: KeyState | null; root_key_id: string | null }>`
+    sql<{ refused: RecordedIntent['refused']; state: KeyState | null; root_key_id: string | null; mint_attempts: number | null }>`
       with barred as (
         select case when ${isBlocked(sql`${intent.tenant}`)} then 'tenant_blocked' when ${hadKeyRevoked(sql`${intent.jobId}`)} then 'key_refused'
                     when ${isUsed(intent)} then 'job_conflict' end as why
@@ -70,38 +72,51 @@ export async function recordIntent(db: Db, intent: KeyIntent): Promise<RecordedI
                ${intent.rootKeyId}, ${[...intent.models]}::text[], ${JSON.stringify(intent.credential)}::jsonb, ${intent.budgetUsd},
                ${intent.expiresAt}, ${intent.hardExpiresAt}
         from barred where why is null
-        on conflict do nothing
-        returning state, root_key_id
-      ), known as (
-        select state, root_key_id from fresh union all select state, root_key_id from keys where ref = ${intent.ref}
+        on conflict (ref) do update set mint_attempts = keys.mint_attempts + case when keys.state = 'minting' then 1 else 0 end
+        returning state, root_key_id, mint_attempts
       )
-      select why as refused, state, root_key_id from barred left join known on true`.execute(db),
+      select why as refused, state, root_key_id, mint_attempts from barred left join fresh on true`.execute(db),
   );
   const [row] = rows;
-  return { refused: row?.refused ?? null, state: row?.state ?? null, rootKeyId: row?.root_key_id ?? '' };
+  const { refused = null, state = null, root_key_id: rootKeyId, mint_attempts: attempts } = row ?? {};
+  return { refused, state, rootKeyId: rootKeyId ?? '', attempts: attempts ?? 0 };
+}
+
+/** The secrets of a key that a gateway has minted. */
+export interface MintedSecrets {
+  secretHash: Buffer;
+  /** The key that the proxy sends in its place, sealed for the proxies, and the gateway's id of it; null where there is none. */
+  upstream: { sealed: string; id: string } | null;
+  /** The attempt that alone may make the key active; null where all attempts minted the same. */
+  onlyAttempt: number | null;
 }
 
 /**
- * Makes an intended key active, and stores events with it. Resolves to false, and changes nothing, where the key's end has begun, or where
- * a block or revocation after the intent did not see the key yet. Throws `database_unreachable`.
+ * Makes an intended key active, and stores events with it. Changes nothing, and resolves to `ended`, where the key's end has begun, or
+ * where a block or revocation after the intent did not see the key yet; to `overtaken` where a later attempt mints the key. Throws
+ * `database_unreachable`.
  */
 export async function activateKey(
   db: Db,
   { ref, jobId }: KeyOfJob,
-  secretHash: Buffer,
+  { secretHash, upstream, onlyAttempt }: MintedSecrets,
   events: readonly SourcedEvent[] = [],
-): Promise<boolean> {
+): Promise<'active' | 'ended' | 'overtaken'> {
   const { rows } = await asDatabaseError(
     sql`
       with activated as (
-        update keys set state = 'active', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now())
+        update keys set state = 'active', secret_hash = ${secretHash}, minted_at = coalesce(minted_at, now()),
+                        upstream_sealed = ${upstream?.sealed ?? null}, upstream_id = ${upstream?.id ?? null}
         where ref = ${ref} and state in ('minting', 'active') and ending_at is null
+          and mint_attempts = coalesce(${onlyAttempt}, mint_attempts)
           and not ${isBlocked(sql`keys.tenant`)} and not ${hadKeyRevoked(sql`keys.job_id`)}
         returning ref
       )
       select ref, ${appended(jobId, events)} from activated`.execute(db),
   );
-  return rows.length > 0;
+  if (rows.length > 0) return 'active';
+  const overtaken = sql`select from keys where ref = ${ref} and ending_at is null and mint_attempts > ${onlyAttempt}`;
+  return (await asDatabaseError(overtaken.execute(db))).rows.length > 0 ? 'overtaken' : 'ended';
 }
 
 /**
@@ -143,8 +158,8 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
                 now(), ${cause}, now(), now(), now())
         on conflict (ref) do update set
           ${endingColumns(cause)}
-        returning ref, job_id, tenant, generation, gateway, root_key_id, minted_at, ending_at, revoked_at, settled_at, deleted_at, ended_at,
-                  retry_at, last_error
+        returning ref, job_id, tenant, generation, gateway, root_key_id, upstream_id, mint_attempts, minted_at, ending_at, revoked_at,
+                  settled_at, deleted_at, ended_at, retry_at, last_error
       )
       select ended.*, pg_notify(${KEY_ENDED_CHANNEL}, ref),
              (select count(*)::int from keys where job_id = ${key.jobId} and ref <> ${key.ref} and ended_at is null) as others
@@ -199,7 +214,7 @@ export async function recordEnd(
           settled_at = coalesce(settled_at, ${nowIf(usage !== null)}),
           deleted_at = coalesce(deleted_at, ${at(progress.deletedMs)}),
           ended_at = coalesce(ended_at, ${nowIf(progress.isOver)}),
-          spent_usd = greatest(spent_usd, ${usage?.usd ?? 0}),
+          spent_usd = case when gateway = 'builtin' then greatest(spent_usd, ${usage?.usd ?? 0}) else coalesce(${usage?.usd ?? null}, spent_usd) end,
           input_tokens = greatest(input_tokens, ${usage?.inputTokens ?? 0}),
           output_tokens = greatest(output_tokens, ${usage?.outputTokens ?? 0}),
           requests = greatest(requests, ${usage?.requests ?? 0}),

@@ -11,12 +11,20 @@ export async function spentUsd(db: Db, jobId: string): Promise<number> {
   return Number((await asDatabaseError(spent.execute(db))).rows[0]?.spent ?? 0);
 }
 
-/** Reads the usage of a key from the ledger; an unknown key has used nothing. */
-export async function keyUsage(db: Db, ref: KeyRef): Promise<Usage> {
+/** Reads the usage of a key as the proxies recorded it; an unknown key has used nothing. Throws `database_unreachable`. */
+export async function meteredUsage(db: Db, ref: KeyRef): Promise<Usage & { estimatedUsd: number; completed: number }> {
   const row = await asDatabaseError(
-    db.selectFrom('keys').select(['spent_usd', 'input_tokens', 'output_tokens', 'requests']).where('ref', '=', ref).executeTakeFirst(),
+    db
+      .selectFrom('keys')
+      .select(['spent_usd', 'input_tokens', 'output_tokens', 'requests', 'estimated_usd'])
+      .select(
+        sql<number>`(select count(*)::int from requests where requests.ref = keys.ref and status = 200 and code is null)`.as('completed'),
+      )
+      .where('ref', '=', ref)
+      .executeTakeFirst(),
   );
-  return row === undefined ? { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 } : usageOf(row);
+  if (row === undefined) return { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0 };
+  return { ...usageOf(row), estimatedUsd: Number(row.estimated_usd), completed: row.completed };
 }
 
 function usageOf(row: Pick<KeysRow, 'input_tokens' | 'output_tokens' | 'requests' | 'spent_usd'>): Usage {

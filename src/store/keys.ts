@@ -1,6 +1,7 @@
 import { sql, type Selectable } from 'kysely';
 
-import type { GatewayName, JobCredential } from '../contract/credential.ts';
+import type { JobCredential } from '../contract/credential.ts';
+import type { GatewayName } from '../contract/gateway-name.ts';
 import type { EndCause, KeyState } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import { asDatabaseError, type Db } from './database.ts';
@@ -29,6 +30,10 @@ export interface CurrentKey extends LedgerKey {
   rootKeyId: string;
   hardExpiresAt: Date;
   credential: JobCredential;
+  /** The gateway's own id of the key; null where it has none. */
+  id: string | null;
+  /** How often the mint was begun. */
+  attempts: number;
   isActive: boolean;
   cause: EndCause | null;
 }
@@ -37,18 +42,24 @@ export interface CurrentKey extends LedgerKey {
 export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | null> {
   const [row] = (
     await asDatabaseError(
-      sql<LedgerKeyRow & Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'credential' | 'cause'> & { is_active: boolean }>`
-        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, credential, cause, state = 'active' and ending_at is null as is_active
+      sql<
+        LedgerKeyRow &
+          Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'credential' | 'cause' | 'upstream_id' | 'mint_attempts'> & {
+            is_active: boolean;
+          }
+      >`
+        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, credential, cause, upstream_id, mint_attempts,
+               state = 'active' and ending_at is null as is_active
         from keys where job_id = ${jobId} order by is_active desc, generation desc, intended_at desc limit 1`.execute(db),
     )
   ).rows;
   if (row === undefined) return null;
   const { root_key_id: rootKeyId, hard_expires_at: hardExpiresAt, credential, is_active: isActive, cause } = row;
-  return { ...ledgerKey(row), rootKeyId, hardExpiresAt, credential, isActive, cause };
+  return { ...ledgerKey(row), rootKeyId, hardExpiresAt, credential, id: row.upstream_id, attempts: row.mint_attempts, isActive, cause };
 }
 
 /** Lists the active keys of a job, the oldest first. Throws `database_unreachable`. */
-export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & { hardExpiresAt: Date })[]> {
+export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & Pick<CurrentKey, 'hardExpiresAt' | 'id' | 'attempts'>)[]> {
   const rows = await asDatabaseError(
     db
       .selectFrom('keys')
@@ -59,7 +70,7 @@ export async function activeKeys(db: Db, jobId: string): Promise<(LedgerKey & { 
       .orderBy('generation')
       .execute(),
   );
-  return rows.map((row) => ({ ...ledgerKey(row), hardExpiresAt: row.hard_expires_at }));
+  return rows.map((row) => ({ ...ledgerKey(row), hardExpiresAt: row.hard_expires_at, id: row.upstream_id, attempts: row.mint_attempts }));
 }
 
 /** A summary of a job's keys. */

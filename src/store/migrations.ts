@@ -3,6 +3,7 @@ import type { Migration } from 'kysely/migration';
 
 import { byReference } from './by-reference-migration.ts';
 import { credentials } from './credentials-migration.ts';
+import { gateways } from './gateways-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { keyStates } from './key-states-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
@@ -181,4 +182,5 @@ export const migrations: Record<string, Migration> = {
   '0011_key_states': keyStates,
   '0012_question_events': questionEvents,
   '0013_credentials': credentials,
+  '0014_gateways': gateways,
 };

@@ -20,6 +20,8 @@ export interface KeyAccess {
   models: string[];
   /** The upstream credential that the key stands for. */
   credential: JobCredential;
+  /** The key that a gateway minted for it, sealed for the proxies; null for the built-in gateway. */
+  upstreamSealed: string | null;
   used: boolean;
   /** ms until its lease ends; negative once it has ended. */
   leaseMs: number;
@@ -64,8 +66,8 @@ export interface ReservationRequest {
 const LOOK_UP = {
   name: 'valetkey-key-look-up',
   text: `
-    select ref, job_id, tenant, models, credential, first_used_at is not null as used,
-           gateway = 'builtin' and state = 'active' and suspended_at is null and expires_at > now() as usable,
+    select ref, job_id, tenant, models, credential, upstream_sealed, first_used_at is not null as used,
+           state = 'active' and suspended_at is null and expires_at > now() as usable,
            extract(epoch from expires_at - now())::float8 as lease_s
     from keys where secret_hash = $1`,
 };
@@ -121,8 +123,8 @@ const CONSUME_TOKENS = {
 export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess | null> {
   const [row] = await run<KeyRow>(pool, LOOK_UP, [secretHash]);
   if (row === undefined) return null;
-  const { ref, job_id: jobId, tenant, usable, models, credential, used, lease_s: leaseS } = row;
-  return { ref, jobId, tenant, usable, models, credential, used, leaseMs: leaseS * 1000, reserved: null, reservedUsd: 0 };
+  const { ref, job_id: jobId, tenant, usable, models, credential, upstream_sealed: upstreamSealed, used, lease_s: leaseS } = row;
+  return { ref, jobId, tenant, usable, models, credential, upstreamSealed, used, leaseMs: leaseS * 1000, reserved: null, reservedUsd: 0 };
 }
 
 /**
@@ -132,7 +134,7 @@ export async function findKey(pool: Pool, secretHash: Buffer): Promise<KeyAccess
 export async function openRequest(
   pool: Pool,
   secretHash: Buffer,
-  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant' | 'credential'>,
+  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant' | 'credential' | 'upstreamSealed'>,
   reservation: ReservationRequest,
 ): Promise<KeyAccess | null> {
   const row = await reserve(pool, secretHash, key, reservation, null);
@@ -204,6 +206,7 @@ interface KeyRow {
   tenant: string;
   models: string[];
   credential: JobCredential;
+  upstream_sealed: string | null;
   used: boolean;
   usable: boolean;
   lease_s: number;

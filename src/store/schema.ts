@@ -1,7 +1,8 @@
 import type { ColumnType, Generated } from 'kysely';
 
-import type { GatewayName, JobCredential } from '../contract/credential.ts';
+import type { JobCredential } from '../contract/credential.ts';
 import type { Dialect } from '../contract/dialect.ts';
+import type { GatewayName } from '../contract/gateway-name.ts';
 import type { EndCause, KeyState } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { JobResult, Outcome } from '../contract/result.ts';
@@ -23,7 +24,8 @@ type NullableTimestamp = ColumnType<Date | null, Date | string | null | undefine
  * Columns are written only by these functions (`beginEnd` writes all of them for a ref without an intent):
  *
  *     identity, models, credential, budget, hard_expires_at, intended_at   recordIntent, once
- *     secret_hash, minted_at                                   activateKey
+ *     mint_attempts                                            recordIntent
+ *     secret_hash, upstream_sealed, upstream_id, minted_at     activateKey
  *     bound_at                                                 markBound
  *     expires_at                                               extendLeases, markBound, only while the end has not begun
  *     ending_at, cause                                         beginEnd, beginEnds, once
@@ -46,6 +48,12 @@ export interface KeysTable {
   root_key_id: string;
   /** SHA-256 of the secret, by which the proxy looks up a key. The secret itself is stored nowhere. */
   secret_hash: Buffer | null;
+  /** The key that a gateway of a third party minted, sealed for the proxies; null for the built-in gateway. */
+  upstream_sealed: string | null;
+  /** The gateway's own id of that key. */
+  upstream_id: string | null;
+  /** How often the mint was begun. */
+  mint_attempts: Generated<number>;
   models: string[];
   /** The upstream credential that the proxy sends in the key's place. */
   credential: ColumnType<JobCredential, string | undefined, never>;
@@ -115,6 +123,8 @@ export interface WorkersTable {
   id: string;
   /** The task queue of the worker's host. */
   task_queue: string;
+  /** The gateways that it is configured with. */
+  gateways: Generated<GatewayName[]>;
   seen_at: DefaultTimestamp;
 }
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 
+import type { GatewayName } from '../contract/gateway-name.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** The row of a worker is deleted after this time without a heartbeat. */
@@ -9,24 +10,26 @@ const ABANDONED_SANDBOX_RETENTION = '90 days';
 /** A worker counts as present for this long after a heartbeat: longer than its restart takes. */
 const PRESENCE_TIMEOUT = '1 minute';
 
-/** A worker process: its identity at Temporal, and the task queue of its host. */
+/** A worker process: its identity at Temporal, the task queue of its host, and what it can mint keys at. */
 export interface WorkerProcess {
   id: string;
   taskQueue: string;
+  /** The gateways that it is configured with. */
+  gateways: readonly GatewayName[];
 }
 
 /** A worker and its last heartbeat. */
-export interface SeenWorker extends WorkerProcess {
+export interface SeenWorker extends Omit<WorkerProcess, 'gateways'> {
   seenAtMs: number;
   /** ms since the heartbeat, by the clock of Postgres. */
   agoMs: number;
 }
 
 /** Records the heartbeat of a worker process. Idempotent. Throws `database_unreachable`. */
-export async function recordWorkerHeartbeat(db: Db, owner: string, { id, taskQueue }: WorkerProcess): Promise<void> {
+export async function recordWorkerHeartbeat(db: Db, owner: string, { id, taskQueue, gateways }: WorkerProcess): Promise<void> {
   await asDatabaseError(
     sql`
-      insert into workers (owner, id, task_queue) values (${owner}, ${id}, ${taskQueue})
+      insert into workers (owner, id, task_queue, gateways) values (${owner}, ${id}, ${taskQueue}, ${[...gateways]}::text[])
       on conflict (owner, id) do update set seen_at = now()`.execute(db),
   );
 }
@@ -53,6 +56,23 @@ export async function presentHosts(db: Db, owner: string): Promise<string[]> {
       .execute(),
   );
   return rows.map(({ task_queue }) => task_queue);
+}
+
+/**
+ * Lists the gateways that a worker of an owner is configured with; null where no worker is present, so it is not known. Throws
+ * `database_unreachable`.
+ */
+export async function presentGateways(db: Db, owner: string): Promise<ReadonlySet<GatewayName> | null> {
+  const rows = await asDatabaseError(
+    db
+      .selectFrom('workers')
+      .select('gateways')
+      .distinct()
+      .where('owner', '=', owner)
+      .where(sql<boolean>`seen_at > now() - ${PRESENCE_TIMEOUT}::interval`)
+      .execute(),
+  );
+  return rows.length === 0 ? null : new Set(rows.flatMap(({ gateways }) => gateways));
 }
 
 /** Deletes the rows of workers and abandoned sandboxes after their retention. Throws `database_unreachable`. */

@@ -25,6 +25,8 @@ import { ownerOf } from '../keys/context.ts';
 import { createRootKeys } from '../keys/derive.ts';
 import { createSandboxes } from '../sandboxes/index.ts';
 import { openKeyring, type LoadedKeyring } from '../secrets/keyring.ts';
+import { sealUpstreamKey } from '../secrets/seal.ts';
+import { encodePublicKey } from '../secrets/sealing-key.ts';
 import { createUnsealer } from '../secrets/unsealer.ts';
 import { createSandboxOperations } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
@@ -124,14 +126,26 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     const adapters = adapt({ ...createAdapters(config, database, owner, ring), database, jobs });
     const deps: ActivityDeps = {
       ...adapters,
-      keys: { db: adapters.database.db, gateways: adapters.gateways, rootKeys, owner, leaseMs: config.keyLeaseMs, metrics },
+      keys: {
+        db: adapters.database.db,
+        gateways: adapters.gateways,
+        rootKeys,
+        sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: proxiesPublicKey(config, ring), ref }),
+        owner,
+        leaseMs: config.keyLeaseMs,
+        metrics,
+      },
       graceMs: config.sweepGraceMs,
       stops: new StopNotices(),
     };
     for (const provider of Object.values(adapters.sandboxes)) if (provider.serve !== undefined) serving.push(provider.serve());
     reportingHost = reportHostProblems(adapters.sandboxes);
     await startSchedules(client.schedule, config);
-    const self = { id: `${process.pid}@${config.host}/${randomUUID()}`, taskQueue: hostTaskQueue(config) };
+    const self = {
+      id: `${process.pid}@${config.host}/${randomUUID()}`,
+      taskQueue: hostTaskQueue(config),
+      gateways: Object.values(adapters.gateways).map(({ name }) => name),
+    };
     stopWatching = await startWatching({
       database: adapters.database,
       worker: self,
@@ -204,6 +218,11 @@ function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metric
       ...(metricsAddress === undefined ? {} : { metrics: { prometheus: { bindAddress: metricsAddress } } }),
     },
   });
+}
+
+/** The public key of the proxies: the configured one, else that of this worker's own keyring, which they then have, too. Throws `invalid_config`. */
+function proxiesPublicKey({ sealingPublicKey }: Config, { sealingKeys: [own] }: LoadedKeyring): string {
+  return sealingPublicKey ?? required(own && encodePublicKey(own), 'VALETKEY_SEALING_PUBLIC_KEY');
 }
 
 /** The task queue of what only this host can do: drive the sandboxes that run on it. */

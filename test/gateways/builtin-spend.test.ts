@@ -28,7 +28,7 @@ async function openAtSilent(): Promise<{ ref: KeyRef; id: string }> {
 
 it('a replica that says that it is there right after Postgres was away has its requests charged by what they cost', async () => {
   const { ref, id } = await openAtSilent();
-  const spending = new BuiltinGateway({ db: rig.database.db, socketPath: '/none' }).spend(ref);
+  const spending = new BuiltinGateway({ db: rig.database.db, socketPath: '/none' }).spend({ ref });
   await sleep(2_000);
   await rig.database.pool.query("update proxies set seen_at = now() where id = 'silent'");
   await sleep(3_000);
@@ -39,6 +39,6 @@ it('a replica that says that it is there right after Postgres was away has its r
 
 it('a replica that stays silent has its requests charged by their reservations', async () => {
   const { ref } = await openAtSilent();
-  const usage = await new BuiltinGateway({ db: rig.database.db, socketPath: '/none' }).spend(ref);
+  const usage = await new BuiltinGateway({ db: rig.database.db, socketPath: '/none' }).spend({ ref });
   expect(usage).toMatchObject({ usd: 2, requests: 1 });
 });

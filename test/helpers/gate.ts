@@ -20,10 +20,10 @@ export class Gate {
   }
 }
 
-/** What an adapter's method takes first: something of a job, or the ref of a key, which begins with the job's id. */
+/** What an adapter's method takes first: something of a job, or a key, whose ref begins with the job's id. */
 const jobIdSchema = z.union([
   z.object({ jobId: z.string() }).transform(({ jobId }) => jobId),
-  z.string().transform((ref) => ref.split('/')[0] ?? ''),
+  z.object({ ref: z.string() }).transform(({ ref }) => ref.split('/')[0] ?? ''),
 ]);
 
 /** The same adapter with something before one of its methods. `wait` gets the id of the job and what the method takes first. */

@@ -5,16 +5,24 @@ import { noopMetricMeter } from '@temporalio/common';
 import type { KeyContext } from '../../src/keys/context.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
 import { mintKey, type MintParams } from '../../src/keys/mint-key.ts';
-import type { Secret } from '../../src/secrets/secret.ts';
+import { hashSecret, Secret } from '../../src/secrets/secret.ts';
 import type { Db } from '../../src/store/database.ts';
+import type { MintedSecrets } from '../../src/store/key-transitions.ts';
 import { createKeyMetrics } from '../../src/telemetry/metrics.ts';
 import type { FakeGatewayServer } from '../fakes/gateway/server.ts';
 import { OF_GATEWAY } from './stored-credential.ts';
 
+/** The secrets of a key of the built-in gateway. */
+export function builtinSecrets(secret: string): MintedSecrets {
+  return { secretHash: hashSecret(new Secret(secret)), upstream: null, onlyAttempt: null };
+}
+
+const sealUpstreamKey = () => Promise.reject(new Error('nothing is sealed'));
+
 /** What mints and ends keys beside the worker of a stack, or without one. */
 export function keyContext(db: Db, { gateway, owner }: Pick<FakeGatewayServer, 'gateway' | 'owner'>, rootKey: Secret): KeyContext {
   const metrics = createKeyMetrics(noopMetricMeter);
-  return { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(rootKey), owner, leaseMs: 120_000, metrics };
+  return { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(rootKey), sealUpstreamKey, owner, leaseMs: 120_000, metrics };
 }
 
 /** A key of a job that Temporal does not know. */

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
 
 import type { KeyRef } from '../../src/contract/ref.ts';
-import type { Gateway } from '../../src/gateways/gateway.ts';
+import type { MeteredGateway } from '../../src/gateways/gateway.ts';
 import type { KeyContext } from '../../src/keys/context.ts';
 import { createRootKeys } from '../../src/keys/derive.ts';
 import { endKey, endRemainingKeys } from '../../src/keys/end-key.ts';
@@ -11,7 +12,7 @@ import { mintKey } from '../../src/keys/mint-key.ts';
 import { renewLeases } from '../../src/keys/session-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
-import { keyUsage } from '../../src/store/key-usage.ts';
+import { meteredUsage } from '../../src/store/key-usage.ts';
 import { COST } from '../fakes/gateway/ledger.ts';
 import { startFakeGateway } from '../fakes/gateway/server.ts';
 import { newDatabase } from '../helpers/database.ts';
@@ -66,7 +67,7 @@ test('what a key has spent is on record before the gateway is told to delete it'
   const used = ledger.find(aliasOf(key.ref));
   if (used !== undefined) used.requests = 3;
   const seen: number[] = [];
-  const gateway = before<Gateway>(fake.gateway, 'delete', async () => void seen.push((await keyUsage(context.db, key.ref)).usd));
+  const gateway = before<MeteredGateway>(fake.gateway, 'delete', async () => void seen.push((await meteredUsage(context.db, key.ref)).usd));
   await endKey({ ...context, gateways: { builtin: gateway } }, key, 'job');
   expect(seen).toEqual([3 * COST.usd]);
 });
@@ -88,10 +89,12 @@ test('a lease that cannot be renewed keeps no other of its job from its renewal'
   expect(renewed - old).toBeGreaterThan(300_000);
 });
 
+const keySchema = z.object({ ref: z.string() });
+
 /** With a gateway that fails at one key. */
 function failingAt(method: 'disable' | 'extend', broken: KeyRef): KeyContext {
-  const gateway = before<Gateway>(fake.gateway, method, async (_jobId, ref) => {
-    if (ref === broken) throw new Error('broken');
+  const gateway = before<MeteredGateway>(fake.gateway, method, async (_jobId, key) => {
+    if (keySchema.parse(key).ref === broken) throw new Error('broken');
   });
   return { ...context, gateways: { builtin: gateway } };
 }

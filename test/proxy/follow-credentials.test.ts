@@ -54,7 +54,7 @@ async function forget(version: number, tenant: string | null = 'acme'): Promise<
 }
 
 const inUse = (tenant = 'acme', dialect: Dialect = 'openai'): string | undefined => {
-  const secret = credentials.find(dialect, { tenant, credential: OF_GATEWAY });
+  const secret = credentials.find(dialect, { ref: 'job/lease/1', tenant, credential: OF_GATEWAY, upstreamSealed: null });
   return secret instanceof Secret ? secret.reveal() : undefined;
 };
 const log = async (): Promise<string> => readFile(join(folder, 'log.jsonl'), 'utf8');

@@ -10,15 +10,16 @@ import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server/server.ts';
 import type { ProxySettings } from '../../src/proxy/server/settings.ts';
-import { hashSecret, Secret } from '../../src/secrets/secret.ts';
+import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer, type Unsealer } from '../../src/secrets/unsealer.ts';
 import { migrate, openDatabase, type Database } from '../../src/store/database.ts';
 import { beginEnd } from '../../src/store/key-transitions.ts';
 import { activateKey, recordIntent } from '../../src/store/key-transitions.ts';
-import { keyUsage } from '../../src/store/key-usage.ts';
+import { meteredUsage } from '../../src/store/key-usage.ts';
 import { countOpenRequests } from '../../src/store/request-records.ts';
 import type { Logger } from '../../src/telemetry/log.ts';
 import { newDatabase } from '../helpers/database.ts';
+import { builtinSecrets } from '../helpers/minted-key.ts';
 import { OF_GATEWAY } from '../helpers/stored-credential.ts';
 
 export const CREDENTIAL = 'upstream-credential-for-tests';
@@ -89,13 +90,13 @@ export async function startRig(
       const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
       const expiresAt = new Date(Date.now() + expiresInMs);
       await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
-      await activateKey(database.db, identity(key), hashSecret(new Secret(key.secret)));
+      await activateKey(database.db, identity(key), builtinSecrets(key.secret));
       return key;
     },
     disable: async (key) => void (await beginEnd(database.db, identity(key), 'job')),
     usage: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
-      return keyUsage(database.db, ref);
+      return meteredUsage(database.db, ref);
     },
     ended: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);

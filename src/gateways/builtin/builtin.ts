@@ -3,12 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { KeyRef } from '../../contract/ref.ts';
-import type { Usage } from '../../contract/result.ts';
 import type { Db } from '../../store/database.ts';
-import { keyUsage } from '../../store/key-usage.ts';
+import { meteredUsage } from '../../store/key-usage.ts';
 import { chargeAbandoned, countOpenRequests } from '../../store/request-records.ts';
-import type { Gateway, MintedKey } from '../gateway.ts';
+import type { GatewayKey, MeteredGateway, MeteredUsage, MintedKey } from '../gateway.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
 /** Slightly longer than the proxy continues to read an answer for its usage after the key has ended. */
@@ -34,7 +32,7 @@ export interface BuiltinGatewayOptions {
  * The built-in gateway, for its callers. Its control plane is the ledger itself: every proxy replica reads the key's row on every
  * request, so what the caller has recorded in the ledger is in force everywhere at once, and most methods have nothing to add.
  */
-export class BuiltinGateway implements Gateway {
+export class BuiltinGateway implements MeteredGateway {
   readonly name = 'builtin';
   readonly #db: Db;
   readonly #socketPath: string;
@@ -52,8 +50,9 @@ export class BuiltinGateway implements Gateway {
     });
   }
 
-  async mint(): Promise<void> {
+  async mint(): Promise<null> {
     await this.#requestStatus({});
+    return null;
   }
 
   async extend(): Promise<void> {}
@@ -65,7 +64,7 @@ export class BuiltinGateway implements Gateway {
     return !wasMinted || (await this.#requestStatus({ authorization: `Bearer ${secret.reveal()}` })) === 401;
   }
 
-  async spend(ref: KeyRef): Promise<Usage> {
+  async spend({ ref }: Pick<GatewayKey, 'ref'>): Promise<MeteredUsage> {
     const giveUpAtMs = performance.now() + SPEND_TIMEOUT_MS;
     let reachableSinceMs = performance.now();
     for (let pauseMs = 25; ; pauseMs = Math.min(2 * pauseMs, MAX_POLL_INTERVAL_MS)) {
@@ -78,7 +77,7 @@ export class BuiltinGateway implements Gateway {
         throw new ValetkeyError('gateway_unreachable', `The gateway has not recorded all requests of the key ${ref} yet.`);
       await sleep(pauseMs);
     }
-    return keyUsage(this.#db, ref);
+    return meteredUsage(this.#db, ref);
   }
 
   /** Resolves to the status of a request that costs nothing. A 5xx counts as no answer: the proxy could not look up the key. */

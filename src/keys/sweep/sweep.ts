@@ -94,7 +94,7 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
   const { db, rootKeys } = keys;
   const refs = listed.map(({ ref }) => ref);
   const known = new Map((await readKeys(db, refs)).map((key) => [key.ref, key]));
-  await sweepEach(listed, report, async ({ ref, createdAt }) => {
+  await sweepEach(listed, report, async ({ ref, id, createdAt }) => {
     const key = known.get(ref);
     // The sweep of the ledger ends this key.
     if (key !== undefined && !key.isOver) return null;
@@ -108,8 +108,9 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
     const createdAtMs = Math.min(createdAt.getTime(), sightedAtMs ?? Date.now());
     return applyDecision(context, found, { job, createdAtMs, sightedAtMs, endingAtMs: null }, async () => {
       // A key whose end was recorded before its intent has no root key in the ledger.
-      const secret = rootKeys.derive(key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId, ref);
-      await endAtGateway(gateway, { ref, secret, wasMinted: true });
+      const rootKeyId = key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId;
+      const secrets = { secret: rootKeys.derive(rootKeyId, ref), upstreamSecret: rootKeys.deriveUpstream(rootKeyId, ref) };
+      await endAtGateway(gateway, { ref, id, attempts: 1, ...secrets, wasMinted: true });
       await forgetSighting(db, 'gateway_key', ref);
     });
   });

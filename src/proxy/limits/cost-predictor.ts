@@ -5,7 +5,7 @@ import type { Protocol } from '../protocols/routes.ts';
 
 /** The properties of a key's last request that its cost depends on. */
 export interface LastRequest {
-  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant' | 'credential'>;
+  key: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant' | 'credential' | 'upstreamSealed'>;
   protocol: Protocol;
   price: ModelPrice;
   maxOutputTokens: number | null;

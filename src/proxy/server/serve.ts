@@ -113,10 +113,10 @@ async function forwardMetered(context: ProxyContext, request: PricedRequest, ref
     return refuse({ ...limited, retryAfterMs: admitted.retryAfterMs });
   }
   const { id } = admitted;
-  const { ref, jobId, tenant, credential } = access;
+  const { ref, jobId, tenant, credential, upstreamSealed } = access;
   const { maxOutputTokens, choices, images, documents } = body;
   const properties = { protocol: route.protocol, price, maxOutputTokens, choices, images, documents };
-  context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant, credential }, ...properties });
+  context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant, credential, upstreamSealed }, ...properties });
   const firstUse = access.used ? null : context.recorder.recordFirstUse(access);
   const priced: PricedTries = {
     costUsd: (seen) => charge(context.prices, route.protocol, body.model, reservation, seen).usd,

@@ -17,15 +17,15 @@ import { SealedCredentials } from './sealed-credentials.ts';
 const POLL_INTERVAL_MS = 5_000;
 
 /** The part of a key that decides its upstream credential. */
-export type PaidKey = Pick<KeyAccess, 'tenant' | 'credential'>;
+export type PaidKey = Pick<KeyAccess, 'ref' | 'tenant' | 'credential' | 'upstreamSealed'>;
 
 /** The current upstream credentials of the jobs. */
 export interface UpstreamCredentials {
   /**
    * Returns the credential to send in a key's place. Stored ones come from memory. `gateway`: the tenant's default, else the
-   * organization's, else the configured one. Undefined where there is none, or a stored one cannot be opened: nothing else is used in its
+   * organization's, else the configured one; with another gateway than `builtin`, the key that it minted. Undefined where there is none, or a stored one cannot be opened: nothing else is used in its
    * place, since another account would pay.
-   * @throws `sealed_unreadable` for one that is sealed in the job
+   * @throws `sealed_unreadable` for one that is sealed for the job
    */
   find(dialect: Dialect, key: PaidKey): Secret | undefined | Promise<Secret | undefined>;
   /** Whether the strategy `gateway` has a credential for tenants without their own. */
@@ -147,9 +147,12 @@ export async function followCredentials({ database, unsealer, configured, logger
       'There is no provider credential, so every request of an agent will be refused. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or store one.',
     );
   return {
-    find: (dialect, { tenant, credential }) => {
+    find: (dialect, { ref, tenant, credential, upstreamSealed }) => {
+      if (upstreamSealed !== null) return sealed.open(upstreamSealed, { purpose: 'upstream-key', ref });
       switch (credential.strategy) {
         case 'gateway':
+          // Its mint is what makes such a key active, so the row would name the key.
+          if (credential.gateway !== 'builtin') return undefined;
           return inUse[dialect].has(keyOf(tenant, DEFAULT_CREDENTIAL))
             ? stored(dialect, tenant, DEFAULT_CREDENTIAL)
             : ofOrganization(dialect);
@@ -158,7 +161,7 @@ export async function followCredentials({ database, unsealer, configured, logger
         case 'byok':
           return credential.sealed === undefined
             ? stored(dialect, tenant, credential.name ?? DEFAULT_CREDENTIAL)
-            : sealed.open(credential.sealed, { provider: dialect, tenant });
+            : sealed.open(credential.sealed, { purpose: 'byok', provider: dialect, tenant });
       }
     },
     hasDefault,

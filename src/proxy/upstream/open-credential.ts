@@ -1,11 +1,11 @@
 import { CREDENTIAL_PATTERN } from '../../contract/credential.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { SealOwner } from '../../secrets/seal.ts';
+import type { SealOwner, UpstreamKeyOwner } from '../../secrets/seal.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 
 /** Opens an upstream credential, which becomes part of a header. Throws `sealed_unreadable`, also for what no header can hold. */
-export async function openCredential(unsealer: Unsealer, sealed: string, owner: SealOwner): Promise<Secret> {
+export async function openCredential(unsealer: Unsealer, sealed: string, owner: SealOwner | UpstreamKeyOwner): Promise<Secret> {
   const secret = await unsealer.open(sealed, owner);
   if (CREDENTIAL_PATTERN.test(secret.reveal())) return secret;
   throw new ValetkeyError('sealed_unreadable', 'The sealed credential is not one word of printable ASCII.');

@@ -1,4 +1,4 @@
-import type { Dialect } from '../../contract/dialect.ts';
+import type { SealOwner, UpstreamKeyOwner } from '../../secrets/seal.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import { openCredential } from './open-credential.ts';
@@ -6,7 +6,7 @@ import { openCredential } from './open-credential.ts';
 const MAX_OPENED = 1_000;
 
 /**
- * The credentials that are sealed in jobs: each is opened with the first request of its job, and then stays in memory. They are not
+ * The credentials that are sealed for jobs: each is opened with the first request of its job, and then stays in memory. They are not
  * registered for the masking of logs: there may be one per job, and each would slow every line.
  */
 export class SealedCredentials {
@@ -18,9 +18,9 @@ export class SealedCredentials {
     this.#unsealer = unsealer;
   }
 
-  /** Opens a job's own credential for its tenant and a provider. Throws `sealed_unreadable`. */
-  open(sealed: string, owner: { provider: Dialect; tenant: string }): Secret | Promise<Secret> {
-    const key = JSON.stringify([sealed, owner.provider, owner.tenant]);
+  /** Opens what is sealed for a job: its own credential, or the key that a gateway minted for it. Throws `sealed_unreadable`. */
+  open(sealed: string, owner: SealOwner | UpstreamKeyOwner): Secret | Promise<Secret> {
+    const key = JSON.stringify([sealed, owner]);
     const opened = this.#opened.get(key);
     if (opened === undefined) return this.#open(key, sealed, owner);
     this.#opened.delete(key);
@@ -28,8 +28,8 @@ export class SealedCredentials {
     return opened;
   }
 
-  async #open(key: string, sealed: string, owner: { provider: Dialect; tenant: string }): Promise<Secret> {
-    const secret = await openCredential(this.#unsealer, sealed, { purpose: 'byok', ...owner });
+  async #open(key: string, sealed: string, owner: SealOwner | UpstreamKeyOwner): Promise<Secret> {
+    const secret = await openCredential(this.#unsealer, sealed, owner);
     for (const oldest of this.#opened.keys()) {
       if (this.#opened.size < MAX_OPENED) break;
       this.#opened.delete(oldest);

@@ -2,8 +2,8 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../../src/contract/errors.ts';
 import type { KeyRef } from '../../../src/contract/ref.ts';
-import type { Usage } from '../../../src/contract/result.ts';
-import type { Gateway, ListedKey, MintedKey, MintRequest } from '../../../src/gateways/gateway.ts';
+import type { GatewayKey, ListedKey, MeteredGateway, MeteredUsage, MintedKey, MintRequest } from '../../../src/gateways/gateway.ts';
+import { formatKeyName, parseKeyName } from '../../../src/gateways/key-name.ts';
 
 /** Of every call. */
 export const TIMEOUT_MS = 2_000;
@@ -25,7 +25,7 @@ interface Options {
 }
 
 /** A client of the fake gateway, as those of the real ones are; it goes by the name of the one whose place it takes. */
-export class FakeGateway implements Gateway {
+export class FakeGateway implements MeteredGateway {
   readonly name = 'builtin';
   readonly #options: Options;
 
@@ -33,17 +33,18 @@ export class FakeGateway implements Gateway {
     this.#options = options;
   }
 
-  async mint({ ref, secret, budgetUsd, expiresAt }: MintRequest): Promise<void> {
+  async mint({ ref, secret, budgetUsd, expiresAt }: MintRequest): Promise<null> {
     const key = { alias: this.#alias(ref), key: secret.reveal(), durationS: secondsUntil(expiresAt), budgetUsd };
     const minted = await this.#control('/key/generate', key, doneSchema);
     if (minted === null) throw new ValetkeyError('gateway_unreachable', 'the gateway has no such route');
+    return null;
   }
 
-  async extend(ref: KeyRef, expiresAt: Date): Promise<void> {
+  async extend({ ref }: GatewayKey, expiresAt: Date): Promise<void> {
     await this.#control('/key/update', { alias: this.#alias(ref), durationS: secondsUntil(expiresAt) }, doneSchema);
   }
 
-  async disable(ref: KeyRef): Promise<void> {
+  async disable({ ref }: GatewayKey): Promise<void> {
     await this.#control('/key/block', { alias: this.#alias(ref) }, doneSchema);
   }
 
@@ -55,12 +56,13 @@ export class FakeGateway implements Gateway {
     return false;
   }
 
-  async spend(ref: KeyRef): Promise<Usage> {
+  async spend({ ref }: GatewayKey): Promise<MeteredUsage> {
     const usage = await this.#control(`/key/info?alias=${encodeURIComponent(this.#alias(ref))}`, null, usageSchema);
-    return usage ?? { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 };
+    const { inputTokens = 0, outputTokens = 0, requests = 0, usd = 0 } = usage ?? {};
+    return { inputTokens, outputTokens, requests, usd, estimatedUsd: 0, completed: requests };
   }
 
-  async delete(ref: KeyRef): Promise<void> {
+  async delete({ ref }: GatewayKey): Promise<void> {
     await this.#control('/key/delete', { alias: this.#alias(ref) }, doneSchema);
   }
 
@@ -69,14 +71,14 @@ export class FakeGateway implements Gateway {
       const answer = await this.#control(`/key/list?page=${page}`, null, pageSchema);
       pages = answer?.pages ?? 0;
       for (const { alias, createdAt } of answer?.keys ?? []) {
-        const [, owner, ref] = /^valetkey\/(.+)\/([^/]+\/[^/]+\/\d+)$/.exec(alias) ?? [];
-        if (owner !== undefined && isRef(ref)) yield { ref, owner, createdAt: new Date(createdAt) };
+        const named = parseKeyName(alias);
+        if (named !== null) yield { ref: named.ref, id: null, owner: named.owner, createdAt: new Date(createdAt) };
       }
     }
   }
 
   #alias(ref: KeyRef): string {
-    return `valetkey/${this.#options.owner()}/${ref}`;
+    return formatKeyName({ owner: this.#options.owner(), ref, attempt: null });
   }
 
   /** Null where the gateway does not know the key. */
@@ -114,8 +116,4 @@ function unreachable(status: number): ValetkeyError {
 
 function secondsUntil(expiresAt: Date): number {
   return Math.max(1, Math.ceil((expiresAt.getTime() - Date.now()) / 1000));
-}
-
-function isRef(text: string | undefined): text is KeyRef {
-  return text !== undefined;
 }

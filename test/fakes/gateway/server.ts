@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { buffer } from 'node:stream/consumers';
 
 import type { Stack } from '../../../src/dev/stack.ts';
-import type { Gateway } from '../../../src/gateways/gateway.ts';
+import type { MeteredGateway } from '../../../src/gateways/gateway.ts';
 import { listenOnPort, listenOnSocket } from '../../../src/proxy/server/listen.ts';
 import { readKey } from '../../../src/proxy/upstream/headers.ts';
 import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
@@ -21,7 +21,7 @@ export interface FakeGatewayServer {
   /** Of the keys that the stack mints. */
   owner: string;
   /** Its client. */
-  gateway: Gateway;
+  gateway: MeteredGateway;
   /** Puts it in place of the built-in gateway: the `adapt` of a stack. */
   adapt: (adapters: Adapters) => Adapters;
   /** Has the sandboxes of a stack that has started reach it, and sends their requests to its provider. */

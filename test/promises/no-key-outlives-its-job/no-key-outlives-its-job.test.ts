@@ -74,6 +74,7 @@ describe('at the gateway', () => {
     context = {
       db,
       gateways,
+      sealUpstreamKey: () => Promise.reject(new Error('nothing is sealed')),
       rootKeys: createRootKeys(rootKey),
       owner: 'default/tests',
       leaseMs: 120_000,

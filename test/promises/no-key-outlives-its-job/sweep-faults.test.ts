@@ -56,7 +56,8 @@ test('a key that a late mint brings to life again after its end is ended, also w
   const { rootKeys } = context;
   const key = await mintedKey(context);
   await endKey(context, key, 'job');
-  await gateway.mint({ ...key, secret: rootKeys.derive(rootKeys.currentId, key.ref), expiresAt: key.hardExpiresAt });
+  const secret = rootKeys.derive(rootKeys.currentId, key.ref);
+  await gateway.mint({ ...key, id: null, attempts: 1, secret, upstreamSecret: secret, expiresAt: key.hardExpiresAt });
   expect(ledger.live(key.jobId)).toEqual([1]);
   const lift = faults.arm('list', { is: 'clock', offMs: 600_000 });
   await expectSwept(key.jobId);

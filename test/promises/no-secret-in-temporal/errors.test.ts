@@ -11,6 +11,7 @@ import { createClient } from '../../../src/client/client.ts';
 import { loadConfig } from '../../../src/config/config.ts';
 import { ValetkeyError, type FailureCode } from '../../../src/contract/errors.ts';
 import { BuiltinGateway } from '../../../src/gateways/builtin/builtin.ts';
+import type { MintedKey } from '../../../src/gateways/gateway.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { putFile, readFile, runScript } from '../../../src/sandboxes/api.ts';
 import { connectTo } from '../../../src/sandboxes/local/connection.ts';
@@ -65,12 +66,7 @@ async function answering(bytes: string): Promise<string> {
 
 describe.each([
   ['builtin: mint', 'gateway_unreachable', ['an error', 'no HTTP'], (socketPath) => builtin(socketPath).mint()],
-  [
-    'builtin: probe',
-    'gateway_unreachable',
-    ['an error', 'no HTTP'],
-    (socketPath) => builtin(socketPath).probe({ ref: 'job/lease/1', secret: new Secret(canary), wasMinted: true }),
-  ],
+  ['builtin: probe', 'gateway_unreachable', ['an error', 'no HTTP'], (socketPath) => builtin(socketPath).probe(minted(canary))],
   ['sandbox: putFile', 'sandbox_lost', ['an error', 'a redirect', 'no HTTP'], (path) => putFile(sandbox(path), '/key', canary)],
   ['sandbox: readFile', 'sandbox_lost', ['an error', 'a redirect', 'no HTTP'], (path) => readFile(sandbox(path), '/key', 100)],
   [
@@ -174,4 +170,8 @@ async function ring(): Promise<ReturnType<typeof createUnsealer>> {
 
 async function sealed(): Promise<string> {
   return seal(canary, { ...owner, publicKey: (await pair).publicKey });
+}
+
+function minted(secret: string): MintedKey {
+  return { ref: 'job/lease/1', id: null, attempts: 1, secret: new Secret(secret), upstreamSecret: new Secret(secret), wasMinted: true };
 }

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 import type { KeyRef } from '../../../src/contract/ref.ts';
-import { hashSecret, Secret } from '../../../src/secrets/secret.ts';
 import { migrate, openDatabase, type Database } from '../../../src/store/database.ts';
 import { activateKey, beginEnd, recordIntent } from '../../../src/store/key-transitions.ts';
+import { builtinSecrets } from '../../helpers/minted-key.ts';
 import { OF_GATEWAY } from '../../helpers/stored-credential.ts';
 import { call, type Answer, type Call } from './call.ts';
 import { startGateway, type Gateway, type GatewayOptions } from './gateway.ts';
@@ -117,7 +117,7 @@ export async function startRig(databaseUrl: string): Promise<Rig> {
       const key: Key = { ref: `${jobId}/lease/1`, jobId, secret: `key-${randomUUID()}`, tenant };
       const expiresAt = new Date(Date.now() + expiresInMs);
       await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
-      await activateKey(database.db, identity(key), hashSecret(new Secret(key.secret)));
+      await activateKey(database.db, identity(key), builtinSecrets(key.secret));
       return key;
     },
     revoke: async (key) => void (await beginEnd(database.db, identity(key), 'revoked')),
