@@ -12,9 +12,13 @@ import { GIT_ENV } from './git.ts';
 
 /**
  * The workspace is a mount, so it is emptied and not removed. Files are the exact bytes that the repository holds: neither its
- * attributes nor the agent’s git convert them, so the worker’s later comparison sees the same bytes.
+ * attributes nor the agent’s git convert them, so the worker’s later comparison sees the same bytes. The script of a worker that was killed
+ * goes on, or comes late: one runs at a time, and only that of the newest attempt.
  */
 const UNPACK_SCRIPT = `set -eu
+exec 9> "$LOCK"
+flock 9
+if test "$(cat "$NEWEST")" != "$PARTS"; then rm -rf "$PARTS"; exit 75; fi
 find "$WORKSPACE" -mindepth 1 -delete
 git init --quiet --template= --initial-branch=main --object-format="$FORMAT" "$WORKSPACE"
 cd "$WORKSPACE"
@@ -62,10 +66,21 @@ export async function putWorkspace(
   const folder = await mkdtemp(join(workerFolder, 'start-'));
   try {
     const { repository, commit, warnings, pack, shallow } = await createStart(workspace, { path, cwd: folder, signal, gitToken });
-    const parts = `${sandbox.paths.home}/.valetkey/start-${randomUUID()}`;
+    const own = `${sandbox.paths.home}/.valetkey`;
+    const parts = `${own}/start-${randomUUID()}`;
+    const newest = `${own}/start`;
     await putParts(sandbox, pack, `${parts}/pack-`, signal);
     if (shallow !== null) await putFile(sandbox, `${parts}/shallow`, shallow, signal);
-    const env = { ...GIT_ENV, PARTS: parts, WORKSPACE: sandbox.paths.workspace, START: commit, FORMAT: repository.format };
+    await putFile(sandbox, newest, parts, signal);
+    const env = {
+      ...GIT_ENV,
+      LOCK: `${newest}.lock`,
+      NEWEST: newest,
+      PARTS: parts,
+      WORKSPACE: sandbox.paths.workspace,
+      START: commit,
+      FORMAT: repository.format,
+    };
     const exitCode = await runScript(sandbox, UNPACK_SCRIPT, env, signal);
     if (exitCode !== 0)
       throw new ValetkeyError('workspace_failed', `The workspace could not be unpacked in the sandbox (exit code ${exitCode ?? 'none'}).`);

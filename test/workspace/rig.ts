@@ -24,6 +24,8 @@ export interface WorkspaceRig {
   file(name: string, maxBytes?: number): Promise<CollectedFile>;
   begin(startCommit: string): Promise<void>;
   inWorkspace(...names: string[]): string;
+  /** The worker's own folder of the sandbox. */
+  workerFolder(): string;
 }
 
 export function useWorkspace(): WorkspaceRig {
@@ -72,6 +74,7 @@ export function useWorkspace(): WorkspaceRig {
       }
     },
     begin: (startCommit) => workspaces.recordBaseline(folders(), startCommit),
+    workerFolder: () => workerFolder,
     inWorkspace: (...names) => join(server.paths.workspace, ...names),
   };
 }

@@ -1,5 +1,5 @@
 /** What goes into a sandbox comes out again as a patch against the start, whatever the agent did to the repository. */
-import { chmod, chown, mkdir, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -194,4 +194,32 @@ async function repository(files: Record<string, string>): Promise<string> {
   await git(folder, 'add', '--all');
   await git(folder, 'commit', '--quiet', '--message', 'first');
   return folder;
+}
+
+test('the script of a worker that was killed, which comes when its successor is done, leaves the workspace as it is', async () => {
+  const late = Promise.withResolvers<void>();
+  const { sandbox } = rig.server();
+  const delayed = {
+    ...sandbox,
+    fetch: async (...request: Parameters<typeof sandbox.fetch>) => {
+      if (request[0] === '/v1/processes/run') await late.promise;
+      return sandbox.fetch(...request);
+    },
+  };
+  const workspace = { files: { 'a.txt': 'one\n' } };
+  const killed = rig.workspaces.put(delayed, workspace, rig.workerFolder()).catch((error: unknown) => error);
+  // The successor comes once the parts of the first are there.
+  await expect.poll(async () => startsIn(rig.server().paths.home)).toBe(1);
+  const start = await put(workspace);
+  await writeFile(inWorkspace('a.txt'), 'work of the agent\n');
+  late.resolve();
+  expect(await killed).toMatchObject({ code: 'workspace_failed' });
+  expect(await readFile(inWorkspace('a.txt'), 'utf8')).toBe('work of the agent\n');
+  expect((await collectPatch(start)).toString()).toContain('+work of the agent');
+  expect(await startsIn(rig.server().paths.home)).toBe(0);
+});
+
+async function startsIn(home: string): Promise<number> {
+  const names = await readdir(join(home, '.valetkey')).catch(() => []);
+  return names.filter((name) => name.startsWith('start-')).length;
 }
