@@ -1,9 +1,11 @@
 import { agents } from '../agents/index.ts';
+import { gatewayOf } from '../contract/credential.ts';
 import { providerOf } from '../contract/dialect.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobSpec } from '../contract/spec.ts';
 import { createPrices } from '../proxy/prices/prices.ts';
 import type { Protocol } from '../proxy/protocols/routes.ts';
+import { findModelPrice } from '../proxy/upstream/gateway-models.ts';
 import type { Database } from '../store/database.ts';
 import { listPricedModelNames } from '../store/priced-models.ts';
 import { editDistance } from './edit-distance.ts';
@@ -22,9 +24,12 @@ const bundled = createPrices([]);
  * Refuses a model that the gateways have no price for: its first request would fail. Reads from Postgres what their price files add,
  * and only where the bundled prices lack the model. Throws `model_unpriced`, `database_unreachable`.
  */
-export async function checkModel({ db }: Pick<Database, 'db'>, { agent, model }: Pick<JobSpec, 'agent' | 'model'>): Promise<void> {
+export async function checkModel(
+  { db }: Pick<Database, 'db'>,
+  { agent, model, credential }: Pick<JobSpec, 'agent' | 'model' | 'credential'>,
+): Promise<void> {
   const protocol = PROTOCOLS[agents[agent].protocol];
-  if (bundled.find(protocol, model) !== null) return;
+  if (findModelPrice(bundled, gatewayOf(credential), protocol, model) !== null) return;
   const dialect = providerOf(agents[agent].protocol);
   const added = await listPricedModelNames(db, dialect);
   if (added.includes(model)) return;

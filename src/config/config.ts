@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
 import { ValetkeyError } from '../contract/errors.ts';
+import type { GatewaySettings } from '../gateways/index.ts';
 import { readOutboundProxies } from '../outbound/proxies.ts';
 import type { ProxySettings } from '../proxy/server/settings.ts';
 import type { EgressOptions } from '../sandboxes/egress/egress.ts';
@@ -23,6 +24,8 @@ export interface Config {
   sandboxes: MachineSettings;
   agentsDir: string | undefined;
   gateway: ProxySettings & { socketPath: string };
+  /** The gateways of third parties that a worker mints keys at. */
+  gateways: GatewaySettings;
   /** File with prices of models; absent: the bundled prices only. */
   pricesPath: string | undefined;
   /** What of the network jobs may have. */
@@ -95,9 +98,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       },
       outbound: readOutboundProxies(environment),
       adminAddress: env.VALETKEY_GATEWAY_ADMIN_ADDRESS,
-      anthropic: { baseUrl: env.VALETKEY_ANTHROPIC_BASE_URL.replace(/\/$/, ''), credential: env.ANTHROPIC_API_KEY },
-      openai: { baseUrl: env.VALETKEY_OPENAI_BASE_URL.replace(/\/$/, ''), credential: env.OPENAI_API_KEY },
+      anthropic: { baseUrl: withoutSlash(env.VALETKEY_ANTHROPIC_BASE_URL), credential: env.ANTHROPIC_API_KEY },
+      openai: { baseUrl: withoutSlash(env.VALETKEY_OPENAI_BASE_URL), credential: env.OPENAI_API_KEY },
+      gatewayUrls: gatewayUrls(env),
     },
+    gateways: gatewaysOf(env),
     pricesPath: env.VALETKEY_PRICES,
     egress: {
       allowed: env.VALETKEY_EGRESS_HOSTS ?? [],
@@ -118,6 +123,27 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     devDir: join(env.XDG_STATE_HOME, 'valetkey-dev'),
     path: environment.PATH ?? '',
   };
+}
+
+function gatewayUrls(env: Environment): ProxySettings['gatewayUrls'] {
+  const litellm = env.VALETKEY_LITELLM_BASE_URL;
+  return {
+    ...(litellm === undefined ? {} : { litellm: withoutSlash(litellm) }),
+    openrouter: withoutSlash(env.VALETKEY_OPENROUTER_BASE_URL),
+    portkey: withoutSlash(env.VALETKEY_PORTKEY_BASE_URL),
+  };
+}
+
+function gatewaysOf(env: Environment): GatewaySettings {
+  const { litellm } = gatewayUrls(env);
+  const { LITELLM_MASTER_KEY } = env;
+  return {
+    ...(litellm === undefined || LITELLM_MASTER_KEY === undefined ? {} : { litellm: { baseUrl: litellm, masterKey: LITELLM_MASTER_KEY } }),
+  };
+}
+
+function withoutSlash(url: string): string {
+  return url.replace(/\/$/, '');
 }
 
 /** Each of them is about one stack or another: where one is set, its user has chosen. */

@@ -147,6 +147,22 @@ export const environmentSchema = z.object({
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
+  VALETKEY_LITELLM_BASE_URL: z
+    .url()
+    .optional()
+    .describe('Where LiteLLM’s proxy is, without /v1; workers and gateways. With its master key it can be the gateway of jobs.'),
+  LITELLM_MASTER_KEY: secretSchema.optional().describe('LiteLLM’s master key, or a virtual key of a proxy admin; workers only.'),
+  VALETKEY_OPENROUTER_BASE_URL: z
+    .url()
+    .default('https://openrouter.ai/api')
+    .describe('Where OpenRouter is, without /v1; workers and gateways.'),
+  OPENROUTER_PROVISIONING_KEY: secretSchema
+    .optional()
+    .describe('A management key of OpenRouter, which mints keys and cannot call models; workers only.'),
+  OPENROUTER_WORKSPACE_ID: z.string().min(1).optional().describe('OpenRouter’s workspace of the keys; its default one unless set.'),
+  VALETKEY_PORTKEY_BASE_URL: z.url().default('https://api.portkey.ai').describe('Where Portkey is, without /v1; workers and gateways.'),
+  PORTKEY_API_KEY: secretSchema.optional().describe('An admin key of Portkey, which mints keys; workers only.'),
+  PORTKEY_WORKSPACE_ID: z.string().min(1).optional().describe('Portkey’s workspace of the keys; needed with PORTKEY_API_KEY.'),
   VALETKEY_PRICES: z
     .string()
     .startsWith('/', 'must be an absolute path')
@@ -204,12 +220,22 @@ export const environmentSchema = z.object({
 export type Environment = z.output<typeof environmentSchema>;
 
 /** What the variables must be together. */
-export const checkedEnvironmentSchema = environmentSchema.superRefine(oneSourceOfKeys).superRefine(mountsApart);
+export const checkedEnvironmentSchema = environmentSchema.superRefine(oneSourceOfKeys).superRefine(wholeGateways).superRefine(mountsApart);
 
 function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {
   if (VALETKEY_KEYRING === undefined) return;
   for (const [name, value] of Object.entries({ VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }))
     if (value !== undefined) context.addIssue({ code: 'custom', path: [name], message: 'must not be set beside VALETKEY_KEYRING' });
+}
+
+/** A gateway that is half configured would be found by the first job. */
+function wholeGateways({ VALETKEY_LITELLM_BASE_URL, LITELLM_MASTER_KEY, ...others }: Environment, context: z.RefinementCtx): void {
+  const { PORTKEY_API_KEY, PORTKEY_WORKSPACE_ID } = others;
+  const missing = (path: string, other: string): void =>
+    context.addIssue({ code: 'custom', path: [path], message: `must be set with ${other}` });
+  if (LITELLM_MASTER_KEY !== undefined && VALETKEY_LITELLM_BASE_URL === undefined)
+    missing('VALETKEY_LITELLM_BASE_URL', 'LITELLM_MASTER_KEY');
+  if (PORTKEY_API_KEY !== undefined && PORTKEY_WORKSPACE_ID === undefined) missing('PORTKEY_WORKSPACE_ID', 'PORTKEY_API_KEY');
 }
 
 /** What is in the state directory is other jobs', and the copies that sandboxes see. */

@@ -7,6 +7,7 @@ import { aborted, stopSignals } from '../cli/output/stop-signal.ts';
 import { paintFor, type Paint } from '../cli/output/text.ts';
 import { loadConfig, type Config } from '../config/config.ts';
 import { ValetkeyError } from '../contract/errors.ts';
+import { GATEWAYS } from '../contract/gateway-name.ts';
 import { parseAllowedHost } from '../contract/host-rule.ts';
 import { generateSealingKey } from '../secrets/sealing-key.ts';
 import { Secret } from '../secrets/secret.ts';
@@ -27,7 +28,7 @@ const TASKS: (Omit<DemoTask, 'credential'> & { upstream: 'openai' | 'anthropic';
   { agent: 'claude', llm: 'claude-sonnet-4-6', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
 ];
 
-const { json, keep, live, agent, strategy } = new Command()
+const { json, keep, live, agent, strategy, gateway } = new Command()
   .name('npm run demo --')
   .description('Has agents fix a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
@@ -36,6 +37,11 @@ const { json, keep, live, agent, strategy } = new Command()
   .addOption(new Option('--agent <name>', 'only this one').choices(['codex', 'claude']))
   .addOption(
     new Option('--strategy <name>', 'whose credential pays: see docs/credentials.md').choices(DEMO_STRATEGIES).default('gateway' as const),
+  )
+  .addOption(
+    new Option('--gateway <name>', 'what mints the key, with the strategy gateway: see docs/gateways.md')
+      .choices(GATEWAYS)
+      .default('builtin' as const),
   )
   .parse()
   .opts();
@@ -148,7 +154,7 @@ async function runAll(
     const jobs: DemoJob[] = [];
     for (const task of tasks) {
       if (signal.aborted) break;
-      const credential = await demoCredential(stack, strategy, task.upstream);
+      const credential = await demoCredential(stack, { strategy, gateway }, task.upstream);
       jobs.push(await runDemoJob({ ...stack, repository, registry, signal, out: lines, paint: colors }, { ...task, credential }));
     }
     return jobs;

@@ -45,8 +45,10 @@ export interface MintedKey extends GatewayKey {
 export interface MeteredUsage extends Usage {
   /** USD of the requests that were charged by an estimate: their answers stated no final usage. */
   estimatedUsd: number;
-  /** Requests that succeeded. */
+  /** Requests that succeeded with a stated usage. */
   completed: number;
+  /** Requests that were charged by an estimate. */
+  estimated: number;
 }
 
 /** A key in a gateway's own list. */

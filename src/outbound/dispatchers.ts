@@ -1,6 +1,6 @@
 import { Agent, ProxyAgent, type Dispatcher } from 'undici';
 
-import { proxyFor, type OutboundProxies } from '../../outbound/proxies.ts';
+import { proxyFor, type OutboundProxies } from './proxies.ts';
 
 // undici's timeouts are off: the exchange has its own, which also considers a caller that does not read.
 const OPTIONS = { headersTimeout: 0, bodyTimeout: 0, pipelining: 1, allowH2: false } as const;

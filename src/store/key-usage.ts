@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { KeyRef } from '../contract/ref.ts';
 import type { KeyLife, Usage } from '../contract/result.ts';
@@ -12,19 +12,22 @@ export async function spentUsd(db: Db, jobId: string): Promise<number> {
 }
 
 /** Reads the usage of a key as the proxies recorded it; an unknown key has used nothing. Throws `database_unreachable`. */
-export async function meteredUsage(db: Db, ref: KeyRef): Promise<Usage & { estimatedUsd: number; completed: number }> {
+export async function meteredUsage(db: Db, ref: KeyRef): Promise<Usage & { estimatedUsd: number; completed: number; estimated: number }> {
   const row = await asDatabaseError(
     db
       .selectFrom('keys')
       .select(['spent_usd', 'input_tokens', 'output_tokens', 'requests', 'estimated_usd'])
-      .select(
-        sql<number>`(select count(*)::int from requests where requests.ref = keys.ref and status = 200 and code is null)`.as('completed'),
-      )
+      .select([countOf(sql`status = 200 and code is null and not estimated`).as('completed'), countOf(sql`estimated`).as('estimated')])
       .where('ref', '=', ref)
       .executeTakeFirst(),
   );
-  if (row === undefined) return { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0 };
-  return { ...usageOf(row), estimatedUsd: Number(row.estimated_usd), completed: row.completed };
+  if (row === undefined) return { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0 };
+  return { ...usageOf(row), estimatedUsd: Number(row.estimated_usd), completed: row.completed, estimated: row.estimated };
+}
+
+/** Counts the requests of a row of `keys`. */
+function countOf(condition: RawBuilder<unknown>): RawBuilder<number> {
+  return sql`(select count(*)::int from requests where requests.ref = keys.ref and ${condition})`;
 }
 
 function usageOf(row: Pick<KeysRow, 'input_tokens' | 'output_tokens' | 'requests' | 'spent_usd'>): Usage {

@@ -1,5 +1,4 @@
 import type { JobCredential } from '../contract/credential.ts';
-import type { Dialect } from '../contract/dialect.ts';
 import type { FailureCode } from '../contract/errors.ts';
 import { roundUsd } from '../contract/money.ts';
 import type { KeyRef } from '../contract/ref.ts';
@@ -54,7 +53,8 @@ export interface SharedRates {
 /** The parameters of a reservation. */
 export interface ReservationRequest {
   protocol: string;
-  dialect: Dialect;
+  /** Names the provider, or the gateway, in the rate limits. */
+  upstream: string;
   /** The id of the replica. */
   proxy: string;
   /** The highest cost of the request, USD. */
@@ -172,7 +172,7 @@ async function reserve(
   pool: Pool,
   secretHash: Buffer | null,
   { ref, jobId, tenant }: Pick<KeyAccess, 'ref' | 'jobId' | 'tenant'>,
-  { protocol, dialect, proxy, usd, rates }: ReservationRequest,
+  { protocol, upstream, proxy, usd, rates }: ReservationRequest,
   raise: string | null,
 ): Promise<ReservedRow> {
   const [row] = await run<ReservedRow>(pool, RESERVE, [
@@ -183,9 +183,9 @@ async function reserve(
     protocol,
     proxy,
     money(usd),
-    [`tenant ${tenant} ${dialect}`, `upstream ${dialect}`],
+    [`tenant ${tenant} ${upstream}`, `upstream ${upstream}`],
     [rates.tenantRequestMs / 1000, rates.upstreamRequestMs / 1000],
-    hasTokenLimits(rates) ? tokenScopes(tenant, dialect) : [],
+    hasTokenLimits(rates) ? tokenScopes(tenant, upstream) : [],
   ]);
   if (row === undefined) throw new Error('The reservation returned no row.');
   return row;
@@ -273,8 +273,12 @@ export async function recordRefusal(
 }
 
 /** Subtracts used tokens from the token rates that have a limit. Throws `database_unreachable`. */
-export async function consumeTokens(pool: Pool, tenant: string, dialect: Dialect, tokens: number, rates: SharedRates): Promise<void> {
-  const [ofTenant, ofUpstream] = tokenScopes(tenant, dialect);
+export async function consumeTokens(
+  pool: Pool,
+  { tenant, upstream, tokens }: { tenant: string; upstream: string; tokens: number },
+  rates: SharedRates,
+): Promise<void> {
+  const [ofTenant, ofUpstream] = tokenScopes(tenant, upstream);
   const taken = [
     { scope: ofTenant, ms: rates.tenantTokenMs },
     { scope: ofUpstream, ms: rates.upstreamTokenMs },
@@ -282,8 +286,8 @@ export async function consumeTokens(pool: Pool, tenant: string, dialect: Dialect
   if (taken.length > 0) await run(pool, CONSUME_TOKENS, [taken.map(({ scope }) => scope), taken.map(({ s }) => s)]);
 }
 
-function tokenScopes(tenant: string, dialect: Dialect): [string, string] {
-  return [`tokens of tenant ${tenant} ${dialect}`, `tokens of upstream ${dialect}`];
+function tokenScopes(tenant: string, upstream: string): [string, string] {
+  return [`tokens of tenant ${tenant} ${upstream}`, `tokens of upstream ${upstream}`];
 }
 
 function hasTokenLimits({ tenantTokenMs, upstreamTokenMs }: SharedRates): boolean {

@@ -38,6 +38,7 @@ import { createJobSteps } from '../temporal/job-steps.ts';
 import { temporalPlace, workerThroughProxy } from '../temporal/outbound.ts';
 import { temporalUnreachable } from '../temporal/unreachable.ts';
 import { createWorkspaces } from '../workspace/index.ts';
+import { reportGatewayProblems } from './gateway-problems.ts';
 import { reportHostProblems } from './host-problems.ts';
 import { startKeyCounts } from './key-counts.ts';
 import { startRetention } from './retention.ts';
@@ -99,10 +100,10 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   const serving: { close(): Promise<void> }[] = [];
   let stopWatching: (() => Promise<void>) | undefined;
   let stopStuckJobs: (() => Promise<void>) | undefined;
-  let reportingHost: Promise<void> | undefined;
+  let reporting: Promise<unknown> | undefined;
   // What is left open keeps the process.
   const close = async (): Promise<void> => {
-    await Promise.all([stopWatching?.(), stopStuckJobs?.(), reportingHost]);
+    await Promise.all([stopWatching?.(), stopStuckJobs?.(), reporting]);
     await connection?.close();
     for (const one of serving) await one.close();
     await stopRetention?.();
@@ -139,7 +140,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       stops: new StopNotices(),
     };
     for (const provider of Object.values(adapters.sandboxes)) if (provider.serve !== undefined) serving.push(provider.serve());
-    reportingHost = reportHostProblems(adapters.sandboxes);
+    reporting = Promise.all([reportHostProblems(adapters.sandboxes), reportGatewayProblems(adapters.gateways)]);
     await startSchedules(client.schedule, config);
     const self = {
       id: `${process.pid}@${config.host}/${randomUUID()}`,
@@ -235,7 +236,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: L
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
   return {
-    gateways: createGateways({ builtin: { db, socketPath } }),
+    gateways: createGateways({ ...config.gateways, builtin: { db, socketPath }, owner, outbound: config.gateway.outbound }),
     sandboxes: createSandboxes({
       local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
     }),

@@ -9,6 +9,7 @@ import { migrate, openDatabase, type Database } from '../../src/store/database.t
 import { listPricedModelNames, syncPricedModels } from '../../src/store/priced-models.ts';
 import { newDatabase } from '../helpers/database.ts';
 import { jobSpec } from '../helpers/stack.ts';
+import { OF_GATEWAY } from '../helpers/stored-credential.ts';
 
 const NOWHERE = 'postgres://nobody@127.0.0.1:1/none';
 
@@ -37,7 +38,7 @@ test.each([
   ['claude', 'claude-haiku-4-5-20251001'],
 ] as const)('%s with %s is known without a look at Postgres', async (agent, model) => {
   const away = openDatabase(NOWHERE);
-  await expect(checkModel(away, { agent, model })).resolves.toBeUndefined();
+  await expect(checkModel(away, { agent, model, credential: OF_GATEWAY })).resolves.toBeUndefined();
   await away.close();
 });
 
@@ -48,7 +49,7 @@ test.each([
   ['claude', 'gpt-5.1', []],
   ['opencode', 'claude-sonnet-4-6', []],
 ] as const)('%s with %s is refused, with the nearest names of its dialect', async (agent, model, nearest) => {
-  const refused = checkModel(database, { agent, model });
+  const refused = checkModel(database, { agent, model, credential: OF_GATEWAY });
   await expect(refused).rejects.toMatchObject({ code: 'model_unpriced', issues: [{ path: 'model' }] });
   await expect(refused).rejects.toThrow(`The price of the model ${model} is unknown.`);
   await expect(refused).rejects.toThrow(/The nearest names are [^,]+, [^,]+, [^,]+; "valetkey models" lists all\.$/);
@@ -57,7 +58,9 @@ test.each([
 
 test('an unknown model cannot be checked while Postgres is away', async () => {
   const away = openDatabase(NOWHERE);
-  await expect(checkModel(away, { agent: 'mock', model: 'qwen3-coder' })).rejects.toMatchObject({ code: 'database_unreachable' });
+  await expect(checkModel(away, { agent: 'mock', model: 'qwen3-coder', credential: OF_GATEWAY })).rejects.toMatchObject({
+    code: 'database_unreachable',
+  });
   await away.close();
 });
 
@@ -69,13 +72,17 @@ test('a submitted job whose model has no price is refused before it starts', asy
 
 test('a model of the gateways’ price files is known, in its dialect, until they no longer hold it', async () => {
   await syncPricedModels(database.db, [qwen, { ...qwen, name: 'other' }]);
-  await checkModel(database, { agent: 'qwen', model: 'qwen3-coder' });
-  await expect(checkModel(database, { agent: 'claude', model: 'qwen3-coder' })).rejects.toMatchObject({ code: 'model_unpriced' });
-  await expect(checkModel(database, { agent: 'qwen', model: 'qwen3-codr' })).rejects.toThrow('qwen3-coder,');
+  await checkModel(database, { agent: 'qwen', model: 'qwen3-coder', credential: OF_GATEWAY });
+  await expect(checkModel(database, { agent: 'claude', model: 'qwen3-coder', credential: OF_GATEWAY })).rejects.toMatchObject({
+    code: 'model_unpriced',
+  });
+  await expect(checkModel(database, { agent: 'qwen', model: 'qwen3-codr', credential: OF_GATEWAY })).rejects.toThrow('qwen3-coder,');
   // Several gateways start at once.
   await Promise.all([1, 2, 3].map(() => syncPricedModels(database.db, [{ ...qwen, name: 'other' }])));
   expect(await listPricedModelNames(database.db, 'openai')).toEqual(['other']);
-  await expect(checkModel(database, { agent: 'qwen', model: 'qwen3-coder' })).rejects.toMatchObject({ code: 'model_unpriced' });
+  await expect(checkModel(database, { agent: 'qwen', model: 'qwen3-coder', credential: OF_GATEWAY })).rejects.toMatchObject({
+    code: 'model_unpriced',
+  });
   await syncPricedModels(database.db, []);
   expect(await listPricedModelNames(database.db, 'openai')).toEqual([]);
 });

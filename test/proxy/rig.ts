@@ -81,6 +81,7 @@ export async function startRig(
     ...settings,
     anthropic: target,
     openai: target,
+    gatewayUrls: {},
   };
   const proxy = await startProxy({ database, unsealer, gateway, logger });
   return {

@@ -1,5 +1,6 @@
 import type { JobCredential } from '../../contract/credential.ts';
 import type { Dialect } from '../../contract/dialect.ts';
+import type { GatewayName } from '../../contract/gateway-name.ts';
 import { seal } from '../../secrets/seal.ts';
 import type { Stack } from '../stack.ts';
 
@@ -16,10 +17,10 @@ export const DEMO_TENANT = 'demo';
  */
 export async function demoCredential(
   { client, config }: Pick<Stack, 'client' | 'config'>,
-  strategy: DemoStrategy,
+  { strategy, gateway }: { strategy: DemoStrategy; gateway: GatewayName },
   provider: Dialect,
 ): Promise<JobCredential> {
-  if (strategy === 'gateway') return { strategy, gateway: 'builtin' };
+  if (strategy === 'gateway') return { strategy, gateway };
   const name = strategy === 'shared' ? 'pool' : 'own';
   const owner = strategy === 'shared' ? {} : { tenant: DEMO_TENANT };
   const secret = config.gateway[provider].credential?.reveal() ?? '';

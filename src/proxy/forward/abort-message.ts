@@ -5,6 +5,7 @@ const MESSAGES: Partial<Record<FailureCode, string>> = {
   llm_failed: 'The provider could not be reached, or its connection broke.',
   llm_timeout: 'The provider did not answer in time.',
   key_refused: 'The key has ended.',
+  budget_exhausted: 'The budget of the key is spent.',
   gateway_unreachable: 'The gateway is shutting down. Retry the request.',
   database_unreachable: 'The request could not be recorded. Retry it later.',
   cancelled: 'The caller disconnected.',

@@ -8,6 +8,7 @@ import { NO_USAGE } from '../protocols/usage-tap.ts';
 import type { FailedTry } from '../retries/decide-retry.ts';
 import { retryAfterMs } from '../retries/retry-after.ts';
 import { refusal } from '../server/refusal.ts';
+import { readMoneyRefusal } from '../upstream/money-refusals.ts';
 import { errorTypeOf, modelStopOfErrorBody } from '../upstream/provider-errors.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
 import { CallerAnswer } from './caller-answer.ts';
@@ -202,7 +203,11 @@ export class Exchange implements AttemptEvents {
         )
         .finally(this.#resolve);
     };
+    const money = readMoneyRefusal(this.#forwarding.gateway, status, body);
+    if (money === 'spent') return this.#fail('budget_exhausted', { isOwn: true });
     if (this.#interruptedBy !== null || this.#forwarding.interruption.code !== null) return forwardError();
+    // It is released some ms after the answer that it was reserved for.
+    if (money === 'held') return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, forwardError);
     const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     const retryAfter = retryAfterMs(headers, Date.now());
     return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, forwardError);

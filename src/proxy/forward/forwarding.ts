@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici';
 
 import type { Dialect } from '../../contract/dialect.ts';
 import type { FailureCode } from '../../contract/errors.ts';
+import type { GatewayName } from '../../contract/gateway-name.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { ModelStop } from '../protocols/model-stop.ts';
 import type { ResponseUsage } from '../protocols/response-usage.ts';
@@ -15,6 +16,8 @@ import type { RetryOptions } from './retries.ts';
 export interface Forwarding {
   dispatcher: Dispatcher;
   request: UpstreamRequest;
+  /** What answers the request. */
+  gateway: GatewayName;
   /** The credential in `request.headers`, which no answer may contain. */
   credential: Secret;
   res: ServerResponse;

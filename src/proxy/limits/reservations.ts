@@ -27,7 +27,8 @@ export async function lookUpKey(context: ProxyContext, { route, hash, keyHash, h
   const bytes = Number(headers['content-length'] ?? Number.NaN);
   const predicted = route.kind === 'generate' ? context.costPredictor.predict(keyHash, route.protocol, bytes) : null;
   if (route.kind === 'generate' && predicted !== null && couldStartNow(context, predicted.key)) {
-    const opened = await openRequest(pool, hash, predicted.key, reservationOf(context, route, predicted.usd));
+    const upstream = context.targets.find(route.dialect, predicted.key.credential)?.scope ?? route.dialect;
+    const opened = await openRequest(pool, hash, predicted.key, reservationOf(context, route, { usd: predicted.usd, upstream }));
     if (opened?.reserved?.action === 'run') context.recorder.opened(opened.reserved.id);
     if (opened !== null) return opened;
     context.costPredictor.forget(keyHash);
@@ -35,18 +36,18 @@ export async function lookUpKey(context: ProxyContext, { route, hash, keyHash, h
   return findKey(pool, hash);
 }
 
-/** Reserves `usd` of the job's budget, after the requests that already wait for it. Throws `database_unreachable`. */
+/** Reserves `cost.usd` of the job's budget, after the requests that already wait for it. Throws `database_unreachable`. */
 export async function reserveInQueue(
   context: ProxyContext,
   access: KeyAccess,
   route: GeneratingRoute,
-  usd: number,
+  cost: { usd: number; upstream: string },
   interruption: Interruption,
 ): Promise<AdmissionResult> {
   const { reserved } = access;
   let raise = reserved?.action === 'run' ? reserved.id : null;
   const tryToReserve = async () => {
-    const answer = await reserveRequest(context.database.pool, access, reservationOf(context, route, usd), raise);
+    const answer = await reserveRequest(context.database.pool, access, reservationOf(context, route, cost), raise);
     if (answer.action === 'wait') raise = null;
     if (answer.action === 'run') context.recorder.opened(answer.id);
     return answer;
@@ -54,8 +55,12 @@ export async function reserveInQueue(
   return context.admission.admit(access.jobId, tryToReserve, interruption.signal);
 }
 
-function reservationOf({ id, rates }: ProxyContext, { protocol, dialect }: GeneratingRoute, usd: number): ReservationRequest {
-  return { protocol, dialect, proxy: id, usd, rates };
+function reservationOf(
+  { id, rates }: ProxyContext,
+  { protocol }: GeneratingRoute,
+  { usd, upstream }: { usd: number; upstream: string },
+): ReservationRequest {
+  return { protocol, upstream, proxy: id, usd, rates };
 }
 
 /** A request that would be refused or has to wait reserves nothing in advance. */

@@ -1,7 +1,3 @@
-import type { Dispatcher } from 'undici';
-
-import type { Dialect } from '../../contract/dialect.ts';
-import type { Secret } from '../../secrets/secret.ts';
 import type { Database } from '../../store/database.ts';
 import type { SharedRates } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
@@ -13,32 +9,23 @@ import type { KeyLimits } from '../limits/key-limits.ts';
 import type { RefusedUses } from '../limits/refused-uses.ts';
 import type { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import type { Prices } from '../prices/prices.ts';
-import type { RetryBudget } from '../retries/retry-budget.ts';
-import type { PaidKey } from '../upstream/credentials.ts';
+import type { UpstreamCredentials } from '../upstream/credentials.ts';
+import type { Targets } from '../upstream/targets.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { OpenRequests } from './open-requests.ts';
 import type { Recorder } from './record.ts';
-
-export interface UpstreamTarget {
-  origin: string;
-  /** Path before the route's own; empty, or with a leading and no trailing slash. */
-  prefix: string;
-  dispatcher: Dispatcher;
-  /** Returns the credential to send in a key's place; undefined where its requests are refused. Throws `sealed_unreadable`. */
-  credential(key: PaidKey): Secret | undefined | Promise<Secret | undefined>;
-}
 
 /** The dependencies that all requests of a proxy share. */
 export interface ProxyContext {
   /** Names this replica in Postgres. */
   id: string;
   database: Database;
-  upstreams: Record<Dialect, UpstreamTarget>;
+  targets: Targets;
+  credentials: UpstreamCredentials;
   idleTimeoutMs: number;
   drainTimeoutMs: number;
   /** How often a request is sent at most. */
   maxTries: number;
-  retryBudgets: Record<Dialect, RetryBudget>;
   rates: SharedRates;
   prices: Prices;
   admission: Admission;

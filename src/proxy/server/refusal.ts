@@ -28,6 +28,7 @@ const STATUSES: Partial<Record<FailureCode, number>> = {
   llm_failed: 502,
   database_unreachable: 503,
   gateway_unreachable: 503,
+  gateway_not_configured: 403,
   llm_timeout: 504,
 };
 

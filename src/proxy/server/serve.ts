@@ -14,9 +14,11 @@ import { reserveInQueue } from '../limits/reservations.ts';
 import { boundCost, charge, ZERO_CHARGE, type Charge, type Reservation } from '../prices/charge.ts';
 import type { ModelPrice } from '../prices/prices.ts';
 import { sumCharges } from '../prices/sum-charges.ts';
-import { NO_USAGE } from '../protocols/response-usage.ts';
+import { NO_USAGE, type ResponseUsage } from '../protocols/response-usage.ts';
 import type { Route } from '../protocols/routes.ts';
+import { findModelPrice } from '../upstream/gateway-models.ts';
 import { findUnknownBeta, upstreamHeaders } from '../upstream/headers.ts';
+import type { UpstreamTarget } from '../upstream/targets.ts';
 import type { ProxyContext } from './context.ts';
 import type { Interruption } from './interruption.ts';
 import { isRefusal, refusal, sendRefusal, type Refusal } from './refusal.ts';
@@ -39,6 +41,7 @@ export interface AuthenticatedRequest {
 interface PricedRequest extends AuthenticatedRequest {
   body: RequestBody;
   price: ModelPrice;
+  target: UpstreamTarget;
   credential: Secret;
 }
 
@@ -71,26 +74,28 @@ async function priceRequest(
 ): Promise<PricedRequest | Refusal> {
   const { req, route, access } = request;
   const beta = route.dialect === 'anthropic' ? findUnknownBeta(req.headers) : null;
-  const price = isRefusal(body) ? null : context.prices.find(route.protocol, body.model);
+  const target = context.targets.find(route.dialect, access.credential);
+  if (target === undefined) return refusal('gateway_not_configured', 'This proxy is not configured with the gateway of the job.');
+  const price = isRefusal(body) ? null : findModelPrice(context.prices, target.gateway, route.protocol, body.model);
   const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
   const credential = await findCredential(context, request);
   if (credential === undefined)
     return refusal('llm_unauthorized', 'The gateway has no usable credential for this protocol. The operator has to set or replace it.');
   if (isRefusal(credential)) return credential;
-  return { ...request, body, price, credential };
+  return { ...request, body, price, target, credential };
 }
 
 async function findCredential(
-  { upstreams, logger }: ProxyContext,
+  { credentials, logger }: ProxyContext,
   { access, route }: AuthenticatedRequest,
 ): Promise<Secret | Refusal | undefined> {
   try {
-    return await upstreams[route.dialect].credential(access);
+    return await credentials.find(route.dialect, access);
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
     logger?.warn({ ref: access.ref, code: error.code }, `The credential of a job cannot be used: ${error.message}`);
-    return refusal(error.code, 'The gateway cannot open the credential that is sealed in the job.');
+    return refusal(error.code, 'The gateway cannot open the credential that is sealed for the job.');
   }
 }
 
@@ -119,7 +124,7 @@ async function forwardMetered(context: ProxyContext, request: PricedRequest, ref
   context.costPredictor.remember(keyHash, { key: { ref, jobId, tenant, credential, upstreamSealed }, ...properties });
   const firstUse = access.used ? null : context.recorder.recordFirstUse(access);
   const priced: PricedTries = {
-    costUsd: (seen) => charge(context.prices, route.protocol, body.model, reservation, seen).usd,
+    costUsd: (seen) => chargeOf(context, { ...request, reservation }, seen).usd,
     reserveNextTry: async (lost) => {
       const usd = lost.reduce((sum, seen) => sum + priced.costUsd(seen), reservation.usd);
       return raiseReservation(context.database.pool, { ref, jobId, id, usd });
@@ -146,7 +151,7 @@ async function admit(context: ProxyContext, request: PricedRequest, { usd }: Res
   if (reserved?.action === 'run' && access.reservedUsd >= usd) return reserved;
   const startedMs = performance.now();
   try {
-    return await reserveInQueue(context, access, route, usd, interruption);
+    return await reserveInQueue(context, access, route, { usd, upstream: request.target.scope }, interruption);
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
     return refusal(error.code, error.message);
@@ -163,10 +168,9 @@ async function send(
   priced: PricedTries,
   settle: (end: ForwardEnd) => Promise<void>,
 ): Promise<void> {
-  const { req, res, route, access, body, credential, interruption } = request;
-  const { origin, prefix, dispatcher } = context.upstreams[route.dialect];
+  const { req, res, route, access, body, target, credential, interruption } = request;
+  const { gateway, origin, prefix, dispatcher, retryBudget } = target;
   context.metrics.recordOverhead(performance.now() - request.startedMs);
-  const retryBudget = context.retryBudgets[route.dialect];
   retryBudget.earn();
   const [path = '', query = ''] = (req.url ?? '').split('?', 2);
   await forward({
@@ -175,9 +179,10 @@ async function send(
       origin,
       path: `${prefix}${path}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
       method: req.method ?? 'POST',
-      headers: upstreamHeaders(req.headers, route.dialect, credential),
+      headers: upstreamHeaders(req.headers, route.dialect, { gateway, credential }),
       parts: body.parts,
     },
+    gateway,
     credential,
     res,
     dialect: route.dialect,
@@ -205,15 +210,15 @@ interface SentRequest extends PricedRequest {
 }
 
 async function record(context: ProxyContext, request: SentRequest, { status, code, seen, stop, tries, lost }: ForwardEnd): Promise<void> {
-  const { id, access, route, body, reservation, startedMs } = request;
+  const { id, access, route, body, startedMs } = request;
   const { ref, tenant } = access;
   const end = (): RequestEnd => {
     const billed = seen === null ? lost : [...lost, seen];
-    const charged = sumCharges(billed.map((answer) => charge(context.prices, route.protocol, body.model, reservation, answer)));
+    const charged = sumCharges(billed.map((answer) => chargeOf(context, request, answer)));
     logEnd(context, access, route, { model: body.model, status, code, startedMs, charged, tries });
     if (charged.implausible) context.logger?.warn({ ref, id }, 'The provider stated an impossible usage: the reservation is charged.');
     const tokens = charged.inputTokens + charged.outputTokens;
-    if (tokens > 0) consumeTokens(context.database.pool, tenant, route.dialect, tokens, context.rates).catch(() => {});
+    if (tokens > 0) consumeTokens(context.database.pool, { tenant, upstream: request.target.scope, tokens }, context.rates).catch(() => {});
     return { ...charged, id, model: body.model, status, code, stop, tries, forwarded: true };
   };
   try {
@@ -221,6 +226,18 @@ async function record(context: ProxyContext, request: SentRequest, { status, cod
   } finally {
     context.admission.release(access.jobId);
   }
+}
+
+/** Charges an answer: OpenRouter states what it charges itself, any other cost follows from the prices. */
+function chargeOf(
+  { prices }: ProxyContext,
+  { route, body, target, reservation }: PricedRequest & { reservation: Reservation },
+  seen: Readonly<ResponseUsage>,
+): Charge {
+  const charged = charge(prices, route.protocol, body.model, reservation, seen);
+  const statedUsd = target.gateway === 'openrouter' && seen.usageFinal ? seen.usage?.['cost'] : undefined;
+  if (typeof statedUsd !== 'number' || !(statedUsd >= 0 && statedUsd <= reservation.usd)) return charged;
+  return { ...charged, usd: statedUsd, estimated: false };
 }
 
 /** Records why a request with a valid key was refused, so that the reason of a failed turn is found. Throws nothing. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { DIALECTS } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import { createDispatchers } from '../../outbound/dispatchers.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
 import type { SharedRates } from '../../store/requests.ts';
@@ -17,12 +18,11 @@ import { RefusedUses } from '../limits/refused-uses.ts';
 import { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import { createPrices, type Prices } from '../prices/prices.ts';
 import { dialectOf } from '../protocols/routes.ts';
-import { RetryBudget } from '../retries/retry-budget.ts';
 import { followCredentials } from '../upstream/credentials.ts';
-import { createDispatchers, type Dispatchers } from '../upstream/dispatchers.ts';
+import { createTargets } from '../upstream/targets.ts';
 import { startAdmin } from './admin.ts';
 import { createBoundedServer } from './connections.ts';
-import type { ProxyContext, UpstreamTarget } from './context.ts';
+import type { ProxyContext } from './context.ts';
 import { handle } from './handle.ts';
 import { watchKeys } from './key-watch.ts';
 import { listenOnPort, listenOnSocket } from './listen.ts';
@@ -84,14 +84,14 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
   const context: ProxyContext = {
     id,
     database,
-    upstreams: {
-      anthropic: target(dispatchers, gateway.anthropic.baseUrl, (key) => credentials.find('anthropic', key)),
-      openai: target(dispatchers, gateway.openai.baseUrl, (key) => credentials.find('openai', key)),
-    },
+    targets: createTargets(dispatchers, {
+      providers: { anthropic: gateway.anthropic.baseUrl, openai: gateway.openai.baseUrl },
+      gateways: gateway.gatewayUrls,
+    }),
+    credentials,
     idleTimeoutMs: gateway.idleTimeoutMs,
     drainTimeoutMs: gateway.drainTimeoutMs,
     maxTries: gateway.maxTries,
-    retryBudgets: { anthropic: new RetryBudget(), openai: new RetryBudget() },
     rates: sharedRates(gateway.rates),
     prices,
     admission,
@@ -178,9 +178,4 @@ function urlOf(server: Server): string | null {
   const address = server.address();
   if (typeof address !== 'object' || address === null) return null;
   return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
-}
-
-function target(dispatchers: Dispatchers, baseUrl: string, credential: UpstreamTarget['credential']): UpstreamTarget {
-  const { origin, pathname } = new URL(baseUrl);
-  return { dispatcher: dispatchers.forOrigin(origin), origin, prefix: pathname.replace(/\/$/, ''), credential };
 }

@@ -1,3 +1,4 @@
+import type { ExternalGatewayName } from '../../contract/gateway-name.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { BodyMemoryLimits } from '../body/memory.ts';
@@ -42,4 +43,6 @@ export interface ProxySettings {
   outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;
+  /** The base URLs of the gateways of third parties, without a trailing slash and without `/v1`; absent where one is not configured. */
+  gatewayUrls: Partial<Record<ExternalGatewayName, string>>;
 }

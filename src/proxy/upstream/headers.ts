@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
 import type { Dialect } from '../../contract/dialect.ts';
+import type { GatewayName } from '../../contract/gateway-name.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { BETAS } from '../protocols/anthropic-body.ts';
 
@@ -39,8 +40,18 @@ export function findUnknownBeta(headers: IncomingHttpHeaders): string | null {
   return betas.find((beta) => beta !== '' && !BETAS.has(beta)) ?? null;
 }
 
+/** The credential of a request, and what reads it. */
+export interface SentCredential {
+  gateway: GatewayName;
+  credential: Secret;
+}
+
 /** Builds the headers for the upstream: the caller's without its key, plus the credential. The answer must be uncompressed for its usage to be read. */
-export function upstreamHeaders(headers: IncomingHttpHeaders, dialect: Dialect, credential: Secret): IncomingHttpHeaders {
+export function upstreamHeaders(
+  headers: IncomingHttpHeaders,
+  dialect: Dialect,
+  { gateway, credential }: SentCredential,
+): IncomingHttpHeaders {
   const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
     if (FORWARDED_REQUEST_HEADERS[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
@@ -48,7 +59,8 @@ export function upstreamHeaders(headers: IncomingHttpHeaders, dialect: Dialect, 
   sent['accept-encoding'] = 'identity';
   // The gateway has read the body as JSON, so the provider must, too.
   sent['content-type'] = 'application/json';
-  if (dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
+  if (gateway === 'portkey') sent['x-portkey-api-key'] = credential.reveal();
+  else if (gateway === 'builtin' && dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
   else sent.authorization = `Bearer ${credential.reveal()}`;
   return sent;
 }

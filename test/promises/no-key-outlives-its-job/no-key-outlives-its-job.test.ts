@@ -70,7 +70,11 @@ describe('at the gateway', () => {
     const { db } = database;
     const { rootKey, gateway } = config;
     if (rootKey === undefined) throw new Error('the stack has no root key');
-    const gateways = createGateways({ builtin: { db, socketPath: gateway.socketPath } });
+    const gateways = createGateways({
+      builtin: { db, socketPath: gateway.socketPath },
+      owner: 'default/tests',
+      outbound: gateway.outbound,
+    });
     context = {
       db,
       gateways,

@@ -1,0 +1,57 @@
+import type { Dispatcher } from 'undici';
+
+import { gatewayOf, type JobCredential } from '../../contract/credential.ts';
+import type { Dialect } from '../../contract/dialect.ts';
+import type { ExternalGatewayName, GatewayName } from '../../contract/gateway-name.ts';
+import type { Dispatchers } from '../../outbound/dispatchers.ts';
+import { RetryBudget } from '../retries/retry-budget.ts';
+
+/** Where the requests of a key are sent. */
+export interface UpstreamTarget {
+  /** What answers there: with `builtin`, the provider itself. */
+  gateway: GatewayName;
+  /** Names it in rate limits: the dialect of a provider, or the gateway. */
+  scope: string;
+  origin: string;
+  /** Path before the route's own; empty, or with a leading and no trailing slash. */
+  prefix: string;
+  dispatcher: Dispatcher;
+  retryBudget: RetryBudget;
+}
+
+/** The configured targets. A base URL has no trailing slash and no `/v1`. */
+export interface TargetOptions {
+  providers: Record<Dialect, string>;
+  gateways: Partial<Record<ExternalGatewayName, string>>;
+}
+
+/** The targets of a proxy: only these hosts ever receive a credential. */
+export interface Targets {
+  /** Returns the target of a job's requests; undefined where this proxy is not configured with the job's gateway. */
+  find(dialect: Dialect, credential: JobCredential): UpstreamTarget | undefined;
+}
+
+/** Creates the targets. Does no I/O. */
+export function createTargets(dispatchers: Dispatchers, { providers, gateways }: TargetOptions): Targets {
+  const create = (gateway: GatewayName, scope: string, baseUrl: string): UpstreamTarget => {
+    const { origin, pathname } = new URL(baseUrl);
+    const prefix = pathname.replace(/\/$/, '');
+    return { gateway, scope, origin, prefix, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
+  };
+  const ofProviders = {
+    anthropic: create('builtin', 'anthropic', providers.anthropic),
+    openai: create('builtin', 'openai', providers.openai),
+  };
+  const { litellm, openrouter, portkey } = gateways;
+  const ofGateways = {
+    litellm: litellm === undefined ? undefined : create('litellm', 'litellm', litellm),
+    openrouter: openrouter === undefined ? undefined : create('openrouter', 'openrouter', openrouter),
+    portkey: portkey === undefined ? undefined : create('portkey', 'portkey', portkey),
+  };
+  return {
+    find: (dialect, credential) => {
+      const gateway = gatewayOf(credential);
+      return gateway === 'builtin' ? ofProviders[dialect] : ofGateways[gateway];
+    },
+  };
+}
