@@ -120,6 +120,8 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     await ensureSearchAttributes(connection, namespace);
     const owner = ownerOf(namespace, config.deployment);
     await checkRootKeys(database.db, owner, ring);
+    // Without it no key of a gateway could reach the proxies: found now, not by the first job.
+    if (Object.keys(config.gateways).length > 0) publicKeyOfProxies(config, ring);
     const client = new Client({ connection, namespace });
     const jobs = createJobRecords(client, config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
@@ -131,7 +133,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
         db: adapters.database.db,
         gateways: adapters.gateways,
         rootKeys,
-        sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: proxiesPublicKey(config, ring), ref }),
+        sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: publicKeyOfProxies(config, ring), ref }),
         owner,
         leaseMs: config.keyLeaseMs,
         metrics,
@@ -222,7 +224,7 @@ function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metric
 }
 
 /** The public key of the proxies: the configured one, else that of this worker's own keyring, which they then have, too. Throws `invalid_config`. */
-function proxiesPublicKey({ sealingPublicKey }: Config, { sealingKeys: [own] }: LoadedKeyring): string {
+function publicKeyOfProxies({ sealingPublicKey }: Config, { sealingKeys: [own] }: LoadedKeyring): string {
   return sealingPublicKey ?? required(own && encodePublicKey(own), 'VALETKEY_SEALING_PUBLIC_KEY');
 }
 

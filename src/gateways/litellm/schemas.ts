@@ -52,4 +52,4 @@ export const spendLogsSchema = z.object({
 });
 
 /** `GET /health/readiness`. */
-export const readinessSchema = z.object({ db: text, cache: z.unknown() });
+export const readinessSchema = z.object({ db: text });

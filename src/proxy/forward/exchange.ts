@@ -204,10 +204,10 @@ export class Exchange implements AttemptEvents {
         .finally(this.#resolve);
     };
     const money = readMoneyRefusal(this.#forwarding.gateway, status, body);
-    if (money === 'spent') return this.#fail('budget_exhausted', { isOwn: true });
+    const isSpent = (): void => this.#fail('budget_exhausted', { isOwn: true });
+    if (money === 'spent') return isSpent();
     if (this.#interruptedBy !== null || this.#forwarding.interruption.code !== null) return forwardError();
-    // It is released some ms after the answer that it was reserved for.
-    if (money === 'held') return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, forwardError);
+    if (money === 'unclear') return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, isSpent);
     const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     const retryAfter = retryAfterMs(headers, Date.now());
     return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, forwardError);
