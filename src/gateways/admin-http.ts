@@ -1,0 +1,98 @@
+import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
+import type { z } from 'zod';
+
+import { ValetkeyError } from '../contract/errors.ts';
+import { parseJson } from '../contract/json.ts';
+import { proxyFor, type OutboundProxies } from '../outbound/proxies.ts';
+import type { Secret } from '../secrets/secret.ts';
+
+/** Of a whole call, its answer included. */
+const TIMEOUT_MS = 10_000;
+/** Several times a page of 100 keys. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+const OPTIONS = { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, maxResponseSize: MAX_ANSWER_BYTES, allowH2: false } as const;
+/** Statuses below 500 after which the same request can succeed. */
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 409, 425, 429]);
+
+export interface AdminHttpOptions {
+  /** The gateway's own name, for messages. */
+  title: string;
+  /** The URL that every path is appended to, without a slash at its end. */
+  baseUrl: string;
+  /** The headers that authenticate, by name. */
+  auth: Readonly<Record<string, Secret>>;
+  outbound: OutboundProxies;
+}
+
+export type AdminMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface AdminAnswer {
+  status: number;
+  /** The gateway's clock, by its Date header; ours where it states none. */
+  date: Date;
+  /** Undefined where the body is no JSON. */
+  body: unknown;
+}
+
+export interface ReadAnswer<T> {
+  value: T;
+  /** The gateway's clock, by its Date header; ours where it states none. */
+  date: Date;
+}
+
+/**
+ * The admin API of a gateway of a third party. Never retries: the callers are activities that Temporal retries. Its errors name the
+ * gateway and a status, and never contain a part of an answer, which can quote a key. Connects on first use.
+ */
+export class AdminHttp {
+  readonly #options: AdminHttpOptions;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(options: AdminHttpOptions) {
+    this.#options = options;
+    const proxy = proxyFor(options.outbound, new URL(options.baseUrl));
+    this.#dispatcher = proxy === null ? new Agent(OPTIONS) : new ProxyAgent({ ...OPTIONS, uri: proxy });
+  }
+
+  /**
+   * Makes a request and reads its answer. Null for the status 404, which says that there is no such object. With a web page instead of JSON
+   * it says that there is no such API: a key must not count as deleted because the base URL is wrong.
+   * @throws `gateway_refused` where the gateway refuses the request or our credential; `gateway_unreachable` where it does not answer, fails,
+   * limits the rate, or answers with something that the schema does not accept: whether it has done anything is then unknown
+   */
+  async request<T>(method: AdminMethod, path: string, schema: z.ZodType<T>, body?: object): Promise<ReadAnswer<T> | null> {
+    const { title } = this.#options;
+    const answer = await this.exchange(method, path, body);
+    const { status } = answer;
+    if (status === 404 && answer.body !== undefined) return null;
+    if (status >= 400 && status < 500 && !TRANSIENT_STATUSES.has(status))
+      throw new ValetkeyError('gateway_refused', `${title} refused a request with status ${status}.`);
+    if (status < 200 || status > 299) throw new ValetkeyError('gateway_unreachable', `${title} answered with status ${status}.`);
+    const read = schema.safeParse(answer.body);
+    if (!read.success) throw new ValetkeyError('gateway_unreachable', `${title} gave an answer that its API does not document.`);
+    return { value: read.data, date: answer.date };
+  }
+
+  /** Makes a request, and resolves to the answer whatever its status is. Throws `gateway_unreachable` where there is none. */
+  async exchange(method: AdminMethod, path: string, body?: object): Promise<AdminAnswer> {
+    const { title, baseUrl, auth } = this.#options;
+    const headers: Record<string, string> = { accept: 'application/json' };
+    for (const [name, secret] of Object.entries(auth)) headers[name] = secret.reveal();
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    try {
+      const answer = await request(`${baseUrl}${path}`, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        dispatcher: this.#dispatcher,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+      const text = await answer.body.text();
+      const date = new Date(String(answer.headers.date));
+      return { status: answer.statusCode, date: Number.isNaN(date.getTime()) ? new Date() : date, body: parseJson(text) };
+    } catch {
+      // The cause stays out: it can hold the request with its headers.
+      throw new ValetkeyError('gateway_unreachable', `${title} does not answer at ${new URL(baseUrl).origin}.`);
+    }
+  }
+}
