@@ -1,12 +1,14 @@
 // A fault of OpenRouter's provisioning API, at any call: the mint ends with exactly one key that is accepted, the end of the job with none,
 // and no error says what OpenRouter answered.
+import { inspect } from 'node:util';
+
 import { describe, it } from 'vitest';
 
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import type { GatewayKey } from '../../src/gateways/gateway.ts';
 import type { Fault } from '../fakes/gateway/faults.ts';
 import type { OpenRouterCall } from '../fakes/openrouter/ledger.ts';
-import { keyName, newRef, startOpenRouterRig } from './openrouter-rig.ts';
+import { keyName, mintRequest, newRef, startOpenRouterRig } from './openrouter-rig.ts';
 
 const CALLS = [
   'mint',
@@ -92,4 +94,14 @@ it('an error has no cause, which could hold the request', async ({ expect }) => 
   expect(error).toBeInstanceOf(ValetkeyError);
   expect(error instanceof Error ? error.cause : null).toBeUndefined();
   expect(String(error)).toMatch(/OpenRouter does not answer at http:\/\/127\.0\.0\.1:\d+\.$/);
+});
+
+it('an error about an answer that the API does not document quotes nothing of it', async ({ expect }) => {
+  const { fake, gateway } = await startOpenRouterRig();
+  const create = fake.ledger.create.bind(fake.ledger);
+  fake.ledger.create = (wanted, offMs) => Object.assign(create(wanted, offMs), { hash: '' });
+  const error: unknown = await gateway.mint(mintRequest(newRef(), 1)).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: 'gateway_unreachable' });
+  expect(inspect(error)).toContain('that its API does not document');
+  expect(inspect(error)).not.toMatch(/sk-or|user_|hash/);
 });
