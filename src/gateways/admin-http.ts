@@ -2,85 +2,115 @@ import { request, type Dispatcher } from 'undici';
 import type { z } from 'zod';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { GATEWAY_TITLES, type ExternalGatewayName } from '../contract/gateway-name.ts';
 import { parseJson } from '../contract/json.ts';
 import { createDispatchers } from '../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../outbound/proxies.ts';
+import type { Secret } from '../secrets/secret.ts';
 
+/** Of a whole call, its answer included. */
 const TIMEOUT_MS = 10_000;
-/** No retry succeeds: the gateway does not accept the request or our credential. */
-const REFUSED = new Set([400, 401, 402, 403, 405, 409, 413, 422]);
+/** Several times a page of 100 keys. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** Statuses below 500 after which the same request can succeed. */
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 409, 425, 429]);
 
-export interface AdminApiOptions {
-  gateway: ExternalGatewayName;
-  /** Without a trailing slash. */
+export interface AdminHttpOptions {
+  /** The gateway's own name, for messages. */
+  title: string;
+  /** The URL that every path is appended to, without a slash at its end. */
   baseUrl: string;
-  /** The headers that hold our credential. */
-  headers: Record<string, string>;
+  /** The headers that authenticate, by name. */
+  auth: Readonly<Record<string, Secret>>;
   outbound: OutboundProxies;
 }
 
-/** An answer of an admin API. */
+export type AdminMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
 export interface AdminAnswer {
   status: number;
-  /** The parsed JSON; undefined where it is none. */
+  /** The gateway's clock, by its Date header; ours where it states none. */
+  date: Date;
+  /** Undefined where the body is no JSON; an empty one reads as an empty object. */
   body: unknown;
-  /** The time of the gateway's clock in ms since 1970; null where it states none. */
-  dateMs: number | null;
 }
 
-/** The admin API of a gateway over HTTP. It retries nothing, and no error of it contains a part of an answer, which can quote a key. */
-export class AdminApi {
-  readonly #options: AdminApiOptions;
-  readonly #dispatcher: Dispatcher;
-  readonly #title: string;
+export interface ReadAnswer<T> {
+  value: T;
+  /** The gateway's clock, by its Date header; ours where it states none. */
+  date: Date;
+}
 
-  constructor(options: AdminApiOptions) {
+/**
+ * The admin API of a gateway of a third party. Never retries: the callers are activities that Temporal retries. Its errors name the
+ * gateway and a status, and never contain a part of an answer, which can quote a key. Connects on first use.
+ */
+export class AdminHttp {
+  readonly #options: AdminHttpOptions;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(options: AdminHttpOptions) {
     this.#options = options;
     this.#dispatcher = createDispatchers(options.outbound).forOrigin(new URL(options.baseUrl).origin);
-    this.#title = GATEWAY_TITLES[options.gateway];
   }
 
   /**
-   * Calls a method and checks its answer; `json` is sent as the body. Resolves to null for a 404.
-   * @throws `gateway_refused` where the gateway refuses the request, `gateway_unreachable` for any other failure
+   * Makes a request and reads its answer. Null for the status 404, which says that there is no such object. With a web page instead of JSON
+   * it says that there is no such API: a key must not count as deleted because the base URL is wrong.
+   * @throws `gateway_refused` where the gateway refuses the request or our credential; `gateway_unreachable` where it does not answer, fails,
+   * limits the rate, or answers with something that the schema does not accept: whether it has done anything is then unknown
    */
-  async call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, schema: z.ZodType<T>, json?: object): Promise<T | null> {
-    const { status, body } = await this.send(method, path, json);
-    if (status === 404) return null;
-    if (REFUSED.has(status))
-      throw new ValetkeyError('gateway_refused', `${this.#title} answered ${method} ${pathOnly(path)} with ${status}.`);
-    if (status < 200 || status > 299) throw this.#unreachable(`answered ${method} ${pathOnly(path)} with ${status}`);
-    const { data } = schema.safeParse(body);
-    if (data === undefined) throw this.#unreachable(`answered ${method} ${pathOnly(path)} with something else than its API documents`);
-    return data;
+  async request<T>(method: AdminMethod, path: string, schema: z.ZodType<T>, body?: object): Promise<ReadAnswer<T> | null> {
+    const { title } = this.#options;
+    const answer = await this.exchange(method, path, body);
+    const { status } = answer;
+    if (status === 404 && answer.body !== undefined) return null;
+    if (status >= 400 && status < 500 && !TRANSIENT_STATUSES.has(status))
+      throw new ValetkeyError('gateway_refused', `${title} refused a request with status ${status}.`);
+    if (status < 200 || status > 299) throw new ValetkeyError('gateway_unreachable', `${title} answered with status ${status}.`);
+    const read = schema.safeParse(answer.body);
+    if (!read.success) throw new ValetkeyError('gateway_unreachable', `${title} gave an answer that its API does not document.`);
+    return { value: read.data, date: answer.date };
   }
 
   /**
-   * Sends a request and resolves to its answer, whatever its status. `headers` replace those with our credential.
-   * @throws `gateway_unreachable` where there is no answer
+   * Makes a request, and resolves to the answer whatever its status is. `auth` takes the place of our credential: a key under test.
+   * Throws `gateway_unreachable` where there is none.
    */
-  async send(method: Dispatcher.HttpMethod, path: string, json?: object, headers = this.#options.headers): Promise<AdminAnswer> {
+  async exchange(method: AdminMethod, path: string, body?: object, auth = this.#options.auth): Promise<AdminAnswer> {
+    const { title, baseUrl } = this.#options;
+    const headers: Record<string, string> = { accept: 'application/json' };
+    for (const [name, secret] of Object.entries(auth)) headers[name] = secret.reveal();
+    if (body !== undefined) headers['content-type'] = 'application/json';
     try {
-      const answer = await request(`${this.#options.baseUrl}${path}`, {
+      const answer = await request(`${baseUrl}${path}`, {
         method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
         dispatcher: this.#dispatcher,
-        headers: { ...headers, accept: 'application/json', ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
-        body: json === undefined ? null : JSON.stringify(json),
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      const dateMs = Date.parse(String(answer.headers.date));
-      return { status: answer.statusCode, body: parseJson(await answer.body.text()), dateMs: Number.isNaN(dateMs) ? null : dateMs };
+      const text = await readText(answer.body);
+      const date = new Date(String(answer.headers.date));
+      return {
+        status: answer.statusCode,
+        date: Number.isNaN(date.getTime()) ? new Date() : date,
+        body: text === '' ? {} : parseJson(text),
+      };
     } catch {
-      throw this.#unreachable('does not answer');
+      // The cause stays out: it can hold the request with its headers.
+      throw new ValetkeyError('gateway_unreachable', `${title} does not answer at ${new URL(baseUrl).origin}.`);
     }
-  }
-
-  #unreachable(what: string): ValetkeyError {
-    return new ValetkeyError('gateway_unreachable', `${this.#title} ${what}.`);
   }
 }
 
-function pathOnly(path: string): string {
-  return path.split('?', 1)[0] ?? '';
+/** Throws where the answer is larger than any of an admin API. */
+async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new Error('The answer is too large.');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }

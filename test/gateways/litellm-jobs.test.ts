@@ -67,7 +67,7 @@ async function keysOf(jobId: string): Promise<{ token: string; team_id: string |
   return keys.filter(({ key_alias: alias }) => alias?.includes(`/${jobId}/`) === true);
 }
 
-test.concurrent.each(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
+test.concurrent.for(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
   'a job of %s runs through it, is settled to its figure, and its key is gone',
   async (agent, { expect }) => {
     const { client } = stack();

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { Secret } from '../../secrets/secret.ts';
-import type { AdminApi } from '../admin-http.ts';
-import { keyIdOf } from './key-id.ts';
+import type { AdminHttp } from '../admin-http.ts';
+import { bearer, keyIdOf } from './key-id.ts';
 import { readinessSchema } from './schemas.ts';
 
 /** Larger differences make leases of two minutes unsafe. */
@@ -16,48 +16,47 @@ const CHECK_KEY_LIFE = '60s';
  * Checks LiteLLM's address, database, our credential and its clock, and whether a blocked key is refused by all of its processes at once:
  * several of them without a shared cache accept it for up to a minute, and let a budget be spent once each. Costs nothing.
  */
-export async function checkLiteLlm(api: AdminApi): Promise<string[]> {
+export async function checkLiteLlm(api: AdminHttp): Promise<string[]> {
   try {
-    const readiness = await api.send('GET', '/health/readiness', undefined, {});
+    const readiness = await api.exchange('GET', '/health/readiness', undefined, {});
     const { db } = readinessSchema.safeParse(readiness.body).data ?? {};
     if (db !== 'connected')
       return ['LiteLLM has no database, and without one it has no keys: set its DATABASE_URL, and check VALETKEY_LITELLM_BASE_URL.'];
-    const admin = await api.send('GET', '/key/list?size=1');
+    const admin = await api.exchange('GET', '/key/list?size=1');
     if (admin.status === 401 || admin.status === 403)
       return ['LiteLLM refuses LITELLM_MASTER_KEY: set its master key, or one of a proxy admin.'];
-    return [...skewOf(readiness.dateMs), ...(await checkProcesses(api))];
+    return [...skewOf(readiness.date), ...(await checkProcesses(api))];
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
     return [`${error.message} Check VALETKEY_LITELLM_BASE_URL, and that LiteLLM runs.`];
   }
 }
 
-function skewOf(dateMs: number | null): string[] {
-  const skewMs = dateMs === null ? 0 : Math.abs(dateMs - Date.now());
+function skewOf(date: Date): string[] {
+  const skewMs = Math.abs(date.getTime() - Date.now());
   return skewMs <= MAX_SKEW_MS ? [] : [`LiteLLM’s clock differs from this host’s by ${Math.round(skewMs / 1000)} s: synchronize both.`];
 }
 
-async function checkProcesses(api: AdminApi): Promise<string[]> {
+async function checkProcesses(api: AdminHttp): Promise<string[]> {
   const secret = new Secret(`sk-vk-check-${randomBytes(24).toString('base64url')}`);
   const id = keyIdOf(secret);
   const accepts = async (): Promise<boolean> => {
-    const headers = { authorization: `Bearer ${secret.reveal()}`, connection: 'close' };
-    const answers = await Promise.all(Array.from({ length: REQUESTS }, () => api.send('GET', '/v1/models', undefined, headers)));
+    const answers = await Promise.all(Array.from({ length: REQUESTS }, () => api.exchange('GET', '/v1/models', undefined, bearer(secret))));
     return answers.some(({ status }) => status === 200);
   };
   const alias = `valetkey-check-${randomBytes(8).toString('hex')}`;
   const key = { key: secret.reveal(), key_alias: alias, duration: CHECK_KEY_LIFE, max_budget: 0.01, allowed_routes: ['/v1/models'] };
-  const minted = await api.send('POST', '/key/generate', key);
+  const minted = await api.exchange('POST', '/key/generate', key);
   if (minted.status !== 200)
     return [`LiteLLM does not let us choose the secret of a key (it answered ${minted.status}): allow custom keys in its settings.`];
   try {
     if (!(await accepts())) return ['LiteLLM does not accept a key that it has just made: look at its log.'];
-    await api.send('POST', '/key/block', { key: id });
+    await api.exchange('POST', '/key/block', { key: id });
     if (!(await accepts())) return [];
     return [
       'LiteLLM runs several processes without a shared cache: a revoked key lives on for up to a minute, and each process lets the whole budget be spent. Set up Redis with `cache: true` and `enable_redis_auth_cache: true`.',
     ];
   } finally {
-    await api.send('POST', '/key/delete', { keys: [id] }).catch(() => {});
+    await api.exchange('POST', '/key/delete', { keys: [id] }).catch(() => {});
   }
 }

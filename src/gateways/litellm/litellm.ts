@@ -4,11 +4,11 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { Usage } from '../../contract/result.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { AdminApi } from '../admin-http.ts';
+import { AdminHttp } from '../admin-http.ts';
 import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../gateway.ts';
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
-import { keyIdOf } from './key-id.ts';
+import { bearer, keyIdOf } from './key-id.ts';
 import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type KeyInfo } from './schemas.ts';
 
 /**
@@ -27,7 +27,7 @@ const SPEND_POLL_MS = 500;
 /** LiteLLM's default batch interval is 10 s, and its documentation recommends 60 s: what is missing after twice that never comes. */
 const SPEND_LOST_AFTER_MS = 120_000;
 const PAGE_SIZE = 100;
-const LOG_PAGE_SIZE = 1_000;
+const LOG_PAGE_SIZE = 200;
 
 export interface LiteLlmOptions {
   /** Without a trailing slash and without `/v1`. */
@@ -45,14 +45,14 @@ export interface LiteLlmOptions {
  */
 export class LiteLlmGateway implements Gateway {
   readonly name = 'litellm';
-  readonly #api: AdminApi;
+  readonly #api: AdminHttp;
   readonly #options: LiteLlmOptions;
   readonly #knownTeams = new Set<string>();
 
   constructor(options: LiteLlmOptions) {
     const { baseUrl, masterKey, outbound } = options;
     this.#options = options;
-    this.#api = new AdminApi({ gateway: this.name, baseUrl, headers: { authorization: `Bearer ${masterKey.reveal()}` }, outbound });
+    this.#api = new AdminHttp({ title: 'LiteLLM', baseUrl, auth: bearer(masterKey), outbound });
   }
 
   async mint({ ref, tenant, upstreamSecret, budgetUsd, models, expiresAt }: MintRequest): Promise<UpstreamKey> {
@@ -63,7 +63,7 @@ export class LiteLlmGateway implements Gateway {
       allowed_routes: ALLOWED_ROUTES,
       team_id: await this.#ensureTeam(tenant),
     };
-    const { status } = await this.#api.send('POST', '/key/generate', {
+    const { status } = await this.#api.exchange('POST', '/key/generate', {
       ...wanted,
       key: upstreamSecret.reveal(),
       key_alias: this.#alias(ref),
@@ -92,12 +92,13 @@ export class LiteLlmGateway implements Gateway {
   }
 
   async disable(key: GatewayKey): Promise<void> {
-    for (const id of await this.#idsOf(key)) await this.#api.call('POST', '/key/block', anySchema, { key: id });
+    for (const id of await this.#idsOf(key)) await this.#api.request('POST', '/key/block', anySchema, { key: id });
   }
 
   async probe({ upstreamSecret }: MintedKey): Promise<boolean> {
-    const headers = { authorization: `Bearer ${upstreamSecret.reveal()}`, connection: 'close' };
-    const answers = await Promise.all(Array.from({ length: PROBES }, async () => this.#api.send('GET', '/v1/models', undefined, headers)));
+    const answers = await Promise.all(
+      Array.from({ length: PROBES }, async () => this.#api.exchange('GET', '/v1/models', undefined, bearer(upstreamSecret))),
+    );
     return answers.every(({ status }) => status === 401);
   }
 
@@ -120,15 +121,15 @@ export class LiteLlmGateway implements Gateway {
   }
 
   async delete(key: GatewayKey): Promise<void> {
-    for (const id of await this.#idsOf(key)) await this.#api.call('POST', '/key/delete', anySchema, { keys: [id] });
+    for (const id of await this.#idsOf(key)) await this.#api.request('POST', '/key/delete', anySchema, { keys: [id] });
   }
 
   async *list(): AsyncIterable<ListedKey> {
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const path = `/key/list?return_full_object=true&page=${page}&size=${PAGE_SIZE}`;
-      const listed = await this.#api.call('GET', path, keyListSchema);
-      pages = listed?.total_pages ?? 0;
-      for (const { token, key_alias: alias, created_at: createdAt } of listed?.keys ?? []) {
+      const listed = await this.#api.request('GET', path, keyListSchema);
+      pages = listed?.value.total_pages ?? 0;
+      for (const { token, key_alias: alias, created_at: createdAt } of listed?.value.keys ?? []) {
         const named = alias === null ? null : parseKeyName(alias);
         if (named !== null) yield { ref: named.ref, id: token, owner: named.owner, createdAt: new Date(createdAt) };
       }
@@ -147,17 +148,17 @@ export class LiteLlmGateway implements Gateway {
   async #idsOf({ ref, id }: GatewayKey): Promise<string[]> {
     if (id !== null) return [id];
     const path = `/key/list?return_full_object=true&size=${PAGE_SIZE}&key_alias=${encodeURIComponent(this.#alias(ref))}`;
-    return ((await this.#api.call('GET', path, keyListSchema))?.keys ?? []).map(({ token }) => token);
+    return ((await this.#api.request('GET', path, keyListSchema))?.value.keys ?? []).map(({ token }) => token);
   }
 
   /** Resolves to null for an unknown or deleted key. */
   async #info(id: string): Promise<KeyInfo['info'] | null> {
-    const info = (await this.#api.call('GET', `/key/info?key=${id}`, keyInfoSchema))?.info ?? null;
+    const info = (await this.#api.request('GET', `/key/info?key=${id}`, keyInfoSchema))?.value.info ?? null;
     return info?.status === 'deleted' ? null : info;
   }
 
   async #update(id: string, change: object): Promise<void> {
-    await this.#api.call('POST', '/key/update', anySchema, { key: id, ...change });
+    await this.#api.request('POST', '/key/update', anySchema, { key: id, ...change });
   }
 
   /** Whether nothing more can be logged: the key was blocked long ago, or LiteLLM no longer has it. */
@@ -170,10 +171,10 @@ export class LiteLlmGateway implements Gateway {
     const logged = { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 };
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const path = `/spend/logs/v2?api_key=${id}&${allTime()}&page=${page}&page_size=${LOG_PAGE_SIZE}`;
-      const logs = await this.#api.call('GET', path, spendLogsSchema);
+      const logs = await this.#api.request('GET', path, spendLogsSchema);
       if (logs === null) throw new ValetkeyError('gateway_unreachable', `LiteLLM has no spend logs of the key ${ref}.`);
-      pages = logs.total_pages;
-      for (const row of logs.data) {
+      pages = logs.value.total_pages;
+      for (const row of logs.value.data) {
         if (row.status === 'failure') continue;
         logged.inputTokens += row.prompt_tokens;
         logged.outputTokens += row.completion_tokens;
@@ -188,9 +189,9 @@ export class LiteLlmGateway implements Gateway {
   async #ensureTeam(tenant: string): Promise<string> {
     const id = `valetkey/${this.#options.owner}/${tenant}`;
     if (this.#knownTeams.has(id)) return id;
-    const { status } = await this.#api.send('POST', '/team/new', { team_id: id, team_alias: `Valetkey tenant ${tenant}` });
+    const { status } = await this.#api.exchange('POST', '/team/new', { team_id: id, team_alias: `Valetkey tenant ${tenant}` });
     // A key of a team that is not there is minted, and then refused with each request (1.92.0).
-    if (status >= 300 && (await this.#api.call('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
+    if (status >= 300 && (await this.#api.request('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
       throw new ValetkeyError(
         status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
         `LiteLLM did not make the team of the tenant ${tenant}: it answered ${status}.`,

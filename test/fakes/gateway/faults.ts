@@ -25,22 +25,22 @@ export type Fault =
   | { is: 'flapping' }
   | { is: 'stale' };
 
-interface Armed {
-  call: Call;
+interface Armed<C> {
+  call: C;
   fault: Fault;
   jobId: string | null;
   left: number;
 }
 
-/** The faults that are to come. */
-export class Faults {
-  #armed: Armed[] = [];
+/** The faults that are to come; `C`: the calls of a fake whose gateway has others. */
+export class Faults<C extends string = Call> {
+  #armed: Armed<C>[] = [];
 
   /**
    * Has the next `times` calls fail (default: all), those about keys of one job where one is named. Returns what lifts the fault
    * again.
    */
-  arm(call: Call, fault: Fault, { jobId = null, times = Infinity }: { jobId?: string | null; times?: number } = {}): () => void {
+  arm(call: C, fault: Fault, { jobId = null, times = Infinity }: { jobId?: string | null; times?: number } = {}): () => void {
     const armed = { call, fault, jobId, left: times };
     this.#armed.push(armed);
     return () => {
@@ -49,7 +49,7 @@ export class Faults {
   }
 
   /** The fault of this call, and uses it up. */
-  take(call: Call, jobId: string | null): Fault | null {
+  take(call: C, jobId: string | null): Fault | null {
     const armed = this.#armed.find((fault) => fault.call === call && fault.left > 0 && (fault.jobId === null || fault.jobId === jobId));
     if (armed === undefined) return null;
     armed.left -= 1;
