@@ -135,10 +135,16 @@ function gatewayUrls(env: Environment): ProxySettings['gatewayUrls'] {
 }
 
 function gatewaysOf(env: Environment): GatewaySettings {
-  const { litellm } = gatewayUrls(env);
-  const { LITELLM_MASTER_KEY } = env;
+  const { litellm, openrouter, portkey } = gatewayUrls(env);
+  const { LITELLM_MASTER_KEY, OPENROUTER_PROVISIONING_KEY, OPENROUTER_WORKSPACE_ID, PORTKEY_API_KEY, PORTKEY_WORKSPACE_ID } = env;
   return {
     ...(litellm === undefined || LITELLM_MASTER_KEY === undefined ? {} : { litellm: { baseUrl: litellm, masterKey: LITELLM_MASTER_KEY } }),
+    ...(openrouter === undefined || OPENROUTER_PROVISIONING_KEY === undefined
+      ? {}
+      : { openrouter: { baseUrl: openrouter, provisioningKey: OPENROUTER_PROVISIONING_KEY, workspaceId: OPENROUTER_WORKSPACE_ID } }),
+    ...(portkey === undefined || PORTKEY_API_KEY === undefined || PORTKEY_WORKSPACE_ID === undefined
+      ? {}
+      : { portkey: { baseUrl: portkey, adminKey: PORTKEY_API_KEY, workspaceId: PORTKEY_WORKSPACE_ID } }),
   };
 }
 

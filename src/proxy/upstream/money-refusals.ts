@@ -3,25 +3,32 @@ import { z } from 'zod';
 import type { GatewayName } from '../../contract/gateway-name.ts';
 import { parseJson } from '../../contract/json.ts';
 
-const bodySchema = z.object({
-  error: z.object({ type: z.string().nullish().catch(undefined), message: z.string().nullish().catch(undefined) }),
-});
+const text = z.string().nullish().catch(undefined);
+const limitSource = z.object({ limit_source: text }).nullish().catch(undefined);
+const bodySchema = z.object({ error: z.object({ type: text, code: text, message: text, limit_source: text, metadata: limitSource }) });
 
 /**
  * Why a gateway refuses a request for money. `spent`: the key's budget is spent. `unclear`: it is spent, or calls in flight have reserved
- * the rest of it, which they release when they end. Null for any other error.
+ * the rest of it, which they release when they end. Null for any other error, for example of an account without credit.
  */
 export function readMoneyRefusal(gateway: GatewayName, status: number, body: Buffer): 'spent' | 'unclear' | null {
   if (gateway === 'builtin' || status < 400 || status >= 500) return null;
-  const { type, message } = bodySchema.safeParse(parseJson(body.toString())).data?.error ?? {};
+  const { type, code, message, ...named } = bodySchema.safeParse(parseJson(body.toString())).data?.error ?? {};
   switch (gateway) {
     case 'litellm':
-      // Both have the same error, and the costs that its message names include reservations (1.106.12).
+      // Both have the same error, and the cost that its message names includes reservations (1.106.12).
       return type === 'budget_exceeded' ? 'unclear' : null;
     case 'openrouter':
-      // 402 is also for an account without credits: the message tells.
-      return (status === 402 || status === 403) && /\bkey\b.*\blimit\b/i.test(message ?? '') ? 'spent' : null;
+      return readOpenRouter(status, named.metadata?.limit_source ?? named.limit_source ?? null, message ?? '');
     case 'portkey':
-      return status === 412 ? 'spent' : null;
+      // 412 with a type is about an operator's policy, or the model.
+      return status === 412 && code === '04' && type == null ? 'spent' : null;
   }
+}
+
+/** Documented is the status 402; live clients still see 403 with a message alone. */
+function readOpenRouter(status: number, source: string | null, message: string): 'spent' | 'unclear' | null {
+  if (status !== 402 && status !== 403) return null;
+  if (source === 'openrouter_in_flight_budget') return 'unclear';
+  return source === 'openrouter_key_limit' || (source === null && /\bkey limit exceeded\b/i.test(message)) ? 'spent' : null;
 }
