@@ -34,7 +34,7 @@ describeGateway(
       },
       ended: async ({ ref }) => void (await beginEnd(db, identity({ ref, tenant: 'acme' }), 'job')),
       extended: async ({ ref }, expiresAt) => extendLeases(db, parseKeyRef(ref).jobId, expiresAt.getTime() - Date.now()),
-      call: async (key, name) => (await askModel(proxy.url, key, name)).status,
+      call: async (key, name) => (await askModel(proxy.url, { authorization: `Bearer ${key.reveal()}` }, name)).status,
       usd: () => model.usd(),
       close: async () => {
         await close();

@@ -26,7 +26,7 @@ describeGateway(
       misconfigured: client(url, 'sk-some-other-key-0123456789'),
       unreachable: client('http://127.0.0.1:1', masterKey),
       call: async (key, name) => {
-        const { status, headers } = await askModel(url, key, name);
+        const { status, headers } = await askModel(url, { authorization: `Bearer ${key.reveal()}` }, name);
         if (status === 200) usd += Number(headers.get('x-litellm-response-cost'));
         return status;
       },

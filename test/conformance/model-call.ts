@@ -1,10 +1,8 @@
-import type { Secret } from '../../src/secrets/secret.ts';
-
-/** Calls a model over Chat Completions with a key, on a connection of its own; resolves to the answer, whose body has been read. */
-export async function askModel(url: string, key: Secret, model: string): Promise<Response> {
+/** Calls a model over Chat Completions, on a connection of its own; resolves to the answer, whose body has been read. */
+export async function askModel(url: string, credential: Record<string, string>, model: string): Promise<Response> {
   const response = await fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key.reveal()}`, 'content-type': 'application/json', connection: 'close' },
+    headers: { ...credential, 'content-type': 'application/json', connection: 'close' },
     body: JSON.stringify({ model, messages: [{ role: 'user', content: 'say hello' }], max_tokens: 100 }),
   });
   await response.arrayBuffer();
