@@ -25,7 +25,7 @@ const PROBES = 8;
 const SPEND_TIMEOUT_MS = 12_000;
 const SPEND_POLL_MS = 500;
 /** LiteLLM's default batch interval is 10 s, and its documentation recommends 60 s: what is missing after twice that never comes. */
-const SPEND_LOST_AFTER_MS = 120_000;
+export const SPEND_LOST_AFTER_MS = 120_000;
 const PAGE_SIZE = 100;
 const LOG_PAGE_SIZE = 200;
 

@@ -15,7 +15,7 @@ import { decideSpend } from './decide-spend.ts';
 const SPEND_TIMEOUT_MS = 8_000;
 const MAX_POLL_INTERVAL_MS = 2_000;
 /** USD. A limit of zero could mean that there is none. */
-const MIN_LIMIT_USD = 0.01;
+export const MIN_LIMIT_USD = 0.01;
 /** By how much OpenRouter may round an expiry up. */
 const EXPIRY_TOLERANCE_MS = 60_000;
 
