@@ -27,7 +27,7 @@ export function gatewayRows(): string[] {
   const rows: [title: string, cell: (name: GatewayName) => string][] = [
     ['Name in a job', (name) => `\`${name}\``],
     ['Who chooses the secret of its key', (name) => (isDerived(name) ? 'we do' : 'it does')],
-    ['A repeated mint', (name) => (isDerived(name) ? 'makes the same key' : 'deletes the key of the first and makes another')],
+    ['A repeated mint', (name) => (isDerived(name) ? 'makes the same key' : 'deletes the first key and makes another')],
     ['Budget of its key', (name) => gatewayDescriptions[name].budget],
     [
       'Models that its key may use',

@@ -9,5 +9,5 @@ export const litellmDescription: GatewayDescription = {
   refusesModels: true,
   budget: 'USD of any size, exceeded by the calls in flight',
   revocation: 'measured: within 1 s with one process or with Redis, up to 60 s with several processes without it',
-  spend: `its spend logs, measured 3 to 14 s late; final at the latest ${ms(SPEND_LOST_AFTER_MS, { long: true })} after the end`,
+  spend: `its spend logs, written in batches (10 s by default); final at the latest ${ms(SPEND_LOST_AFTER_MS, { long: true })} after the end`,
 };
