@@ -69,7 +69,7 @@ async function keysOf(jobId: string): Promise<{ token: string; team_id: string |
 
 test.concurrent.for(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
   'a job of %s runs through it, is settled to its figure, and its key is gone',
-  async (agent, { expect }) => {
+  async (agent) => {
     const { client } = stack();
     const { jobId } = await client.jobs.submit(jobSpec({ agent, credential: CREDENTIAL, keepOpen: '3s' }));
     await expect
