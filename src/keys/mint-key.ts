@@ -1,4 +1,4 @@
-import type { JobCredential } from '../contract/credential.ts';
+import { isDirect, type JobCredential } from '../contract/credential.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
@@ -47,7 +47,9 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const upstream = minted === null ? null : { id: minted.id, sealed: await context.sealUpstreamKey(minted.secret, ref) };
   // Where the gateway draws the secret, each attempt makes a key of its own, and only the last attempt's may be used.
   const isDrawn = minted !== null && minted.secret.reveal() !== upstreamSecret.reveal();
-  const secrets = { secretHash: hashSecret(secret), upstream, onlyAttempt: isDrawn ? attempts : null };
+  // The proxy finds the key by what the sandbox sends.
+  const delivered = minted !== null && isDirect(params.credential) ? minted.secret : secret;
+  const secrets = { secretHash: hashSecret(delivered), upstream, onlyAttempt: isDrawn ? attempts : null };
   const activated = await activateKey(db, params, secrets, events);
   if (activated === 'active') return;
   const key = { ref, id: minted?.id ?? null, attempts, secret, upstreamSecret, wasMinted: false };

@@ -134,6 +134,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
         gateways: adapters.gateways,
         rootKeys,
         sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: publicKeyOfProxies(config, ring), ref }),
+        openUpstreamKey: async (sealed, ref) => adapters.unsealer.open(sealed, { purpose: 'upstream-key', ref }),
         owner,
         leaseMs: config.keyLeaseMs,
         metrics,

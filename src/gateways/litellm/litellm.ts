@@ -206,11 +206,10 @@ function hasLimits(
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;
-  const isSame = (a: readonly string[], b: readonly string[]): boolean => a.toSorted().join('\n') === b.toSorted().join('\n');
   return (
     info.max_budget === wanted.max_budget &&
-    isSame(info.models, wanted.models) &&
-    isSame(info.allowed_routes, wanted.allowed_routes) &&
+    sameSet(info.models, wanted.models) &&
+    sameSet(info.allowed_routes, wanted.allowed_routes) &&
     info.team_id === wanted.team_id
   );
 }
@@ -221,7 +220,14 @@ function durationUntil(expiresAt: Date): string {
 
 /** The route wants a range. */
 function allTime(): string {
-  const format = (at: Date): string => at.toISOString().slice(0, 19).replace('T', ' ');
   const tomorrow = new Date(Date.now() + 86_400_000);
-  return `start_date=${encodeURIComponent('2020-01-01 00:00:00')}&end_date=${encodeURIComponent(format(tomorrow))}`;
+  return `start_date=${encodeURIComponent('2020-01-01 00:00:00')}&end_date=${encodeURIComponent(formatTime(tomorrow))}`;
+}
+
+function formatTime(at: Date): string {
+  return at.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.toSorted().join('\n') === b.toSorted().join('\n');
 }

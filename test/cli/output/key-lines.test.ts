@@ -13,6 +13,7 @@ const KEY: KeyInfo = {
   generation: 1,
   gateway: 'builtin',
   strategy: 'gateway',
+  delivery: 'brokered',
   state: 'revoked',
   cause: 'job',
   createdAt: new Date(0).toISOString(),
