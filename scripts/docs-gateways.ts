@@ -3,7 +3,7 @@ import ms from 'ms';
 import { environmentSchema } from '../src/config/environment.ts';
 import { GATEWAYS, type GatewayName } from '../src/contract/gateway-name.ts';
 import { BuiltinGateway } from '../src/gateways/builtin/builtin.ts';
-import { gatewayDescriptions } from '../src/gateways/description.ts';
+import { gatewayDescriptions } from '../src/gateways/descriptions.ts';
 import type { Gateway } from '../src/gateways/gateway.ts';
 import { LiteLlmGateway } from '../src/gateways/litellm/litellm.ts';
 import { OpenRouterGateway } from '../src/gateways/openrouter/openrouter.ts';

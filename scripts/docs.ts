@@ -94,7 +94,7 @@ function variables(): string[] {
 /** The default as an operator would write it: of a variable whose value is converted, the text before the conversion. */
 function defaultOf(schema: z.ZodType): string {
   const value = schema instanceof z.ZodPrefault ? schema.def.defaultValue : schema.safeParse(undefined).data;
-  return typeof value === 'number' || typeof value === 'string' ? `\`${value}\`` : '';
+  return typeof value === 'number' || (typeof value === 'string' && value !== '') ? `\`${value}\`` : '';
 }
 
 function failures(): string[] {

@@ -1,9 +1,3 @@
-import type { GatewayName } from '../contract/gateway-name.ts';
-import { builtinDescription } from './builtin/description.ts';
-import { litellmDescription } from './litellm/description.ts';
-import { openrouterDescription } from './openrouter/description.ts';
-import { portkeyDescription } from './portkey/description.ts';
-
 /**
  * The facts about a gateway that the presence of its methods does not show, as docs/gateways.md has them. The conformance suite holds each
  * gateway to the first two. The others are fragments of a sentence.
@@ -20,10 +14,3 @@ export interface GatewayDescription {
   /** Which figure settles the spend, and how fresh it is. */
   spend: string;
 }
-
-export const gatewayDescriptions: Record<GatewayName, GatewayDescription> = {
-  builtin: builtinDescription,
-  litellm: litellmDescription,
-  openrouter: openrouterDescription,
-  portkey: portkeyDescription,
-};

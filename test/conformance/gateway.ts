@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { gatewayDescriptions } from '../../src/gateways/description.ts';
+import { gatewayDescriptions } from '../../src/gateways/descriptions.ts';
 import type { Gateway, GatewayKey, MeteredUsage, MintedKey, MintRequest } from '../../src/gateways/gateway.ts';
 import { deriveSecret } from '../../src/keys/derive.ts';
 import type { Secret } from '../../src/secrets/secret.ts';

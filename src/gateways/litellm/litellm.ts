@@ -9,7 +9,7 @@ import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintReque
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
 import { bearer, keyIdOf } from './key-id.ts';
-import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type KeyInfo } from './schemas.ts';
+import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKeyInfo } from './schemas.ts';
 
 /**
  * The routes of a job's key. The list has to be explicit: the group `llm_api_routes` also opens raw pass-through routes, and a key without
@@ -75,13 +75,16 @@ export class LiteLlmGateway implements Gateway {
     if (minted === null)
       throw new ValetkeyError(
         status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the key ${ref}: it answered ${status}.`,
+        `LiteLLM did not make the key ${ref} (status ${status}): look into its log.`,
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
       await this.#update(id, wanted);
       if (!hasLimits(await this.#info(id), wanted))
-        throw new ValetkeyError('gateway_refused', `LiteLLM gives the key ${ref} other limits than it should have.`);
+        throw new ValetkeyError(
+          'gateway_refused',
+          `LiteLLM gave the key ${ref} other limits than requested: correct default_key_generate_params and upperbound_key_generate_params in its settings.`,
+        );
     }
     return { secret: upstreamSecret, id };
   }
@@ -152,7 +155,7 @@ export class LiteLlmGateway implements Gateway {
   }
 
   /** Resolves to null for an unknown or deleted key. */
-  async #info(id: string): Promise<KeyInfo['info'] | null> {
+  async #info(id: string): Promise<LiteLlmKeyInfo['info'] | null> {
     const info = (await this.#api.request('GET', `/key/info?key=${id}`, keyInfoSchema))?.value.info ?? null;
     return info?.status === 'deleted' ? null : info;
   }
@@ -172,7 +175,11 @@ export class LiteLlmGateway implements Gateway {
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const path = `/spend/logs/v2?api_key=${id}&${allTime()}&page=${page}&page_size=${LOG_PAGE_SIZE}`;
       const logs = await this.#api.request('GET', path, spendLogsSchema);
-      if (logs === null) throw new ValetkeyError('gateway_unreachable', `LiteLLM has no spend logs of the key ${ref}.`);
+      if (logs === null)
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          `LiteLLM does not know the route of the spend logs, which has the spend of the key ${ref}: update it to 1.98 or newer.`,
+        );
       pages = logs.value.total_pages;
       for (const row of logs.value.data) {
         if (row.status === 'failure') continue;
@@ -194,7 +201,7 @@ export class LiteLlmGateway implements Gateway {
     if (status >= 300 && (await this.#api.request('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
       throw new ValetkeyError(
         status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the team of the tenant ${tenant}: it answered ${status}.`,
+        `LiteLLM did not make the team of the tenant ${tenant} (status ${status}): look into its log.`,
       );
     this.#knownTeams.add(id);
     return id;
@@ -202,7 +209,7 @@ export class LiteLlmGateway implements Gateway {
 }
 
 function hasLimits(
-  info: KeyInfo['info'] | null,
+  info: LiteLlmKeyInfo['info'] | null,
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;

@@ -156,5 +156,8 @@ function checkLimits({ limitUsd, expiresAt }: ApiKey, wanted: { limitUsd: number
   const isLimited = limitUsd !== null && limitUsd <= wanted.limitUsd;
   const expires = expiresAt !== null && expiresAt.getTime() <= wanted.expiresAt.getTime() + EXPIRY_TOLERANCE_MS;
   if (!isLimited || !expires)
-    throw new ValetkeyError('gateway_refused', 'OpenRouter created a key without the limit or the expiry that was requested.');
+    throw new ValetkeyError(
+      'gateway_refused',
+      'OpenRouter ignored the limit or the expiry of a new key, which was deleted: its API may have changed, so update Valetkey.',
+    );
 }

@@ -1,3 +1,5 @@
+import { stripVTControlCharacters } from 'node:util';
+
 import { afterEach, expect, test } from 'vitest';
 
 import { keyLines } from '../../../src/cli/commands/keys.ts';
@@ -40,6 +42,6 @@ test.each([60, 200])('on a terminal of %i columns no key runs over the edge', (c
   const lines = keyLines([KEY, { ...KEY, gateway: 'openrouter' }], true, 100)
     .join('\n')
     .split('\n');
-  expect(lines.map((line) => line.replaceAll(/\u001B\[\d+m/g, '')).filter((line) => line.length > columns)).toEqual([]);
+  expect(lines.map(stripVTControlCharacters).filter((line) => line.length > columns)).toEqual([]);
   expect(lines.length === 3).toBe(columns === 200);
 });
