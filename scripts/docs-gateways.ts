@@ -33,10 +33,8 @@ export function gatewayRows(): string[] {
       'Models that its key may use',
       (name) => (gatewayDescriptions[name].refusesModels ? 'the job’s' : 'all; our proxy alone refuses others'),
     ],
-    [
-      'Its key expires by itself',
-      (name) => (METHODS[name].extend ? `${lease} after its last renewal` : `${slack} after the job’s deadline`),
-    ],
+    ['The job’s key expires at our proxy', () => `${lease} after its last renewal`],
+    ['Its key expires there', (name) => (METHODS[name].extend ? `${lease} after its last renewal` : `${slack} after the job’s deadline`)],
     ['Its expiry can be moved', (name) => (METHODS[name].extend ? 'yes' : 'no')],
     ['A revoked key is refused by our proxy', () => 'at once, on every replica'],
     ['A revoked key is refused by the gateway', (name) => gatewayDescriptions[name].revocation],

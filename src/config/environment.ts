@@ -251,7 +251,7 @@ export const environmentSchema = z.object({
   VALETKEY_KEY_LEASE: timerSchema
     .prefault('2m')
     .describe(
-      'How long a key stays valid when no worker renews it. OpenRouter’s and Portkey’s cannot be renewed: they are valid until 5 minutes after the deadline of their job.',
+      'How long a key stays valid when no worker renews it. What OpenRouter and Portkey have for the job behind it cannot be renewed, and expires 5 minutes after the job’s deadline.',
     ),
   VALETKEY_SWEEP_INTERVAL: timerSchema
     .prefault('5s')
