@@ -9,13 +9,13 @@ import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintReque
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
 import { bearer, keyIdOf } from './key-id.ts';
-import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKeyInfo } from './schemas.ts';
+import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKey } from './schemas.ts';
 
 /**
  * The routes of a job's key. The list has to be explicit: the group `llm_api_routes` also opens raw pass-through routes, and a key without
  * a list may call admin routes (1.106.2).
  */
-export const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
+const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
 /**
  * The requests of one probe, each on a connection of its own: the processes of LiteLLM cache keys for up to a minute, and a connection
  * reaches one process.
@@ -155,7 +155,7 @@ export class LiteLlmGateway implements Gateway {
   }
 
   /** Resolves to null for an unknown or deleted key. */
-  async #info(id: string): Promise<LiteLlmKeyInfo['info'] | null> {
+  async #info(id: string): Promise<LiteLlmKey['info'] | null> {
     const info = (await this.#api.request('GET', `/key/info?key=${id}`, keyInfoSchema))?.value.info ?? null;
     return info?.status === 'deleted' ? null : info;
   }
@@ -209,7 +209,7 @@ export class LiteLlmGateway implements Gateway {
 }
 
 function hasLimits(
-  info: LiteLlmKeyInfo['info'] | null,
+  info: LiteLlmKey['info'] | null,
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;
