@@ -47,7 +47,6 @@ export class LiteLlmGateway implements Gateway {
   readonly name = 'litellm';
   readonly #api: AdminHttp;
   readonly #options: LiteLlmOptions;
-  readonly #knownTeams = new Set<string>();
 
   constructor(options: LiteLlmOptions) {
     const { baseUrl, masterKey, outbound } = options;
@@ -74,8 +73,8 @@ export class LiteLlmGateway implements Gateway {
     const minted = await this.#info(id);
     if (minted === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the key ${ref} (status ${status}): look into its log.`,
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
+        `LiteLLM does not have the key ${ref} after it answered ${status} to its mint: look into its log.`,
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
@@ -115,7 +114,9 @@ export class LiteLlmGateway implements Gateway {
       if (isWhole || (await this.#isQuiet(id))) {
         // LiteLLM writes no log of a response whose caller disconnected (1.106.2 and 1.110.2), so the proxy's estimate counts for it.
         const missed = logged.requests < metered.completed + metered.estimated ? metered.estimatedUsd : 0;
-        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: logged.usd + missed };
+        const usd = logged.usd + missed;
+        // What LiteLLM has lost for good counts as the proxy metered it.
+        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: isWhole ? usd : Math.max(usd, metered.usd) };
       }
       if (performance.now() > giveUpAtMs)
         throw new ValetkeyError('gateway_unreachable', `LiteLLM has not logged all requests of the key ${key.ref} yet.`);
@@ -195,17 +196,20 @@ export class LiteLlmGateway implements Gateway {
   /** Creates the team of a tenant unless it is there. Resolves to its id. */
   async #ensureTeam(tenant: string): Promise<string> {
     const id = `valetkey/${this.#options.owner}/${tenant}`;
-    if (this.#knownTeams.has(id)) return id;
     const { status } = await this.#api.exchange('POST', '/team/new', { team_id: id, team_alias: `Valetkey tenant ${tenant}` });
     // A key of a team that is not there is minted, and then refused with each request (1.92.0).
     if (status >= 300 && (await this.#api.request('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the team of the tenant ${tenant} (status ${status}): look into its log.`,
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
+        `LiteLLM did not make the team of the tenant ${tenant}: it answered ${status}.`,
       );
-    this.#knownTeams.add(id);
     return id;
   }
+}
+
+/** Whether a repeat of a request with this status is pointless. After a success, a database that lags may not show the result yet. */
+function isFinal(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 429;
 }
 
 function hasLimits(
