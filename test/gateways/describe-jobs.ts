@@ -9,7 +9,7 @@ import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
-import { expectEnded } from '../helpers/ended.ts';
+import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
 import { findSecrets } from '../helpers/secrets.ts';
 import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
@@ -73,6 +73,24 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
       const usd = keys.reduce((sum, key) => sum + key.usd, 0);
       expectHere(usd).toBeGreaterThan(0);
       expectHere(usage.usd).toBeCloseTo(usd, 9);
+    },
+  );
+
+  test.concurrent.for(['codex', 'claude'] as const)(
+    'a job of %s whose sandbox holds the key of the gateway itself runs through it',
+    async (agent, { expect: expectHere }) => {
+      const { client } = stack();
+      const jobId = await open({ agent, credential: { strategy: 'gateway', gateway, delivery: 'direct' } });
+      const { secret } = await keyOf(jobId);
+      const { items } = await client.keys.list({ jobId });
+      expectHere(items).toMatchObject([{ gateway, delivery: 'direct' }]);
+      const [ref] = items.map((key) => key.ref);
+      if (ref !== undefined) expectHere(await statusWith(stack(), secretOf(stack(), ref))).toBe(401);
+      expectHere(await statusWith(stack(), secret)).toBe(200);
+      await client.jobs.cancel(jobId);
+      await client.jobs.result(jobId);
+      expectHere(await statusWith(stack(), secret)).toBe(401);
+      expectHere(await acceptedKeys(rig, jobId)).toEqual([]);
     },
   );
 

@@ -179,7 +179,7 @@ async function send(
       origin,
       path: `${prefix}${path}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
       method: req.method ?? 'POST',
-      headers: upstreamHeaders(req.headers, route.dialect, { gateway, credential }),
+      headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential }),
       parts: body.parts,
     },
     gateway,

@@ -16,9 +16,11 @@ import { ownerOf, type KeyContext } from '../../../src/keys/context.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { endKey } from '../../../src/keys/end-key.ts';
 import { mintKey, type MintParams } from '../../../src/keys/mint-key.ts';
+import { openKeyring } from '../../../src/secrets/keyring.ts';
 import { sealUpstreamKey } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { Secret } from '../../../src/secrets/secret.ts';
+import { createUnsealer } from '../../../src/secrets/unsealer.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createKeyMetrics } from '../../../src/telemetry/metrics.ts';
 import type { Fault } from '../../fakes/gateway/faults.ts';
@@ -186,11 +188,13 @@ describe.each([
 function contextWith({ db }: Database, rootKey: string, owner: string): KeyContext {
   const { config } = stack();
   const { outbound, socketPath } = config.gateway;
+  const unsealer = createUnsealer(openKeyring(config, () => {}));
   return {
     db,
     gateways: createGateways({ ...config.gateways, builtin: { db, socketPath }, owner, outbound }),
     rootKeys: createRootKeys(new Secret(rootKey)),
     sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: sealing.publicKey, ref }),
+    openUpstreamKey: async (sealed, ref) => unsealer.open(sealed, { purpose: 'upstream-key', ref }),
     owner,
     leaseMs: 120_000,
     metrics: createKeyMetrics(noopMetricMeter),
