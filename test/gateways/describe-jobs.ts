@@ -57,40 +57,39 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
   };
   test.concurrent.for(AGENTS)(
     'a job of %s runs through it and is settled to its figure; its key is gone, and was never in the sandbox',
-    async (agent, { expect: expectHere }) => {
+    async (agent) => {
       const { client } = stack();
       const jobId = await open({ agent, artifacts: ['found.txt'] });
       const { secret } = await keyOf(jobId);
       await client.jobs.prompt(jobId, withScript('Search.', [{ run: searchFor(secret) }, { say: 'Searched.' }]));
-      await expectHere.poll(async () => (await client.jobs.status(jobId)).turns).toBe(2);
+      await expect.poll(async () => (await client.jobs.status(jobId)).turns).toBe(2);
       await isWaiting(jobId);
       await client.jobs.cancel(jobId);
       const { turns, usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
-      expectHere(turns).toHaveLength(2);
-      expectHere((await client.jobs.artifact(jobId, 'files/found.txt'))?.content.toString().trim()).toBe('0');
+      expect(turns).toHaveLength(2);
+      expect((await client.jobs.artifact(jobId, 'files/found.txt'))?.content.toString().trim()).toBe('0');
       const keys = await rig.keysOf(jobId);
-      expectHere(keys).toMatchObject([{ isAccepted: false, isListed: false }]);
+      expect(keys).toMatchObject([{ isAccepted: false, isListed: false }]);
       const usd = keys.reduce((sum, key) => sum + key.usd, 0);
-      expectHere(usd).toBeGreaterThan(0);
-      expectHere(usage.usd).toBeCloseTo(usd, 9);
+      expect(usd).toBeGreaterThan(0);
+      expect(usage.usd).toBeCloseTo(usd, 9);
     },
   );
 
   test.concurrent.for(['codex', 'claude'] as const)(
     'a job of %s whose sandbox holds the key of the gateway itself runs through it',
-    async (agent, { expect: expectHere }) => {
+    async (agent) => {
       const { client } = stack();
       const jobId = await open({ agent, credential: { strategy: 'gateway', gateway, delivery: 'direct' } });
       const { secret } = await keyOf(jobId);
       const { items } = await client.keys.list({ jobId });
-      expectHere(items).toMatchObject([{ gateway, delivery: 'direct' }]);
-      const [ref] = items.map((key) => key.ref);
-      if (ref !== undefined) expectHere(await statusWith(stack(), secretOf(stack(), ref))).toBe(401);
-      expectHere(await statusWith(stack(), secret)).toBe(200);
+      expect(items).toMatchObject([{ gateway, delivery: 'direct' }]);
+      expect(await statusWith(stack(), secretOf(stack(), items[0]?.ref ?? 'none/none/1'))).toBe(401);
+      expect(await statusWith(stack(), secret)).toBe(200);
       await client.jobs.cancel(jobId);
       await client.jobs.result(jobId);
-      expectHere(await statusWith(stack(), secret)).toBe(401);
-      expectHere(await acceptedKeys(rig, jobId)).toEqual([]);
+      expect(await statusWith(stack(), secret)).toBe(401);
+      expect(await acceptedKeys(rig, jobId)).toEqual([]);
     },
   );
 
