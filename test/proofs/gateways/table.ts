@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import pMap from 'p-map';
+
 import type { JobResult } from '../../../src/contract/result.ts';
 import type { Stack } from '../../../src/dev/stack.ts';
-import { openDatabase } from '../../../src/store/database.ts';
+import { openDatabase, type Database } from '../../../src/store/database.ts';
 import type { ExternalRig } from '../../gateways/rigs/rig.ts';
 import { jobSpec } from '../../helpers/stack.ts';
 import { sweepOnce } from '../../promises/no-key-outlives-its-job/fault-table.ts';
@@ -25,6 +27,7 @@ const QUIET_MS = 90_000;
 export async function runGatewayTable(stack: Stack, rig: ExternalRig, cases: readonly GatewayCase[]): Promise<CaseReport[]> {
   const over = new AbortController();
   const sweeping = sweepUntil(stack, over.signal);
+  const database = openDatabase(String(stack.config.databaseUrl));
   const ended: EndedCase[] = [];
   const queue = cases.filter(({ isOfAll }) => !isOfAll);
   const work = async (): Promise<void> => {
@@ -33,10 +36,11 @@ export async function runGatewayTable(stack: Stack, rig: ExternalRig, cases: rea
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
     for (const one of cases.filter(({ isOfAll }) => isOfAll)) ended.push(await runCase(stack, rig, one));
-    return await Promise.all(ended.map(async (one) => report(stack, rig, one)));
+    return await pMap(ended, async (one) => report(database, rig, one), { concurrency: AT_ONCE });
   } finally {
     over.abort();
     await sweeping;
+    await database.close();
   }
 }
 
@@ -62,7 +66,7 @@ async function runCase({ client }: Stack, rig: ExternalRig, one: GatewayCase): P
 }
 
 async function report(
-  stack: Stack,
+  database: Database,
   rig: ExternalRig,
   { name, call, jobId, result, ends, fault, isOfAll, atEnd }: EndedCase,
 ): Promise<CaseReport> {
@@ -72,7 +76,7 @@ async function report(
   const how = result.failure?.code ?? result.outcome;
   const usd = records.reduce((sum, key) => sum + key.usd, 0);
   const befell = rig.recorded.some((made) => made.call === call && made.fault === fault && (isOfAll || made.jobId === jobId));
-  const rows = await rowsOf(stack, jobId);
+  const rows = await rowsOf(database, jobId);
   const complaints = [
     ...(isGone === true ? [] : ['the gateway still has a key of it']),
     ...(accepted === 0 ? [] : [`the gateway accepts ${accepted} keys of it`]),
@@ -94,26 +98,18 @@ async function report(
 }
 
 /** What the ledger has of the keys of a job: those whose end is not over, and the longest time from the begin of an end to a refusal. */
-async function rowsOf(
-  { config: { databaseUrl = '' } }: Stack,
-  jobId: string,
-): Promise<{ open: number; sweptLive: number; seconds: number | null }> {
-  const database = openDatabase(databaseUrl);
-  try {
-    const rows = await database.db.selectFrom('keys').selectAll().where('job_id', '=', jobId).execute();
-    const settled = await database.db.selectFrom('settlements').select('settled_at').where('job_id', '=', jobId).executeTakeFirst();
-    const settledMs = settled?.settled_at.getTime() ?? Infinity;
-    const times = rows.flatMap(({ ending_at: begun, revoked_at: refused }) =>
-      begun === null || refused === null ? [] : [(refused.getTime() - begun.getTime()) / 1000],
-    );
-    return {
-      open: rows.filter((row) => row.ended_at === null).length,
-      sweptLive: rows.filter(({ cause, ending_at: begun }) => cause === 'swept' && begun !== null && begun.getTime() < settledMs).length,
-      seconds: times.length === 0 ? null : Math.max(...times),
-    };
-  } finally {
-    await database.close();
-  }
+async function rowsOf({ db }: Database, jobId: string): Promise<{ open: number; sweptLive: number; seconds: number | null }> {
+  const rows = await db.selectFrom('keys').selectAll().where('job_id', '=', jobId).execute();
+  const settled = await db.selectFrom('settlements').select('settled_at').where('job_id', '=', jobId).executeTakeFirst();
+  const settledMs = settled?.settled_at.getTime() ?? Infinity;
+  const times = rows.flatMap(({ ending_at: begun, revoked_at: refused }) =>
+    begun === null || refused === null ? [] : [(refused.getTime() - begun.getTime()) / 1000],
+  );
+  return {
+    open: rows.filter((row) => row.ended_at === null).length,
+    sweptLive: rows.filter(({ cause, ending_at: begun }) => cause === 'swept' && begun !== null && begun.getTime() < settledMs).length,
+    seconds: times.length === 0 ? null : Math.max(...times),
+  };
 }
 
 async function sweepUntil(stack: Stack, over: AbortSignal): Promise<void> {
