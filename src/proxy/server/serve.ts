@@ -205,6 +205,7 @@ async function send(
       },
     },
     interruption,
+    holder: gateway === 'builtin' ? null : context.budgetHolders.join(access.ref),
     recordRefusedUse: () => context.refusedUses.record(access.ref),
     settle,
   });
