@@ -100,6 +100,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       adminAddress: env.VALETKEY_GATEWAY_ADMIN_ADDRESS,
       anthropic: { baseUrl: withoutSlash(env.VALETKEY_ANTHROPIC_BASE_URL), credential: env.ANTHROPIC_API_KEY },
       openai: { baseUrl: withoutSlash(env.VALETKEY_OPENAI_BASE_URL), credential: env.OPENAI_API_KEY },
+      chatgptUrl: withoutSlash(env.VALETKEY_CHATGPT_BASE_URL),
+      tokenUrls: { anthropic: env.VALETKEY_ANTHROPIC_TOKEN_URL, openai: env.VALETKEY_OPENAI_TOKEN_URL },
       gatewayUrls: gatewayUrls(env),
     },
     gateways: gatewaysOf(env),

@@ -145,6 +145,18 @@ export const environmentSchema = z.object({
     .url()
     .default('https://api.openai.com')
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
+  VALETKEY_CHATGPT_BASE_URL: z
+    .url()
+    .default('https://chatgpt.com/backend-api/codex')
+    .describe('Where requests of ChatGPT plans go, without /responses; those of Claude plans go where Anthropic Messages go.'),
+  VALETKEY_ANTHROPIC_TOKEN_URL: z
+    .url()
+    .default('https://platform.claude.com/v1/oauth/token')
+    .describe('Where a gateway refreshes logins to Claude plans.'),
+  VALETKEY_OPENAI_TOKEN_URL: z
+    .url()
+    .default('https://auth.openai.com/oauth/token')
+    .describe('Where a gateway refreshes logins to ChatGPT plans.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
   VALETKEY_LITELLM_BASE_URL: z

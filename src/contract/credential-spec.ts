@@ -19,4 +19,8 @@ export const jobCredentialSchema = z.discriminatedUnion('strategy', [
   z.strictObject({ strategy: z.literal('gateway'), gateway: z.enum(GATEWAYS) }),
   z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
   byokSchema,
+  z.strictObject({
+    strategy: z.literal('subscription'),
+    name: credentialNameSchema.optional().describe('A stored login of the tenant; "subscription" when left out.'),
+  }),
 ]);

@@ -1,3 +1,4 @@
+import type { Dialect } from '../../contract/dialect.ts';
 import type { ExternalGatewayName } from '../../contract/gateway-name.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
@@ -43,6 +44,10 @@ export interface ProxySettings {
   outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;
+  /** Where ChatGPT plans are served, without a trailing slash and without `/responses`. */
+  chatgptUrl: string;
+  /** Where logins to plans are refreshed. */
+  tokenUrls: Record<Dialect, string>;
   /** The base URLs of the gateways of third parties, without a trailing slash and without `/v1`; absent where one is not configured. */
   gatewayUrls: Partial<Record<ExternalGatewayName, string>>;
 }
