@@ -17,7 +17,10 @@ export type OauthFault =
   | 'server-error'
   | 'redirect'
   | 'malformed'
-  | { delayMs: number };
+  /** The tokens are rotated, and the answer comes late. */
+  | { delayMs: number }
+  /** Nothing is done for so long, nor after it if the caller has gone. */
+  | { holdMs: number };
 
 export interface OauthOptions {
   provider: Dialect;
@@ -57,6 +60,8 @@ export interface OauthServer {
   faults: OauthFault[];
   /** Issues a login, as if its user had logged in. */
   login(change?: { expiresInMs?: number; account?: string }): Login;
+  /** Every token that was issued. */
+  issued: readonly string[];
   /** Whether the provider accepts an access token. */
   accepts(accessToken: string | undefined): boolean;
   /** Makes the provider refuse an access token before it expires. */
@@ -75,6 +80,7 @@ const requestSchema = z.object({ grant_type: z.literal('refresh_token'), refresh
  */
 export async function startOauthServer({ provider, lifetimeMs = 3_600_000, graceMs = 0, prefix = '' }: OauthOptions): Promise<OauthServer> {
   const refreshes = new Map<string, Refresh>();
+  const issued: string[] = [];
   const calls: OauthCall[] = [];
   const faults: OauthFault[] = [];
 
@@ -83,6 +89,7 @@ export async function startOauthServer({ provider, lifetimeMs = 3_600_000, grace
     const access = provider === 'openai' ? jwt(prefix, expiresAtMs, account ?? randomUUID()) : `${prefix}access-${randomUUID()}`;
     const refresh = `${prefix}refresh-${randomUUID()}`;
     family.access.set(access, expiresAtMs);
+    issued.push(access, refresh);
     refreshes.set(refresh, { family, usedAtMs: null, answer: null });
     return { access, refresh };
   };
@@ -122,10 +129,15 @@ export async function startOauthServer({ provider, lifetimeMs = 3_600_000, grace
     if (fault === 'server-error') return void (record('faulty'), res.writeHead(503).end('upstream connect error'));
     if (fault === 'malformed') return void (record('faulty'), res.writeHead(200).end('<html>'));
     if (fault === 'redirect') return void (record('faulty'), res.writeHead(307, { location: '/elsewhere' }).end());
+    if (typeof fault === 'object' && 'holdMs' in fault) {
+      record('faulty');
+      await new Promise((resolve) => setTimeout(resolve, fault.holdMs));
+      if (res.destroyed) return;
+    }
     const [outcome, status, body] = answer(sent);
     record(outcome);
     if (fault === 'lost-answer') return void res.destroy();
-    if (typeof fault === 'object') await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
+    if (typeof fault === 'object' && 'delayMs' in fault) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
     res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   };
   const server = createServer((req, res) => {
@@ -143,6 +155,7 @@ export async function startOauthServer({ provider, lifetimeMs = 3_600_000, grace
   return {
     url: `http://127.0.0.1:${address.port}/oauth/token`,
     calls,
+    issued,
     faults,
     login: ({ expiresInMs = lifetimeMs, account = randomUUID() } = {}) => {
       const { access, refresh } = issue({ isRevoked: false, access: new Map() }, expiresInMs, account);

@@ -64,7 +64,7 @@ describe('a job whose credential cannot work is refused when it is submitted', (
     [
       'a stored one of the tenant that is not there',
       { strategy: 'byok' },
-      /^The tenant acme has no credential default for openai, .* It has personal\.$/,
+      /^The tenant acme has no credential default for openai, .* It has personal, plan\.$/,
     ],
     [
       'one of the organization that is asked for as the tenant’s',
