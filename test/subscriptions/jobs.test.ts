@@ -1,8 +1,9 @@
 /** Jobs on a plan: the agent's turn goes on while its login is refreshed, and a job whose login is over is refused. */
 import { randomUUID } from 'node:crypto';
-import { createServer, request } from 'node:http';
 import { once } from 'node:events';
+import { createServer, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 
@@ -26,7 +27,7 @@ const PROVIDERS = { codex: 'openai', claude: 'anthropic' } as const;
 
 let oauth: Record<Dialect, OauthServer>;
 let model: ScriptedModel;
-let provider: { url: string; tokens: string[]; close(): void };
+let provider: PlanProvider;
 let stack: Stack;
 
 beforeAll(async () => {
@@ -61,10 +62,17 @@ describe.each(['codex', 'claude'] as const)('%s', (agent) => {
   const server = (): OauthServer => oauth[PROVIDERS[agent]];
 
   test('works on while its access token expires in the middle of a turn', { timeout: 120_000 }, async () => {
-    const login = server().login({ expiresInMs: 15_000 });
-    const job = await run(agent, login, [{ run: 'sleep 8' }, { run: 'sleep 8' }, { say: 'Done.' }]);
+    const { calls, faults } = server();
+    const from = calls.length;
+    const login = server().login({ expiresInMs: 30_000 });
+    // The first answer takes until the token has expired, and it is not refreshed before.
+    provider.holdUntilMs = (login.expiresAt ?? 0) + 200;
+    faults.push(...Array.from({ length: 100 }, () => 'server-error' as const));
+    setTimeout(() => faults.splice(0), provider.holdUntilMs - Date.now() - 100);
+    const job = await run(agent, login, [{ run: 'true' }, { say: 'Done.' }]);
     expect(job).toMatchObject({ outcome: 'completed', turns: [{ stopReason: 'end_turn' }] });
-    expect(new Set(job.tokens).size).toBeGreaterThanOrEqual(2);
+    expect(calls.slice(from).filter(({ outcome }) => outcome !== 'faulty')).toMatchObject([{ outcome: 'rotated' }]);
+    expect(new Set(job.tokens).size).toBe(2);
     expect(job.tokens[0]).toBe(login.accessToken);
     expect(job.usage.usd).toBeGreaterThan(0);
   });
@@ -163,17 +171,27 @@ async function run(
   return { ...(await stack.client.jobs.result(jobId)), tokens: provider.tokens.slice(from) };
 }
 
+interface PlanProvider {
+  url: string;
+  /** The accepted access tokens, in order. */
+  tokens: string[];
+  /** No request is answered before. */
+  holdUntilMs: number;
+  close(): void;
+}
+
 /** The scripted model behind a check of the access token, and, at ChatGPT's, of the account. */
-async function startPlanProvider() {
+async function startPlanProvider(): Promise<PlanProvider> {
   const tokens: string[] = [];
   const server = createServer((req, res) => {
-    void buffer(req).then((body) => {
+    void buffer(req).then(async (body) => {
       const { host: _host, authorization = '', ...headers } = req.headers;
       const token = authorization.replace('Bearer ', '');
       const isClaude = oauth.anthropic.accepts(token) && String(headers['anthropic-beta']).includes('oauth-');
       const isChatgpt = oauth.openai.accepts(token) && headers['chatgpt-account-id'] !== undefined;
       if (!isClaude && !isChatgpt) return void res.writeHead(401).end();
       tokens.push(token);
+      await sleep(Math.max(0, started.holdUntilMs - Date.now()));
       const passed = request(`${model.baseUrl}${req.url ?? ''}`, { method: req.method, headers }, (answer) => {
         res.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(res);
@@ -186,12 +204,14 @@ async function startPlanProvider() {
   await once(server, 'listening');
   const address = server.address();
   if (typeof address !== 'object' || address === null) throw new Error('not on a port');
-  return {
+  const started: PlanProvider = {
     url: `http://127.0.0.1:${address.port}`,
     tokens,
+    holdUntilMs: 0,
     close: () => {
       server.close();
       server.closeAllConnections();
     },
   };
+  return started;
 }

@@ -66,7 +66,7 @@ export async function startBrokerRig({ databaseUrl, temporal }: BrokerRigOptions
     }
     const login = { accessToken: CREDENTIALS.subscription, refreshToken: `${REAL}to-refresh-with`, accountId: `${REAL}account` };
     const sealed = await sealLogin(login, { provider, tenant: TENANT, publicKey });
-    await stack.client.credentials.add({ provider, name: 'plan', tenant: TENANT, sealed });
+    await stack.client.credentials.add({ provider, name: 'max-plan', tenant: TENANT, sealed });
   }
   return {
     stack,
@@ -81,7 +81,7 @@ export async function startBrokerRig({ databaseUrl, temporal }: BrokerRigOptions
         case 'byok, stored':
           return { strategy: 'byok', name: 'personal' };
         case 'subscription':
-          return { strategy: 'subscription', name: 'plan' };
+          return { strategy: 'subscription', name: 'max-plan' };
         case 'byok, sealed':
           return {
             strategy: 'byok',
