@@ -3,7 +3,7 @@ import type { WorkflowClient } from '@temporalio/client';
 import { JOB_WORKFLOW } from '../contract/status.ts';
 import type { KeyringUse } from '../keys/decide-prune.ts';
 import { readSealKeyId } from '../secrets/seal.ts';
-import { openKeysByRootKey } from '../store/key-list.ts';
+import { openKeysByRootKey, openUpstreamKeys } from '../store/key-list.ts';
 import { listCredentials } from '../store/upstream-credentials.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import type { ClientContext } from './context.ts';
@@ -14,14 +14,16 @@ import type { ClientContext } from './context.ts';
  */
 export async function readKeyringUse({ temporal, database: { db } }: ClientContext): Promise<KeyringUse> {
   const { workflow } = await temporal.connected();
-  const [activeKeys, credentials, runningJobs] = await Promise.all([
+  const [activeKeys, upstreamKeys, credentials, runningJobs] = await Promise.all([
     openKeysByRootKey(db),
+    openUpstreamKeys(db),
     listCredentials(db),
     asTemporalError(sealingKeysOfRunningJobs(workflow)),
   ]);
   return {
     activeKeys,
     runningJobs: countEach(runningJobs),
+    gatewayKeys: countEach(upstreamKeys.map(readSealKeyId)),
     upstreamCredentials: countEach(credentials.map(({ sealed }) => readSealKeyId(sealed))),
   };
 }

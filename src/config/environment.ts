@@ -26,6 +26,29 @@ const mebibytesSchema = z.coerce
   .number()
   .positive()
   .transform((mebibytes) => Math.round(mebibytes * MIB));
+/** Names that are the proxy's own to send. */
+const OWN_HEADERS =
+  /^(host|connection|content-.*|transfer-encoding|authorization|x-api-key|x-portkey-api-key|accept-encoding|te|trailer|upgrade)$/;
+const headersSchema = z
+  .string()
+  .transform((text) =>
+    text
+      .split(';')
+      .map((header) => header.trim())
+      .filter((header) => header !== ''),
+  )
+  .refine(
+    (headers) => headers.every((header) => /^[a-z0-9-]+: *[\x21-\x7e][\x20-\x7e]*$/.test(header)),
+    'must be headers in small letters like x-portkey-provider: openai, several with semicolons between them',
+  )
+  .refine(
+    (headers) => headers.every((header) => !OWN_HEADERS.test(header.split(':', 1)[0] ?? '')),
+    'must not name a header of the credential, the connection or the content',
+  )
+  .transform((headers) =>
+    Object.fromEntries(headers.map((header) => [header.split(':', 1)[0] ?? '', header.slice(header.indexOf(':') + 1).trim()])),
+  )
+  .prefault('');
 const addressSchema = z
   .string()
   .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464');
@@ -157,6 +180,10 @@ export const environmentSchema = z.object({
     .url()
     .default('https://auth.openai.com/oauth/token')
     .describe('Where a gateway refreshes logins to ChatGPT plans.'),
+  VALETKEY_ANTHROPIC_HEADERS: headersSchema.describe(
+    'Headers that every request to VALETKEY_ANTHROPIC_BASE_URL gets, for a gateway of your own there: `name: value`, several with semicolons between them.',
+  ),
+  VALETKEY_OPENAI_HEADERS: headersSchema.describe('The same for VALETKEY_OPENAI_BASE_URL.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
   VALETKEY_LITELLM_BASE_URL: z
@@ -173,6 +200,7 @@ export const environmentSchema = z.object({
     .describe('A management key of OpenRouter, which mints keys and cannot call models; workers only.'),
   OPENROUTER_WORKSPACE_ID: z.string().min(1).optional().describe('OpenRouter’s workspace of the keys; its default one unless set.'),
   VALETKEY_PORTKEY_BASE_URL: z.url().default('https://api.portkey.ai').describe('Where Portkey is, without /v1; workers and gateways.'),
+  VALETKEY_PORTKEY_HEADERS: headersSchema.describe('The same for Portkey, for example `x-portkey-provider: @my-openai`; gateways only.'),
   PORTKEY_API_KEY: secretSchema.optional().describe('An admin key of Portkey, which mints keys; workers only.'),
   PORTKEY_WORKSPACE_ID: z.string().min(1).optional().describe('Portkey’s workspace of the keys; needed with PORTKEY_API_KEY.'),
   VALETKEY_PRICES: z

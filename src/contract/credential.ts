@@ -25,6 +25,11 @@ export function gatewayOf(credential: JobCredential): GatewayName {
   return credential.strategy === 'gateway' ? credential.gateway : 'builtin';
 }
 
+/** Whether the sandbox holds the upstream credential itself, which the proxy then relays, in place of a key that the proxy alone accepts. */
+export function isDirect(credential: JobCredential): boolean {
+  return credential.strategy === 'gateway' && credential.delivery === 'direct';
+}
+
 /** Names a job's credential in a message, as "the organization’s credential acme-eu". */
 export function describeCredential(credential: JobCredential, tenant: string): string {
   switch (credential.strategy) {

@@ -18,6 +18,8 @@ export interface KeyInfo {
   gateway: GatewayName;
   /** Whose credential the gateway sends to the provider in its place. */
   strategy: Strategy;
+  /** "direct": the sandbox holds the upstream credential itself; "brokered": a key that only our proxy accepts. */
+  delivery: 'brokered' | 'direct';
   /** State of the key. */
   state: KeyState;
   /** Why its end has begun; null while it has not. */

@@ -50,6 +50,8 @@ export type CredentialInput =
       strategy: 'gateway';
       /** What mints the key that pays: "builtin", or a gateway that the workers are configured with. */
       gateway: GatewayName;
+      /** "direct": the sandbox holds the key that the gateway minted, not only one that our proxy accepts. Default: "brokered". */
+      delivery?: 'brokered' | 'direct' | undefined;
     }
   | {
       /** A named credential of the organization. */

@@ -15,6 +15,8 @@ export interface KeyContext {
   rootKeys: RootKeys;
   /** Seals a key that a gateway minted for the proxies, which alone send it. Throws `invalid_config` without their public key. */
   sealUpstreamKey(secret: Secret, ref: KeyRef): Promise<string>;
+  /** Opens such a key, for a sandbox that holds it itself. Throws `sealed_unreadable` where only the proxies can. */
+  openUpstreamKey(sealed: string, ref: KeyRef): Promise<Secret>;
   /** Namespace and deployment of this installation: keys of other owners are never touched. */
   owner: string;
   /** ms that a lease lasts without a renewal. */

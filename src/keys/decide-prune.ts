@@ -4,6 +4,8 @@ export interface KeyringUse {
   activeKeys: ReadonlyMap<string, number>;
   /** Running jobs that hold a sealed secret, by sealing key. */
   runningJobs: ReadonlyMap<string, number>;
+  /** Keys that gateways minted for jobs whose keys have not ended, by sealing key. */
+  gatewayKeys: ReadonlyMap<string, number>;
   /** Stored credentials of the gateway, by sealing key. */
   upstreamCredentials: ReadonlyMap<string, number>;
 }
@@ -25,6 +27,7 @@ export function decidePrune(keyring: KeyringIds, use: KeyringUse): PruneDecision
     ...sealingKeys.flatMap((id) =>
       need('the sealing key', id, [
         ['running jobs', use.runningJobs.get(id)],
+        ['keys of gateways', use.gatewayKeys.get(id)],
         ['stored credentials', use.upstreamCredentials.get(id)],
       ]),
     ),

@@ -9,6 +9,7 @@ import { openKeys, type EndProgress } from '../store/key-ends.ts';
 import { beginEnd, recordEnd } from '../store/key-transitions.ts';
 import type { LedgerKey } from '../store/keys.ts';
 import { gatewayNamed, type KeyContext } from './context.ts';
+import { deliveredSecret } from './delivered-secret.ts';
 
 /** How long one attempt waits for the data plane to refuse a disabled key: a gateway may have caches. */
 const REFUSAL_TIMEOUT_MS = 10_000;
@@ -41,7 +42,12 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
       progress.disabledMs = elapsedMs();
       events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
       // The secret is derived only now: a key whose root key is missing can still be disabled.
-      const secrets = { secret: rootKeys.derive(end.rootKeyId, ref), upstreamSecret: rootKeys.deriveUpstream(end.rootKeyId, ref) };
+      // One that this worker cannot open was delivered to nobody.
+      const secret = await deliveredSecret(context, end).catch((error: unknown) => {
+        if (codeOf(error) !== 'sealed_unreadable') throw error;
+        return rootKeys.derive(end.rootKeyId, ref);
+      });
+      const secrets = { secret, upstreamSecret: rootKeys.deriveUpstream(end.rootKeyId, ref) };
       await waitUntilRefused([dataPlane, gateway], { ...end, ...secrets });
       progress.revokedMs = elapsedMs();
       metrics.recordRevoked(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());

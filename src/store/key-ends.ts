@@ -1,5 +1,6 @@
 import { sql, type RawBuilder } from 'kysely';
 
+import type { JobCredential } from '../contract/credential.ts';
 import { isFailureCode, type FailureCode } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Usage } from '../contract/result.ts';
@@ -14,6 +15,9 @@ export interface LedgerEnd extends LedgerKey {
   id: string | null;
   /** How often the mint was begun. */
   attempts: number;
+  credential: JobCredential;
+  /** The key that the gateway minted, sealed for the proxies; null for the built-in gateway. */
+  upstreamSealed: string | null;
   /** When the end began; null where it has not. */
   endingAt: Date | null;
   /** The key was active once, as far as the ledger knows. */
@@ -51,6 +55,8 @@ export type KeyEndRow = LedgerKeyRow &
   Pick<
     KeysRow,
     | 'root_key_id'
+    | 'credential'
+    | 'upstream_sealed'
     | 'upstream_id'
     | 'mint_attempts'
     | 'minted_at'
@@ -70,6 +76,8 @@ export function toKeyEnd(row: KeyEndRow): LedgerEnd {
     rootKeyId: row.root_key_id,
     id: row.upstream_id,
     attempts: row.mint_attempts,
+    credential: row.credential,
+    upstreamSealed: row.upstream_sealed,
     endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
     isRevoked: row.revoked_at !== null,

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 
+import { isDirect } from '../contract/credential.ts';
 import { isFailureCode } from '../contract/errors.ts';
 import type { KeyInfo } from '../contract/key-info.ts';
 import type { KeyState } from '../contract/key.ts';
@@ -49,6 +50,7 @@ function toKeyInfo(row: KeysRow): KeyInfo {
   return {
     ...ledgerKey(row),
     strategy: row.credential.strategy,
+    delivery: isDirect(row.credential) ? 'direct' : 'brokered',
     state: row.state,
     cause: row.cause,
     createdAt: row.intended_at.toISOString(),
@@ -80,6 +82,12 @@ export async function countKeys(db: Db, owner: string): Promise<KeyCounts> {
 export async function newestRootKey(db: Db, owner: string): Promise<string | null> {
   const newest = db.selectFrom('keys').select('root_key_id').where('owner', '=', owner).orderBy('intended_at', 'desc').limit(1);
   return (await asDatabaseError(newest.executeTakeFirst()))?.root_key_id ?? null;
+}
+
+/** Lists what gateways minted for keys whose end is not over, as it is sealed. Throws `database_unreachable`. */
+export async function openUpstreamKeys(db: Db): Promise<string[]> {
+  const query = db.selectFrom('keys').select('upstream_sealed').where('ended_at', 'is', null).where('upstream_sealed', 'is not', null);
+  return (await asDatabaseError(query.execute())).flatMap(({ upstream_sealed: sealed }) => sealed ?? []);
 }
 
 /** Counts the keys whose end is not over by root key, of one owner or of all. Throws `database_unreachable`. */

@@ -34,6 +34,8 @@ export interface CurrentKey extends LedgerKey {
   id: string | null;
   /** How often the mint was begun. */
   attempts: number;
+  /** The key that the gateway minted, sealed for the proxies; null for the built-in gateway. */
+  upstreamSealed: string | null;
   isActive: boolean;
   cause: EndCause | null;
 }
@@ -44,18 +46,31 @@ export async function currentKey(db: Db, jobId: string): Promise<CurrentKey | nu
     await asDatabaseError(
       sql<
         LedgerKeyRow &
-          Pick<KeysRow, 'root_key_id' | 'hard_expires_at' | 'credential' | 'cause' | 'upstream_id' | 'mint_attempts'> & {
+          Pick<
+            KeysRow,
+            'root_key_id' | 'hard_expires_at' | 'credential' | 'cause' | 'upstream_id' | 'mint_attempts' | 'upstream_sealed'
+          > & {
             is_active: boolean;
           }
       >`
-        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, credential, cause, upstream_id, mint_attempts,
+        select ref, job_id, tenant, generation, gateway, root_key_id, hard_expires_at, credential, cause, upstream_id, mint_attempts, upstream_sealed,
                state = 'active' and ending_at is null as is_active
         from keys where job_id = ${jobId} order by is_active desc, generation desc, intended_at desc limit 1`.execute(db),
     )
   ).rows;
   if (row === undefined) return null;
   const { root_key_id: rootKeyId, hard_expires_at: hardExpiresAt, credential, is_active: isActive, cause } = row;
-  return { ...ledgerKey(row), rootKeyId, hardExpiresAt, credential, id: row.upstream_id, attempts: row.mint_attempts, isActive, cause };
+  return {
+    ...ledgerKey(row),
+    rootKeyId,
+    hardExpiresAt,
+    credential,
+    id: row.upstream_id,
+    attempts: row.mint_attempts,
+    upstreamSealed: row.upstream_sealed,
+    isActive,
+    cause,
+  };
 }
 
 /** Lists the active keys of a job, the oldest first. Throws `database_unreachable`. */

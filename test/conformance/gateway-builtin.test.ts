@@ -5,10 +5,15 @@ import { BuiltinGateway } from '../../src/gateways/builtin/builtin.ts';
 import type { MintRequest } from '../../src/gateways/gateway.ts';
 import { hashSecret } from '../../src/secrets/secret.ts';
 import { activateKey, beginEnd, extendLeases, recordIntent } from '../../src/store/key-transitions.ts';
+import type { LedgerKey } from '../../src/store/keys.ts';
 import { OF_GATEWAY } from '../helpers/stored-credential.ts';
 import { startRig } from '../proxy/rig.ts';
 import { describeGateway, OWNER } from './gateway.ts';
 import { askModel } from './model-call.ts';
+
+function identity({ ref, tenant }: Pick<MintRequest, 'ref' | 'tenant'>): LedgerKey & { owner: string } {
+  return { ref, tenant, ...parseKeyRef(ref), gateway: 'builtin', owner: OWNER };
+}
 
 describeGateway(
   'builtin',
@@ -16,13 +21,6 @@ describeGateway(
     const model = await startScriptedModel();
     const { database, proxy, close } = await startRig(model.baseUrl);
     const { db } = database;
-    const identity = ({ ref, tenant }: Pick<MintRequest, 'ref' | 'tenant'>) => ({
-      ref,
-      tenant,
-      ...parseKeyRef(ref),
-      gateway: 'builtin' as const,
-      owner: OWNER,
-    });
     return {
       gateway: new BuiltinGateway({ db, socketPath: proxy.socketPath }),
       misconfigured: null,

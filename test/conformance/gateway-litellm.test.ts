@@ -9,18 +9,21 @@ import { askModel } from './model-call.ts';
 
 const PRICES = { inputUsdPerMillion: 1.25, outputUsdPerMillion: 10 };
 
+function client(baseUrl: string, key: string): LiteLlmGateway {
+  return new LiteLlmGateway({ baseUrl, masterKey: new Secret(key), owner: OWNER, outbound: NO_PROXIES });
+}
+
 describeGateway(
   'litellm',
   async () => {
     const model = await startScriptedModel();
-    const { url, masterKey, close } = await startLiteLlm({
+    const litellm = await startLiteLlm({
       openaiUrl: `${model.baseUrl}/v1`,
       anthropicUrl: model.baseUrl,
       models: [MODEL, OTHER_MODEL].map((name) => ({ name, upstream: 'openai', upstreamModel: name, ...PRICES })),
     });
+    const { url, masterKey } = litellm;
     let usd = 0;
-    const client = (baseUrl: string, key: string) =>
-      new LiteLlmGateway({ baseUrl, masterKey: new Secret(key), owner: OWNER, outbound: NO_PROXIES });
     return {
       gateway: client(url, masterKey),
       misconfigured: client(url, 'sk-some-other-key-0123456789'),
@@ -32,7 +35,7 @@ describeGateway(
       },
       usd: () => usd,
       close: async () => {
-        await close();
+        await litellm.close();
         await model.close();
       },
     };

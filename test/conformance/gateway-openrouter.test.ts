@@ -7,13 +7,15 @@ import { NO_PROXIES } from '../helpers/no-proxies.ts';
 import { describeGateway, OWNER } from './gateway.ts';
 import { askModel } from './model-call.ts';
 
+function client(baseUrl: string, key: string): OpenRouterGateway {
+  return new OpenRouterGateway({ baseUrl, provisioningKey: new Secret(key), owner: OWNER, outbound: NO_PROXIES });
+}
+
 describeGateway(
   'openrouter',
   async () => {
     const fake = await startFakeOpenRouter();
     let calls = 0;
-    const client = (baseUrl: string, key: string) =>
-      new OpenRouterGateway({ baseUrl, provisioningKey: new Secret(key), owner: OWNER, outbound: NO_PROXIES });
     return {
       gateway: client(fake.baseUrl, fake.ledger.provisioningKey),
       misconfigured: client(fake.baseUrl, 'sk-or-v1-some-other-key'),

@@ -6,8 +6,10 @@ import { afterAll, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { startScriptedModel, type ScriptedModel } from '../../src/dev/scripted-model/server.ts';
+import { createRootKeys } from '../../src/keys/derive.ts';
 import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
-import { expectEnded } from '../helpers/ended.ts';
+import { Secret } from '../../src/secrets/secret.ts';
+import { expectEnded, statusWith } from '../helpers/ended.ts';
 import { startLiteLlm, type LiteLlm } from '../helpers/litellm/litellm.ts';
 import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
@@ -69,7 +71,7 @@ async function keysOf(jobId: string): Promise<{ token: string; team_id: string |
 
 test.concurrent.for(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
   'a job of %s runs through it, is settled to its figure, and its key is gone',
-  async (agent, { expect }) => {
+  async (agent) => {
     const { client } = stack();
     const { jobId } = await client.jobs.submit(jobSpec({ agent, credential: CREDENTIAL, keepOpen: '3s' }));
     await expect
@@ -84,6 +86,26 @@ test.concurrent.for(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
     const spent = data.reduce((sum, { spend }) => sum + spend, 0);
     expect(spent).toBeGreaterThan(0);
     expect(usage?.usd).toBeCloseTo(spent, 9);
+  },
+);
+
+test.concurrent.for(['codex', 'claude'] as const)(
+  'a job of %s whose sandbox holds the key of LiteLLM itself runs through it',
+  async (agent) => {
+    const { client, config } = stack();
+    const credential = { ...CREDENTIAL, delivery: 'direct' } as const;
+    const { jobId } = await client.jobs.submit(jobSpec({ agent, credential, keepOpen: '3s' }));
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase, { interval: 100 }).toBe('waiting');
+    const { items } = await client.keys.list({ jobId });
+    expect(items).toMatchObject([{ gateway: 'litellm', delivery: 'direct' }]);
+    const ref = items[0]?.ref ?? 'none/none/1';
+    const rootKeys = createRootKeys(config.rootKey ?? new Secret(''));
+    const [own, delivered] = [rootKeys.derive(rootKeys.currentId, ref), rootKeys.deriveUpstream(rootKeys.currentId, ref)];
+    expect(await statusWith(stack(), own.reveal())).toBe(401);
+    expect(await statusWith(stack(), delivered.reveal())).toBe(200);
+    await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+    expect(await statusWith(stack(), delivered.reveal())).toBe(401);
+    expect(await statusWith({ ...stack(), gatewayUrl: litellm.url }, delivered.reveal())).toBe(401);
   },
 );
 

@@ -17,12 +17,13 @@ export function builtinSecrets(secret: string): MintedSecrets {
   return { secretHash: hashSecret(new Secret(secret)), upstream: null, onlyAttempt: null };
 }
 
-const sealUpstreamKey = () => Promise.reject(new Error('nothing is sealed'));
+const noSealing = () => Promise.reject(new Error('nothing is sealed'));
+const sealing = { sealUpstreamKey: noSealing, openUpstreamKey: noSealing };
 
 /** What mints and ends keys beside the worker of a stack, or without one. */
 export function keyContext(db: Db, { gateway, owner }: Pick<FakeGatewayServer, 'gateway' | 'owner'>, rootKey: Secret): KeyContext {
   const metrics = createKeyMetrics(noopMetricMeter);
-  return { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(rootKey), sealUpstreamKey, owner, leaseMs: 120_000, metrics };
+  return { db, gateways: { builtin: gateway }, rootKeys: createRootKeys(rootKey), ...sealing, owner, leaseMs: 120_000, metrics };
 }
 
 /** A key of a job that Temporal does not know. */

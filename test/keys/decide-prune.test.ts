@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { decidePrune, type KeyringUse } from '../../src/keys/decide-prune.ts';
 
 const RING = { rootKeys: ['root-3', 'root-2', 'root-1'], sealingKeys: ['seal-2', 'seal-1'] };
-const UNUSED: KeyringUse = { activeKeys: new Map(), runningJobs: new Map(), upstreamCredentials: new Map() };
+const UNUSED: KeyringUse = { activeKeys: new Map(), runningJobs: new Map(), gatewayKeys: new Map(), upstreamCredentials: new Map() };
 
 test('all but the current keys go where nothing hangs on them', () => {
   expect(decidePrune(RING, UNUSED)).toEqual({ action: 'drop', ids: ['root-2', 'root-1', 'seal-1'] });

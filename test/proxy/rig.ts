@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 import { loadConfig } from '../../src/config/config.ts';
 import type { JobCredential } from '../../src/contract/credential.ts';
+import type { Dialect } from '../../src/contract/dialect.ts';
 import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server/server.ts';
@@ -55,6 +56,7 @@ export async function startRig(
     settings = {},
     databaseUrl,
     credential = CREDENTIAL,
+    headers,
     unsealer = createUnsealer(undefined),
     logger,
   }: {
@@ -63,6 +65,8 @@ export async function startRig(
     settings?: Partial<ProxySettings>;
     databaseUrl?: string;
     credential?: string | null;
+    /** What every request to a provider gets. */
+    headers?: Record<Dialect, Record<string, string>>;
     unsealer?: Unsealer;
     logger?: Logger;
   } = {},
@@ -80,9 +84,9 @@ export async function startRig(
     drainTimeoutMs,
     maxTries: 1,
     ...settings,
-    anthropic: target,
-    openai: target,
-    gatewayUrls: {},
+    anthropic: { ...target, ...(headers && { headers: headers.anthropic }) },
+    openai: { ...target, ...(headers && { headers: headers.openai }) },
+    gateways: {},
   };
   const proxy = await startProxy({ database, unsealer, gateway, logger });
   return {

@@ -9,13 +9,13 @@ import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintReque
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
 import { bearer, keyIdOf } from './key-id.ts';
-import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type KeyInfo } from './schemas.ts';
+import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKey } from './schemas.ts';
 
 /**
  * The routes of a job's key. The list has to be explicit: the group `llm_api_routes` also opens raw pass-through routes, and a key without
  * a list may call admin routes (1.106.2).
  */
-export const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
+const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
 /**
  * The requests of one probe, each on a connection of its own: the processes of LiteLLM cache keys for up to a minute, and a connection
  * reaches one process.
@@ -47,7 +47,6 @@ export class LiteLlmGateway implements Gateway {
   readonly name = 'litellm';
   readonly #api: AdminHttp;
   readonly #options: LiteLlmOptions;
-  readonly #knownTeams = new Set<string>();
 
   constructor(options: LiteLlmOptions) {
     const { baseUrl, masterKey, outbound } = options;
@@ -74,8 +73,8 @@ export class LiteLlmGateway implements Gateway {
     const minted = await this.#info(id);
     if (minted === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the key ${ref}: it answered ${status}.`,
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
+        `LiteLLM does not have the key ${ref} after it answered ${status}.`,
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
@@ -112,7 +111,9 @@ export class LiteLlmGateway implements Gateway {
       if (isWhole || (await this.#isQuiet(id))) {
         // LiteLLM writes no log of a response whose caller disconnected (1.106.2 and 1.110.2), so the proxy's estimate counts for it.
         const missed = logged.requests < metered.completed + metered.estimated ? metered.estimatedUsd : 0;
-        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: logged.usd + missed };
+        const usd = logged.usd + missed;
+        // What LiteLLM has lost for good counts as the proxy metered it.
+        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: isWhole ? usd : Math.max(usd, metered.usd) };
       }
       if (performance.now() > giveUpAtMs)
         throw new ValetkeyError('gateway_unreachable', `LiteLLM has not logged all requests of the key ${key.ref} yet.`);
@@ -152,7 +153,7 @@ export class LiteLlmGateway implements Gateway {
   }
 
   /** Resolves to null for an unknown or deleted key. */
-  async #info(id: string): Promise<KeyInfo['info'] | null> {
+  async #info(id: string): Promise<LiteLlmKey['info'] | null> {
     const info = (await this.#api.request('GET', `/key/info?key=${id}`, keyInfoSchema))?.value.info ?? null;
     return info?.status === 'deleted' ? null : info;
   }
@@ -188,29 +189,31 @@ export class LiteLlmGateway implements Gateway {
   /** Creates the team of a tenant unless it is there. Resolves to its id. */
   async #ensureTeam(tenant: string): Promise<string> {
     const id = `valetkey/${this.#options.owner}/${tenant}`;
-    if (this.#knownTeams.has(id)) return id;
     const { status } = await this.#api.exchange('POST', '/team/new', { team_id: id, team_alias: `Valetkey tenant ${tenant}` });
     // A key of a team that is not there is minted, and then refused with each request (1.92.0).
     if (status >= 300 && (await this.#api.request('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
         `LiteLLM did not make the team of the tenant ${tenant}: it answered ${status}.`,
       );
-    this.#knownTeams.add(id);
     return id;
   }
 }
 
+/** Whether a repeat of a request with this status is pointless. After a success, a database that lags may not show the result yet. */
+function isFinal(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 429;
+}
+
 function hasLimits(
-  info: KeyInfo['info'] | null,
+  info: LiteLlmKey['info'] | null,
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;
-  const isSame = (a: readonly string[], b: readonly string[]): boolean => a.toSorted().join('\n') === b.toSorted().join('\n');
   return (
     info.max_budget === wanted.max_budget &&
-    isSame(info.models, wanted.models) &&
-    isSame(info.allowed_routes, wanted.allowed_routes) &&
+    sameSet(info.models, wanted.models) &&
+    sameSet(info.allowed_routes, wanted.allowed_routes) &&
     info.team_id === wanted.team_id
   );
 }
@@ -221,7 +224,14 @@ function durationUntil(expiresAt: Date): string {
 
 /** The route wants a range. */
 function allTime(): string {
-  const format = (at: Date): string => at.toISOString().slice(0, 19).replace('T', ' ');
   const tomorrow = new Date(Date.now() + 86_400_000);
-  return `start_date=${encodeURIComponent('2020-01-01 00:00:00')}&end_date=${encodeURIComponent(format(tomorrow))}`;
+  return `start_date=${encodeURIComponent('2020-01-01 00:00:00')}&end_date=${encodeURIComponent(formatTime(tomorrow))}`;
+}
+
+function formatTime(at: Date): string {
+  return at.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.toSorted().join('\n') === b.toSorted().join('\n');
 }

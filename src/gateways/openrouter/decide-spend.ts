@@ -19,7 +19,7 @@ export type SpendDecision = { action: 'settle'; reason: 'covers-metered' | 'sett
 /**
  * Decides whether OpenRouter's figure is final. How fresh its `usage` is, is not documented, so it must cover what the proxy knows from
  * final usages. It never does where the proxy's price list is higher than OpenRouter's bill: after a minute without a change the bill
- * counts, and nobody waits for ever.
+ * counts, and nobody waits forever.
  */
 export function decideSpend({ gatewayUsd, meteredUsd, estimatedUsd, unchangedForMs }: SpendReading): SpendDecision {
   if (gatewayUsd + TOLERANCE_USD >= meteredUsd - estimatedUsd) return { action: 'settle', reason: 'covers-metered' };

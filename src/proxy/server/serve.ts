@@ -191,7 +191,7 @@ async function send(
       origin,
       path: `${target.pathOf(path)}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
       method: req.method ?? 'POST',
-      headers: upstreamHeaders(req.headers, route.dialect, { gateway, credential, login: login?.login ?? null }),
+      headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential, login: login?.login ?? null }),
       parts: body.parts,
     },
     gateway,
@@ -220,7 +220,7 @@ async function send(
 /** After a 401, although the access token has not expired: it was revoked, or our clock is wrong. */
 async function renewLogin(
   { subscriptions, credentials, logger }: ProxyContext,
-  { req, route, access, target: { gateway } }: PricedRequest,
+  { req, route, access, target }: PricedRequest,
   refused: StoredLogin,
 ): Promise<RenewedCredential | FailureCode> {
   try {
@@ -228,7 +228,7 @@ async function renewLogin(
     if (renewed === undefined) return 'llm_unauthorized';
     credentials.recordUse(renewed);
     const { secret: credential, login } = renewed;
-    return { credential, headers: upstreamHeaders(req.headers, route.dialect, { gateway, credential, login }) };
+    return { credential, headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential, login }) };
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
     logger?.warn({ ref: access.ref, code: error.code }, `The login of a job could not be renewed: ${error.message}`);

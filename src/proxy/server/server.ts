@@ -98,9 +98,9 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     id,
     database,
     targets: createTargets(dispatchers, {
-      providers: { anthropic: gateway.anthropic.baseUrl, openai: gateway.openai.baseUrl },
+      providers: { anthropic: gateway.anthropic, openai: gateway.openai },
+      gateways: gateway.gateways,
       chatgpt: gateway.chatgptUrl,
-      gateways: gateway.gatewayUrls,
     }),
     credentials,
     subscriptions: new Subscriptions(credentials, refresher),

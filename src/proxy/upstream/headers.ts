@@ -41,12 +41,13 @@ export function findUnknownBeta(headers: IncomingHttpHeaders): string | null {
   return betas.find((beta) => beta !== '' && !BETAS.has(beta)) ?? null;
 }
 
-/** The credential of a request, and what reads it. */
+/** What the proxy adds to a request: the credential, for what reads it, and the headers that the target gets with every request. */
 export interface SentCredential {
   gateway: GatewayName;
   credential: Secret;
   /** The login that the credential belongs to; null for an API key. */
   login: Login | null;
+  headers: Readonly<Record<string, string>>;
 }
 
 /** What Anthropic's API asks of a request with an access token: @anthropic-ai/sdk 1.12.0, lib/credentials/types. */
@@ -56,16 +57,17 @@ const OAUTH_BETA = 'oauth-2025-04-20';
 export function upstreamHeaders(
   headers: IncomingHttpHeaders,
   dialect: Dialect,
-  { gateway, credential, login }: SentCredential,
+  { gateway, credential, login, headers: own }: SentCredential,
 ): IncomingHttpHeaders {
   const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
     if (FORWARDED_REQUEST_HEADERS[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
   }
+  Object.assign(sent, own);
   sent['accept-encoding'] = 'identity';
   // The gateway has read the body as JSON, so the provider must, too.
   sent['content-type'] = 'application/json';
-  if (login !== null) return { ...sent, ...loginHeaders(dialect, credential, login, headers) };
+  if (login !== null) return { ...sent, ...loginHeaders(dialect, credential, login, sent) };
   if (gateway === 'portkey') sent['x-portkey-api-key'] = credential.reveal();
   else if (gateway === 'builtin' && dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
   else sent.authorization = `Bearer ${credential.reveal()}`;

@@ -15,16 +15,24 @@ export interface UpstreamTarget {
   origin: string;
   /** Returns the path there of a route, which begins with /v1. */
   pathOf(route: string): string;
+  /** What every request gets besides the credential. */
+  headers: Readonly<Record<string, string>>;
   dispatcher: Dispatcher;
   retryBudget: RetryBudget;
 }
 
-/** The configured targets. A base URL has no trailing slash and no `/v1`. */
+/** An address and what is sent there with every request. The base URL has no trailing slash and no `/v1`. */
+export interface Address {
+  baseUrl: string;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** The configured addresses. */
 export interface TargetOptions {
-  providers: Record<Dialect, string>;
+  providers: Record<Dialect, Address>;
+  gateways: Partial<Record<ExternalGatewayName, Address>>;
   /** Where ChatGPT plans are served: the URL that `/responses` is below. */
   chatgpt: string;
-  gateways: Partial<Record<ExternalGatewayName, string>>;
 }
 
 /** The targets of a proxy: only these hosts ever receive a credential. */
@@ -35,17 +43,17 @@ export interface Targets {
 
 /** Creates the targets. Does no I/O. */
 export function createTargets(dispatchers: Dispatchers, { providers, chatgpt, gateways }: TargetOptions): Targets {
-  const create = (gateway: GatewayName, scope: string, baseUrl: string): UpstreamTarget => {
+  const create = (gateway: GatewayName, scope: string, { baseUrl, headers = {} }: Address): UpstreamTarget => {
     const { origin, pathname } = new URL(baseUrl);
     const prefix = pathname.replace(/\/$/, '');
     const pathOf = (route: string): string => prefix + route;
-    return { gateway, scope, origin, pathOf, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
+    return { gateway, scope, origin, pathOf, headers, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
   };
   const ofProviders = {
     anthropic: create('builtin', 'anthropic', providers.anthropic),
     openai: create('builtin', 'openai', providers.openai),
   };
-  const plans = create('builtin', 'chatgpt', chatgpt);
+  const plans = create('builtin', 'chatgpt', { baseUrl: chatgpt });
   const { pathOf } = plans;
   const ofPlans = { anthropic: ofProviders.anthropic, openai: { ...plans, pathOf: (route: string) => pathOf(route.replace(/^\/v1/, '')) } };
   const { litellm, openrouter, portkey } = gateways;

@@ -79,6 +79,7 @@ describe('at the gateway', () => {
       db,
       gateways,
       sealUpstreamKey: () => Promise.reject(new Error('nothing is sealed')),
+      openUpstreamKey: () => Promise.reject(new Error('nothing is sealed')),
       rootKeys: createRootKeys(rootKey),
       owner: 'default/tests',
       leaseMs: 120_000,
