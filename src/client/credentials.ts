@@ -10,7 +10,13 @@ import { tenantSchema } from '../contract/spec.ts';
 import type { StoredCredential } from '../contract/stored-credential.ts';
 import { hasEnded, readLoginSeal, type LoginSeal } from '../secrets/seal-login.ts';
 import { readSealOwner } from '../secrets/seal.ts';
-import { listCredentials, removeCredential, storeCredential, type CredentialKey, type UpstreamCredential } from '../store/upstream-credentials.ts';
+import {
+  listCredentials,
+  removeCredential,
+  storeCredential,
+  type CredentialKey,
+  type UpstreamCredential,
+} from '../store/upstream-credentials.ts';
 import type { ClientContext } from './context.ts';
 import { parseOptions } from './options.ts';
 import { scopedTenant } from './scope.ts';

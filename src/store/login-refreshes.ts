@@ -12,7 +12,8 @@ export interface LoginVersion extends CredentialKey {
 }
 
 const OF_VERSION = 'dialect = $1 and tenant = $2 and name = $3 and version = $4';
-const IS_NEWEST = 'not exists (select from upstream_credentials newer where (newer.dialect, newer.tenant, newer.name) = ($1, $2, $3) and newer.version > $4)';
+const IS_NEWEST =
+  'not exists (select from upstream_credentials newer where (newer.dialect, newer.tenant, newer.name) = ($1, $2, $3) and newer.version > $4)';
 
 /**
  * Leases the refresh of a login's newest version to one refresher, by the clock of Postgres. Resolves to false where another has it, the

@@ -48,7 +48,9 @@ test('the logins of Claude Code and Codex are stored for the tenant, with their 
     { accessToken: 'host-codex-access', refreshToken: 'host-codex-refresh', accountId: 'account-1' },
   ]);
   const again = await run(['--tenant', 'acme', '--provider', 'anthropic']);
-  expect(again.stdout).toContain('Stored version 2 of the login subscription for anthropic of the tenant acme, from ~/.claude/.credentials.json.');
+  expect(again.stdout).toContain(
+    'Stored version 2 of the login subscription for anthropic of the tenant acme, from ~/.claude/.credentials.json.',
+  );
   expect(again.stdout).toContain('Log out of the agents of this host');
   for (const output of [stdout, again.stdout, again.stderr]) expect(output).not.toMatch(/host-\w+-(access|refresh)/);
   const listed = await valetkey(['credentials', 'list'], { env: environment() });

@@ -95,7 +95,15 @@ export async function startRig(
     mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000, credential: paidWith = OF_GATEWAY } = {}) => {
       const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
       const expiresAt = new Date(Date.now() + expiresInMs);
-      await recordIntent(database.db, { ...identity(key), credential: paidWith, rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
+      await recordIntent(database.db, {
+        ...identity(key),
+        credential: paidWith,
+        rootKeyId: 'none',
+        models,
+        budgetUsd,
+        expiresAt,
+        hardExpiresAt: expiresAt,
+      });
       await activateKey(database.db, identity(key), builtinSecrets(key.secret));
       return key;
     },

@@ -20,7 +20,11 @@ test.each([
 
 test.each([
   ['that was stored by its user is refreshed', { hasRefreshToken: true, isRefreshed: false, storedAtMs: NOW }, { action: 'refresh' }],
-  ['that was refreshed a minute ago is refreshed', { hasRefreshToken: true, isRefreshed: true, storedAtMs: NOW - 60_000 }, { action: 'refresh' }],
+  [
+    'that was refreshed a minute ago is refreshed',
+    { hasRefreshToken: true, isRefreshed: true, storedAtMs: NOW - 60_000 },
+    { action: 'refresh' },
+  ],
   [
     'that was just refreshed is given up',
     { hasRefreshToken: true, isRefreshed: true, storedAtMs: NOW - 59_999 },

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import getPort from 'get-port';
 
-import { generating } from '../proxy/rig.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
+import { generating } from '../proxy/rig.ts';
 import type { PlanRig } from './rig.ts';
 
 /** Another replica beside those of a rig, in a process of its own. */

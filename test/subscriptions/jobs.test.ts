@@ -50,7 +50,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await expectNoSecrets(stack);
-  expect(await findSecrets(stack, [...oauth.anthropic.issued, ...oauth.openai.issued])).toEqual([]);
   await killSandboxes(stack);
   await stack.stop();
   provider.close();
@@ -91,7 +90,12 @@ describe.each(['codex', 'claude'] as const)('%s', (agent) => {
     expect(job).toMatchObject({ outcome: 'failed', failure: { code: 'credential_needs_login' } });
     expect(job.failure?.message).toContain(`the login ${name} of the tenant acme`);
     const listed = (await stack.client.credentials.list()).find((stored) => stored.name === name);
-    expect(listed).toMatchObject({ kind: 'oauth', state: 'needs_login', version: 1, expiresAt: new Date(login.expiresAt ?? 0).toISOString() });
+    expect(listed).toMatchObject({
+      kind: 'oauth',
+      state: 'needs_login',
+      version: 1,
+      expiresAt: new Date(login.expiresAt ?? 0).toISOString(),
+    });
     await expect(submit(agent, name)).rejects.toMatchObject({
       code: 'credential_needs_login',
       message: expect.stringContaining(`login ${name}`) as unknown,
@@ -104,7 +108,7 @@ describe('a job is refused when it is submitted', () => {
     ['without a login', async () => 'none', 'credential_not_found', /has no credential none for openai/],
     [
       'with a login that has expired and cannot be refreshed',
-      async () => stored({ accessToken: 'old-access-token', expiresAt: Date.now() - 1 }),
+      async () => storeLogin({ accessToken: 'old-access-token', expiresAt: Date.now() - 1 }),
       'credential_needs_login',
       /has expired and has no refresh token/,
     ],
@@ -124,12 +128,12 @@ describe('a job is refused when it is submitted', () => {
   });
 
   test('with an agent that speaks no protocol of a plan', async () => {
-    const name = await stored(oauth.openai.login());
+    const name = await storeLogin(oauth.openai.login());
     await expect(submit('opencode', name)).rejects.toMatchObject({ code: 'invalid_spec', issues: [{ path: 'credential.strategy' }] });
   });
 
   test('with a login in place of an API key', async () => {
-    const name = await stored(oauth.openai.login());
+    const name = await storeLogin(oauth.openai.login());
     const credential = { strategy: 'byok', name } as const;
     await expect(stack.client.jobs.submit(jobSpec({ credential }))).rejects.toMatchObject({
       code: 'invalid_spec',
@@ -145,7 +149,11 @@ test('a login is stored neither for the organization nor under the name of the g
   await expect(credentials.add({ provider: 'openai', name: 'plan', sealed })).rejects.toMatchObject({ issues: [{ path: 'sealed' }] });
 });
 
-async function stored(login: Login, on: Dialect = 'openai', name = `login-${randomUUID()}`): Promise<string> {
+test('after all of this no token stands in a history, a log, an event or the store', async () => {
+  expect(await findSecrets(stack, [...oauth.anthropic.issued, ...oauth.openai.issued])).toEqual([]);
+});
+
+async function storeLogin(login: Login, on: Dialect = 'openai', name = `login-${randomUUID()}`): Promise<string> {
   const sealed = await sealLogin(login, { provider: on, tenant: 'acme', publicKey });
   await stack.client.credentials.add({ provider: on, tenant: 'acme', name, sealed });
   return name;
@@ -164,9 +172,8 @@ async function run(
   name?: string,
 ) {
   const from = provider.tokens.length;
-  const { jobId } = await submit(agent, await stored(login, PROVIDERS[agent], name), withScript('Work.', script));
-  const first = expect.poll(() => provider.tokens.length, { timeout: 60_000 }).toBeGreaterThan(from);
-  await first;
+  const { jobId } = await submit(agent, await storeLogin(login, PROVIDERS[agent], name), withScript('Work.', script));
+  await expect.poll(() => provider.tokens.length, { timeout: 60_000 }).toBeGreaterThan(from);
   onFirst();
   return { ...(await stack.client.jobs.result(jobId)), tokens: provider.tokens.slice(from) };
 }

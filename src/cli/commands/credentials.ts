@@ -123,4 +123,3 @@ async function sealInput(config: Config, { provider, tenant }: CredentialName): 
     throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.credentials', 'the credential must be one word of printable ASCII');
   return seal(credential.reveal(), { purpose: 'upstream', provider, ...(tenant === undefined ? {} : { tenant }), publicKey });
 }
-

@@ -98,7 +98,8 @@ export class Refresher {
     const { id, database, endpoints, publicKey, logger } = this.#options;
     const { provider, tenant, name, version } = login;
     const key = publicKey();
-    if (key === null) throw new ValetkeyError('sealed_unreadable', 'This gateway has no sealing key, so it cannot store a refreshed login.');
+    if (key === null)
+      throw new ValetkeyError('sealed_unreadable', 'This gateway has no sealing key, so it cannot store a refreshed login.');
     for (let tries = 1; ; tries += 1) {
       const outcome = await refreshLogin(endpoints[provider], provider, login.login, REQUEST_TIMEOUT_MS);
       if (outcome.kind === 'issued') return this.#store(login, outcome.login, key);

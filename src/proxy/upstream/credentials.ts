@@ -103,7 +103,10 @@ export async function followCredentials({ database, unsealer, configured, logger
     if (secret !== null) registerSecret(secret);
     return secret;
   };
-  const orWarning = async <T>({ provider, tenant, name, version, sealed: text }: UpstreamCredential, opening: Promise<T>): Promise<T | null> => {
+  const orWarning = async <T>(
+    { provider, tenant, name, version, sealed: text }: UpstreamCredential,
+    opening: Promise<T>,
+  ): Promise<T | null> => {
     try {
       return await opening;
     } catch (error) {

@@ -14,7 +14,7 @@ export interface UpstreamTarget {
   scope: string;
   origin: string;
   /** Returns the path there of a route, which begins with /v1. */
-  pathOf(route: string): string;
+  pathOf: (route: string) => string;
   /** What every request gets besides the credential. */
   headers: Readonly<Record<string, string>>;
   dispatcher: Dispatcher;
