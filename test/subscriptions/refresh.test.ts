@@ -8,10 +8,12 @@ import { codeOf, startPlanRig, statuses, TOKEN, type PlanRig } from './rig.ts';
 
 let rig: PlanRig;
 afterEach(async () => {
-  expect(await readFile(rig.logFile, 'utf8').catch(() => '')).not.toContain(TOKEN);
+  const holdsToken = (await log()).includes(TOKEN);
   await rig.close();
+  if (holdsToken) throw new Error('The log holds a token.');
 });
 
+const log = async (): Promise<string> => readFile(rig.logFile, 'utf8').catch(() => '');
 const rotated = (): number => rig.oauth.calls.filter(({ outcome }) => outcome === 'rotated').length;
 const sent = (): (string | undefined)[] => rig.received.map(({ headers }) => String(headers['authorization']).replace('Bearer ', ''));
 
@@ -48,6 +50,29 @@ describe('what the provider receives', () => {
   });
 });
 
+test.each([
+  ['byok', { strategy: 'byok', name: 'subscription' }, 'subscription'],
+  ['gateway', { strategy: 'gateway', gateway: 'builtin' }, 'default'],
+] as const)(
+  'a login that takes the place of an API key is not sent for the strategy %s, nor anything else',
+  async (_what, credential, name) => {
+    rig = await startPlanRig({ provider: 'anthropic' });
+    await rig.store(rig.oauth.login(), name);
+    const [proxy] = rig.proxies;
+    const key = await proxy?.mint({ credential });
+    const answer = await rig.ask(0, '/v1/messages', key);
+    expect([answer.status, codeOf(answer)]).toEqual([403, 'llm_unauthorized']);
+    expect(rig.received).toEqual([]);
+  },
+);
+
+test('an API key that takes the place of a login is not sent for the strategy subscription', async () => {
+  rig = await startPlanRig({ provider: 'anthropic' });
+  await rig.storeApiKey('an-api-key');
+  const answer = await rig.ask();
+  expect([answer.status, codeOf(answer), rig.received.length]).toEqual([403, 'llm_unauthorized', 0]);
+});
+
 describe.each(['anthropic', 'openai'] as const)('the token endpoint of %s', (provider) => {
   test('is asked once by twenty requests over three proxies, when the access token has expired', async () => {
     rig = await startPlanRig({ provider });
@@ -58,6 +83,7 @@ describe.each(['anthropic', 'openai'] as const)('the token endpoint of %s', (pro
     expect(new Set(sent()).size).toBe(1);
     expect(sent()[0]).not.toBe(login.accessToken);
     expect((await rig.versions()).map(({ version }) => version)).toEqual([2, 1]);
+    await expect.poll(log).toContain('A login was refreshed.');
   });
 
   test('is asked once when the provider refuses an access token that has not expired, and every request goes on', async () => {

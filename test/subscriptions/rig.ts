@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Dialect } from '../../src/contract/dialect.ts';
 import type { Login } from '../../src/secrets/login.ts';
 import { sealLogin } from '../../src/secrets/seal-login.ts';
+import { seal } from '../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
@@ -30,9 +31,11 @@ export interface PlanRig {
   /** The provider refuses every access token. */
   refusesAll: boolean;
   /** Stores the next version of the login. */
-  store(login: Login): Promise<number>;
+  store(login: Login, name?: string): Promise<number>;
+  /** Stores an API key under the name of the login. */
+  storeApiKey(secret: string): Promise<number>;
   /** Sends a request by one of the proxies. */
-  ask(proxy?: number, path?: string): Promise<Answer>;
+  ask(proxy?: number, path?: string, key?: TestKey): Promise<Answer>;
   /** Twenty requests at once, over all proxies. */
   askTwenty(): Promise<Answer[]>;
   /** The rows of the login, the newest first. */
@@ -68,10 +71,16 @@ export async function startPlanRig(options: Omit<OauthOptions, 'prefix'>): Promi
   const proxies = [first, await proxy(), await proxy()];
   const key = await first.mint({ budgetUsd: 1_000_000, credential: { strategy: 'subscription' } });
   const owner = { provider, tenant: 'acme', name: 'subscription' } as const;
-  const ask: PlanRig['ask'] = async (index = 0, path = PATHS[provider]) => {
+  const ask: PlanRig['ask'] = async (index = 0, path = PATHS[provider], by = key) => {
     const asked = proxies[index % proxies.length];
     if (asked === undefined) throw new Error('no proxy');
-    return send(asked, key.secret, path, generating('hello')[path]);
+    return send(asked, by.secret, path, generating('hello')[path]);
+  };
+  const storeSealed = async (sealed: string, name: string): Promise<number> => {
+    const version = await storeVersion(first.database.db, { ...owner, name }, sealed);
+    // Until all proxies have heard of it.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    return version;
   };
   const rig: PlanRig = {
     oauth,
@@ -84,12 +93,9 @@ export async function startPlanRig(options: Omit<OauthOptions, 'prefix'>): Promi
     refusesAll: false,
     logFile,
     ask,
-    store: async (login) => {
-      const version = await storeVersion(first.database.db, owner, await sealLogin(login, { provider, tenant: 'acme', publicKey }));
-      // Until all proxies have heard of it.
-      await new Promise((resolve) => setTimeout(resolve, 150));
-      return version;
-    },
+    store: async (login, name = owner.name) => storeSealed(await sealLogin(login, { provider, tenant: 'acme', publicKey }), name),
+    storeApiKey: async (secret) =>
+      storeSealed(await seal(secret, { purpose: 'upstream', provider, tenant: 'acme', publicKey }), owner.name),
     askTwenty: async () => Promise.all(Array.from({ length: 20 }, (_, index) => ask(index))),
     versions: async () =>
       first.database.db

@@ -176,9 +176,12 @@ export async function startOauthServer({ provider, lifetimeMs = 3_600_000, grace
   };
 }
 
+function part(content: object): string {
+  return Buffer.from(JSON.stringify(content)).toString('base64url');
+}
+
 /** Its signature is never looked at. */
 function jwt(prefix: string, expiresAtMs: number, account: string): string {
-  const part = (content: object): string => Buffer.from(JSON.stringify(content)).toString('base64url');
   const claims = { exp: expiresAtMs / 1000, 'https://api.openai.com/auth': { chatgpt_account_id: account } };
   return `${part({ alg: 'none' })}.${part(claims)}.${prefix}access-${randomUUID()}`;
 }
