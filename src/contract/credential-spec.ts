@@ -38,3 +38,6 @@ export const jobCredentialSchema = z.discriminatedUnion('strategy', [
     name: credentialNameSchema.optional().describe('A stored login of the tenant; "subscription" when left out.'),
   }),
 ]);
+
+/** Every strategy that a job can name. */
+export const STRATEGIES = jobCredentialSchema.options.map(({ shape }) => shape.strategy.value);

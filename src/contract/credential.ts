@@ -14,8 +14,9 @@ export const DEFAULT_LOGIN = 'subscription';
 
 /**
  * The strategy of a job, and with it the upstream credential that the proxy sends in place of the job's key. `gateway`: with the gateway
- * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named credential of the organization. `byok`: a credential of the tenant, stored or
- * sealed in the job. `subscription`: a stored login of the tenant to a Claude or ChatGPT plan.
+ * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named
+ * credential of the organization. `byok`: a credential of the tenant, stored or sealed in the job.
+ * `subscription`: a stored login of the tenant to a Claude or ChatGPT plan.
  */
 export type JobCredential = z.output<typeof jobCredentialSchema>;
 export type Strategy = JobCredential['strategy'];
