@@ -30,10 +30,6 @@ export async function checkCredential(
     throw invalidSpec([{ path: 'credential.sealed', message }]);
   }
   const { strategy, name = strategy === 'subscription' ? DEFAULT_LOGIN : DEFAULT_CREDENTIAL } = credential;
-  if (strategy === 'subscription' && agents[agent].protocol === 'chat') {
-    const message = `must not be "subscription" with ${agent}: a ChatGPT plan serves the Responses API only, which codex speaks`;
-    throw invalidSpec([{ path: 'credential.strategy', message }]);
-  }
   const owner = strategy === 'shared' ? null : tenant;
   const newest = await newestCredentials(db, { provider, tenant: owner });
   const stored = newest.find((one) => one.name === name);
