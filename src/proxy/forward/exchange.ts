@@ -30,7 +30,8 @@ const BUDGET_RELEASE_MS = 300;
  *     sent ──▶ holding ──▶ forwarding ──▶ done    the provider completes its answer, or fails after the answer has begun
  *      ▲ └────────┤
  *      └── retry delay ─────────────────▶ done    a try fails before a byte reached the caller: retried, or the failure is sent
- *                                                 or another request of the key may hold its budget: retried when that one ends
+ *                                                 the same after a 401, while the credential is renewed, and while another
+ *                                                 request of the key may hold its budget
  *
  *     sent, holding, forwarding ──▶ draining ──▶ done    the caller disconnects or the key ends: the answer is read for its usage
  *     any ──▶ done                                      idle timeout, shutdown, or nothing that could be billed was sent
@@ -61,6 +62,8 @@ export class Exchange implements AttemptEvents {
   /** The upstream is paused until the failure is recorded. */
   #isRecording = false;
   #isDone = false;
+  /** The request was, or is, repeated with a renewed credential. */
+  #isRenewed = false;
 
   constructor(forwarding: Forwarding, resolve: () => void) {
     this.#forwarding = forwarding;
@@ -195,7 +198,7 @@ export class Exchange implements AttemptEvents {
     const attempt = this.#attempt;
     if (attempt === null || this.#isDone) return;
     const { status, headers } = attempt;
-    if (status === 401) return this.#fail('llm_unauthorized', { isOwn: true });
+    if (status === 401) return this.#renewOrFail(attempt);
     if (status < 400) return this.#fail('llm_failed', { isOwn: true });
     const forwardError = (): void => {
       this.#finish();
@@ -235,6 +238,27 @@ export class Exchange implements AttemptEvents {
     this.#attempt = null;
     this.#retries.forgive();
     return true;
+  }
+
+  /** The provider did no work. A credential that can be renewed is renewed once; between the two tries, `#attempt` is null. */
+  #renewOrFail(attempt: Attempt): void {
+    const fail = (code: FailureCode): void => this.#fail(code, { isOwn: true });
+    const { renew } = this.#forwarding;
+    const isOver = this.#interruptedBy !== null || this.#settled !== null || this.#answer.hasBegun;
+    if (renew === null || this.#isRenewed || isOver) return fail('llm_unauthorized');
+    this.#isRenewed = true;
+    attempt.stop();
+    this.#attempt = null;
+    renew().then(
+      (renewed) => {
+        if (this.#isDone) return;
+        if (typeof renewed === 'string') return fail(renewed);
+        const { headers, credential } = renewed;
+        Object.assign(this.#forwarding, { request: { ...this.#forwarding.request, headers }, credential });
+        return this.#send();
+      },
+      () => !this.#isDone && fail('internal'),
+    );
   }
 
   onBroken(code: string): void {

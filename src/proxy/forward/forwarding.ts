@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 
 import type { Dispatcher } from 'undici';
 
@@ -21,6 +21,8 @@ export interface Forwarding {
   gateway: GatewayName;
   /** The credential in `request.headers`, which no answer may contain. */
   credential: Secret;
+  /** Returns what to repeat the request with after a 401, or the failure; null where the credential cannot be renewed. Throws nothing. */
+  renew: (() => Promise<RenewedCredential | FailureCode>) | null;
   res: ServerResponse;
   dialect: Dialect;
   /** The protocol by which the answer is metered; null where it is not metered. */
@@ -40,6 +42,11 @@ export interface Forwarding {
    * settlement waits for open rows.
    */
   settle(end: ForwardEnd): Promise<void>;
+}
+
+export interface RenewedCredential {
+  headers: IncomingHttpHeaders;
+  credential: Secret;
 }
 
 export interface ForwardEnd {

@@ -10,6 +10,7 @@ import type { KeyLimits } from '../limits/key-limits.ts';
 import type { RefusedUses } from '../limits/refused-uses.ts';
 import type { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import type { Prices } from '../prices/prices.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { UpstreamCredentials } from '../upstream/credentials.ts';
 import type { Targets } from '../upstream/targets.ts';
 import type { ProxyMetrics } from './metrics.ts';
@@ -23,6 +24,7 @@ export interface ProxyContext {
   database: Database;
   targets: Targets;
   credentials: UpstreamCredentials;
+  subscriptions: Subscriptions;
   idleTimeoutMs: number;
   drainTimeoutMs: number;
   /** How often a request is sent at most. */
