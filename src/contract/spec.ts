@@ -51,7 +51,7 @@ export const jobSpecSchema = z
     }),
     model: z
       .string()
-      .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')
+      .regex(/^[A-Za-z0-9@][\w.:/-]{0,127}$/, 'must be the name of a model')
       .describe('The only model that the key of the job may use.'),
     prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
     keepOpen: durationSchema(MAX_DEADLINE)

@@ -21,6 +21,8 @@ const ENDED_KEY_DRAIN_TIMEOUT_MS = 500;
 const ENDED_KEY_CUT_TIMEOUT_MS = 500;
 /** A stream is held back for this time until its first event that is not a preamble: the caller should soon see that an answer begins. */
 const HOLD_TIMEOUT_MS = 5_000;
+/** A gateway releases what a request has reserved some ms after its answer. Half of it is random: those that waited together differ. */
+const BUDGET_RELEASE_MS = 300;
 
 /**
  * One request and its answer, as a state machine:
@@ -28,7 +30,8 @@ const HOLD_TIMEOUT_MS = 5_000;
  *     sent ──▶ holding ──▶ forwarding ──▶ done    the provider completes its answer, or fails after the answer has begun
  *      ▲ └────────┤
  *      └── retry delay ─────────────────▶ done    a try fails before a byte reached the caller: retried, or the failure is sent;
- *                                                the same after a 401, while the credential is renewed
+ *                                                 or another request of the key may hold its budget: retried when that one ends;
+ *                                                after a 401 the credential is renewed: retried with the new one
  *
  *     sent, holding, forwarding ──▶ draining ──▶ done    the caller disconnects or the key ends: the answer is read for its usage
  *     any ──▶ done                                      idle timeout, shutdown, or nothing that could be billed was sent
@@ -36,7 +39,7 @@ const HOLD_TIMEOUT_MS = 5_000;
  *     sent         #attempt set, its answer has not begun
  *     holding      the answer has begun, CallerAnswer holds its bytes back
  *     forwarding   CallerAnswer.hasBegun: the bytes go to the caller, and no other try is possible
- *     retry delay  #attempt null, #retryTimer runs
+ *     retry delay  #attempt null, #retryTimer runs, or `holder` waits
  *     draining     #interruptedBy set, #drainTimer runs: the caller gets no more bytes
  *     done         #isDone: no timer runs and the attempt is stopped
  *
@@ -210,9 +213,14 @@ export class Exchange implements AttemptEvents {
     const isSpent = (): void => this.#fail('budget_exhausted', { isOwn: true });
     if (money === 'spent') return isSpent();
     if (this.#interruptedBy !== null || this.#forwarding.interruption.code !== null) return forwardError();
-    if (money === 'unclear') return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, isSpent);
-    const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     const retryAfter = retryAfterMs(headers, Date.now());
+    if (money === 'unclear') {
+      if (this.#waitForBudget(attempt)) return;
+      return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, isSpent);
+    }
+    if (money === 'held')
+      return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: retryAfter }, forwardError);
+    const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, forwardError);
   }
 
@@ -235,6 +243,22 @@ export class Exchange implements AttemptEvents {
       },
       () => !this.#isDone && fail('internal'),
     );
+  }
+
+  /**
+   * Sends the request again when another one of the key has ended, which may hold the rest of its budget. Such a refusal counts as no try.
+   * Returns false where there is no other request: then a few retries tell whether the budget is spent.
+   */
+  #waitForBudget(attempt: Attempt): boolean {
+    const resume = (): void => {
+      this.#retryTimer = setTimeout(() => this.#send(), BUDGET_RELEASE_MS * (0.5 + Math.random() / 2));
+    };
+    if (this.#settled !== null || this.#forwarding.holder?.waitForOthers(resume) !== true) return false;
+    attempt.stop();
+    this.#answer.drop();
+    this.#attempt = null;
+    this.#retries.forgive();
+    return true;
   }
 
   onBroken(code: string): void {
@@ -332,6 +356,7 @@ export class Exchange implements AttemptEvents {
     this.#isDone = true;
     for (const timer of [this.#idleTimer, this.#drainTimer, this.#retryTimer, this.#holdTimer]) clearTimeout(timer);
     this.#forwarding.interruption.listener = null;
+    this.#forwarding.holder?.leave();
     this.#attempt?.stop();
   }
 

@@ -11,6 +11,7 @@ import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
 import type { Interruption } from '../server/interruption.ts';
 import type { UpstreamRequest } from './attempt.ts';
+import type { BudgetHolder } from './budget-holders.ts';
 import type { RetryOptions } from './retries.ts';
 
 export interface Forwarding {
@@ -31,6 +32,8 @@ export interface Forwarding {
   drainTimeoutMs: number;
   retries: RetryOptions;
   interruption: Interruption;
+  /** The request among those of its key; null at a provider, which knows no budget of the key. */
+  holder: BudgetHolder | null;
   /** Records the use of a key that has ended. Called when the key ends, before the caller is cut off. */
   recordRefusedUse(): Promise<void>;
   /**

@@ -3,6 +3,7 @@ import type { SharedRates } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { BodyMemory } from '../body/memory.ts';
 import type { BodyReader } from '../body/request-body.ts';
+import type { BudgetHolders } from '../forward/budget-holders.ts';
 import type { Admission } from '../limits/admission.ts';
 import type { CostPredictor } from '../limits/cost-predictor.ts';
 import type { KeyLimits } from '../limits/key-limits.ts';
@@ -31,6 +32,7 @@ export interface ProxyContext {
   rates: SharedRates;
   prices: Prices;
   admission: Admission;
+  budgetHolders: BudgetHolders;
   costPredictor: CostPredictor;
   bodies: BodyReader;
   bodyMemory: BodyMemory;

@@ -217,6 +217,7 @@ async function send(
       },
     },
     interruption,
+    holder: gateway === 'builtin' ? null : context.budgetHolders.join(access.ref),
     recordRefusedUse: () => context.refusedUses.record(access.ref),
     settle,
   });

@@ -11,6 +11,7 @@ import type { SharedRates } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { BodyMemory } from '../body/memory.ts';
 import { BodyReader } from '../body/request-body.ts';
+import { BudgetHolders } from '../forward/budget-holders.ts';
 import { Admission } from '../limits/admission.ts';
 import { CostPredictor } from '../limits/cost-predictor.ts';
 import { KeyLimits } from '../limits/key-limits.ts';
@@ -110,6 +111,7 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     rates: sharedRates(gateway.rates),
     prices,
     admission,
+    budgetHolders: new BudgetHolders(),
     costPredictor: new CostPredictor(),
     bodies: new BodyReader(),
     bodyMemory: new BodyMemory(gateway.bodies),
