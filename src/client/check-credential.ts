@@ -5,7 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { GATEWAY_TITLES, type GatewayName } from '../contract/gateway-name.ts';
 import { invalidSpec } from '../contract/invalid-spec.ts';
 import type { JobSpec } from '../contract/spec.ts';
-import { hasEnded, readLoginSeal } from '../secrets/seal-login.ts';
+import { isLoginOver, readLoginSeal } from '../secrets/seal-login.ts';
 import { readSealOwner } from '../secrets/seal.ts';
 import type { Db } from '../store/database.ts';
 import { newestCredentials, type UpstreamCredential } from '../store/upstream-credentials.ts';
@@ -55,7 +55,7 @@ function checkKind({ tenant, name, provider, sealed, needsLogin }: UpstreamCrede
   }
   const title = `The login ${name} for ${provider} of the tenant ${tenant}`;
   if (needsLogin) throw new ValetkeyError('credential_needs_login', `${title} was refused by the provider when it was refreshed.`);
-  if (login !== null && hasEnded(login))
+  if (login !== null && isLoginOver(login))
     throw new ValetkeyError('credential_needs_login', `${title} has expired and has no refresh token.`);
 }
 

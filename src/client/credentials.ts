@@ -8,7 +8,7 @@ import { invalidSpec } from '../contract/invalid-spec.ts';
 import { sealedSchema } from '../contract/sandbox-spec.ts';
 import { tenantSchema } from '../contract/spec.ts';
 import type { StoredCredential } from '../contract/stored-credential.ts';
-import { hasEnded, readLoginSeal, type LoginSeal } from '../secrets/seal-login.ts';
+import { isLoginOver, readLoginSeal, type LoginSeal } from '../secrets/seal-login.ts';
 import { readSealOwner } from '../secrets/seal.ts';
 import {
   listCredentials,
@@ -135,7 +135,7 @@ function toStoredCredential(stored: UpstreamCredential, before: UpstreamCredenti
 function stateOfLogin(login: LoginSeal, { isNewest, needsLogin }: { isNewest: boolean; needsLogin: boolean }): StoredCredential['state'] {
   if (!isNewest) return 'replaced';
   if (needsLogin) return 'needs_login';
-  return hasEnded(login) ? 'expired' : 'active';
+  return isLoginOver(login) ? 'expired' : 'active';
 }
 
 /** A login belongs to a tenant, and never under the name that the strategy `gateway` uses. */

@@ -67,7 +67,7 @@ export function readLoginSeal(sealed: string): LoginSeal | null {
 }
 
 /** Returns whether a login has expired and cannot be refreshed. */
-export function hasEnded({ expiresAtMs, isRefreshable }: LoginSeal, nowMs = Date.now()): boolean {
+export function isLoginOver({ expiresAtMs, isRefreshable }: LoginSeal, nowMs = Date.now()): boolean {
   return !isRefreshable && expiresAtMs !== null && expiresAtMs <= nowMs;
 }
 
