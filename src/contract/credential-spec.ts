@@ -34,3 +34,6 @@ export const jobCredentialSchema = z.discriminatedUnion('strategy', [
   z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
   byokSchema,
 ]);
+
+/** Every strategy that a job can name. */
+export const STRATEGIES = jobCredentialSchema.options.map(({ shape }) => shape.strategy.value);

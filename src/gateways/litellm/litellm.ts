@@ -25,7 +25,7 @@ const PROBES = 8;
 const SPEND_TIMEOUT_MS = 12_000;
 const SPEND_POLL_MS = 500;
 /** LiteLLM's default batch interval is 10 s, and its documentation recommends 60 s: what is missing after twice that never comes. */
-const SPEND_LOST_AFTER_MS = 120_000;
+export const SPEND_LOST_AFTER_MS = 120_000;
 const PAGE_SIZE = 100;
 const LOG_PAGE_SIZE = 200;
 
@@ -74,13 +74,16 @@ export class LiteLlmGateway implements Gateway {
     if (minted === null)
       throw new ValetkeyError(
         isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
-        `LiteLLM does not have the key ${ref} after it answered ${status}.`,
+        `LiteLLM does not have the key ${ref} after it answered ${status} to its mint: look into its log.`,
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
       await this.#update(id, wanted);
       if (!hasLimits(await this.#info(id), wanted))
-        throw new ValetkeyError('gateway_refused', `LiteLLM gives the key ${ref} other limits than it should have.`);
+        throw new ValetkeyError(
+          'gateway_refused',
+          `LiteLLM gave the key ${ref} other limits than requested: correct default_key_generate_params and upperbound_key_generate_params in its settings.`,
+        );
     }
     return { secret: upstreamSecret, id };
   }
@@ -173,7 +176,11 @@ export class LiteLlmGateway implements Gateway {
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const path = `/spend/logs/v2?api_key=${id}&${allTime()}&page=${page}&page_size=${LOG_PAGE_SIZE}`;
       const logs = await this.#api.request('GET', path, spendLogsSchema);
-      if (logs === null) throw new ValetkeyError('gateway_unreachable', `LiteLLM has no spend logs of the key ${ref}.`);
+      if (logs === null)
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          `LiteLLM does not know the route of the spend logs, which has the spend of the key ${ref}: update it to 1.98 or newer.`,
+        );
       pages = logs.value.total_pages;
       for (const row of logs.value.data) {
         if (row.status === 'failure') continue;

@@ -1,7 +1,7 @@
 /** USD by which two sums of the same prices can differ: floating point, and a rounding per request. */
 const TOLERANCE_USD = 1e-6;
 /** How long after the last change of a disabled key its usage counts as complete, whatever the proxy has metered. */
-const COMPLETE_AFTER_MS = 60_000;
+export const COMPLETE_AFTER_MS = 60_000;
 
 export interface SpendReading {
   /** USD of all keys of the ref, by OpenRouter. */
