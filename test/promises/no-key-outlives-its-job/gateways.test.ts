@@ -2,6 +2,7 @@
 // late, not where the ledger, the root key or the list of keys is not what it was. Keys of others are left alone. The gateways are fakes of
 // OpenRouter and Portkey, whose records know every key that was ever made.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
 import { noopMetricMeter } from '@temporalio/common';
@@ -76,16 +77,13 @@ describe.each([
     expect(await acceptedKeys(rig, key.jobId)).toEqual([]);
   });
 
-  test('a mint that runs while its key is ended leaves no key', async () => {
-    const keys = Array.from({ length: 5 }, () => wantedKey(rig));
-    await Promise.all(
-      keys.map(async (key) => {
-        const minting = mintUntilDone(key).catch((error: unknown) => codeOf(error));
-        await endKey(context, key, 'job');
-        expect([undefined, 'key_ended']).toContain(await minting);
-      }),
-    );
-    for (const { jobId } of keys) await expectSwept(rig, jobId);
+  test('a mint that is at the gateway while its key is ended leaves no key', async () => {
+    const key = wantedKey(rig);
+    const minting = mintSlowly(rig, key, 1_000);
+    await expect.poll(() => hasMintBegun(rig, key.jobId)).toBe(true);
+    await endKey(context, key, 'job');
+    expect(await minting.catch((error: unknown) => codeOf(error))).toBe('key_ended');
+    expect(await acceptedKeys(rig, key.jobId)).toEqual([]);
   });
 
   test('a key that a mint makes after the end of its ref is ended by the sweep', async () => {
@@ -112,7 +110,7 @@ describe.each([
     const ref: KeyRef = `${jobId}/lease/1`;
     plant(formatKeyName({ owner: `${context.owner}-other`, ref, attempt: 1 }));
     plant(`x/${jobId}/production/1`);
-    for (let sweeps = 0; sweeps < 4; sweeps += 1) await sweepOnce(stack());
+    await sweepBeyondGrace();
     expect(await acceptedKeys(rig, jobId)).toHaveLength(2);
   });
 
@@ -147,7 +145,7 @@ describe.each([
   test('a key whose row the ledger has lost is left to its job, and ended when that has ended', async () => {
     const jobId = await openJob(rig);
     await database.db.deleteFrom('keys').where('job_id', '=', jobId).execute();
-    for (let sweeps = 0; sweeps < 3; sweeps += 1) await sweepOnce(stack());
+    await sweepBeyondGrace();
     expect(await acceptedKeys(rig, jobId)).toHaveLength(1);
     await cancel(jobId);
     await expectSwept(rig, jobId);
@@ -177,10 +175,13 @@ describe.each([
 
   test('a mint that is overtaken while the gateway fails leaves its key to the end of the other one', async () => {
     const key = wantedKey(rig);
-    rig.faults.arm('delete', { is: 'status', status: 503, when: 'before' }, { jobId: key.jobId, times: 2 });
-    rig.faults.arm('disable', { is: 'status', status: 503, when: 'before' }, { jobId: key.jobId, times: 2 });
-    await Promise.all([mintUntilDone(key), mintUntilDone(key)]);
-    await endUntilDone(key);
+    const overtaken = mintSlowly(rig, key, 2_000);
+    await expect.poll(() => hasMintBegun(rig, key.jobId)).toBe(true);
+    await mintKey(context, key, []);
+    rig.faults.arm('disable', { is: 'status', status: 503, when: 'before' }, { jobId: key.jobId, times: 1 });
+    await overtaken;
+    expect(await acceptedKeys(rig, key.jobId)).toHaveLength(2);
+    await endKey(context, key, 'job');
     expect(await acceptedKeys(rig, key.jobId)).toEqual([]);
   });
 });
@@ -227,14 +228,13 @@ async function mintUntilDone(key: MintParams): Promise<void> {
   }
 }
 
-async function endUntilDone(key: MintParams): Promise<void> {
-  for (;;) {
-    try {
-      return void (await endKey(context, key, 'job'));
-    } catch (error) {
-      if (codeOf(error) !== 'gateway_unreachable') throw error;
-    }
-  }
+async function mintSlowly({ faults }: ExternalRig, key: MintParams, ms: number): Promise<void> {
+  faults.arm('mint', { is: 'slow', ms, when: 'before' }, { jobId: key.jobId, times: 1 });
+  return mintUntilDone(key);
+}
+
+function hasMintBegun({ recorded }: ExternalRig, jobId: string): boolean {
+  return recorded.some((made) => made.call === 'mint' && made.jobId === jobId);
 }
 
 async function upstreamIdOf(ref: KeyRef): Promise<string | null> {
@@ -244,6 +244,14 @@ async function upstreamIdOf(ref: KeyRef): Promise<string | null> {
 /** Has the sweep look until the gateway accepts no key of a job. */
 async function expectSwept(rig: ExternalRig, jobId: string): Promise<void> {
   await expect.poll(async () => sweepOnce(stack()).then(async () => acceptedKeys(rig, jobId))).toEqual([]);
+}
+
+/** Long enough that nothing but a decision keeps a key. */
+async function sweepBeyondGrace(): Promise<void> {
+  for (let sweeps = 0; sweeps < 4; sweeps += 1) {
+    await sweepOnce(stack());
+    await sleep(600);
+  }
 }
 
 /** A job that has done its first turn and waits for another prompt. */
