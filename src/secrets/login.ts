@@ -28,7 +28,7 @@ export const loginSchema = z.strictObject({
 
 const claimsSchema = z.object({
   exp: z.number().positive().optional().catch(undefined),
-  // Source: codex-rs, login/src/token_data.rs.
+  // As Codex reads it; not tried with a real plan.
   'https://api.openai.com/auth': z.object({ chatgpt_account_id: accountSchema }).optional().catch(undefined),
 });
 

@@ -27,7 +27,7 @@ export function codeOfStreamError(type: string | null | undefined): FailureCode 
       return 'llm_unauthorized';
     case 'billing_error':
     case 'insufficient_quota':
-    // What a ChatGPT plan includes is used up, for hours or days: codex-rs, codex-api/src/api_bridge.rs.
+    // What a ChatGPT plan includes is used up, for hours or days.
     case 'usage_limit_reached':
     case 'usage_not_included':
       return 'llm_payment_required';

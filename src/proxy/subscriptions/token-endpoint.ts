@@ -8,7 +8,7 @@ import type { Login } from '../../secrets/login.ts';
 /** An answer has some 5 KB: three JWTs. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** The public OAuth clients that the logins were issued to: claude 2.1.318 and codex-rs, login/src/auth/manager.rs. */
+/** The public OAuth clients that the logins of Claude Code and Codex were issued to. Not tried with real plans. */
 const CLIENT_IDS: Record<Dialect, string> = {
   anthropic: '9d1c250a-e61b-44d9-88ed-5944d1962f5e',
   openai: 'app_EMoamEEZ73f0CkXaXp7hrann',

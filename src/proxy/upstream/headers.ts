@@ -76,7 +76,7 @@ export function upstreamHeaders(
 
 function loginHeaders(dialect: Dialect, credential: Secret, { accountId }: Login, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const authorization = `Bearer ${credential.reveal()}`;
-  // Source: codex-rs, model-provider/src/bearer_auth_provider.rs.
+  // As Codex sends it; not tried with a real plan.
   if (dialect === 'openai') return { authorization, ...(accountId === undefined ? {} : { 'chatgpt-account-id': accountId }) };
   return { authorization, 'anthropic-beta': [headers['anthropic-beta'] ?? [], OAUTH_BETA].flat().join(',') };
 }
