@@ -101,7 +101,7 @@ async function launch(
   { installation, folder, port, databaseUrl, masterKey, log }: Launch,
 ): Promise<ServerProcess> {
   const config = join(folder, 'config.yaml');
-  await writeFile(config, JSON.stringify(configOf(options)), { mode: 0o600 });
+  await writeFile(config, JSON.stringify(configOf(options, masterKey)), { mode: 0o600 });
   const { bin, queryEngine } = await writePrograms(folder);
   const args = ['--config', config, '--host', '127.0.0.1', '--port', String(port), '--num_workers', String(options.workers ?? 1)];
   return startServer({
@@ -115,7 +115,6 @@ async function launch(
       PATH: `${bin}:/usr/bin:/bin`,
       PYTHONUNBUFFERED: '1',
       DATABASE_URL: databaseUrl,
-      LITELLM_MASTER_KEY: masterKey,
       DISABLE_SCHEMA_UPDATE: 'true',
       DISABLE_ADMIN_UI: 'True',
       LITELLM_TELEMETRY: 'False',
@@ -132,7 +131,7 @@ async function launch(
 }
 
 /** JSON is YAML. */
-function configOf({ models, openaiUrl, anthropicUrl, reservesBudget = false }: LiteLlmOptions): object {
+function configOf({ models, openaiUrl, anthropicUrl, reservesBudget = false }: LiteLlmOptions, masterKey: string): object {
   return {
     model_list: models.map(({ name, upstream, upstreamModel, inputUsdPerMillion, outputUsdPerMillion }) => ({
       model_name: name,
@@ -145,7 +144,8 @@ function configOf({ models, openaiUrl, anthropicUrl, reservesBudget = false }: L
       },
     })),
     general_settings: {
-      master_key: 'os.environ/LITELLM_MASTER_KEY',
+      // In a file that only this user reads: tests look for it in the environments of all processes.
+      master_key: masterKey,
       database_url: 'os.environ/DATABASE_URL',
       proxy_batch_write_at: SPEND_WRITE_INTERVAL_SECONDS,
       disable_budget_reservation: !reservesBudget,
