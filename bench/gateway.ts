@@ -80,9 +80,9 @@ async function startPeers(upstream: string, closers: Closers): Promise<{ contend
   for (const name of NAMES) {
     say(`${name}: starting`);
     try {
-      const { targets, processes, stop } = await PEERS[name].start({ upstream, folder });
-      closers.add(stop);
-      contenders.push({ name, targets, processes });
+      const peer = await PEERS[name].start({ upstream, folder });
+      closers.add(() => peer.stop());
+      contenders.push({ name, targets: peer.targets, processes: () => peer.processes() });
     } catch (error) {
       absent[name] = error instanceof Error ? error.message : String(error);
       say(`${name}: absent: ${absent[name]}`);
@@ -92,7 +92,7 @@ async function startPeers(upstream: string, closers: Closers): Promise<{ contend
 }
 
 /** The figures of each in the small, at chat completions: added with one stream, requests per second with as many as were tried. */
-function jsonOf({ direct, contenders }: Compared, absent: Absent): object {
+function jsonOf({ passes, direct, contenders }: Compared, absent: Absent): object {
   const figures = (name: string): object | undefined => {
     const measured = contenders[name];
     if (measured === undefined) return undefined;
@@ -101,6 +101,7 @@ function jsonOf({ direct, contenders }: Compared, absent: Absent): object {
   };
   const peer = (name: keyof typeof PEERS): object => ({ version: PEERS[name].version, ...(figures(name) ?? { absent: absent[name] }) });
   return {
+    passes,
     direct,
     ours: Object.fromEntries(KINDS.map((kind) => [kind, figures(kind)])),
     peers: Object.fromEntries(NAMES.map((name) => [name, peer(name)])),

@@ -4,15 +4,19 @@ import { say } from '../report.ts';
 import { load, PROTOCOLS, type Batch, type Protocol, type Target } from './call.ts';
 import { round } from './figures.ts';
 
-/** Concurrent streams, with the requests of one batch and the number of rounds. A batch is short, so that noise hits all alike. */
+/** Concurrent streams, with the requests of one batch and its rounds in one pass. A batch is short, so that noise hits all alike. */
 const LEVELS = [
-  { streams: 1, batch: 10, rounds: 24 },
-  { streams: 16, batch: 64, rounds: 7 },
-  { streams: 64, batch: 128, rounds: 5 },
+  { streams: 1, batch: 10, rounds: 4 },
+  { streams: 16, batch: 64, rounds: 1 },
+  { streams: 64, batch: 128, rounds: 1 },
 ] as const;
+type Level = (typeof LEVELS)[number];
+/** Through everything that is measured. On a busy machine the time ends first: a pass that has begun is completed. */
+const PASSES = 8;
+const MAX_MS = 420_000;
 /** Until the code of a gateway is compiled and its connections are open. */
-const WARM_UP = 200;
-const SHORT = { batchDivisor: 4, rounds: 2, warmUp: 16 } as const;
+const WARM_UP = 100;
+const SHORT = { passes: 1, warmUp: 16 } as const;
 
 /** A gateway that runs. */
 export interface Contender {
@@ -39,8 +43,15 @@ export interface Row {
 }
 
 export interface Compared {
+  passes: number;
   direct: { protocol: Protocol; streams: number; p50Ms: number; p99Ms: number; rps: number }[];
-  contenders: Record<string, { rows: Row[]; rssMb: number; storeRssMb: number }>;
+  contenders: Record<string, Figures>;
+}
+
+interface Figures {
+  rows: Row[];
+  rssMb: number;
+  storeRssMb: number;
 }
 
 /** Measures streams through every contender beside calling the provider directly: in each round each gets one batch, in turns. */
@@ -49,30 +60,45 @@ export async function compareStreams(
   contenders: readonly Contender[],
   { isShort }: { isShort: boolean },
 ): Promise<Compared> {
-  const compared: Compared = { direct: [], contenders: {} };
-  const rows: Record<string, Row[]> = Object.fromEntries(contenders.map(({ name }) => [name, []]));
+  const groups: Group[] = [];
   for (const protocol of PROTOCOLS) {
-    const lanes = await openLanes(direct, contenders, protocol);
-    for (const lane of lanes) await load(lane.target, { protocol, stream: true, concurrency: 8, total: isShort ? SHORT.warmUp : WARM_UP });
-    for (const { streams, batch, rounds } of LEVELS) {
-      say(`${protocol}: ${streams} streams`);
-      const total = Math.max(streams, isShort ? batch / SHORT.batchDivisor : batch);
-      await runRounds(lanes, { protocol, streams, total, rounds: isShort ? SHORT.rounds : rounds });
-      const [base, ...others] = lanes.map((lane) => lane.take());
-      if (base === undefined) continue;
-      compared.direct.push({ protocol, streams, ...summaryOf(base) });
-      for (const measured of others) rows[measured.name]?.push({ protocol, streams, ...rowOf(measured, base) });
-    }
+    for (const level of LEVELS) groups.push({ protocol, level, lanes: await openLanes(direct, contenders, protocol) });
+    const total = isShort ? SHORT.warmUp : WARM_UP;
+    for (const { target } of groups.at(-1)?.lanes ?? []) await load(target, { protocol, stream: true, concurrency: 8, total });
   }
-  for (const { name, processes } of contenders) {
-    const { gateway, store } = await processes();
-    const memory = { rssMb: Math.round(await rssMb(gateway)), storeRssMb: Math.round(await rssMb(store)) };
-    compared.contenders[name] = { rows: rows[name] ?? [], ...memory };
+  const startedMs = performance.now();
+  let passes = 0;
+  while (passes < (isShort ? SHORT.passes : PASSES) && (passes === 0 || performance.now() - startedMs < MAX_MS)) {
+    passes += 1;
+    say(`pass ${passes}`);
+    for (const group of groups) await runRounds(group);
   }
-  return compared;
+  return {
+    passes,
+    direct: groups.flatMap(({ protocol, level: { streams }, lanes: [base] }) =>
+      base === undefined ? [] : [{ protocol, streams, ...summaryOf(base.measured) }],
+    ),
+    contenders: Object.fromEntries(await Promise.all(contenders.map((contender) => figuresOf(contender, groups)))),
+  };
 }
 
-interface Measured {
+/** Those that are measured in turns. The first lane is that of the provider itself. */
+interface Group {
+  protocol: Protocol;
+  level: Level;
+  lanes: Lane[];
+}
+
+async function figuresOf(contender: Contender, groups: readonly Group[]): Promise<[string, Figures]> {
+  const { gateway, store } = await contender.processes();
+  const rows = groups.flatMap(({ protocol, level: { streams }, lanes: [base, ...others] }): Row[] => {
+    const lane = others.find(({ measured }) => measured.name === contender.name);
+    return lane === undefined || base === undefined ? [] : [{ protocol, streams, ...rowOf(lane.measured, base.measured) }];
+  });
+  return [contender.name, { rows, rssMb: Math.round(await rssMb(gateway)), storeRssMb: Math.round(await rssMb(store)) }];
+}
+
+export interface Measured {
   name: string;
   batches: Batch[];
   cpuMs: number;
@@ -82,60 +108,39 @@ interface Measured {
 /** What collects the batches of one contender. */
 class Lane {
   readonly target: Target;
-  readonly #name: string;
+  readonly measured: Measured;
   readonly #pids: { gateway: number[]; store: number[] };
-  #measured: Measured;
 
   constructor(name: string, target: Target, pids: { gateway: number[]; store: number[] }) {
-    this.#name = name;
     this.target = target;
+    this.measured = { name, batches: [], cpuMs: 0, storeCpuMs: 0 };
     this.#pids = pids;
-    this.#measured = this.#empty();
   }
 
   async run(options: Parameters<typeof load>[1]): Promise<void> {
     const { gateway, store } = this.#pids;
     const before = [await cpuMs(gateway), await cpuMs(store)] as const;
-    this.#measured.batches.push(await load(this.target, options));
-    this.#measured.cpuMs += (await cpuMs(gateway)) - before[0];
-    this.#measured.storeCpuMs += (await cpuMs(store)) - before[1];
-  }
-
-  /** What was measured since the last time. */
-  take(): Measured {
-    const measured = this.#measured;
-    this.#measured = this.#empty();
-    return measured;
-  }
-
-  #empty(): Measured {
-    return { name: this.#name, batches: [], cpuMs: 0, storeCpuMs: 0 };
+    this.measured.batches.push(await load(this.target, options));
+    this.measured.cpuMs += (await cpuMs(gateway)) - before[0];
+    this.measured.storeCpuMs += (await cpuMs(store)) - before[1];
   }
 }
 
-/** The first is the provider itself. */
 async function openLanes(direct: Record<Protocol, Target>, contenders: readonly Contender[], protocol: Protocol): Promise<Lane[]> {
   const lanes = [new Lane('direct', direct[protocol], { gateway: [], store: [] })];
-  for (const { name, targets, processes } of contenders) {
-    const target = targets[protocol];
-    if (target !== undefined) lanes.push(new Lane(name, target, await processes()));
+  for (const contender of contenders) {
+    const target = contender.targets[protocol];
+    if (target !== undefined) lanes.push(new Lane(contender.name, target, await contender.processes()));
   }
   return lanes;
 }
 
-interface RoundOptions {
-  protocol: Protocol;
-  streams: number;
-  total: number;
-  rounds: number;
-}
-
-async function runRounds(lanes: readonly Lane[], { protocol, streams, total, rounds }: RoundOptions): Promise<void> {
-  for (let round = 0; round < rounds; round += 1) {
+async function runRounds({ protocol, level: { streams, batch, rounds }, lanes }: Group): Promise<void> {
+  for (let done = 0; done < rounds; done += 1) {
     // Each round begins with another one: none always follows the same neighbor.
-    const first = round % lanes.length;
+    const first = (lanes[0]?.measured.batches.length ?? 0) % lanes.length;
     for (const lane of [...lanes.slice(first), ...lanes.slice(0, first)])
-      await lane.run({ protocol, stream: true, concurrency: streams, total });
+      await lane.run({ protocol, stream: true, concurrency: streams, total: batch });
   }
 }
 

@@ -9,11 +9,12 @@ export const portkey: Peer = {
   async start({ upstream }): Promise<RunningPeer> {
     const installed = await installPortkeyOss();
     if (installed === null) throw new Error('npm cannot install it.');
-    const { baseUrl, pid, close } = await startPortkeyOss(installed);
+    const gateway = await startPortkeyOss(installed);
+    const { baseUrl, pid } = gateway;
     return {
       targets: Object.fromEntries(PROTOCOLS.map((protocol) => [protocol, targetOf({ baseUrl, upstream, protocol })])),
       processes: async () => ({ gateway: await processTree(pid), store: [] }),
-      stop: close,
+      stop: () => gateway.close(),
     };
   },
 };

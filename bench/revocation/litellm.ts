@@ -6,8 +6,8 @@ import { runTrial } from './traffic.ts';
 
 /** One worker refuses at once. Of several, each keeps a key for up to a minute: many keys are revoked at once, with less traffic each. */
 const PLANS = {
-  1: { trials: 20, parallel: 1, intervalMs: 40, leadMs: 1_000, quietMs: 1_500 },
-  2: { trials: 16, parallel: 8, intervalMs: 250, leadMs: 5_000, quietMs: 20_000 },
+  1: { trials: 12, parallel: 1, intervalMs: 40, leadMs: 1_000, quietMs: 1_500 },
+  2: { trials: 8, parallel: 8, intervalMs: 250, leadMs: 5_000, quietMs: 20_000 },
 } as const;
 const SHORT_TRIALS = 2;
 

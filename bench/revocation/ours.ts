@@ -4,7 +4,7 @@ import { OWNER, startOurs } from '../gateway/ours.ts';
 import { measure, type Measured } from './measured.ts';
 import { runTrial } from './traffic.ts';
 
-const TRIALS = 60;
+const TRIALS = 40;
 const SHORT_TRIALS = 3;
 
 /** Ours: what `revoke` does before the workers verify it, a statement in Postgres. */
