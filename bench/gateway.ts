@@ -133,7 +133,7 @@ function comparedTable({ direct, contenders }: Compared): string[][] {
     ...Object.entries(contenders).flatMap(([name, { rows: measured, rssMb }]) =>
       measured
         .filter((row) => row.protocol === protocol && row.streams === streams)
-        .map(({ addedMs, spreadMs, rps: own, cpuMs, storeCpuMs }) => [
+        .map(({ addedMs, spreadMs, rps: own, cpuMs, storeCpuMs, failed }) => [
           ...[
             '',
             '',
@@ -143,7 +143,7 @@ function comparedTable({ direct, contenders }: Compared): string[][] {
             spreadMs.map((edge) => edge.toFixed(2)).join('–'),
             addedMs.p99.toFixed(2),
           ],
-          ...[String(own), cpuMs.toFixed(2), storeCpuMs.toFixed(2), String(rssMb)],
+          ...[String(own), cpuMs.toFixed(2), storeCpuMs.toFixed(2), String(rssMb), String(failed)],
         ]),
     ),
   ]);

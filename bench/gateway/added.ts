@@ -61,6 +61,8 @@ async function compare({
 
 function summary(batches: readonly Batch[]): Summary {
   const latencies = batches.flatMap((batch) => batch.latencies);
+  const [failure] = batches.flatMap((batch) => batch.failures);
+  if (failure !== undefined) throw new Error(failure);
   const requestsPerS = batches.reduce((sum, batch) => sum + batch.requestsPerS, 0) / batches.length;
   return {
     p50Ms: round(percentile(latencies, 50)),

@@ -41,21 +41,30 @@ export interface CallOptions {
 }
 
 export interface Batch {
-  /** ms. */
+  /** Of the requests that were answered in full, ms. */
   latencies: number[];
   requestsPerS: number;
+  /** Why the others failed. */
+  failures: string[];
 }
 
-/** Sends `total` requests, never more than `concurrency` at once. Throws at the first that is not answered in full. */
+/** Sends `total` requests, never more than `concurrency` at once. */
 export async function load(target: Target, options: CallOptions & { total: number; concurrency: number }): Promise<Batch> {
   const latencies: number[] = [];
+  const failures: string[] = [];
   const startedMs = performance.now();
   let left = options.total;
   const caller = async (): Promise<void> => {
-    while (left-- > 0) latencies.push(await call(target, options));
+    while (left-- > 0) {
+      try {
+        latencies.push(await call(target, options));
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
   };
   await Promise.all(Array.from({ length: options.concurrency }, caller));
-  return { latencies, requestsPerS: (options.total / (performance.now() - startedMs)) * 1_000 };
+  return { latencies, requestsPerS: (latencies.length / (performance.now() - startedMs)) * 1_000, failures };
 }
 
 const agent = new Agent({ pipelining: 1 });

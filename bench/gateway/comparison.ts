@@ -40,6 +40,9 @@ export interface Row {
   /** User and system time of its processes per request, mean; and of the processes of its store. */
   cpuMs: number;
   storeCpuMs: number;
+  /** Requests that were not answered in full, which are in none of the figures, and the reason of the first. */
+  failed: number;
+  failure: string | null;
 }
 
 export interface Compared {
@@ -155,7 +158,11 @@ function summaryOf({ batches }: Measured): { p50Ms: number; p99Ms: number; rps: 
 /** Exported for its test. */
 export function rowOf(measured: Measured, base: Measured): Omit<Row, 'protocol' | 'streams'> {
   const { batches } = measured;
-  const added = batches.map(({ latencies }, index) => percentile(latencies, 50) - percentile(base.batches[index]?.latencies ?? [], 50));
+  const added = batches
+    .map(({ latencies }, index) => percentile(latencies, 50) - percentile(base.batches[index]?.latencies ?? [], 50))
+    // Of a round in which every request failed there is none.
+    .filter((value) => !Number.isNaN(value));
+  const failures = batches.flatMap((batch) => batch.failures);
   const [latencies, direct] = [latenciesOf(batches), latenciesOf(base.batches)];
   const over = (percent: number): number => round(percentile(latencies, percent) - percentile(direct, percent));
   return {
@@ -164,6 +171,8 @@ export function rowOf(measured: Measured, base: Measured): Omit<Row, 'protocol' 
     rps: summaryOf(measured).rps,
     cpuMs: round(measured.cpuMs / latencies.length),
     storeCpuMs: round(measured.storeCpuMs / latencies.length),
+    failed: failures.length,
+    failure: failures[0] ?? null,
   };
 }
 

@@ -9,7 +9,7 @@ export interface Trial {
   targets: readonly Target[];
   /** Between the sending of two requests, ms. */
   intervalMs: number;
-  /** Traffic before the revocation, ms. */
+  /** Traffic before the revocation, from the first request that is accepted, ms. */
   leadMs: number;
   /** The trial ends when every request was refused for that long, ms. */
   quietMs: number;
@@ -38,7 +38,9 @@ export async function runTrial({ targets, intervalMs, leadMs, quietMs, revoke }:
     void answered.finally(() => open.delete(answered)).catch(() => {});
   };
   const timer = setInterval(sendOne, intervalMs);
+  const startedMs = performance.now();
   try {
+    while (traffic.length === 0 && performance.now() - startedMs < GIVE_UP_MS) await sleep(intervalMs);
     await sleep(leadMs);
     const revokedAtMs = performance.now();
     lastAcceptedAtMs = revokedAtMs;

@@ -36,7 +36,7 @@ test('the CPU time of a process is read behind a name with spaces and parenthese
   expect(cpuTicksOf('')).toBe(0);
 });
 
-const batch = (latencies: number[]) => ({ latencies, requestsPerS: 100 });
+const batch = (latencies: number[]) => ({ latencies, requestsPerS: 100, failures: [] });
 const measured = (batches: number[][], cpuMs = 0) => ({ name: 'any', batches: batches.map(batch), cpuMs, storeCpuMs: 0 });
 
 test('what a gateway adds is the median over the rounds, each compared with the same round of direct calls', () => {
@@ -47,7 +47,7 @@ test('what a gateway adds is the median over the rounds, each compared with the 
 
 const row = (p50: number, rps: number): Row => ({
   ...{ protocol: 'chat', streams: 1, addedMs: { p10: p50, p50, p99: p50 }, spreadMs: [p50, p50], rps },
-  ...{ cpuMs: 1, storeCpuMs: 0 },
+  ...{ cpuMs: 1, storeCpuMs: 0, failed: 0, failure: null },
 });
 
 test('a bar that is missed is in the report, and an absent peer has no bar', () => {
