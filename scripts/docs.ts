@@ -6,7 +6,11 @@ import { z } from 'zod';
 
 import { agents } from '../src/agents/index.ts';
 import { environmentSchema } from '../src/config/environment.ts';
+import type { JobCredential, Strategy } from '../src/contract/credential.ts';
 import { FAILURES } from '../src/contract/errors.ts';
+import { GATEWAYS } from '../src/contract/gateway-name.ts';
+import { jobSpecSchema } from '../src/contract/spec.ts';
+import { gatewayRows } from './docs-gateways.ts';
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
 const CONFORMANCE = join(import.meta.dirname, '..', 'test', 'conformance');
@@ -20,14 +24,20 @@ const DEFAULTS: Record<string, string> = {
   XDG_STATE_HOME: '`/var/lib` as root, else `~/.local/state`',
 };
 
-/** The pages that hold a table of the code's, and how it is made. */
-export const PAGES: Record<string, () => string[]> = { 'agents.md': agentRows, 'configuration.md': variables, 'failures.md': failures };
+/** The pages that hold tables of the code's, and how each is made, in the page's order. */
+export const PAGES: Record<string, (() => string[])[]> = {
+  'agents.md': [agentRows, combinations],
+  'configuration.md': [variables],
+  'failures.md': [failures],
+  'gateways.md': [gatewayRows],
+};
 
-/** A page with its table made anew. Throws where the page has lost the table's place. */
-export function withTable(page: string, rows: string[]): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
-  if (begin === -1 || end < begin) throw new Error(`the page lacks ${BEGIN} … ${END}`);
-  return `${page.slice(0, begin + BEGIN.length)}\n${rows.join('\n')}\n${page.slice(end)}`;
+/** Returns a page with its tables replaced. Throws where it has not as many places for them. */
+export function withTables(page: string, tables: readonly (() => string[])[]): string {
+  const [head = '', ...rest] = page.split(BEGIN);
+  if (rest.length !== tables.length || rest.some((text) => !text.includes(END)))
+    throw new Error(`the page must have ${tables.length} of ${BEGIN} … ${END}`);
+  return head + rest.map((text, index) => `${BEGIN}\n${tables[index]?.().join('\n')}\n${text.slice(text.indexOf(END))}`).join('');
 }
 
 export async function readPage(name: string): Promise<string> {
@@ -48,6 +58,28 @@ function agentRows(): string[] {
   return [head, '|---|---|---|---|---|---|---|---|', ...rows];
 }
 
+/** One credential of each kind that a job can have, by its strategy. */
+const CREDENTIALS: Record<Strategy, [title: string, credential: JobCredential][]> = {
+  gateway: GATEWAYS.map((gateway) => [`\`gateway\`: \`${gateway}\``, { strategy: 'gateway', gateway }]),
+  shared: [['`shared`', { strategy: 'shared', name: 'any' }]],
+  byok: [['`byok`', { strategy: 'byok' }]],
+};
+
+/** Which agents take which credentials, as the contract of a job accepts them. */
+function combinations(): string[] {
+  const credentials = Object.values(CREDENTIALS).flat();
+  const rows = Object.values(agents).map(({ name, protocol }) => {
+    const job = { tenant: 'any', agent: name, model: 'any', prompts: ['Any.'], budgetUsd: 1 };
+    const cells = credentials.map(([, credential]) => yesNo(jobSpecSchema.safeParse({ ...job, credential }).success));
+    return `| \`${name}\` | ${[protocol, ...cells].join(' | ')} |`;
+  });
+  return [
+    `| Agent | Speaks | ${credentials.map(([title]) => title).join(' | ')} |`,
+    `|---|---${'|---'.repeat(credentials.length)}|`,
+    ...rows,
+  ];
+}
+
 function yesNo(is: boolean): string {
   return is ? 'yes' : 'no';
 }
@@ -62,7 +94,7 @@ function variables(): string[] {
 /** The default as an operator would write it: of a variable whose value is converted, the text before the conversion. */
 function defaultOf(schema: z.ZodType): string {
   const value = schema instanceof z.ZodPrefault ? schema.def.defaultValue : schema.safeParse(undefined).data;
-  return typeof value === 'number' || typeof value === 'string' ? `\`${value}\`` : '';
+  return typeof value === 'number' || (typeof value === 'string' && value !== '') ? `\`${value}\`` : '';
 }
 
 function failures(): string[] {
@@ -71,5 +103,5 @@ function failures(): string[] {
 }
 
 if (import.meta.main) {
-  for (const [name, rows] of Object.entries(PAGES)) await writeFile(join(DOCS, name), withTable(await readPage(name), rows()));
+  for (const [name, tables] of Object.entries(PAGES)) await writeFile(join(DOCS, name), withTables(await readPage(name), tables));
 }

@@ -23,6 +23,9 @@ export interface JobFlags {
   ref?: string | undefined;
   file?: Record<string, string> | undefined;
   isolation?: string | undefined;
+  strategy?: string | undefined;
+  credential?: string | undefined;
+  gateway?: string | undefined;
 }
 
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
@@ -42,8 +45,19 @@ export function specOfFlags(flags: JobFlags): JobSpec {
     artifacts: artifact,
     workspace,
     sandbox: isolation === undefined ? undefined : { isolation },
+    credential: credentialOfFlags(flags),
   };
   return parseJobSpec(spec, Date.now());
+}
+
+/** A flag of another strategy stays in, for the contract of a job to refuse. */
+function credentialOfFlags({ strategy, credential: name, gateway }: JobFlags): object | undefined {
+  if (strategy === undefined && name === undefined && gateway === undefined) return undefined;
+  const isGateway = strategy === 'gateway' || (strategy === undefined && name === undefined);
+  return {
+    ...(isGateway ? { strategy: 'gateway', gateway: gateway ?? 'builtin' } : { strategy, ...(gateway === undefined ? {} : { gateway }) }),
+    ...(name === undefined ? {} : { name }),
+  };
 }
 
 /** Reads a job spec from a JSON file, or from standard input for `-`. Throws `invalid_spec`. */

@@ -1,9 +1,9 @@
 import { CommanderError } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../config/config.ts';
+import { secretsOf } from '../config/secrets.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { createLiveRedactor } from '../secrets/redact.ts';
-import { secretsOf } from './commands/secrets.ts';
 import { exitCodeOfFailure, UNEXPECTED_EXIT_CODE, USAGE_EXIT_CODE } from './exit-code.ts';
 import { errorLines, errorReport, type ErrorReport } from './output/error-report.ts';
 import { columnsOf, paintFor } from './output/text.ts';

@@ -5,7 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import type { JobSpec } from '../contract/spec.ts';
 import { createPrices } from '../proxy/prices/prices.ts';
 import type { Protocol } from '../proxy/protocols/routes.ts';
-import { findModelPrice } from '../proxy/upstream/gateway-models.ts';
+import { findModelPrice, pricedNames } from '../proxy/upstream/gateway-models.ts';
 import type { Database } from '../store/database.ts';
 import { listPricedModelNames } from '../store/priced-models.ts';
 import { editDistance } from './edit-distance.ts';
@@ -29,10 +29,11 @@ export async function checkModel(
   { agent, model, credential }: Pick<JobSpec, 'agent' | 'model' | 'credential'>,
 ): Promise<void> {
   const protocol = PROTOCOLS[agents[agent].protocol];
-  if (findModelPrice(bundled, gatewayOf(credential), protocol, model) !== null) return;
+  const gateway = gatewayOf(credential);
+  if (findModelPrice(bundled, gateway, protocol, model) !== null) return;
   const dialect = providerOf(agents[agent].protocol);
   const added = await listPricedModelNames(db, dialect);
-  if (added.includes(model)) return;
+  if (pricedNames(gateway, model).some((name) => added.includes(name))) return;
   const known = bundled.list().flatMap((priced) => (priced.dialect === dialect ? [priced.name] : []));
   const nearest = nearestNames(model, new Set([...added, ...known]));
   const message = `The price of the model ${model} is unknown. The nearest names are ${nearest.join(', ')}; "valetkey models" lists all.`;

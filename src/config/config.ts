@@ -98,9 +98,17 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       },
       outbound: readOutboundProxies(environment),
       adminAddress: env.VALETKEY_GATEWAY_ADMIN_ADDRESS,
-      anthropic: { baseUrl: withoutSlash(env.VALETKEY_ANTHROPIC_BASE_URL), credential: env.ANTHROPIC_API_KEY },
-      openai: { baseUrl: withoutSlash(env.VALETKEY_OPENAI_BASE_URL), credential: env.OPENAI_API_KEY },
-      gatewayUrls: gatewayUrls(env),
+      anthropic: {
+        baseUrl: withoutSlash(env.VALETKEY_ANTHROPIC_BASE_URL),
+        credential: env.ANTHROPIC_API_KEY,
+        headers: env.VALETKEY_ANTHROPIC_HEADERS,
+      },
+      openai: {
+        baseUrl: withoutSlash(env.VALETKEY_OPENAI_BASE_URL),
+        credential: env.OPENAI_API_KEY,
+        headers: env.VALETKEY_OPENAI_HEADERS,
+      },
+      gateways: gatewayAddresses(env),
     },
     gateways: gatewaysOf(env),
     pricesPath: env.VALETKEY_PRICES,
@@ -125,26 +133,30 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   };
 }
 
-function gatewayUrls(env: Environment): ProxySettings['gatewayUrls'] {
+function gatewayAddresses(env: Environment): ProxySettings['gateways'] {
   const litellm = env.VALETKEY_LITELLM_BASE_URL;
   return {
-    ...(litellm === undefined ? {} : { litellm: withoutSlash(litellm) }),
-    openrouter: withoutSlash(env.VALETKEY_OPENROUTER_BASE_URL),
-    portkey: withoutSlash(env.VALETKEY_PORTKEY_BASE_URL),
+    ...(litellm === undefined ? {} : { litellm: { baseUrl: withoutSlash(litellm) } }),
+    openrouter: { baseUrl: withoutSlash(env.VALETKEY_OPENROUTER_BASE_URL) },
+    portkey: { baseUrl: withoutSlash(env.VALETKEY_PORTKEY_BASE_URL), headers: env.VALETKEY_PORTKEY_HEADERS },
   };
 }
 
 function gatewaysOf(env: Environment): GatewaySettings {
-  const { litellm, openrouter, portkey } = gatewayUrls(env);
+  const { litellm, openrouter, portkey } = gatewayAddresses(env);
   const { LITELLM_MASTER_KEY, OPENROUTER_PROVISIONING_KEY, OPENROUTER_WORKSPACE_ID, PORTKEY_API_KEY, PORTKEY_WORKSPACE_ID } = env;
   return {
-    ...(litellm === undefined || LITELLM_MASTER_KEY === undefined ? {} : { litellm: { baseUrl: litellm, masterKey: LITELLM_MASTER_KEY } }),
+    ...(litellm === undefined || LITELLM_MASTER_KEY === undefined
+      ? {}
+      : { litellm: { baseUrl: litellm.baseUrl, masterKey: LITELLM_MASTER_KEY } }),
     ...(openrouter === undefined || OPENROUTER_PROVISIONING_KEY === undefined
       ? {}
-      : { openrouter: { baseUrl: openrouter, provisioningKey: OPENROUTER_PROVISIONING_KEY, workspaceId: OPENROUTER_WORKSPACE_ID } }),
+      : {
+          openrouter: { baseUrl: openrouter.baseUrl, provisioningKey: OPENROUTER_PROVISIONING_KEY, workspaceId: OPENROUTER_WORKSPACE_ID },
+        }),
     ...(portkey === undefined || PORTKEY_API_KEY === undefined || PORTKEY_WORKSPACE_ID === undefined
       ? {}
-      : { portkey: { baseUrl: portkey, adminKey: PORTKEY_API_KEY, workspaceId: PORTKEY_WORKSPACE_ID } }),
+      : { portkey: { baseUrl: portkey.baseUrl, adminKey: PORTKEY_API_KEY, workspaceId: PORTKEY_WORKSPACE_ID } }),
   };
 }
 

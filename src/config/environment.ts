@@ -26,6 +26,29 @@ const mebibytesSchema = z.coerce
   .number()
   .positive()
   .transform((mebibytes) => Math.round(mebibytes * MIB));
+/** Names that are the proxy's own to send. */
+const OWN_HEADERS =
+  /^(host|connection|content-.*|transfer-encoding|authorization|x-api-key|x-portkey-api-key|accept-encoding|te|trailer|upgrade)$/;
+const headersSchema = z
+  .string()
+  .transform((text) =>
+    text
+      .split(';')
+      .map((header) => header.trim())
+      .filter((header) => header !== ''),
+  )
+  .refine(
+    (headers) => headers.every((header) => /^[a-z0-9-]+: *[\x21-\x7e][\x20-\x7e]*$/.test(header)),
+    'must be headers in small letters like x-portkey-provider: openai, several with semicolons between them',
+  )
+  .refine(
+    (headers) => headers.every((header) => !OWN_HEADERS.test(header.split(':', 1)[0] ?? '')),
+    'must not name a header of the credential, the connection or the content',
+  )
+  .transform((headers) =>
+    Object.fromEntries(headers.map((header) => [header.split(':', 1)[0] ?? '', header.slice(header.indexOf(':') + 1).trim()])),
+  )
+  .prefault('');
 const addressSchema = z
   .string()
   .regex(/^(\d{1,3}(\.\d{1,3}){3}|\[[\da-f:]+\]):\d{1,5}$/i, 'must be an IP address and a port like 127.0.0.1:9464');
@@ -74,12 +97,16 @@ export const environmentSchema = z.object({
     .refine((text) => readPrivateKeys(text) !== null, 'must be private sealing keys: valetkey sealing-key')
     .transform((text) => new Secret(text))
     .optional()
-    .describe('Opens the sealed secrets of jobs, several with commas between them; workers, and gateways for their stored credentials.'),
+    .describe(
+      'Opens the sealed secrets of jobs, several with commas between them; workers, and gateways for stored credentials and for the keys that LiteLLM, OpenRouter or Portkey mint.',
+    ),
   VALETKEY_SEALING_PUBLIC_KEY: z
     .string()
     .refine((text) => readPublicKey(text) !== null, 'must be a public sealing key: valetkey sealing-key')
     .optional()
-    .describe('What `valetkey seal` and `valetkey credentials` seal for: public.'),
+    .describe(
+      'What `valetkey seal` and `valetkey credentials` seal for, and workers the keys that LiteLLM, OpenRouter or Portkey mint: public.',
+    ),
   VALETKEY_KEYRING: z
     .string()
     .startsWith('/', 'must be an absolute path')
@@ -145,24 +172,54 @@ export const environmentSchema = z.object({
     .url()
     .default('https://api.openai.com')
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
+  VALETKEY_ANTHROPIC_HEADERS: headersSchema.describe(
+    'Headers that each request to VALETKEY_ANTHROPIC_BASE_URL gets beside its credential, for a gateway of your own at that address: `name: value`, several with semicolons between them. Gateways only.',
+  ),
+  VALETKEY_OPENAI_HEADERS: headersSchema.describe('The same for VALETKEY_OPENAI_BASE_URL. Gateways only.'),
   ANTHROPIC_API_KEY: secretSchema.optional().describe('Credential for Anthropic where none is stored; gateway only.'),
   OPENAI_API_KEY: secretSchema.optional().describe('Credential for OpenAI where none is stored; gateway only.'),
   VALETKEY_LITELLM_BASE_URL: z
     .url()
     .optional()
-    .describe('Where LiteLLM’s proxy is, without /v1; workers and gateways. With its master key it can be the gateway of jobs.'),
-  LITELLM_MASTER_KEY: secretSchema.optional().describe('LiteLLM’s master key, or a virtual key of a proxy admin; workers only.'),
+    .describe(
+      'URL of LiteLLM’s proxy, without /v1: workers mint keys there, and gateways send the requests of its jobs there. The same for both.',
+    ),
+  LITELLM_MASTER_KEY: secretSchema
+    .optional()
+    .describe(
+      'LiteLLM’s master key, or a virtual key of a proxy admin; jobs can name the gateway `litellm` where workers have it. Workers only.',
+    ),
   VALETKEY_OPENROUTER_BASE_URL: z
     .url()
     .default('https://openrouter.ai/api')
-    .describe('Where OpenRouter is, without /v1; workers and gateways.'),
+    .describe('URL of OpenRouter’s API, without /v1. The same for workers and gateways.'),
   OPENROUTER_PROVISIONING_KEY: secretSchema
     .optional()
-    .describe('A management key of OpenRouter, which mints keys and cannot call models; workers only.'),
-  OPENROUTER_WORKSPACE_ID: z.string().min(1).optional().describe('OpenRouter’s workspace of the keys; its default one unless set.'),
-  VALETKEY_PORTKEY_BASE_URL: z.url().default('https://api.portkey.ai').describe('Where Portkey is, without /v1; workers and gateways.'),
-  PORTKEY_API_KEY: secretSchema.optional().describe('An admin key of Portkey, which mints keys; workers only.'),
-  PORTKEY_WORKSPACE_ID: z.string().min(1).optional().describe('Portkey’s workspace of the keys; needed with PORTKEY_API_KEY.'),
+    .describe(
+      'A management key of OpenRouter, earlier called provisioning key, which mints keys and cannot call models; jobs can name the gateway `openrouter` where workers have it. Workers only.',
+    ),
+  OPENROUTER_WORKSPACE_ID: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Id of the OpenRouter workspace in which keys are minted, best one that nothing else uses; the account’s default one unless set. Workers only.',
+    ),
+  VALETKEY_PORTKEY_BASE_URL: z
+    .url()
+    .default('https://api.portkey.ai')
+    .describe('URL of Portkey, without /v1; of a self-hosted one for example. The same for workers and gateways.'),
+  VALETKEY_PORTKEY_HEADERS: headersSchema.describe(
+    'Headers that each request to Portkey gets beside the key, in the format of VALETKEY_ANTHROPIC_HEADERS: `x-portkey-provider: @my-openai`, for example. Gateways only.',
+  ),
+  PORTKEY_API_KEY: secretSchema
+    .optional()
+    .describe('An admin API key of Portkey, which mints keys; jobs can name the gateway `portkey` where workers have it. Workers only.'),
+  PORTKEY_WORKSPACE_ID: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Slug of the Portkey workspace in which keys are minted, `ws-…`; required with PORTKEY_API_KEY. Workers only.'),
   VALETKEY_PRICES: z
     .string()
     .startsWith('/', 'must be an absolute path')
@@ -193,7 +250,9 @@ export const environmentSchema = z.object({
     ),
   VALETKEY_KEY_LEASE: timerSchema
     .prefault('2m')
-    .describe('How long a key is valid when nothing of Valetkey is up to renew it; where the gateway can renew.'),
+    .describe(
+      'How long a key stays valid when no worker renews it. What OpenRouter and Portkey have for the job behind it cannot be renewed, and expires 5 minutes after the job’s deadline.',
+    ),
   VALETKEY_SWEEP_INTERVAL: timerSchema
     .prefault('5s')
     .describe('Time between two scans for jobs that closed without ending their keys. One worker scans, at no billed action.'),

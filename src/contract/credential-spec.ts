@@ -8,7 +8,7 @@ export const credentialNameSchema = z
   .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be 1 to 64 of a-z 0-9 . _ -, the first a letter or digit');
 
 /** `brokered`: the sandbox holds a key that only our proxy accepts. `direct`: it holds the upstream credential itself. */
-export const deliverySchema = z.enum(['brokered', 'direct']);
+const deliverySchema = z.enum(['brokered', 'direct']);
 
 const byokSchema = z
   .strictObject({
@@ -34,3 +34,6 @@ export const jobCredentialSchema = z.discriminatedUnion('strategy', [
   z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
   byokSchema,
 ]);
+
+/** Every strategy that a job can name. */
+export const STRATEGIES = jobCredentialSchema.options.map(({ shape }) => shape.strategy.value);

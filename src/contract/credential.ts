@@ -11,8 +11,8 @@ export const DEFAULT_CREDENTIAL = 'default';
 
 /**
  * The strategy of a job, and with it the upstream credential that the proxy sends in place of the job's key. `gateway`: with the gateway
- * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named credential of the organization. `byok`: a credential of the tenant, stored or
- * sealed in the job.
+ * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named
+ * credential of the organization. `byok`: a credential of the tenant, stored or sealed in the job.
  */
 export type JobCredential = z.output<typeof jobCredentialSchema>;
 export type Strategy = JobCredential['strategy'];

@@ -61,8 +61,11 @@ export const FAILURES = {
   artifact_not_found: { retryable: false, hint: 'List the job’s artifacts: valetkey artifacts <job>.' },
   artifact_too_large: { retryable: false, hint: 'Collect less: the message names the artifact and the limit.' },
   sealed_unreadable: { retryable: false, hint: 'Seal the secret again for the tenant of this job, with the public key of these workers.' },
-  gateway_unreachable: { retryable: true, hint: 'Start the gateway: valetkey gateway.' },
-  gateway_refused: { retryable: false, hint: 'The gateway refused the request: check its address and its credential.' },
+  gateway_unreachable: { retryable: true, hint: 'Start the gateway that the message names: valetkey gateway, or that of a third party.' },
+  gateway_refused: {
+    retryable: false,
+    hint: 'Correct what the message names: the gateway’s address, its admin credential, or the job (docs/gateways.md).',
+  },
   gateway_not_configured: {
     retryable: false,
     hint: 'Configure the gateway for workers and proxies (docs/gateways.md), or name another in the job’s credential.',
@@ -86,7 +89,7 @@ export const FAILURES = {
   model_unpriced: { retryable: false, hint: 'Name a model of the agent’s provider whose price the gateway knows.' },
   llm_unauthorized: {
     retryable: false,
-    hint: 'The provider refused the upstream credential of the job, or the gateway has none: valetkey credentials.',
+    hint: 'The provider refused the upstream credential of the job, or there is none: valetkey credentials. One that a gateway minted was removed there: submit the job again.',
   },
   llm_payment_required: { retryable: false, hint: 'The account at the provider has no credit: add some.' },
   llm_forbidden: {

@@ -20,6 +20,8 @@ export function toFieldIssue(issue: z.core.$ZodIssue): FieldIssue {
   }
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return { path, message: 'is required' };
   if (issue.code === 'invalid_key') return { path, message: issue.issues[0]?.message ?? issue.message };
+  if (issue.code === 'invalid_union' && issue.inclusive !== false && issue.options !== undefined)
+    return { path, message: `must be ${issue.options.map((option) => JSON.stringify(option)).join(' or ')}` };
   if (issue.code === 'invalid_union') return { path, message: issue.errors.at(-1)?.at(-1)?.message ?? issue.message };
   return { path, message: issue.message };
 }

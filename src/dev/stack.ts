@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 
 import { createClient, type ValetkeyClient } from '../client/client.ts';
 import { gatewaySocket, loadConfig, type Config } from '../config/config.ts';
+import { secretsOf } from '../config/secrets.ts';
 import { temporalConfig } from '../config/temporal.ts';
 import { codeOf } from '../contract/errors.ts';
 import { runGateway } from '../gateway.ts';
@@ -106,10 +107,9 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
     gateway: { ...configured.gateway, ...gatewaySocket(stateDir), port: data?.ports.gateway ?? 0, ...upstream },
   };
 
-  const secrets = [keys.rootKey, credential, configured.gateway.anthropic.credential, configured.gateway.openai.credential];
   const logger = createLogger({
     level: config.logLevel,
-    secrets: secrets.filter((secret) => secret !== undefined),
+    secrets: [credential, ...secretsOf(config)],
     file: logs.valetkey,
   });
   report('gateway and worker: starting');

@@ -65,10 +65,15 @@ export class AdminHttp {
     const { status } = answer;
     if (status === 404 && answer.body !== undefined) return null;
     if (status >= 400 && status < 500 && !TRANSIENT_STATUSES.has(status))
-      throw new ValetkeyError('gateway_refused', `${title} refused a request with status ${status}.`);
-    if (status < 200 || status > 299) throw new ValetkeyError('gateway_unreachable', `${title} answered with status ${status}.`);
+      throw new ValetkeyError('gateway_refused', explainRefusal(title, status));
+    if (status < 200 || status > 299)
+      throw new ValetkeyError('gateway_unreachable', `${title} answered with status ${status}: look into its log, or at its status page.`);
     const read = schema.safeParse(answer.body);
-    if (!read.success) throw new ValetkeyError('gateway_unreachable', `${title} gave an answer that its API does not document.`);
+    if (!read.success)
+      throw new ValetkeyError(
+        'gateway_unreachable',
+        `${title} gave an answer that its API does not document: check its address and its version.`,
+      );
     return { value: read.data, date: answer.date };
   }
 
@@ -101,6 +106,12 @@ export class AdminHttp {
       throw new ValetkeyError('gateway_unreachable', `${title} does not answer at ${new URL(baseUrl).origin}.`);
     }
   }
+}
+
+function explainRefusal(title: string, status: number): string {
+  return status === 401 || status === 403
+    ? `${title} does not let our admin credential do this (status ${status}): replace it, or give it the permission, and restart the workers.`
+    : `${title} refused a request with status ${status}: check its address, its version and the budget and the model of the job.`;
 }
 
 /** Throws where the answer is larger than any of an admin API. */

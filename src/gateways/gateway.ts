@@ -82,8 +82,8 @@ export interface Gateway {
 
   /**
    * Moves the expiry of an active key, including a key that has expired already. Idempotent on ref and expiry. The caller retries with
-   * its next renewal. An unknown or disabled key resolves and stays as it is. Absent where a gateway cannot change an expiry: the key
-   * then stays valid until the deadline of its job, plus slack.
+   * its next renewal. An unknown or disabled key resolves and stays as it is. Absent where a gateway cannot change an expiry: there the
+   * key then expires with the deadline of its job, plus slack, while the proxy in front holds to the lease.
    * @throws `gateway_unreachable`
    */
   extend?(key: GatewayKey, expiresAt: Date): Promise<void>;

@@ -1,5 +1,5 @@
 import { ValetkeyError } from '../contract/errors.ts';
-import type { GatewayName } from '../contract/gateway-name.ts';
+import { GATEWAY_TITLES, type GatewayName } from '../contract/gateway-name.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway } from '../gateways/gateway.ts';
 import type { Gateways } from '../gateways/index.ts';
@@ -32,6 +32,7 @@ export function ownerOf(namespace: string, deployment: string): string {
 /** Returns a gateway by its name. Throws `gateway_not_configured` for one that this worker does not have. */
 export function gatewayNamed({ gateways }: Pick<KeyContext, 'gateways'>, name: GatewayName): Gateway {
   const gateway = gateways[name];
-  if (gateway === undefined) throw new ValetkeyError('gateway_not_configured', `This worker is not configured with the gateway ${name}.`);
+  if (gateway === undefined)
+    throw new ValetkeyError('gateway_not_configured', `This worker is not configured with ${GATEWAY_TITLES[name]}.`);
   return gateway;
 }

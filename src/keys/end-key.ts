@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
+import { GATEWAY_TITLES } from '../contract/gateway-name.ts';
 import type { EndCause } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { Gateway, MintedKey } from '../gateways/gateway.ts';
@@ -106,7 +107,10 @@ async function waitUntilRefused(gateways: readonly Gateway[], key: MintedKey): P
   for (const gateway of new Set(gateways)) {
     for (let pauseMs = 50; !(await gateway.probe(key)); pauseMs = Math.min(2 * pauseMs, 1000)) {
       if (performance.now() > giveUpAtMs)
-        throw new ValetkeyError('gateway_unreachable', `The gateway still accepts the key ${key.ref}, which is disabled.`);
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          `The key ${key.ref} is disabled, and ${GATEWAY_TITLES[gateway.name]} still accepts it.`,
+        );
       await sleep(pauseMs);
     }
   }

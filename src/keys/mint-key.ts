@@ -1,7 +1,6 @@
 import { isDirect, type JobCredential } from '../contract/credential.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { KeyRef } from '../contract/ref.ts';
-import type { Gateway } from '../gateways/gateway.ts';
 import { hashSecret } from '../secrets/secret.ts';
 import type { SourcedEvent } from '../store/events.ts';
 import { activateKey, recordIntent } from '../store/key-transitions.ts';
@@ -31,8 +30,13 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const { db, rootKeys, owner } = context;
   const { ref, jobId, tenant, budgetUsd, models } = params;
   const gateway = gatewayNamed(context, params.gateway);
-  const expiresAt = newLeaseEnd(context, gateway, params.hardExpiresAt);
-  const { refused, state, rootKeyId, attempts } = await recordIntent(db, { ...params, owner, rootKeyId: rootKeys.currentId, expiresAt });
+  const leaseEnd = newLeaseEnd(context, params.hardExpiresAt);
+  const { refused, state, rootKeyId, attempts } = await recordIntent(db, {
+    ...params,
+    owner,
+    rootKeyId: rootKeys.currentId,
+    expiresAt: leaseEnd,
+  });
   if (refused === 'tenant_blocked') throw new ValetkeyError(refused, `The tenant ${tenant} is blocked.`);
   if (refused === 'job_conflict') throw new ValetkeyError(refused, `The id ${jobId} belongs to an earlier job.`);
   if (refused === 'key_refused') throw new ValetkeyError(refused, `A key of the job ${jobId} was revoked.`);
@@ -41,6 +45,8 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const secret = rootKeys.derive(rootKeyId, ref);
   const upstreamSecret = rootKeys.deriveUpstream(rootKeyId, ref);
   const isExternal = gateway.name !== 'builtin';
+  // Our proxy holds to the lease in any case; a gateway that cannot renew gets the latest time that the job can end.
+  const expiresAt = gateway.extend === undefined ? params.hardExpiresAt : leaseEnd;
   const leftUsd = isExternal ? Math.max(0, budgetUsd - (await spentUsd(db, jobId))) : budgetUsd;
   const wanted = { ref, id: null, attempts, tenant, secret, upstreamSecret, budgetUsd: leftUsd, models, expiresAt };
   const minted = await gateway.mint(wanted);
@@ -63,9 +69,9 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   throw keyEnded(ref);
 }
 
-/** Returns when a lease that begins now ends: at the hard expiry where the gateway cannot renew a lease. */
-export function newLeaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, gateway: Pick<Gateway, 'extend'>, hardExpiresAt: Date): Date {
-  return gateway.extend === undefined ? hardExpiresAt : new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));
+/** Returns when a lease that begins now ends: never after the hard expiry. */
+export function newLeaseEnd({ leaseMs }: Pick<KeyContext, 'leaseMs'>, hardExpiresAt: Date): Date {
+  return new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));
 }
 
 export function keyEnded(ref: KeyRef): ValetkeyError {

@@ -29,7 +29,7 @@ export async function renewSessionKey(context: KeyContext, jobId: string): Promi
     throw keyEnded(ref);
   }
   const gateway = gatewayNamed(context, key.gateway);
-  await gateway.extend?.(key, newLeaseEnd(context, gateway, hardExpiresAt));
+  await gateway.extend?.(key, newLeaseEnd(context, hardExpiresAt));
   return { ref, secret: await deliveredSecret(context, key) };
 }
 
@@ -38,7 +38,7 @@ export async function renewLeases(context: KeyContext, jobId: string): Promise<v
   const { db, leaseMs } = context;
   const renewals = (await activeKeys(db, jobId)).map(async (key) => {
     const gateway = gatewayNamed(context, key.gateway);
-    await gateway.extend?.(key, newLeaseEnd(context, gateway, key.hardExpiresAt));
+    await gateway.extend?.(key, newLeaseEnd(context, key.hardExpiresAt));
   });
   // A failure at one gateway does not keep the others from being renewed.
   const renewed = await Promise.allSettled(renewals);

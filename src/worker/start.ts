@@ -93,6 +93,8 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
   const ring = openKeyring(config, (problem) => void Runtime.instance().logger.warn(problem));
   const rootKeys = createRootKeys(ring);
+  // Without it no key of a gateway could reach the proxies: found now, not by the first job.
+  if (Object.keys(config.gateways).length > 0) publicKeyOfProxies(config, ring);
   const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
@@ -120,8 +122,6 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     await ensureSearchAttributes(connection, namespace);
     const owner = ownerOf(namespace, config.deployment);
     await checkRootKeys(database.db, owner, ring);
-    // Without it no key of a gateway could reach the proxies: found now, not by the first job.
-    if (Object.keys(config.gateways).length > 0) publicKeyOfProxies(config, ring);
     const client = new Client({ connection, namespace });
     const jobs = createJobRecords(client, config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);

@@ -173,7 +173,7 @@ test.each(['worker', 'gateway'])('%s says once when it is ready, logs JSON, and 
   expect(document(stdout)).toMatchObject({ ready: true });
   for (const line of stderr.split('\n').filter((text) => text !== '')) document(line);
   expect(stderr).not.toContain(own.VALETKEY_ROOT_KEY);
-  expect(stderr.includes('There is no provider credential')).toBe(command === 'gateway');
+  expect(stderr.includes('There is no default credential')).toBe(command === 'gateway');
 });
 
 test('an id that is none is refused with exit code 2', async () => {

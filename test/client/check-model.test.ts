@@ -73,6 +73,10 @@ test('a submitted job whose model has no price is refused before it starts', asy
 test('a model of the gateways’ price files is known, in its dialect, until they no longer hold it', async () => {
   await syncPricedModels(database.db, [qwen, { ...qwen, name: 'other' }]);
   await checkModel(database, { agent: 'qwen', model: 'qwen3-coder', credential: OF_GATEWAY });
+  const ofPortkey = { strategy: 'gateway', gateway: 'portkey' } as const;
+  await checkModel(database, { agent: 'qwen', model: '@my-slug/qwen3-coder', credential: ofPortkey });
+  const named = checkModel(database, { agent: 'qwen', model: '@my-slug/qwen3-coder', credential: OF_GATEWAY });
+  await expect(named).rejects.toMatchObject({ code: 'model_unpriced' });
   await expect(checkModel(database, { agent: 'claude', model: 'qwen3-coder', credential: OF_GATEWAY })).rejects.toMatchObject({
     code: 'model_unpriced',
   });

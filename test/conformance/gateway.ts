@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { gatewayDescriptions } from '../../src/gateways/descriptions.ts';
 import type { Gateway, GatewayKey, MeteredUsage, MintedKey, MintRequest } from '../../src/gateways/gateway.ts';
 import { deriveSecret } from '../../src/keys/derive.ts';
 import type { Secret } from '../../src/secrets/secret.ts';
@@ -150,6 +151,15 @@ export function describeGateway(name: string, start: () => Promise<GatewayRig>, 
     test.runIf(abilities.refusesModels)('a key is good for its models only', async () => {
       const key = await mint(wanted());
       expect(await rig.call(key.sent, OTHER_MODEL)).toBeGreaterThanOrEqual(400);
+      await end(key);
+      await rig.gateway.delete?.(key);
+    });
+
+    test('it is as docs/gateways.md describes it', async () => {
+      const { secret, refusesModels } = gatewayDescriptions[rig.gateway.name];
+      const key = await mint(wanted());
+      const isDerived = [key.secret, key.upstreamSecret].some((known) => known.reveal() === key.sent.reveal());
+      expect({ isDerived, refusesModels }).toEqual({ isDerived: secret === 'derived', refusesModels: abilities.refusesModels });
       await end(key);
       await rig.gateway.delete?.(key);
     });

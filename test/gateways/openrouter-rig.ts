@@ -6,14 +6,14 @@ import { onTestFinished } from 'vitest';
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import { formatKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
-import type { GatewayKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../../src/gateways/gateway.ts';
+import type { GatewayKey, MeteredUsage, MintRequest, UpstreamKey } from '../../src/gateways/gateway.ts';
 import { formatKeyName } from '../../src/gateways/key-name.ts';
 import { OpenRouterGateway, type OpenRouterGatewayOptions } from '../../src/gateways/openrouter/openrouter.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { DEFAULT_WORKSPACE, type KeyRecord } from '../fakes/openrouter/ledger.ts';
 import { startFakeOpenRouter, type FakeOpenRouter } from '../fakes/openrouter/server.ts';
 
-export const OWNER = 'default/test';
+const OWNER = 'default/test';
 export const MODEL = 'anthropic/claude-sonnet-4.5';
 const DIRECT = { https: null, http: null, noProxy: '' };
 
@@ -103,10 +103,6 @@ export function mintRequest(ref: KeyRef, attempts: number, changes: Partial<Mint
     expiresAt: new Date(Date.now() + 3_600_000),
     ...changes,
   };
-}
-
-export function mintedKey(key: GatewayKey): MintedKey {
-  return { ...key, secret: new Secret('vk-job'), upstreamSecret: new Secret('vk-upstream'), wasMinted: true };
 }
 
 export function metered(usd: number, estimatedUsd = 0): MeteredUsage {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vit
 
 import { startScriptedModel, type ScriptedModel } from '../../src/dev/scripted-model/server.ts';
 import { installPortkeyOss, startPortkeyOss, type PortkeyOssGateway } from '../helpers/portkey-gateway.ts';
+import { CLAUDE, GPT, startRig, type Rig } from '../proxy/rig.ts';
 
 /*
  * Portkey's open-source gateway, really installed and started, between a client and a provider. It has no keys, no budgets and no admin
@@ -82,7 +83,11 @@ describe.each(PROTOCOLS)('$path', ({ path, provider, body, header }) => {
 });
 
 it('a host in a private network is refused, whatever the credential', async (context) => {
-  const headers = { 'x-portkey-provider': 'openai', 'x-portkey-custom-host': 'http://10.0.0.1/v1', authorization: `Bearer ${CREDENTIAL}` };
+  const headers = {
+    'x-portkey-provider': 'openai',
+    'x-portkey-custom-host': `http://${[10, 0, 0, 1].join('.')}/v1`,
+    authorization: `Bearer ${CREDENTIAL}`,
+  };
   expect(await send(context, { path: '/v1/responses', body: {}, headers })).toMatchObject({ status: 400 });
 });
 
@@ -90,5 +95,35 @@ it('there is no admin API that could make keys', async (context) => {
   const headers = { 'x-portkey-api-key': 'any' };
   expect(await send(context, { path: '/v1/api-keys/workspace/service', body: { name: 'x', scopes: [] }, headers })).toMatchObject({
     status: 400,
+  });
+});
+
+describe('as an upstream of our proxy', () => {
+  let rig: Rig | null = null;
+  beforeAll(async () => {
+    if (gateway === null) return;
+    const host = { 'x-portkey-custom-host': `${model.baseUrl}/v1` };
+    const headers = { anthropic: { 'x-portkey-provider': 'anthropic', ...host }, openai: { 'x-portkey-provider': 'openai', ...host } };
+    rig = await startRig(gateway.baseUrl, { credential: CREDENTIAL, headers });
+  });
+  afterAll(() => rig?.close());
+
+  it.each(PROTOCOLS)('$path is answered, streamed and metered', async ({ path, body }) => {
+    if (rig === null) return;
+    const key = await rig.mint({ models: [GPT, CLAUDE] });
+    for (const stream of [false, true]) {
+      const response = await fetch(`${rig.proxy.url}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key.secret}`, 'content-type': 'application/json', 'x-portkey-provider': 'somebody-else' },
+        body: JSON.stringify({
+          ...body,
+          stream,
+          ...(stream && path.endsWith('completions') ? { stream_options: { include_usage: true } } : {}),
+        }),
+      });
+      expect(response.status).toBe(200);
+      expect(await response.text()).toContain('Hello from the provider.');
+    }
+    expect(await rig.usage(key)).toMatchObject({ requests: 2, estimatedUsd: 0 });
   });
 });

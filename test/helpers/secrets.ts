@@ -2,7 +2,7 @@ import { appendFile } from 'node:fs/promises';
 
 import { expect, inject } from 'vitest';
 
-import { secretsOf } from '../../src/cli/commands/secrets.ts';
+import { secretsOf } from '../../src/config/secrets.ts';
 import type { Stack } from '../../src/dev/stack.ts';
 import { deriveSecret } from '../../src/keys/derive.ts';
 import { openKeyring } from '../../src/secrets/keyring.ts';

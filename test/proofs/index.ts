@@ -16,7 +16,7 @@ const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
        npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
        npm run prove -- field [--json] [--quick] [--only NAME]
-       npm run prove -- broker [--json] [--only NAME]
+       npm run prove -- broker [--json] [--seed N] [--requests N] [--only NAME]
 `;
 
 const { values, positionals } = parseArgs({
@@ -47,7 +47,8 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
   },
   spend: async () => judged(await spend({ ...options, only: values.only }), holdsForSpend),
   field: async () => judged(await field({ quick: options.quick, only: values.only }), holdsForField),
-  broker: async () => judged(await broker({ only: values.only }), holdsForBroker),
+  broker: async () =>
+    judged(await broker({ seed: options.seed, requests: Number(values.requests ?? 100_000), only: values.only }), holdsForBroker),
 };
 
 function judged<T extends object>(proof: T, isShown: (proof: T) => boolean): [T, boolean] {

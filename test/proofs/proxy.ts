@@ -41,11 +41,19 @@ const RSS_GROWTH_MB = 64;
 
 /** Attacks a gateway: the table of what was found once, then requests by chance. */
 export async function proxy({ seed, quick, requests = quick ? 2_000 : 100_000, only = '' }: ProxyProofOptions): Promise<ProxyProof> {
+  const cases = CASES.filter(({ name, isSlow }) => name.includes(only) && !(quick && isSlow === true));
+  return attack(cases, { seed, requests });
+}
+
+/** Runs cases against a gateway, then requests by chance. */
+export async function attack(
+  cases: readonly (typeof CASES)[number][],
+  { seed, requests }: { seed: number; requests: number },
+): Promise<ProxyProof> {
   const postgres = await startPostgres();
   try {
     const rig = await startRig(postgres.url);
     try {
-      const cases = CASES.filter(({ name, isSlow }) => name.includes(only) && !(quick && isSlow === true));
       const failed = await runCases(rig, cases, say);
       await rig.ready();
       const fuzzed = await fuzz(rig, seeded(seed), requests, say);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { loadConfig } from '../../src/config/config.ts';
+import type { Dialect } from '../../src/contract/dialect.ts';
 import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
 import { startProxy, type Proxy } from '../../src/proxy/server/server.ts';
@@ -54,6 +55,7 @@ export async function startRig(
     settings = {},
     databaseUrl,
     credential = CREDENTIAL,
+    headers,
     unsealer = createUnsealer(undefined),
     logger,
   }: {
@@ -62,6 +64,8 @@ export async function startRig(
     settings?: Partial<ProxySettings>;
     databaseUrl?: string;
     credential?: string | null;
+    /** What every request to a provider gets. */
+    headers?: Record<Dialect, Record<string, string>>;
     unsealer?: Unsealer;
     logger?: Logger;
   } = {},
@@ -79,9 +83,9 @@ export async function startRig(
     drainTimeoutMs,
     maxTries: 1,
     ...settings,
-    anthropic: target,
-    openai: target,
-    gatewayUrls: {},
+    anthropic: { ...target, ...(headers && { headers: headers.anthropic }) },
+    openai: { ...target, ...(headers && { headers: headers.openai }) },
+    gateways: {},
   };
   const proxy = await startProxy({ database, unsealer, gateway, logger });
   return {

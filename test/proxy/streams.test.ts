@@ -84,6 +84,20 @@ describe('a caller who hangs up', () => {
     expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', ...record }]);
   });
 
+  it('just before the answer is complete has had a success: the provider’s final usage is charged', async () => {
+    const rig = await rigOn((_req, res) => {
+      startStream(res);
+      const end = { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 200 } };
+      setTimeout(() => res.end(event(end) + event({ type: 'message_stop' })), 200);
+    });
+    const key = await rig.mint();
+    const req = begin(rig, key, '/v1/messages', body);
+    await once(await head(req), 'data');
+    req.destroy();
+    const usd = (1_000 * 3 + 200 * 15) / 1e6;
+    expect(await rig.ended(key)).toEqual([{ protocol: 'anthropic-messages', status: 200, code: null, usd }]);
+  });
+
   it('does not end the process, whatever the moment', async () => {
     const rig = await rigOn((_req, res) => {
       startStream(res);

@@ -12,6 +12,9 @@ const TOLD: Record<string, readonly (string | undefined)[]> = {
   VALETKEY_SEALING_KEY: ['worker', 'gateway'],
   ANTHROPIC_API_KEY: ['gateway'],
   OPENAI_API_KEY: ['gateway'],
+  LITELLM_MASTER_KEY: ['worker'],
+  OPENROUTER_PROVISIONING_KEY: ['worker'],
+  PORTKEY_API_KEY: ['worker'],
 };
 
 /** A process of this machine. */

@@ -54,6 +54,29 @@ test.each(['ANTHROPIC_API_KEY', 'OPENAI_API_KEY'])('a worker with %s is refused,
   expect(stderr).not.toContain('made-up-credential');
 });
 
+test.each([
+  ['LITELLM_MASTER_KEY', { VALETKEY_LITELLM_BASE_URL: 'http://127.0.0.1:1', LITELLM_MASTER_KEY: 'made-up-credential' }],
+  ['OPENROUTER_PROVISIONING_KEY', { OPENROUTER_PROVISIONING_KEY: 'made-up-credential' }],
+  ['PORTKEY_API_KEY', { PORTKEY_API_KEY: 'made-up-credential', PORTKEY_WORKSPACE_ID: 'ws-1' }],
+])('a gateway with %s is refused, and the credential is not said', async (variable, env) => {
+  const { stderr, exitCode } = await valetkey(['gateway'], { env });
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(`${variable}: is for workers`);
+  expect(stderr).not.toContain('made-up-credential');
+});
+
+test('a worker that could not seal what a gateway mints is refused', async () => {
+  const { stderr, exitCode } = await valetkey(['worker'], {
+    env: {
+      DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+      VALETKEY_ROOT_KEY: randomBytes(32).toString('base64'),
+      OPENROUTER_PROVISIONING_KEY: 'made-up-credential',
+    },
+  });
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain('VALETKEY_SEALING_PUBLIC_KEY is not set');
+});
+
 test('a host reports the agents that are not installed on it, and nothing where all is there', async () => {
   const stateDir = await temporaryFolder();
   await chmod(stateDir, 0o755);

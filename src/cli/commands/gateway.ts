@@ -1,10 +1,11 @@
 import type { Command } from '@commander-js/extra-typings';
 
-import { loadConfig } from '../../config/config.ts';
+import { loadConfig, type Config } from '../../config/config.ts';
+import { secretsOf } from '../../config/secrets.ts';
+import { ValetkeyError } from '../../contract/errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
-import { secretsOf } from './secrets.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error and reports readiness on standard output. Stops on SIGTERM or SIGINT.
@@ -12,6 +13,19 @@ Logs JSON lines on standard error and reports readiness on standard output. Stop
 Examples:
   $ DATABASE_URL=postgres://… ANTHROPIC_API_KEY=… valetkey gateway
 `;
+
+/** A gateway meets the requests of sandboxes, so it is not to have a key that mints keys. Throws `invalid_config`. */
+function refuseAdminKeys({ gateways }: Config): void {
+  const set = [
+    ...(gateways.litellm === undefined ? [] : ['LITELLM_MASTER_KEY']),
+    ...(gateways.openrouter === undefined ? [] : ['OPENROUTER_PROVISIONING_KEY']),
+    ...(gateways.portkey === undefined ? [] : ['PORTKEY_API_KEY']),
+  ];
+  if (set.length === 0) return;
+  const message = 'is for workers, which mint the keys; unset it for a gateway, which meets the requests of sandboxes';
+  const issues = set.map((path) => ({ path, message }));
+  throw new ValetkeyError('invalid_config', `${set.join(', ')}: ${message}.`, issues);
+}
 
 export function addGateway(program: Command): void {
   program
@@ -21,6 +35,7 @@ export function addGateway(program: Command): void {
     .addHelpText('after', EXAMPLES)
     .action(async ({ json }) => {
       const config = loadConfig();
+      refuseAdminKeys(config);
       const { runGateway } = await import('../../gateway.ts');
       const stop = stopSignal();
       const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });

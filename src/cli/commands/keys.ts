@@ -47,11 +47,14 @@ export function addKeys(program: Command): void {
     });
 }
 
-function keyLines(keys: readonly KeyInfo[], stuck: boolean, max: number): string[] {
+/** The gateway has a column where a key is of another one than the built-in. */
+export function keyLines(keys: readonly KeyInfo[], stuck: boolean, max: number): string[] {
   if (keys.length === 0) return ['no keys'];
   const now = new Date().toISOString();
-  const rows = keys.map((key) => [...row(key, now), ...(stuck ? stuckCells(key, now) : [])]);
-  const lines = [table(stuck ? [...TITLES, ...STUCK_TITLES] : TITLES, rows, ['gen', 'age', 'expires', 'spent', 'tries', 'next try'])];
+  const hasGateways = keys.some(({ gateway }) => gateway !== 'builtin');
+  const rows = keys.map((key) => [...row(key, now), ...(hasGateways ? [key.gateway] : []), ...(stuck ? stuckCells(key, now) : [])]);
+  const titles = [...TITLES, ...(hasGateways ? ['gateway'] : []), ...(stuck ? STUCK_TITLES : [])];
+  const lines = [table(titles, rows, ['gen', 'age', 'expires', 'spent', 'tries', 'next try'])];
   return keys.length < max ? lines : [...lines, `the newest ${max}: --limit shows more`];
 }
 

@@ -3,7 +3,9 @@ import { Readable } from 'node:stream';
 import { InvalidArgumentError, Option, type Command } from '@commander-js/extra-typings';
 
 import type { ValetkeyClient } from '../../client/client.ts';
+import { STRATEGIES } from '../../contract/credential-spec.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import { GATEWAYS } from '../../contract/gateway-name.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
@@ -26,6 +28,8 @@ Examples:
       --prompt 'Fix the failing test.' --path . --out fix.patch && git apply fix.patch
   $ valetkey run --tenant acme --agent claude --model claude-sonnet-4-6 --budget 0.5 --deadline 10m \\
       --git https://github.com/acme/shop --ref main --prompt 'Explain the checkout.' --prompt 'Write it to docs/checkout.md.'
+  $ valetkey run --tenant acme --agent codex --model gpt-5.1-codex --budget 1 --prompt 'Fix the failing test.' \\
+      --path . --strategy shared --credential eu
   $ id=$(valetkey run --spec job.json --id nightly-7 --detach) && valetkey events "$id"
   $ jq '.tenant = "acme"' job.json | valetkey run --spec - --json | jq .usage.usd
 `;
@@ -58,6 +62,9 @@ export function addRun(program: Command): void {
     .option('--ref <name>', 'branch, tag or commit of --git or --path')
     .option('--file <path=content>', 'workspace: a text file; may be repeated', addFile)
     .option('--isolation <how>', 'bubblewrap, or none: the agent then runs on the host itself')
+    .addOption(new Option('--strategy <name>', 'whose credential pays; gateway unless given').choices(STRATEGIES))
+    .option('--credential <name>', 'with shared or byok: the stored credential')
+    .addOption(new Option('--gateway <name>', 'with gateway: what mints the key; builtin unless given').choices(GATEWAYS))
     .addOption(
       new Option('--spec <file>', 'read the job as JSON from a file, or from standard input: -').conflicts([
         'tenant',
@@ -75,6 +82,9 @@ export function addRun(program: Command): void {
         'ref',
         'file',
         'isolation',
+        'strategy',
+        'credential',
+        'gateway',
       ]),
     )
     .option('--id <job>', 'its id: the same id with the same job is submitted once')

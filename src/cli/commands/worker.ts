@@ -1,11 +1,11 @@
 import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../../config/config.ts';
+import { secretsOf } from '../../config/secrets.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
-import { secretsOf } from './secrets.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error; says on standard output when it is ready. SIGTERM or SIGINT: it takes no more work and

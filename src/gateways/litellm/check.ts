@@ -47,14 +47,15 @@ async function checkProcesses(api: AdminHttp): Promise<string[]> {
   const alias = `valetkey-check-${randomBytes(8).toString('hex')}`;
   const key = { key: secret.reveal(), key_alias: alias, duration: CHECK_KEY_LIFE, max_budget: 0.01, allowed_routes: ['/v1/models'] };
   const minted = await api.exchange('POST', '/key/generate', key);
-  if (minted.status !== 200)
-    return [`LiteLLM does not let us choose the secret of a key (it answered ${minted.status}): allow custom keys in its settings.`];
+  if (minted.status === 403)
+    return ['LiteLLM does not let us choose the secret of a key: turn off disable_custom_api_keys in its settings.'];
+  if (minted.status !== 200) return [`LiteLLM does not make a key for a check (status ${minted.status}): look into its log.`];
   try {
-    if (!(await accepts())) return ['LiteLLM does not accept a key that it has just made: look at its log.'];
+    if (!(await accepts())) return ['LiteLLM does not accept a key that it has just made: look into its log.'];
     await api.exchange('POST', '/key/block', { key: id });
     if (!(await accepts())) return [];
     return [
-      'LiteLLM runs several processes without a shared cache: a revoked key lives on for up to a minute, and each process lets the whole budget be spent. Set up Redis with `cache: true` and `enable_redis_auth_cache: true`.',
+      'LiteLLM runs several processes without a shared cache, so each lets the whole budget be spent, and accepts a revoked key for up to a minute: give it Redis, with the settings in docs/gateways.md.',
     ];
   } finally {
     await api.exchange('POST', '/key/delete', { keys: [id] }).catch(() => {});

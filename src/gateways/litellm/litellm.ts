@@ -9,13 +9,13 @@ import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintReque
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
 import { bearer, keyIdOf } from './key-id.ts';
-import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type KeyInfo } from './schemas.ts';
+import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKey } from './schemas.ts';
 
 /**
  * The routes of a job's key. The list has to be explicit: the group `llm_api_routes` also opens raw pass-through routes, and a key without
  * a list may call admin routes (1.106.2).
  */
-export const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
+const ALLOWED_ROUTES = ['/v1/messages', '/v1/messages/count_tokens', '/v1/chat/completions', '/v1/responses', '/v1/models'];
 /**
  * The requests of one probe, each on a connection of its own: the processes of LiteLLM cache keys for up to a minute, and a connection
  * reaches one process.
@@ -25,7 +25,7 @@ const PROBES = 8;
 const SPEND_TIMEOUT_MS = 12_000;
 const SPEND_POLL_MS = 500;
 /** LiteLLM's default batch interval is 10 s, and its documentation recommends 60 s: what is missing after twice that never comes. */
-const SPEND_LOST_AFTER_MS = 120_000;
+export const SPEND_LOST_AFTER_MS = 120_000;
 const PAGE_SIZE = 100;
 const LOG_PAGE_SIZE = 200;
 
@@ -47,7 +47,6 @@ export class LiteLlmGateway implements Gateway {
   readonly name = 'litellm';
   readonly #api: AdminHttp;
   readonly #options: LiteLlmOptions;
-  readonly #knownTeams = new Set<string>();
 
   constructor(options: LiteLlmOptions) {
     const { baseUrl, masterKey, outbound } = options;
@@ -74,14 +73,17 @@ export class LiteLlmGateway implements Gateway {
     const minted = await this.#info(id);
     if (minted === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
-        `LiteLLM did not make the key ${ref}: it answered ${status}.`,
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
+        `LiteLLM does not have the key ${ref} after it answered ${status} to its mint: look into its log.`,
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
       await this.#update(id, wanted);
       if (!hasLimits(await this.#info(id), wanted))
-        throw new ValetkeyError('gateway_refused', `LiteLLM gives the key ${ref} other limits than it should have.`);
+        throw new ValetkeyError(
+          'gateway_refused',
+          `LiteLLM gave the key ${ref} other limits than requested: correct default_key_generate_params and upperbound_key_generate_params in its settings.`,
+        );
     }
     return { secret: upstreamSecret, id };
   }
@@ -112,7 +114,9 @@ export class LiteLlmGateway implements Gateway {
       if (isWhole || (await this.#isQuiet(id))) {
         // LiteLLM writes no log of a response whose caller disconnected (1.106.2 and 1.110.2), so the proxy's estimate counts for it.
         const missed = logged.requests < metered.completed + metered.estimated ? metered.estimatedUsd : 0;
-        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: logged.usd + missed };
+        const usd = logged.usd + missed;
+        // What LiteLLM has lost for good counts as the proxy metered it.
+        return { ...logged, requests: Math.max(logged.requests, metered.requests), usd: isWhole ? usd : Math.max(usd, metered.usd) };
       }
       if (performance.now() > giveUpAtMs)
         throw new ValetkeyError('gateway_unreachable', `LiteLLM has not logged all requests of the key ${key.ref} yet.`);
@@ -152,7 +156,7 @@ export class LiteLlmGateway implements Gateway {
   }
 
   /** Resolves to null for an unknown or deleted key. */
-  async #info(id: string): Promise<KeyInfo['info'] | null> {
+  async #info(id: string): Promise<LiteLlmKey['info'] | null> {
     const info = (await this.#api.request('GET', `/key/info?key=${id}`, keyInfoSchema))?.value.info ?? null;
     return info?.status === 'deleted' ? null : info;
   }
@@ -172,7 +176,11 @@ export class LiteLlmGateway implements Gateway {
     for (let page = 1, pages = 1; page <= pages; page += 1) {
       const path = `/spend/logs/v2?api_key=${id}&${allTime()}&page=${page}&page_size=${LOG_PAGE_SIZE}`;
       const logs = await this.#api.request('GET', path, spendLogsSchema);
-      if (logs === null) throw new ValetkeyError('gateway_unreachable', `LiteLLM has no spend logs of the key ${ref}.`);
+      if (logs === null)
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          `LiteLLM does not know the route of the spend logs, which has the spend of the key ${ref}: update it to 1.98 or newer.`,
+        );
       pages = logs.value.total_pages;
       for (const row of logs.value.data) {
         if (row.status === 'failure') continue;
@@ -188,21 +196,24 @@ export class LiteLlmGateway implements Gateway {
   /** Creates the team of a tenant unless it is there. Resolves to its id. */
   async #ensureTeam(tenant: string): Promise<string> {
     const id = `valetkey/${this.#options.owner}/${tenant}`;
-    if (this.#knownTeams.has(id)) return id;
     const { status } = await this.#api.exchange('POST', '/team/new', { team_id: id, team_alias: `Valetkey tenant ${tenant}` });
     // A key of a team that is not there is minted, and then refused with each request (1.92.0).
     if (status >= 300 && (await this.#api.request('GET', `/team/info?team_id=${encodeURIComponent(id)}`, anySchema)) === null)
       throw new ValetkeyError(
-        status >= 500 || status === 429 ? 'gateway_unreachable' : 'gateway_refused',
+        isFinal(status) ? 'gateway_refused' : 'gateway_unreachable',
         `LiteLLM did not make the team of the tenant ${tenant}: it answered ${status}.`,
       );
-    this.#knownTeams.add(id);
     return id;
   }
 }
 
+/** Whether a repeat of a request with this status is pointless. After a success, a database that lags may not show the result yet. */
+function isFinal(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 429;
+}
+
 function hasLimits(
-  info: KeyInfo['info'] | null,
+  info: LiteLlmKey['info'] | null,
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;

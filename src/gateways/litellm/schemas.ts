@@ -30,7 +30,7 @@ export const keyInfoSchema = z.object({
     updated_at: text,
   }),
 });
-export type KeyInfo = z.output<typeof keyInfoSchema>;
+export type LiteLlmKey = z.output<typeof keyInfoSchema>;
 
 /** `GET /key/list` with `return_full_object`. */
 export const keyListSchema = z.object({

@@ -44,7 +44,10 @@ export class AllowLists {
   async assign(list: AllowList, id: string, hash: string): Promise<void> {
     if (await this.#api.assignGuardrail(id, hash)) return;
     this.#ids.delete(this.#name(list));
-    throw new ValetkeyError('gateway_unreachable', 'OpenRouter did not assign the list of models to a new key.');
+    throw new ValetkeyError(
+      'gateway_unreachable',
+      'OpenRouter did not assign the guardrail with the job’s models to a new key: the next attempt makes both again.',
+    );
   }
 
   async #findOrCreate(name: string, { tenant, models }: AllowList): Promise<string> {

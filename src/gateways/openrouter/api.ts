@@ -89,7 +89,10 @@ export class OpenRouterApi {
       if (answer === null) throw noSuchAddress();
       const page = answer.value.data;
       if (seen.size > 0 && !page.some(({ hash }) => seen.has(hash)))
-        throw new ValetkeyError('gateway_unreachable', 'The list of keys at OpenRouter changed while it was read.');
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          'OpenRouter’s list of keys changed while it was read, so some may be missing: the next attempt reads it again.',
+        );
       for (const key of page) {
         if (seen.has(key.hash)) continue;
         seen.add(key.hash);
@@ -202,5 +205,8 @@ function toApiKey(key: z.output<typeof keySchema>, readAt: Date): ApiKey {
 }
 
 function noSuchAddress(): ValetkeyError {
-  return new ValetkeyError('gateway_refused', 'OpenRouter has no such address or workspace: check its base URL and its workspace.');
+  return new ValetkeyError(
+    'gateway_refused',
+    'OpenRouter has no such address or workspace: check VALETKEY_OPENROUTER_BASE_URL and OPENROUTER_WORKSPACE_ID.',
+  );
 }

@@ -1,7 +1,7 @@
 /** USD by which two sums of the same prices can differ: floating point, and a rounding per request. */
 const TOLERANCE_USD = 1e-6;
 /** How long after the last change of a disabled key its usage counts as complete, whatever the proxy has metered. */
-const COMPLETE_AFTER_MS = 60_000;
+export const COMPLETE_AFTER_MS = 60_000;
 
 export interface SpendReading {
   /** USD of all keys of the ref, by OpenRouter. */
@@ -19,7 +19,7 @@ export type SpendDecision = { action: 'settle'; reason: 'covers-metered' | 'sett
 /**
  * Decides whether OpenRouter's figure is final. How fresh its `usage` is, is not documented, so it must cover what the proxy knows from
  * final usages. It never does where the proxy's price list is higher than OpenRouter's bill: after a minute without a change the bill
- * counts, and nobody waits for ever.
+ * counts, and nobody waits forever.
  */
 export function decideSpend({ gatewayUsd, meteredUsd, estimatedUsd, unchangedForMs }: SpendReading): SpendDecision {
   if (gatewayUsd + TOLERANCE_USD >= meteredUsd - estimatedUsd) return { action: 'settle', reason: 'covers-metered' };

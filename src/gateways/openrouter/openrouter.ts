@@ -15,7 +15,7 @@ import { decideSpend } from './decide-spend.ts';
 const SPEND_TIMEOUT_MS = 8_000;
 const MAX_POLL_INTERVAL_MS = 2_000;
 /** USD. A limit of zero could mean that there is none. */
-const MIN_LIMIT_USD = 0.01;
+export const MIN_LIMIT_USD = 0.01;
 /** By how much OpenRouter may round an expiry up. */
 const EXPIRY_TOLERANCE_MS = 60_000;
 
@@ -156,5 +156,8 @@ function checkLimits({ limitUsd, expiresAt }: ApiKey, wanted: { limitUsd: number
   const isLimited = limitUsd !== null && limitUsd <= wanted.limitUsd;
   const expires = expiresAt !== null && expiresAt.getTime() <= wanted.expiresAt.getTime() + EXPIRY_TOLERANCE_MS;
   if (!isLimited || !expires)
-    throw new ValetkeyError('gateway_refused', 'OpenRouter created a key without the limit or the expiry that was requested.');
+    throw new ValetkeyError(
+      'gateway_refused',
+      'OpenRouter ignored the limit or the expiry of a new key, which was deleted: its API may have changed, so update Valetkey.',
+    );
 }

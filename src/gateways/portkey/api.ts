@@ -96,7 +96,11 @@ export class PortkeyApi {
       if (seen.size >= answer.total) return;
       // One repeated page is what a count from 1 looks like.
       repeatedPages = fresh.length === 0 ? repeatedPages + 1 : 0;
-      if (repeatedPages === 2) throw new ValetkeyError('gateway_unreachable', 'Portkey repeats a page of its list of keys.');
+      if (repeatedPages === 2)
+        throw new ValetkeyError(
+          'gateway_unreachable',
+          'Portkey repeats a page of its list of keys, so the rest is unknown: the next attempt reads it again.',
+        );
     }
   }
 

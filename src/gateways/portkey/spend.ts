@@ -11,7 +11,7 @@ import type { PortkeyApi } from './api.ts';
 const WAIT_MS = 8_000;
 const POLL_INTERVAL_MS = 1_000;
 /** From the first read of a key's spend on, the analytics have this long; then the best known figure is final. */
-const GIVE_UP_AFTER_MS = 60_000;
+export const GIVE_UP_AFTER_MS = 60_000;
 /** The analytics may state whole cents. */
 const ROUNDING_USD = 0.01;
 /** How long the time of a first read is remembered where another worker has settled the key. */

@@ -7,7 +7,7 @@ import type { ProxyMetrics } from './metrics.ts';
 export interface Readiness {
   /** Postgres answered the last heartbeat. */
   database: boolean;
-  /** The dialects that have a credential. */
+  /** The dialects that have a default credential. Jobs that bring their own, or have a key of another gateway, need none. */
   credentials: string[];
 }
 
@@ -20,7 +20,7 @@ export interface AdminOptions {
 
 /**
  * Starts the server for operators, on an address that sandboxes do not reach: `/healthz` (200 while the process runs), `/readyz` (200 where
- * Postgres answers and a credential exists, else 503) and `/metrics`. Throws Node's error where it cannot listen.
+ * Postgres answers, else 503) and `/metrics`. Throws Node's error where it cannot listen.
  */
 export async function startAdmin({ address, metrics, readiness }: AdminOptions): Promise<Server> {
   const server = createServer((req, res) => {
@@ -41,7 +41,7 @@ async function answer(
     res.end('ok\n');
   } else if (method === 'GET' && url === '/readyz') {
     const ready = readiness();
-    const status = ready.database && ready.credentials.length > 0 ? 200 : 503;
+    const status = ready.database ? 200 : 503;
     res.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(ready)}\n`);
   } else if (method === 'GET' && url === '/metrics') {
     const { contentType, body } = await metrics.text();

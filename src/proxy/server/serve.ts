@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import { gatewayOf } from '../../contract/credential.ts';
 import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
+import { GATEWAY_TITLES } from '../../contract/gateway-name.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { consumeTokens, raiseReservation, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { RequestBody } from '../body/request-body.ts';
@@ -75,7 +77,11 @@ async function priceRequest(
   const { req, route, access } = request;
   const beta = route.dialect === 'anthropic' ? findUnknownBeta(req.headers) : null;
   const target = context.targets.find(route.dialect, access.credential);
-  if (target === undefined) return refusal('gateway_not_configured', 'This proxy is not configured with the gateway of the job.');
+  if (target === undefined)
+    return refusal(
+      'gateway_not_configured',
+      `This proxy is not configured with ${GATEWAY_TITLES[gatewayOf(access.credential)]}. The operator has to set its address.`,
+    );
   const price = isRefusal(body) ? null : findModelPrice(context.prices, target.gateway, route.protocol, body.model);
   const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
@@ -179,7 +185,7 @@ async function send(
       origin,
       path: `${prefix}${path}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
       method: req.method ?? 'POST',
-      headers: upstreamHeaders(req.headers, route.dialect, { gateway, credential }),
+      headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential }),
       parts: body.parts,
     },
     gateway,

@@ -85,8 +85,8 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     id,
     database,
     targets: createTargets(dispatchers, {
-      providers: { anthropic: gateway.anthropic.baseUrl, openai: gateway.openai.baseUrl },
-      gateways: gateway.gatewayUrls,
+      providers: { anthropic: gateway.anthropic, openai: gateway.openai },
+      gateways: gateway.gateways,
     }),
     credentials,
     idleTimeoutMs: gateway.idleTimeoutMs,

@@ -10,6 +10,8 @@ export interface UpstreamSettings {
   /** Without a trailing slash and without `/v1`. */
   baseUrl: string;
   credential?: Secret | undefined;
+  /** Headers that every request gets: a gateway of the operator's own may need them. */
+  headers?: Record<string, string>;
 }
 
 /** Limits per minute over all replicas; undefined where there is none. */
@@ -43,6 +45,6 @@ export interface ProxySettings {
   outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;
-  /** The base URLs of the gateways of third parties, without a trailing slash and without `/v1`; absent where one is not configured. */
-  gatewayUrls: Partial<Record<ExternalGatewayName, string>>;
+  /** The gateways of third parties; absent where one is not configured. */
+  gateways: Partial<Record<ExternalGatewayName, Omit<UpstreamSettings, 'credential'>>>;
 }

@@ -144,7 +144,7 @@ export async function followCredentials({ database, unsealer, configured, logger
     inUse[dialect].get(keyOf(null, DEFAULT_CREDENTIAL)) != null || configured[dialect] !== undefined;
   if (!DIALECTS.some((dialect) => inUse[dialect].size > 0 || hasDefault(dialect)))
     logger?.warn(
-      'There is no provider credential, so every request of an agent will be refused. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or store one.',
+      'There is no default credential, so jobs with the built-in gateway will be refused. Set ANTHROPIC_API_KEY or OPENAI_API_KEY, or store one.',
     );
   return {
     find: (dialect, { ref, tenant, credential, upstreamSealed }) => {

@@ -40,22 +40,24 @@ export function findUnknownBeta(headers: IncomingHttpHeaders): string | null {
   return betas.find((beta) => beta !== '' && !BETAS.has(beta)) ?? null;
 }
 
-/** The credential of a request, and what reads it. */
+/** What the proxy adds to a request: the credential, for what reads it, and the headers that the target gets with every request. */
 export interface SentCredential {
   gateway: GatewayName;
   credential: Secret;
+  headers: Readonly<Record<string, string>>;
 }
 
 /** Builds the headers for the upstream: the caller's without its key, plus the credential. The answer must be uncompressed for its usage to be read. */
 export function upstreamHeaders(
   headers: IncomingHttpHeaders,
   dialect: Dialect,
-  { gateway, credential }: SentCredential,
+  { gateway, credential, headers: own }: SentCredential,
 ): IncomingHttpHeaders {
   const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
     if (FORWARDED_REQUEST_HEADERS[dialect].has(name) || CLIENT_HEADER.test(name)) sent[name] = headers[name];
   }
+  Object.assign(sent, own);
   sent['accept-encoding'] = 'identity';
   // The gateway has read the body as JSON, so the provider must, too.
   sent['content-type'] = 'application/json';

@@ -15,14 +15,22 @@ export interface UpstreamTarget {
   origin: string;
   /** Path before the route's own; empty, or with a leading and no trailing slash. */
   prefix: string;
+  /** What every request gets besides the credential. */
+  headers: Readonly<Record<string, string>>;
   dispatcher: Dispatcher;
   retryBudget: RetryBudget;
 }
 
-/** The configured targets. A base URL has no trailing slash and no `/v1`. */
+/** An address and what is sent there with every request. The base URL has no trailing slash and no `/v1`. */
+export interface Address {
+  baseUrl: string;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** The configured addresses. */
 export interface TargetOptions {
-  providers: Record<Dialect, string>;
-  gateways: Partial<Record<ExternalGatewayName, string>>;
+  providers: Record<Dialect, Address>;
+  gateways: Partial<Record<ExternalGatewayName, Address>>;
 }
 
 /** The targets of a proxy: only these hosts ever receive a credential. */
@@ -33,10 +41,10 @@ export interface Targets {
 
 /** Creates the targets. Does no I/O. */
 export function createTargets(dispatchers: Dispatchers, { providers, gateways }: TargetOptions): Targets {
-  const create = (gateway: GatewayName, scope: string, baseUrl: string): UpstreamTarget => {
+  const create = (gateway: GatewayName, scope: string, { baseUrl, headers = {} }: Address): UpstreamTarget => {
     const { origin, pathname } = new URL(baseUrl);
     const prefix = pathname.replace(/\/$/, '');
-    return { gateway, scope, origin, prefix, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
+    return { gateway, scope, origin, prefix, headers, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
   };
   const ofProviders = {
     anthropic: create('builtin', 'anthropic', providers.anthropic),

@@ -24,7 +24,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'write-ahead: the intent before the request, which finds an end that has begun',
     file: 'keys/mint-key.ts',
-    text: `  if (state !== 'minting' && state !== 'active') throw keyEnded(ref);`,
+    text: `  if (state !== 'minting') throw keyEnded(ref);`,
     replacement: `  if (state === null) throw keyEnded(ref);`,
     tests: `${PROMISE}/sweep-faults.test.ts`,
     only: 'asks nothing of the gateway',
@@ -32,8 +32,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'lease: a short expiry at the gateway',
     file: 'keys/mint-key.ts',
-    text: `  return gateway.extend === undefined ? hardExpiresAt : new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));`,
-    replacement: `  return gateway.extend === undefined || leaseMs > 0 ? hardExpiresAt : new Date();`,
+    text: `  return new Date(Math.min(Date.now() + leaseMs, hardExpiresAt.getTime()));`,
+    replacement: `  return leaseMs > 0 ? hardExpiresAt : new Date();`,
     tests: `${PROMISE}/lease.test.ts`,
     only: 'lease',
   },
@@ -80,8 +80,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'probe: a key counts as revoked once a request was refused',
     file: 'keys/end-key.ts',
-    text: `      await waitUntilRefused(gateway, { ref, secret: rootKeys.derive(end.rootKeyId, ref), wasMinted: end.wasMinted });`,
-    replacement: `      rootKeys.derive(end.rootKeyId, ref);`,
+    text: `      await waitUntilRefused([dataPlane, gateway], { ...end, ...secrets });`,
+    replacement: `      Object.keys(secrets);`,
     tests: `${PROMISE}/faults.test.ts`,
     only: 'cache',
   },

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+
+import { specOfFlags, type JobFlags } from '../../src/cli/job-spec.ts';
+
+const FLAGS = { tenant: 'acme', agent: 'codex', model: 'gpt-5.1-codex', prompt: ['Say hello.'], budget: 1 };
+
+test.each<[what: string, flags: JobFlags, credential: object]>([
+  ['no flag of a credential', {}, { strategy: 'gateway', gateway: 'builtin' }],
+  ['--strategy gateway', { strategy: 'gateway' }, { strategy: 'gateway', gateway: 'builtin' }],
+  ['--gateway litellm', { gateway: 'litellm' }, { strategy: 'gateway', gateway: 'litellm' }],
+  ['--strategy gateway --gateway portkey', { strategy: 'gateway', gateway: 'portkey' }, { strategy: 'gateway', gateway: 'portkey' }],
+  ['--strategy shared --credential eu', { strategy: 'shared', credential: 'eu' }, { strategy: 'shared', name: 'eu' }],
+  ['--strategy byok', { strategy: 'byok' }, { strategy: 'byok' }],
+  ['--strategy byok --credential own', { strategy: 'byok', credential: 'own' }, { strategy: 'byok', name: 'own' }],
+])('%s makes the credential of a job', (_what, flags, credential) => {
+  expect(specOfFlags({ ...FLAGS, ...flags }).credential).toEqual(credential);
+});
+
+test.each<[what: string, flags: JobFlags, message: RegExp]>([
+  ['a credential without a strategy', { credential: 'eu' }, /^credential\.strategy: must be "gateway" or "shared" or/],
+  ['a credential with the strategy gateway', { strategy: 'gateway', credential: 'eu' }, /^credential\.name: unknown field$/],
+  ['a gateway with another strategy', { strategy: 'shared', credential: 'eu', gateway: 'litellm' }, /^credential\.gateway: unknown field$/],
+  ['shared without a credential', { strategy: 'shared' }, /^credential\.name: is required$/],
+])('%s is refused', (_what, flags, message) => {
+  expect(() => specOfFlags({ ...FLAGS, ...flags })).toThrow(message);
+});
