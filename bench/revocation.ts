@@ -19,12 +19,14 @@ export async function revocation({ isShort }: BenchOptions): Promise<BenchReport
     for (const replicas of [1, 3]) {
       say(`ours: ${replicas} replicas`);
       measured[`ours-${replicas}`] = await measureOurs({ ...options, replicas });
+      say(JSON.stringify(measured[`ours-${replicas}`]));
     }
     for (const workers of [1, 2] as const) {
       say(`litellm: ${workers} workers`);
       measured[`litellm-${workers}`] = await measureLiteLlm({ ...options, workers }).catch((error: unknown) => ({
         absent: error instanceof Error ? error.message : String(error),
       }));
+      say(JSON.stringify(measured[`litellm-${workers}`]));
     }
   } finally {
     await upstream.stop();

@@ -65,7 +65,7 @@ export async function compareStreams(
 ): Promise<Compared> {
   const groups: Group[] = [];
   for (const protocol of PROTOCOLS) {
-    for (const level of LEVELS) groups.push({ protocol, level, lanes: await openLanes(direct, contenders, protocol) });
+    for (const level of LEVELS) groups.push({ protocol, level, lanes: openLanes(direct, contenders, protocol) });
     const total = isShort ? SHORT.warmUp : WARM_UP;
     for (const { target } of groups.at(-1)?.lanes ?? []) await load(target, { protocol, stream: true, concurrency: 8, total });
   }
@@ -112,28 +112,34 @@ export interface Measured {
 class Lane {
   readonly target: Target;
   readonly measured: Measured;
-  readonly #pids: { gateway: number[]; store: number[] };
+  readonly #processes: Contender['processes'];
 
-  constructor(name: string, target: Target, pids: { gateway: number[]; store: number[] }) {
+  constructor(name: string, target: Target, processes: Contender['processes']) {
     this.target = target;
     this.measured = { name, batches: [], cpuMs: 0, storeCpuMs: 0 };
-    this.#pids = pids;
+    this.#processes = processes;
   }
 
   async run(options: Parameters<typeof load>[1]): Promise<void> {
-    const { gateway, store } = this.#pids;
-    const before = [await cpuMs(gateway), await cpuMs(store)] as const;
+    const before = await this.#cpuMs();
     this.measured.batches.push(await load(this.target, options));
-    this.measured.cpuMs += (await cpuMs(gateway)) - before[0];
-    this.measured.storeCpuMs += (await cpuMs(store)) - before[1];
+    const after = await this.#cpuMs();
+    this.measured.cpuMs += after.gateway - before.gateway;
+    this.measured.storeCpuMs += after.store - before.store;
+  }
+
+  /** Looks for the processes each time: a store has one per connection. */
+  async #cpuMs(): Promise<{ gateway: number; store: number }> {
+    const { gateway, store } = await this.#processes();
+    return { gateway: await cpuMs(gateway), store: await cpuMs(store) };
   }
 }
 
-async function openLanes(direct: Record<Protocol, Target>, contenders: readonly Contender[], protocol: Protocol): Promise<Lane[]> {
-  const lanes = [new Lane('direct', direct[protocol], { gateway: [], store: [] })];
+function openLanes(direct: Record<Protocol, Target>, contenders: readonly Contender[], protocol: Protocol): Lane[] {
+  const lanes = [new Lane('direct', direct[protocol], async () => ({ gateway: [], store: [] }))];
   for (const contender of contenders) {
     const target = contender.targets[protocol];
-    if (target !== undefined) lanes.push(new Lane(contender.name, target, await contender.processes()));
+    if (target !== undefined) lanes.push(new Lane(contender.name, target, () => contender.processes()));
   }
   return lanes;
 }
