@@ -11,10 +11,15 @@ export async function processTree(root: number): Promise<number[]> {
   return pids.filter(belongs);
 }
 
-/** User and system time of processes since their start, ms; none for a process that is gone. */
-export async function cpuMs(pids: readonly number[]): Promise<number> {
-  const ticks = await Promise.all(pids.map(async (pid) => cpuTicksOf(await statOf(pid))));
-  return ticks.reduce((sum, count) => sum + count, 0) * MS_PER_TICK;
+/** User and system time of each process since its start, ms, by pid. */
+export async function cpuMs(pids: readonly number[]): Promise<Map<number, number>> {
+  return new Map(await Promise.all(pids.map(async (pid) => [pid, cpuTicksOf(await statOf(pid)) * MS_PER_TICK] as const)));
+}
+
+/** What the processes of `after` have used since `before`, ms; one that is new has used all of its time since then. */
+export function cpuUsedMs(before: ReadonlyMap<number, number>, after: ReadonlyMap<number, number>): number {
+  // A process that ended in between reads as 0, or is missing.
+  return [...after].reduce((sum, [pid, value]) => sum + Math.max(0, value - (before.get(pid) ?? 0)), 0);
 }
 
 /** Resident memory of processes, MB. A page that several share is counted for each. */

@@ -1,5 +1,5 @@
 import { percentile } from '../percentile.ts';
-import { cpuMs, rssMb } from '../process-tree.ts';
+import { cpuMs, cpuUsedMs, rssMb } from '../process-tree.ts';
 import { say } from '../report.ts';
 import { load, PROTOCOLS, type Batch, type Protocol, type Target } from './call.ts';
 import { round } from './figures.ts';
@@ -124,12 +124,12 @@ class Lane {
     const before = await this.#cpuMs();
     this.measured.batches.push(await load(this.target, options));
     const after = await this.#cpuMs();
-    this.measured.cpuMs += after.gateway - before.gateway;
-    this.measured.storeCpuMs += after.store - before.store;
+    this.measured.cpuMs += cpuUsedMs(before.gateway, after.gateway);
+    this.measured.storeCpuMs += cpuUsedMs(before.store, after.store);
   }
 
   /** Looks for the processes each time: a store has one per connection. */
-  async #cpuMs(): Promise<{ gateway: number; store: number }> {
+  async #cpuMs(): Promise<{ gateway: Map<number, number>; store: Map<number, number> }> {
     const { gateway, store } = await this.#processes();
     return { gateway: await cpuMs(gateway), store: await cpuMs(store) };
   }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { barsOf } from '../../bench/gateway/bars.ts';
 import { rowOf, type Row } from '../../bench/gateway/comparison.ts';
-import { cpuTicksOf } from '../../bench/process-tree.ts';
+import { cpuTicksOf, cpuUsedMs } from '../../bench/process-tree.ts';
 import { histogramOf } from '../../bench/revocation/histogram.ts';
 import { lastAccepted } from '../../bench/revocation/last-accepted.ts';
 
@@ -34,6 +34,22 @@ test('traffic that was never accepted says nothing', () => {
 test('the CPU time of a process is read behind a name with spaces and parentheses', () => {
   expect(cpuTicksOf('7 (a) b) c) S 1 7 7 0 -1 4194304 1 2 3 4 50 6 0 0 20 0 1 0 9')).toBe(56);
   expect(cpuTicksOf('')).toBe(0);
+});
+
+test('a process that is new counts with all of its time, and one that has ended takes nothing from the others', () => {
+  expect(
+    cpuUsedMs(
+      new Map([
+        [1, 100],
+        [2, 50],
+      ]),
+      new Map([
+        [1, 130],
+        [2, 0],
+        [3, 7],
+      ]),
+    ),
+  ).toBe(37);
 });
 
 const batch = (latencies: number[]) => ({ latencies, requestsPerS: 100, failures: [] });
