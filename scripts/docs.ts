@@ -63,6 +63,7 @@ const CREDENTIALS: Record<Strategy, [title: string, credential: JobCredential][]
   gateway: GATEWAYS.map((gateway) => [`\`gateway\`: \`${gateway}\``, { strategy: 'gateway', gateway }]),
   shared: [['`shared`', { strategy: 'shared', name: 'any' }]],
   byok: [['`byok`', { strategy: 'byok' }]],
+  subscription: [['`subscription`', { strategy: 'subscription' }]],
 };
 
 /** Which agents take which credentials, as the contract of a job accepts them. */

@@ -38,4 +38,6 @@ export type { Finding, FindingKind, SweepReport } from './contract/sweep.ts';
 export { jobSpecJsonSchema, parseJobSpec, type AgentName, type JobSpec } from './contract/spec.ts';
 export type { CredentialInput, JobSpecInput, TenantJobSpecInput } from './contract/spec-input.ts';
 export type { KeyringUse } from './keys/decide-prune.ts';
+export type { Login } from './secrets/login.ts';
+export { sealLogin, type SealLoginOptions } from './secrets/seal-login.ts';
 export { seal, type SealOptions, type SealPurpose } from './secrets/seal.ts';

@@ -7,6 +7,9 @@ import { lastFailure } from '../store/request-records.ts';
 /** An agent ends with these codes when the model failed, so the gateway's record has the real reason. */
 const AMBIGUOUS_CODES: readonly FailureCode[] = ['agent_failed', 'stalled'];
 
+/** The message of these names the upstream credential. */
+const NAMES_CREDENTIAL: readonly FailureCode[] = ['llm_unauthorized', 'credential_needs_login'];
+
 /**
  * Replaces the error of an agent by the model failure that the gateway recorded for the newest request of the job's keys. Agents report a
  * provider's error in their own words, some even as a success.
@@ -15,7 +18,7 @@ export async function explainFailure(db: Db, jobId: string, error: unknown): Pro
   if (!ValetkeyError.is(error) || !AMBIGUOUS_CODES.includes(error.code)) return error;
   const code = await lastFailure(db, jobId).catch(() => null);
   if (code === null || !isFailureCode(code)) return error;
-  const named = code === 'llm_unauthorized' ? await credentialOf(db, jobId).catch(() => null) : null;
+  const named = NAMES_CREDENTIAL.includes(code) ? await credentialOf(db, jobId).catch(() => null) : null;
   return new ValetkeyError(
     code,
     `The agent's request to the model failed${named === null ? '' : ` with ${named}`}. ${FAILURES[code].hint}`,

@@ -8,8 +8,15 @@ import { invalidSpec } from '../contract/invalid-spec.ts';
 import { sealedSchema } from '../contract/sandbox-spec.ts';
 import { tenantSchema } from '../contract/spec.ts';
 import type { StoredCredential } from '../contract/stored-credential.ts';
+import { isLoginOver, readLoginSeal, type LoginSeal } from '../secrets/seal-login.ts';
 import { readSealOwner } from '../secrets/seal.ts';
-import { listCredentials, removeCredential, storeCredential, type CredentialKey } from '../store/upstream-credentials.ts';
+import {
+  listCredentials,
+  removeCredential,
+  storeCredential,
+  type CredentialKey,
+  type UpstreamCredential,
+} from '../store/upstream-credentials.ts';
 import type { ClientContext } from './context.ts';
 import { parseOptions } from './options.ts';
 import { scopedTenant } from './scope.ts';
@@ -26,7 +33,7 @@ export interface CredentialName {
 
 /** A credential to store. */
 export interface NewCredential extends CredentialName {
-  /** The credential, sealed for the same provider and tenant: `seal(secret, { purpose: 'upstream', … })`. */
+  /** The credential, sealed for the same provider and tenant: `seal(secret, { purpose: 'upstream', … })`, or `sealLogin`. */
   sealed: string;
 }
 
@@ -55,12 +62,8 @@ export class Credentials {
     const { calls, database, tenant } = this.#context;
     const stored = await calls.run(async () => listCredentials(database.db));
     return stored
-      .filter((credential) => tenant === null || credential.tenant === tenant)
-      .map(({ sealed: _sealed, createdAt, lastUsedAt, ...credential }) => ({
-        ...credential,
-        createdAt: createdAt.toISOString(),
-        lastUsedAt: lastUsedAt?.toISOString() ?? null,
-      }));
+      .map((credential, index) => toStoredCredential(credential, stored[index - 1]))
+      .filter((credential) => tenant === null || credential.tenant === tenant);
   }
 
   /**
@@ -99,6 +102,7 @@ export class Credentials {
       const { sealed, ...parsed } = parseOptions(newSchema, credential);
       const key = this.#keyOf(parsed);
       requireOwner(sealed, key);
+      requireLoginOwner(sealed, key);
       const version = await storeCredential(this.#context.database.db, key, sealed, { isNew });
       if (version !== null) return { version };
       throw isNew ? new ValetkeyError('credential_exists', `There is already a ${nameOf(key)}.`) : notFound(key);
@@ -108,6 +112,38 @@ export class Credentials {
   #keyOf({ provider, tenant, name }: { provider: Dialect; tenant?: string | undefined; name: string }): CredentialKey {
     return { provider, tenant: scopedTenant(this.#context, tenant) ?? null, name };
   }
+}
+
+/** `before` is the one before it in the list, in which the newest version of each comes first. */
+function toStoredCredential(stored: UpstreamCredential, before: UpstreamCredential | undefined): StoredCredential {
+  const { provider, tenant, name, version, createdAt, lastUsedAt, needsLogin } = stored;
+  const login = readLoginSeal(stored.sealed);
+  const isNewest = before?.provider !== provider || before.tenant !== tenant || before.name !== name;
+  return {
+    provider,
+    tenant,
+    name,
+    version,
+    kind: login === null ? 'api_key' : 'oauth',
+    state: login === null ? 'active' : stateOfLogin(login, { isNewest, needsLogin }),
+    expiresAt: login === null || login.expiresAtMs === null ? null : new Date(login.expiresAtMs).toISOString(),
+    createdAt: createdAt.toISOString(),
+    lastUsedAt: lastUsedAt?.toISOString() ?? null,
+  };
+}
+
+function stateOfLogin(login: LoginSeal, { isNewest, needsLogin }: { isNewest: boolean; needsLogin: boolean }): StoredCredential['state'] {
+  if (!isNewest) return 'replaced';
+  if (needsLogin) return 'needs_login';
+  return isLoginOver(login) ? 'expired' : 'active';
+}
+
+/** A login belongs to a tenant, and never under the name that the strategy `gateway` uses. */
+function requireLoginOwner(sealed: string, { tenant, name }: CredentialKey): void {
+  if (readLoginSeal(sealed) === null) return;
+  if (tenant === null) throw invalidSpec([{ path: 'tenant', message: 'must be the tenant whose plan it is' }]);
+  if (name === DEFAULT_CREDENTIAL)
+    throw invalidSpec([{ path: 'name', message: `must not be "${DEFAULT_CREDENTIAL}" for a login: the strategy gateway uses that name` }]);
 }
 
 /** A gateway could not open it, and would say so only in its log. */

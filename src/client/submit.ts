@@ -18,7 +18,7 @@ import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
 /**
  * Starts a job under an id, and resolves to whether it is new. Idempotent on the id for as long as Temporal knows its job. An id of which
  * the store has anything and Temporal nothing is never taken again: its events, usage and budget are those of the earlier job.
- * @throws `job_conflict`, `model_unpriced`, `gateway_not_configured`, `credential_not_found`, `invalid_spec`, `temporal_unreachable`, `database_unreachable`
+ * @throws `job_conflict`, `model_unpriced`, `gateway_not_configured`, `credential_not_found`, `credential_needs_login`, `invalid_spec`, `temporal_unreachable`, `database_unreachable`
  */
 export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
   const { database, temporal, taskQueue } = context;

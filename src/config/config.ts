@@ -109,6 +109,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
         headers: env.VALETKEY_OPENAI_HEADERS,
       },
       gateways: gatewayAddresses(env),
+      chatgptUrl: withoutSlash(env.VALETKEY_CHATGPT_BASE_URL),
+      tokenUrls: { anthropic: env.VALETKEY_ANTHROPIC_TOKEN_URL, openai: env.VALETKEY_OPENAI_TOKEN_URL },
     },
     gateways: gatewaysOf(env),
     pricesPath: env.VALETKEY_PRICES,

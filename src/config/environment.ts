@@ -172,6 +172,18 @@ export const environmentSchema = z.object({
     .url()
     .default('https://api.openai.com')
     .describe('Where OpenAI Responses and Chat Completions go, without /v1.'),
+  VALETKEY_CHATGPT_BASE_URL: z
+    .url()
+    .default('https://chatgpt.com/backend-api/codex')
+    .describe('Where requests of ChatGPT plans go, without /responses; those of Claude plans go where Anthropic Messages go.'),
+  VALETKEY_ANTHROPIC_TOKEN_URL: z
+    .url()
+    .default('https://platform.claude.com/v1/oauth/token')
+    .describe('Where a gateway refreshes logins to Claude plans.'),
+  VALETKEY_OPENAI_TOKEN_URL: z
+    .url()
+    .default('https://auth.openai.com/oauth/token')
+    .describe('Where a gateway refreshes logins to ChatGPT plans.'),
   VALETKEY_ANTHROPIC_HEADERS: headersSchema.describe(
     'Headers that each request to VALETKEY_ANTHROPIC_BASE_URL gets beside its credential, for a gateway of your own at that address: `name: value`, several with semicolons between them. Gateways only.',
   ),

@@ -33,6 +33,10 @@ export const jobCredentialSchema = z.discriminatedUnion('strategy', [
   gatewaySchema,
   z.strictObject({ strategy: z.literal('shared'), name: credentialNameSchema.describe('A stored credential of the organization.') }),
   byokSchema,
+  z.strictObject({
+    strategy: z.literal('subscription'),
+    name: credentialNameSchema.optional().describe('A stored login of the tenant; "subscription" when left out.'),
+  }),
 ]);
 
 /** Every strategy that a job can name. */

@@ -9,10 +9,14 @@ export const CREDENTIAL_PATTERN = /^[\x21-\x7e]+$/;
 /** The name of the stored credential that the strategy `gateway` uses. */
 export const DEFAULT_CREDENTIAL = 'default';
 
+/** The name of the stored login that the strategy `subscription` uses unless the job names another. */
+export const DEFAULT_LOGIN = 'subscription';
+
 /**
  * The strategy of a job, and with it the upstream credential that the proxy sends in place of the job's key. `gateway`: with the gateway
  * `builtin` the tenant's or the organization's default credential, else a key that the gateway mints for the job. `shared`: a named
  * credential of the organization. `byok`: a credential of the tenant, stored or sealed in the job.
+ * `subscription`: a stored login of the tenant to a Claude or ChatGPT plan.
  */
 export type JobCredential = z.output<typeof jobCredentialSchema>;
 export type Strategy = JobCredential['strategy'];
@@ -40,5 +44,7 @@ export function describeCredential(credential: JobCredential, tenant: string): s
       return credential.sealed === undefined
         ? `the credential ${credential.name ?? DEFAULT_CREDENTIAL} of the tenant ${tenant}`
         : 'the credential that is sealed in the job';
+    case 'subscription':
+      return `the login ${credential.name ?? DEFAULT_LOGIN} of the tenant ${tenant}`;
   }
 }

@@ -72,6 +72,10 @@ export const FAILURES = {
   },
   credential_exists: { retryable: false, hint: 'Store its next version: valetkey credentials rotate.' },
   credential_not_found: { retryable: false, hint: 'List the stored credentials: valetkey credentials list.' },
+  credential_needs_login: {
+    retryable: false,
+    hint: 'Log in to the plan again and store the new login: valetkey credentials import, or rotate.',
+  },
   root_key_missing: {
     retryable: true,
     hint: 'Give every worker the same root keys, old ones included: VALETKEY_ROOT_KEY or the newest VALETKEY_KEYRING.',

@@ -66,6 +66,12 @@ export type CredentialInput =
       name?: string | undefined;
       /** The credential itself, sealed (`seal`, purpose `byok`). */
       sealed?: string | undefined;
+    }
+  | {
+      /** The tenant’s Claude or ChatGPT plan; for the agents claude and codex. */
+      strategy: 'subscription';
+      /** Name of the stored login: `sealLogin`, `client.credentials.add`. Default: "subscription". */
+      name?: string | undefined;
     };
 
 /** Where the agent of a job runs, and what it may use and reach. */

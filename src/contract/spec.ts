@@ -37,6 +37,9 @@ export const tenantSchema = z
 
 const AGENT_NAMES = ['claude', 'codex', 'opencode', 'qwen', 'amp', 'mock'] as const;
 
+/** A plan serves Anthropic Messages or OpenAI Responses, not Chat Completions, which the others speak. */
+const PLAN_AGENTS: ReadonlySet<string> = new Set(['claude', 'codex']);
+
 export const agentNameSchema = z.enum(AGENT_NAMES);
 
 /** The contract of a job. Unknown fields are refused. */
@@ -48,7 +51,7 @@ export const jobSpecSchema = z
     }),
     model: z
       .string()
-      .regex(/^[A-Za-z0-9][\w.:/-]{0,127}$/, 'must be the name of a model')
+      .regex(/^[A-Za-z0-9@][\w.:/-]{0,127}$/, 'must be the name of a model')
       .describe('The only model that the key of the job may use.'),
     prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
     keepOpen: durationSchema(MAX_DEADLINE)
@@ -109,6 +112,10 @@ export const jobSpecSchema = z
   .refine(({ agent }) => agent !== 'amp', {
     path: ['agent'],
     message: 'amp takes no key of a gateway, and the strategies that it could take are not there yet',
+  })
+  .refine(({ agent, credential }) => credential.strategy !== 'subscription' || PLAN_AGENTS.has(agent), {
+    path: ['credential', 'strategy'],
+    message: 'must not be "subscription" with this agent: a Claude plan serves claude, and a ChatGPT plan codex',
   })
   .refine((spec) => bytes(JSON.stringify(spec)) <= MAX_SPEC_BYTES, `the whole job must be at most ${MAX_SPEC_BYTES} bytes`);
 

@@ -131,6 +131,8 @@ function egressTo({ target }: DemoRegistry): Pick<Config['egress'], 'allowed' | 
 function choose(config: Config, lines: LiveLines): typeof TASKS {
   const wanted = TASKS.filter((task) => agent === undefined || task.agent === agent);
   if (live !== true) return wanted;
+  if (strategy === 'subscription')
+    throw new ValetkeyError('invalid_config', '--live has API keys only: a login to a plan is stored with valetkey credentials import');
   const [able, unable] = [true, false].map((has) =>
     wanted.filter(({ upstream }) => (config.gateway[upstream].credential !== undefined) === has),
   );

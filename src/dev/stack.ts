@@ -93,7 +93,13 @@ async function startParts(parts: Parts, options: StackOptions): Promise<Stack> {
   const model =
     options.live === true ? null : await parts.add(scriptedModel(credential, options.script), (server) => server.close(), signal);
   const upstream =
-    model === null ? {} : { anthropic: { baseUrl: model.baseUrl, credential }, openai: { baseUrl: model.baseUrl, credential } };
+    model === null
+      ? {}
+      : {
+          anthropic: { baseUrl: model.baseUrl, credential },
+          openai: { baseUrl: model.baseUrl, credential },
+          chatgptUrl: `${model.baseUrl}/v1`,
+        };
   const keys = await stackKeys(configured, data?.keyring);
   const ownName = (name: string): string => (shared === null ? name : `${name}-${data?.id ?? basename(stateDir)}`);
   const config: Config = {

@@ -60,8 +60,12 @@ export class AdminHttp {
    * limits the rate, or answers with something that the schema does not accept: whether it has done anything is then unknown
    */
   async request<T>(method: AdminMethod, path: string, schema: z.ZodType<T>, body?: object): Promise<ReadAnswer<T> | null> {
+    return this.read(await this.exchange(method, path, body), schema);
+  }
+
+  /** Reads an answer, as `request` does. */
+  read<T>(answer: AdminAnswer, schema: z.ZodType<T>): ReadAnswer<T> | null {
     const { title } = this.#options;
-    const answer = await this.exchange(method, path, body);
     const { status } = answer;
     if (status === 404 && answer.body !== undefined) return null;
     if (status >= 400 && status < 500 && !TRANSIENT_STATUSES.has(status))

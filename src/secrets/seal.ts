@@ -83,6 +83,11 @@ export async function sealUpstreamKey(secret: Secret, { publicKey, ref }: { publ
   return encrypt(secret.reveal(), { purpose: 'upstream-key', ref }, readRecipient(publicKey));
 }
 
+/** Seals a text with a header of its own. Throws `invalid_config` for an invalid public key. */
+export async function sealWithHeader(text: string, header: SealOwner & Record<string, unknown>, publicKey: string): Promise<string> {
+  return encrypt(text, header, readRecipient(publicKey));
+}
+
 function readRecipient(publicKey: string): PublicSealingKey {
   const key = readPublicKey(publicKey);
   if (key !== null) return key;

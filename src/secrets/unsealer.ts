@@ -3,7 +3,7 @@ import { compactDecrypt, type CompactDecryptResult, type CompactJWEHeaderParamet
 import { ValetkeyError } from '../contract/errors.ts';
 import type { LoadedKeyring } from './keyring.ts';
 import { SEAL_ALGORITHMS, OWNER_HEADERS, type SealOwner, type UpstreamKeyOwner } from './seal.ts';
-import { readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
+import { encodePublicKey, readPrivateKeys, type PrivateSealingKey } from './sealing-key.ts';
 import { Secret } from './secret.ts';
 
 /** Opens sealed secrets, in workers and gateways. */
@@ -13,6 +13,8 @@ export interface Unsealer {
    * a key that is not in the keyring, or it was changed.
    */
   open(sealed: string, owner: SealOwner | UpstreamKeyOwner): Promise<Secret>;
+  /** Returns the public key of the current sealing key, for secrets that are stored from now on; null where there is no key. */
+  publicKey(): string | null;
 }
 
 /**
@@ -30,6 +32,10 @@ export function createUnsealer(keys: Secret | Pick<LoadedKeyring, 'sealingKeys'>
       const other = OWNER_HEADERS.find((name) => protectedHeader[name] !== wanted[name]);
       if (other !== undefined) throw unreadable(`it was sealed for another ${other}`);
       return new Secret(new TextDecoder().decode(plaintext));
+    },
+    publicKey: () => {
+      const [current] = ring.sealingKeys;
+      return current === undefined ? null : encodePublicKey(current);
     },
   };
 }

@@ -6,6 +6,7 @@ import { credentials } from './credentials-migration.ts';
 import { gateways } from './gateways-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { keyStates } from './key-states-migration.ts';
+import { logins } from './logins-migration.ts';
 import { modelStops } from './model-stop-migration.ts';
 import { questionEvents } from './questions-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
@@ -183,4 +184,5 @@ export const migrations: Record<string, Migration> = {
   '0012_question_events': questionEvents,
   '0013_credentials': credentials,
   '0014_gateways': gateways,
+  '0015_logins': logins,
 };

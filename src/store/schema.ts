@@ -152,6 +152,14 @@ export interface UpstreamCredentialsTable {
   created_at: DefaultTimestamp;
   /** When a proxy last sent it, at most a minute late. */
   last_used_at: NullableTimestamp;
+  /** A refresh of a login stored it. */
+  refreshed: Generated<boolean>;
+  /** The proxy that refreshes the login; null where none does. */
+  refresher: string | null;
+  /** Nobody else refreshes the login before. */
+  refresher_until: NullableTimestamp;
+  /** When the provider refused to refresh the login. */
+  needs_login_at: NullableTimestamp;
 }
 
 /** One request with a known key, refused requests included. */

@@ -25,6 +25,10 @@ export interface UpstreamCredential extends CredentialKey {
   createdAt: Date;
   /** When a proxy last sent it, at most a minute late; null where none has. */
   lastUsedAt: Date | null;
+  /** A refresh of a login stored it. */
+  isRefreshed: boolean;
+  /** The provider refused to refresh the login. */
+  needsLogin: boolean;
 }
 
 interface Row {
@@ -35,6 +39,8 @@ interface Row {
   sealed: string;
   created_at: Date;
   last_used_at: Date | null;
+  refreshed: boolean;
+  needs_login_at: Date | null;
 }
 
 /**
@@ -81,26 +87,27 @@ export async function listCredentials(db: Db): Promise<UpstreamCredential[]> {
  * @throws `database_unreachable`
  */
 export async function readCredentials(connection: Pick<ClientBase, 'query'>): Promise<UpstreamCredential[]> {
-  const text = `select dialect, tenant, name, version, sealed, created_at, last_used_at from upstream_credentials
+  const text = `select dialect, tenant, name, version, sealed, created_at, last_used_at, refreshed, needs_login_at from upstream_credentials
                 order by dialect, tenant, name, version desc`;
   const query = { text, query_timeout: READ_TIMEOUT_MS };
   const { rows } = await asDatabaseError(connection.query<Row>(query));
   return rows.map(fromRow);
 }
 
-/** Resolves to the names of an owner's credentials at a provider. @throws `database_unreachable` */
-export async function credentialNames(db: Db, { provider, tenant }: Omit<CredentialKey, 'name'>): Promise<string[]> {
+/** Lists the newest version of each of an owner's credentials at a provider, by name. @throws `database_unreachable` */
+export async function newestCredentials(db: Db, { provider, tenant }: Omit<CredentialKey, 'name'>): Promise<UpstreamCredential[]> {
   const rows = await asDatabaseError(
     db
       .selectFrom('upstream_credentials')
-      .select('name')
-      .distinct()
+      .selectAll()
+      .distinctOn('name')
       .where('dialect', '=', provider)
       .where('tenant', '=', columnOf(tenant))
       .orderBy('name')
+      .orderBy('version', 'desc')
       .execute(),
   );
-  return rows.map(({ name }) => name);
+  return rows.map(fromRow);
 }
 
 /**
@@ -132,6 +139,16 @@ function columnOf(tenant: string | null): string {
   return tenant ?? '';
 }
 
-function fromRow({ dialect, tenant, name, version, sealed, created_at: createdAt, last_used_at: lastUsedAt }: Row): UpstreamCredential {
-  return { provider: dialect, tenant: tenant === '' ? null : tenant, name, version, sealed, createdAt, lastUsedAt };
+function fromRow(row: Row): UpstreamCredential {
+  return {
+    provider: row.dialect,
+    tenant: row.tenant === '' ? null : row.tenant,
+    name: row.name,
+    version: row.version,
+    sealed: row.sealed,
+    createdAt: row.created_at,
+    lastUsedAt: row.last_used_at,
+    isRefreshed: row.refreshed,
+    needsLogin: row.needs_login_at !== null,
+  };
 }

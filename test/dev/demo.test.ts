@@ -43,6 +43,7 @@ test('the demo has both agents mend the test, meters what the model sent, and pr
 test.each([
   ['shared', 'claude', 'paid with the organization’s credential pool'],
   ['byok', 'codex', 'paid with the credential own of the tenant demo'],
+  ['subscription', 'claude', 'paid with the login plan of the tenant demo'],
 ])('the demo with the strategy %s has %s mend the test, and says whose credential pays', async (strategy, agent, line) => {
   const { jobs, stderr, exitCode } = await demo(['--strategy', strategy, '--agent', agent]);
   expect({ exitCode, outcomes: jobs.map(({ outcome }) => outcome) }).toEqual({ exitCode: 0, outcomes: ['completed'] });

@@ -4,6 +4,7 @@ import {
   jobSpecJsonSchema,
   parseJobSpec,
   seal,
+  sealLogin,
   ValetkeyError,
   type AgentName,
   type Artifact,
@@ -41,6 +42,7 @@ import {
   type Keys,
   type KeyState,
   type Labels,
+  type Login,
   type NewCredential,
   type OpenQuestion,
   type Outcome,
@@ -57,6 +59,7 @@ import {
   type ScheduleName,
   type Schedules,
   type ScheduleStatus,
+  type SealLoginOptions,
   type SealOptions,
   type SealPurpose,
   type StoredCredential,
@@ -93,7 +96,7 @@ export interface Everything {
   questions: [OpenQuestion, Question, WaitingQuestion, UpdateAccepted];
   results: [Artifact, ArtifactInfo, KeyLife, Outcome, TurnResult, Usage];
   keys: [EndCause, FailedEnd, KeyInfo, KeyRef, KeyringUse, KeyState, RevokeReport, Rotated, UnknownTenant, BlockedTenant];
-  credentials: [CredentialInput, CredentialName, NewCredential, StoredCredential];
+  credentials: [CredentialInput, CredentialName, Login, NewCredential, SealLoginOptions, StoredCredential];
   sweeps: [Finding, FindingKind, SweepReport, ScheduledRun, ScheduleName, ScheduleStatus];
   options: [ClientOptions, PromptOptions, QuestionFilter, ScheduleIntervals, SealPurpose, SweepOptions, PageOptions];
 }
@@ -130,6 +133,7 @@ export async function startAll(
     await using client = await createClient({ databaseUrl: config.databaseUrl ?? '' });
     ready(client);
     logger.info(await seal('a-token', options));
+    logger.info(await sealLogin({ accessToken: 'a-token' }, { provider: 'openai', tenant: 'acme', publicKey: options.publicKey }));
     return ['internal', []];
   } catch (error) {
     return ValetkeyError.is(error) ? [error.code, error.issues] : ['internal', []];

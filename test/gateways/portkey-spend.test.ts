@@ -83,3 +83,13 @@ it('on a plan without analytics is the proxy’s figure at once', async () => {
   portkey.settings.analyticsStatus = 403;
   expect(await gateway.spend(gatewayKey(REF, id), metered(1))).toMatchObject({ usd: 1 });
 });
+
+it('is not final while Portkey refuses our own key, which an operator replaces', async () => {
+  used(4);
+  const lift = portkey.faults.arm('spend', { is: 'status', status: 401, when: 'before' });
+  await expect(gateway.spend(gatewayKey(REF, id), metered(0.9))).rejects.toMatchObject({ code: 'gateway_refused' });
+  movedMs = 120_000;
+  await expect(gateway.spend(gatewayKey(REF, id), metered(0.9))).rejects.toMatchObject({ code: 'gateway_refused' });
+  lift();
+  expect(await gateway.spend(gatewayKey(REF, id), metered(0.9))).toMatchObject({ usd: 1 });
+});

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 
 import { broker, holdsForBroker } from './broker.ts';
 import { field, holdsForField } from './field.ts';
+import { GATEWAYS } from './gateways/rigs.ts';
 import { holdsForKeys, keys } from './keys/keys.ts';
 import { holdsForProxy, proxy } from './proxy.ts';
 import { holds } from './report.ts';
@@ -12,7 +13,7 @@ import { holdsForSpend, spend } from './spend.ts';
 
 const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--agent ${PROVEN_AGENTS.join('|')}]…
        npm run prove -- soak [--json] [--seed N] [--minutes N]
-       npm run prove -- keys [--json] [--seed N] [--quick]
+       npm run prove -- keys [--json] [--seed N] [--quick] [--gateway ${GATEWAYS.join('|')}]
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
        npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
        npm run prove -- field [--json] [--quick] [--only NAME]
@@ -28,6 +29,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string', default: '10' },
     requests: { type: 'string' },
     only: { type: 'string' },
+    gateway: { type: 'string' },
     agent: { type: 'string', multiple: true, default: PROVEN_AGENTS },
   },
 });
@@ -40,7 +42,7 @@ const options = {
 const proofs: Record<string, () => Promise<[object, boolean]>> = {
   session: async () => judged(await session(options), holds),
   soak: async () => judged(await soak({ seed: options.seed, minutes: Number(values.minutes) }), holds),
-  keys: async () => judged(await keys(options), holdsForKeys),
+  keys: async () => judged(await keys({ ...options, gateway: GATEWAYS.find((name) => name === values.gateway) }), holdsForKeys),
   proxy: async () => {
     const requests = values.requests === undefined ? undefined : Number(values.requests);
     return judged(await proxy({ ...options, requests, only: values.only }), holdsForProxy);

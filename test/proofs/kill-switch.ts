@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { activityInfo, asyncLocalStorage } from '@temporalio/activity';
 import { z } from 'zod';
 
+import type { Gateways } from '../../src/gateways/index.ts';
 import type { SandboxConnection, SandboxFetchInit } from '../../src/sandboxes/sandbox.ts';
 import type { Adapters } from '../../src/worker/start.ts';
 import { batchOf, planFiles, readPlan, type Point, type Recorded } from './plan.ts';
@@ -43,15 +44,24 @@ export function killSwitch(folder: string, { statements }: { statements: boolean
     const job = currentJob();
     job.told(job.number(`${step.getStore() ?? ''} > ${name}`), work);
   };
-  const each = <T extends object>(adapter: T): T =>
+  const each = <T extends object>(adapter: T, prefix = ''): T =>
     new Proxy(adapter, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name, target);
         if (typeof member !== 'function') return member;
+        // What it lists comes page by page, so its call has no end.
+        if (name === 'list') return (...parameters: unknown[]): unknown => Reflect.apply(member, target, parameters);
         const call = async (...parameters: unknown[]): Promise<unknown> => Reflect.apply(member, target, parameters);
-        return async (...parameters: unknown[]): Promise<unknown> => effect(String(name), () => call(...parameters));
+        return async (...parameters: unknown[]): Promise<unknown> => effect(`${prefix}${String(name)}`, () => call(...parameters));
       },
     });
+  /** The data plane of each key is the built-in gateway, so what the others do has their names. */
+  const eachGateway = ({ builtin, litellm, openrouter, portkey }: Gateways): Gateways => ({
+    builtin: each(builtin),
+    ...(litellm === undefined ? {} : { litellm: each(litellm, 'litellm ') }),
+    ...(openrouter === undefined ? {} : { openrouter: each(openrouter, 'openrouter ') }),
+    ...(portkey === undefined ? {} : { portkey: each(portkey, 'portkey ') }),
+  });
   const connection = (sandbox: SandboxConnection): SandboxConnection => ({
     paths: sandbox.paths,
     fetch: async (path, init) => effect(nameOf(path, init), () => sandbox.fetch(path, init)),
@@ -60,7 +70,7 @@ export function killSwitch(folder: string, { statements }: { statements: boolean
   return ({ database, gateways, sandboxes, session, ...others }) => ({
     ...others,
     database: statements ? withStatements(database, effect) : database,
-    gateways: { builtin: each(gateways.builtin) },
+    gateways: eachGateway(gateways),
     sandboxes: { local: { ...each(sandboxes.local), connect: (handle) => connection(sandboxes.local.connect(handle)) } },
     session: {
       ...each(session),

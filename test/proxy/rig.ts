@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { loadConfig } from '../../src/config/config.ts';
+import type { JobCredential } from '../../src/contract/credential.ts';
 import type { Dialect } from '../../src/contract/dialect.ts';
 import { parseKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
@@ -36,7 +37,7 @@ export interface TestKey {
 export interface Rig {
   database: Database;
   proxy: Proxy;
-  mint(change?: { budgetUsd?: number; models?: string[]; expiresInMs?: number }): Promise<TestKey>;
+  mint(change?: { budgetUsd?: number; models?: string[]; expiresInMs?: number; credential?: JobCredential }): Promise<TestKey>;
   disable(key: TestKey): Promise<void>;
   /** Of the key, once all of its requests have ended. */
   usage(key: TestKey): Promise<Usage>;
@@ -91,10 +92,18 @@ export async function startRig(
   return {
     database,
     proxy,
-    mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000 } = {}) => {
+    mint: async ({ budgetUsd = 10, models = [CLAUDE, GPT], expiresInMs = 600_000, credential: paidWith = OF_GATEWAY } = {}) => {
       const key: TestKey = { ref: `job-${randomUUID()}/lease/1`, secret: `key-${randomUUID()}` };
       const expiresAt = new Date(Date.now() + expiresInMs);
-      await recordIntent(database.db, { ...identity(key), rootKeyId: 'none', models, budgetUsd, expiresAt, hardExpiresAt: expiresAt });
+      await recordIntent(database.db, {
+        ...identity(key),
+        credential: paidWith,
+        rootKeyId: 'none',
+        models,
+        budgetUsd,
+        expiresAt,
+        hardExpiresAt: expiresAt,
+      });
       await activateKey(database.db, identity(key), builtinSecrets(key.secret));
       return key;
     },

@@ -1,35 +1,36 @@
 import { Argument, CommanderError, InvalidArgumentError, type Command } from '@commander-js/extra-typings';
 
 import type { CredentialName } from '../../client/credentials.ts';
-import { required, type Config } from '../../config/config.ts';
-import { credentialNameSchema } from '../../contract/credential-spec.ts';
+import type { Config } from '../../config/config.ts';
 import { CREDENTIAL_PATTERN, DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
 import { DIALECTS } from '../../contract/dialect.ts';
-import { tenantSchema } from '../../contract/spec.ts';
-import { readKeyringFile } from '../../secrets/keyring-file.ts';
 import { registerSecret } from '../../secrets/redact.ts';
 import { seal } from '../../secrets/seal.ts';
-import { encodePublicKey } from '../../secrets/sealing-key.ts';
 import { Secret } from '../../secrets/secret.ts';
+import { nameOf, tenantOf } from '../credential-options.ts';
+import { currentPublicKey } from '../current-public-key.ts';
 import { USAGE_EXIT_CODE } from '../exit-code.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { table } from '../output/table.ts';
 import { secretFromInput } from '../secret-from-input.ts';
 import { withClient } from '../with-client.ts';
 import { addExtractEnv } from './extract-env.ts';
+import { addImport } from './import-credentials.ts';
 
 const EXAMPLES = `
 A credential comes on standard input, never as an argument, and is stored sealed for the gateways: with the keyring that
 VALETKEY_KEYRING names, else with VALETKEY_SEALING_PUBLIC_KEY. Gateways use it for each request that begins from then on.
 
 With --tenant it is the tenant's, else the organization's. The one named "default" is what jobs with the strategy "gateway" use:
-the tenant's, else the organization's. Jobs name others: strategy "byok" one of their tenant, "shared" one of the organization.
+the tenant's, else the organization's. Jobs name others: strategy "byok" one of their tenant, "shared" one of the organization,
+"subscription" a login of their tenant to a Claude or ChatGPT plan.
 Each of these commands takes --json.
 
 Examples:
   $ valetkey credentials add openai < openai.key
   $ valetkey credentials add anthropic --tenant acme --name claude < acme.key
   $ valetkey credentials rotate openai < new-openai.key
+  $ valetkey credentials import --tenant acme --kind oauth
   $ valetkey credentials list
   $ valetkey credentials remove anthropic --tenant acme --name claude
 `;
@@ -40,6 +41,7 @@ export function addCredentials(program: Command): void {
     .description('Manage the stored credentials at the providers: add, replace and remove them without a restart')
     .addHelpText('after', EXAMPLES);
   addExtractEnv(credentials);
+  addImport(credentials);
   for (const [action, description] of [
     ['add', 'Store a credential'],
     ['rotate', 'Store the next version of a credential'],
@@ -67,17 +69,20 @@ export function addCredentials(program: Command): void {
     .action(async ({ json }) => {
       await withClient(async (client) => {
         const stored = await client.credentials.list();
-        const rows = stored.map(({ provider, tenant, name, version, createdAt, lastUsedAt }) => [
+        const rows = stored.map(({ provider, tenant, name, version, kind, state, expiresAt, createdAt, lastUsedAt }) => [
           provider,
           tenant ?? '(organization)',
           name,
           String(version),
+          kind,
+          state,
+          expiresAt ?? '',
           createdAt,
           lastUsedAt ?? 'never',
         ]);
         if (json === true) printJson(stored);
         else if (rows.length === 0) printLines(['No credential is stored.']);
-        else printLines([table(['provider', 'tenant', 'name', 'version', 'stored', 'last used'], rows)]);
+        else printLines([table(['provider', 'tenant', 'name', 'version', 'kind', 'state', 'expires', 'stored', 'last used'], rows)]);
       });
     });
   credentials
@@ -106,18 +111,6 @@ function versionOf(text: string): number {
   throw new InvalidArgumentError('It is a number from 1 on.');
 }
 
-function tenantOf(text: string): string {
-  const { data, error } = tenantSchema.safeParse(text);
-  if (data === undefined) throw new InvalidArgumentError(`It ${error?.issues[0]?.message ?? 'is no tenant'}.`);
-  return data;
-}
-
-function nameOf(text: string): string {
-  const { data, error } = credentialNameSchema.safeParse(text);
-  if (data === undefined) throw new InvalidArgumentError(`It ${error?.issues[0]?.message ?? 'is no name'}.`);
-  return data;
-}
-
 function titleOf({ provider, tenant, name }: CredentialName): string {
   return `the credential ${name} for ${provider} of ${tenant === undefined ? 'the organization' : `the tenant ${tenant}`}`;
 }
@@ -129,10 +122,4 @@ async function sealInput(config: Config, { provider, tenant }: CredentialName): 
   if (!CREDENTIAL_PATTERN.test(credential.reveal()))
     throw new CommanderError(USAGE_EXIT_CODE, 'valetkey.credentials', 'the credential must be one word of printable ASCII');
   return seal(credential.reveal(), { purpose: 'upstream', provider, ...(tenant === undefined ? {} : { tenant }), publicKey });
-}
-
-/** That of the keyring is the newest; the variable can be older. Throws `invalid_config`. */
-function currentPublicKey({ keyringPath, sealingPublicKey }: Config): string {
-  const [current] = keyringPath === undefined ? [] : readKeyringFile(keyringPath).content.sealingKeys;
-  return current === undefined ? required(sealingPublicKey, 'VALETKEY_SEALING_PUBLIC_KEY') : encodePublicKey(current);
 }

@@ -65,7 +65,7 @@ export class SpendReader {
     try {
       return await this.#api.spentUsd(id);
     } catch (error) {
-      if (isLast || codeOf(error) === 'gateway_refused') return null;
+      if (isLast && codeOf(error) !== 'gateway_refused') return null;
       throw error;
     }
   }

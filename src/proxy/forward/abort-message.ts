@@ -2,6 +2,7 @@ import type { FailureCode } from '../../contract/errors.ts';
 
 const MESSAGES: Partial<Record<FailureCode, string>> = {
   llm_unauthorized: 'The provider refused the credential of the gateway.',
+  credential_needs_login: 'The login of the tenant to its plan was refused. It has to be made again.',
   llm_failed: 'The provider could not be reached, or its connection broke.',
   llm_timeout: 'The provider did not answer in time.',
   key_refused: 'The key has ended.',

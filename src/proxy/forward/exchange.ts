@@ -21,6 +21,8 @@ const ENDED_KEY_DRAIN_TIMEOUT_MS = 500;
 const ENDED_KEY_CUT_TIMEOUT_MS = 500;
 /** A stream is held back for this time until its first event that is not a preamble: the caller should soon see that an answer begins. */
 const HOLD_TIMEOUT_MS = 5_000;
+/** A gateway releases what a request has reserved some ms after its answer. Half of it is random: those that waited together differ. */
+const BUDGET_RELEASE_MS = 300;
 
 /**
  * One request and its answer, as a state machine:
@@ -28,6 +30,8 @@ const HOLD_TIMEOUT_MS = 5_000;
  *     sent ──▶ holding ──▶ forwarding ──▶ done    the provider completes its answer, or fails after the answer has begun
  *      ▲ └────────┤
  *      └── retry delay ─────────────────▶ done    a try fails before a byte reached the caller: retried, or the failure is sent
+ *                                                 the same after a 401, while the credential is renewed, and while another
+ *                                                 request of the key may hold its budget
  *
  *     sent, holding, forwarding ──▶ draining ──▶ done    the caller disconnects or the key ends: the answer is read for its usage
  *     any ──▶ done                                      idle timeout, shutdown, or nothing that could be billed was sent
@@ -35,7 +39,7 @@ const HOLD_TIMEOUT_MS = 5_000;
  *     sent         #attempt set, its answer has not begun
  *     holding      the answer has begun, CallerAnswer holds its bytes back
  *     forwarding   CallerAnswer.hasBegun: the bytes go to the caller, and no other try is possible
- *     retry delay  #attempt null, #retryTimer runs
+ *     retry delay  #attempt null, #retryTimer runs, or `holder` waits
  *     draining     #interruptedBy set, #drainTimer runs: the caller gets no more bytes
  *     done         #isDone: no timer runs and the attempt is stopped
  *
@@ -58,6 +62,8 @@ export class Exchange implements AttemptEvents {
   /** The upstream is paused until the failure is recorded. */
   #isRecording = false;
   #isDone = false;
+  /** The request was, or is, repeated with a renewed credential. */
+  #isRenewed = false;
 
   constructor(forwarding: Forwarding, resolve: () => void) {
     this.#forwarding = forwarding;
@@ -192,7 +198,7 @@ export class Exchange implements AttemptEvents {
     const attempt = this.#attempt;
     if (attempt === null || this.#isDone) return;
     const { status, headers } = attempt;
-    if (status === 401) return this.#fail('llm_unauthorized', { isOwn: true });
+    if (status === 401) return this.#renewOrFail(attempt);
     if (status < 400) return this.#fail('llm_failed', { isOwn: true });
     const forwardError = (): void => {
       this.#finish();
@@ -207,10 +213,52 @@ export class Exchange implements AttemptEvents {
     const isSpent = (): void => this.#fail('budget_exhausted', { isOwn: true });
     if (money === 'spent') return isSpent();
     if (this.#interruptedBy !== null || this.#forwarding.interruption.code !== null) return forwardError();
-    if (money === 'unclear') return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, isSpent);
-    const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     const retryAfter = retryAfterMs(headers, Date.now());
+    if (money === 'unclear') {
+      if (this.#waitForBudget(attempt)) return;
+      return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: null }, isSpent);
+    }
+    if (money === 'held')
+      return this.#retryOr({ kind: 'refused', status: 429, isPermanent: false, retryAfterMs: retryAfter }, forwardError);
+    const isLasting = headers['x-should-retry'] === 'false' || isPermanentError(errorTypeOf(body));
     return this.#retryOr({ kind: 'refused', status, isPermanent: isLasting, retryAfterMs: retryAfter }, forwardError);
+  }
+
+  /**
+   * Sends the request again when another one of the key has ended, which may hold the rest of its budget. Such a refusal counts as no try.
+   * Returns false where there is no other request: then a few retries tell whether the budget is spent.
+   */
+  #waitForBudget(attempt: Attempt): boolean {
+    const resume = (): void => {
+      this.#retryTimer = setTimeout(() => this.#send(), BUDGET_RELEASE_MS * (0.5 + Math.random() / 2));
+    };
+    if (this.#settled !== null || this.#forwarding.holder?.waitForOthers(resume) !== true) return false;
+    attempt.stop();
+    this.#answer.drop();
+    this.#attempt = null;
+    this.#retries.forgive();
+    return true;
+  }
+
+  /** The provider did no work. A credential that can be renewed is renewed once; between the two tries, `#attempt` is null. */
+  #renewOrFail(attempt: Attempt): void {
+    const fail = (code: FailureCode): void => this.#fail(code, { isOwn: true });
+    const { renew } = this.#forwarding;
+    const isOver = this.#interruptedBy !== null || this.#settled !== null || this.#answer.hasBegun;
+    if (renew === null || this.#isRenewed || isOver) return fail('llm_unauthorized');
+    this.#isRenewed = true;
+    attempt.stop();
+    this.#attempt = null;
+    renew().then(
+      (renewed) => {
+        if (this.#isDone) return;
+        if (typeof renewed === 'string') return fail(renewed);
+        const { headers, credential } = renewed;
+        Object.assign(this.#forwarding, { request: { ...this.#forwarding.request, headers }, credential });
+        return this.#send();
+      },
+      () => !this.#isDone && fail('internal'),
+    );
   }
 
   onBroken(code: string): void {
@@ -308,6 +356,7 @@ export class Exchange implements AttemptEvents {
     this.#isDone = true;
     for (const timer of [this.#idleTimer, this.#drainTimer, this.#retryTimer, this.#holdTimer]) clearTimeout(timer);
     this.#forwarding.interruption.listener = null;
+    this.#forwarding.holder?.leave();
     this.#attempt?.stop();
   }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 
 import type { Dispatcher } from 'undici';
 
@@ -11,6 +11,7 @@ import type { ResponseUsage } from '../protocols/response-usage.ts';
 import type { Protocol } from '../protocols/routes.ts';
 import type { Interruption } from '../server/interruption.ts';
 import type { UpstreamRequest } from './attempt.ts';
+import type { BudgetHolder } from './budget-holders.ts';
 import type { RetryOptions } from './retries.ts';
 
 export interface Forwarding {
@@ -20,6 +21,8 @@ export interface Forwarding {
   gateway: GatewayName;
   /** The credential in `request.headers`, which no answer may contain. */
   credential: Secret;
+  /** Returns what to repeat the request with after a 401, or the failure; null where the credential cannot be renewed. Throws nothing. */
+  renew: (() => Promise<RenewedCredential | FailureCode>) | null;
   res: ServerResponse;
   dialect: Dialect;
   /** The protocol by which the answer is metered; null where it is not metered. */
@@ -29,6 +32,8 @@ export interface Forwarding {
   drainTimeoutMs: number;
   retries: RetryOptions;
   interruption: Interruption;
+  /** The request among those of its key; null at a provider, which knows no budget of the key. */
+  holder: BudgetHolder | null;
   /** Records the use of a key that has ended. Called when the key ends, before the caller is cut off. */
   recordRefusedUse(): Promise<void>;
   /**
@@ -37,6 +42,11 @@ export interface Forwarding {
    * settlement waits for open rows.
    */
   settle(end: ForwardEnd): Promise<void>;
+}
+
+export interface RenewedCredential {
+  headers: IncomingHttpHeaders;
+  credential: Secret;
 }
 
 export interface ForwardEnd {

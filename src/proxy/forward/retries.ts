@@ -29,7 +29,7 @@ export class Retries {
   areExhausted = false;
   readonly #options: RetryOptions;
   readonly #timeLimitMs: number;
-  #firstMs = 0;
+  #firstMs: number | null = null;
   #waitedMs = 0;
 
   constructor({ retries, idleTimeoutMs }: { retries: RetryOptions; idleTimeoutMs: number }) {
@@ -39,8 +39,13 @@ export class Retries {
 
   /** Counts a try that starts. */
   begin(): void {
-    if (this.tries === 0) this.#firstMs = performance.now();
+    this.#firstMs ??= performance.now();
     this.tries += 1;
+  }
+
+  /** Takes back the try that has just failed: it does not count. */
+  forgive(): void {
+    this.tries -= 1;
   }
 
   /** Decides whether to retry: returns the delay before the next try in ms, or null where there is none. */
@@ -48,7 +53,8 @@ export class Retries {
     const { maxTries } = this.#options;
     const { tries } = this;
     const report = (event: RetryEvent): void => this.#options.report(event);
-    const elapsedMs = performance.now() - this.#firstMs;
+    const nowMs = performance.now();
+    const elapsedMs = nowMs - (this.#firstMs ?? nowMs);
     const tried = { tries, maxTries, elapsedMs, waitedMs: this.#waitedMs, timeLimitMs: this.#timeLimitMs, random: Math.random() };
     const decision = decideRetry(failed, tried);
     if (decision.action === 'give-up') {

@@ -27,6 +27,9 @@ export function codeOfStreamError(type: string | null | undefined): FailureCode 
       return 'llm_unauthorized';
     case 'billing_error':
     case 'insufficient_quota':
+    // What a ChatGPT plan includes is used up, for hours or days.
+    case 'usage_limit_reached':
+    case 'usage_not_included':
       return 'llm_payment_required';
     case 'permission_error':
       return 'llm_forbidden';

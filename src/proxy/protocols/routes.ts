@@ -21,7 +21,7 @@ const POST = new Map<string, Route>([
 ]);
 
 /** Matches a list of models, or one model by an id that a job can name. */
-const MODELS = /^\/v1\/models(?:\/([A-Za-z0-9][\w.:/-]*))?$/;
+const MODELS = /^\/v1\/models(?:\/([A-Za-z0-9@][\w.:/-]*))?$/;
 
 /** Finds the route of a request; null for everything that this gateway does not serve. */
 export function findRoute(method: string, path: string, headers: IncomingHttpHeaders): Route | null {

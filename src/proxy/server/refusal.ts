@@ -23,6 +23,7 @@ const STATUSES: Partial<Record<FailureCode, number>> = {
   model_unpriced: 403,
   sealed_unreadable: 403,
   llm_unauthorized: 403,
+  credential_needs_login: 403,
   llm_rejected: 400,
   rate_limited: 429,
   llm_failed: 502,

@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { gatewayOf } from '../../contract/credential.ts';
+import { DEFAULT_LOGIN, gatewayOf } from '../../contract/credential.ts';
 import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
 import { GATEWAY_TITLES } from '../../contract/gateway-name.ts';
-import type { Secret } from '../../secrets/secret.ts';
+import { Secret } from '../../secrets/secret.ts';
 import { consumeTokens, raiseReservation, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
 import type { RequestBody } from '../body/request-body.ts';
 import { abortMessage } from '../forward/abort-message.ts';
 import { forward } from '../forward/forward.ts';
-import type { ForwardEnd } from '../forward/forwarding.ts';
+import type { ForwardEnd, RenewedCredential } from '../forward/forwarding.ts';
 import type { RetryOptions } from '../forward/retries.ts';
 import type { AdmissionResult } from '../limits/admission.ts';
 import { checkAccess } from '../limits/check-access.ts';
@@ -18,6 +18,7 @@ import type { ModelPrice } from '../prices/prices.ts';
 import { sumCharges } from '../prices/sum-charges.ts';
 import { NO_USAGE, type ResponseUsage } from '../protocols/response-usage.ts';
 import type { Route } from '../protocols/routes.ts';
+import type { StoredLogin } from '../upstream/credentials.ts';
 import { findModelPrice } from '../upstream/gateway-models.ts';
 import { findUnknownBeta, upstreamHeaders } from '../upstream/headers.ts';
 import type { UpstreamTarget } from '../upstream/targets.ts';
@@ -45,6 +46,8 @@ interface PricedRequest extends AuthenticatedRequest {
   price: ModelPrice;
   target: UpstreamTarget;
   credential: Secret;
+  /** The login that the credential belongs to; null for an API key. */
+  login: StoredLogin | null;
 }
 
 /** Reads a request's body, reserves its highest cost, forwards it, and records its actual cost. */
@@ -85,22 +88,29 @@ async function priceRequest(
   const price = isRefusal(body) ? null : findModelPrice(context.prices, target.gateway, route.protocol, body.model);
   const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
   if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
-  const credential = await findCredential(context, request);
-  if (credential === undefined)
+  if (access.credential.strategy === 'subscription' && route.protocol === 'openai-chat')
+    return refusal('llm_rejected', 'A ChatGPT plan serves the Responses API only.');
+  const found = await findCredential(context, request);
+  if (found === undefined)
     return refusal('llm_unauthorized', 'The gateway has no usable credential for this protocol. The operator has to set or replace it.');
-  if (isRefusal(credential)) return credential;
-  return { ...request, body, price, target, credential };
+  if (isRefusal(found)) return found;
+  return found instanceof Secret
+    ? { ...request, body, price, target, credential: found, login: null }
+    : { ...request, body, price, target, credential: found.secret, login: found };
 }
 
 async function findCredential(
-  { credentials, logger }: ProxyContext,
+  { credentials, subscriptions, logger }: ProxyContext,
   { access, route }: AuthenticatedRequest,
-): Promise<Secret | Refusal | undefined> {
+): Promise<Secret | StoredLogin | Refusal | undefined> {
+  const { credential, tenant, ref } = access;
   try {
-    return await credentials.find(route.dialect, access);
+    if (credential.strategy !== 'subscription') return await credentials.find(route.dialect, access);
+    return await subscriptions.find(route.dialect, tenant, credential.name ?? DEFAULT_LOGIN);
   } catch (error) {
     if (!ValetkeyError.is(error)) throw error;
-    logger?.warn({ ref: access.ref, code: error.code }, `The credential of a job cannot be used: ${error.message}`);
+    logger?.warn({ ref, code: error.code }, `The credential of a job cannot be used: ${error.message}`);
+    if (credential.strategy === 'subscription') return refusal(error.code, error.message);
     return refusal(error.code, 'The gateway cannot open the credential that is sealed for the job.');
   }
 }
@@ -174,22 +184,24 @@ async function send(
   priced: PricedTries,
   settle: (end: ForwardEnd) => Promise<void>,
 ): Promise<void> {
-  const { req, res, route, access, body, target, credential, interruption } = request;
-  const { gateway, origin, prefix, dispatcher, retryBudget } = target;
+  const { req, res, route, access, body, target, credential, login, interruption } = request;
+  const { gateway, origin, dispatcher, retryBudget } = target;
   context.metrics.recordOverhead(performance.now() - request.startedMs);
   retryBudget.earn();
   const [path = '', query = ''] = (req.url ?? '').split('?', 2);
+  if (login !== null) context.credentials.recordUse(login);
   await forward({
     dispatcher,
     request: {
       origin,
-      path: `${prefix}${path}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
+      path: `${target.pathOf(path)}${query.split('&').includes('beta=true') ? '?beta=true' : ''}`,
       method: req.method ?? 'POST',
-      headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential }),
+      headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential, login: login?.login ?? null }),
       parts: body.parts,
     },
     gateway,
     credential,
+    renew: login === null ? null : async () => renewLogin(context, request, login),
     res,
     dialect: route.dialect,
     protocol: route.kind === 'generate' ? route.protocol : null,
@@ -205,9 +217,29 @@ async function send(
       },
     },
     interruption,
+    holder: gateway === 'builtin' ? null : context.budgetHolders.join(access.ref),
     recordRefusedUse: () => context.refusedUses.record(access.ref),
     settle,
   });
+}
+
+/** After a 401, although the access token has not expired: it was revoked, or our clock is wrong. */
+async function renewLogin(
+  { subscriptions, credentials, logger }: ProxyContext,
+  { req, route, access, target }: PricedRequest,
+  refused: StoredLogin,
+): Promise<RenewedCredential | FailureCode> {
+  try {
+    const renewed = await subscriptions.renew(refused);
+    if (renewed === undefined) return 'llm_unauthorized';
+    credentials.recordUse(renewed);
+    const { secret: credential, login } = renewed;
+    return { credential, headers: upstreamHeaders(req.headers, route.dialect, { ...target, credential, login }) };
+  } catch (error) {
+    if (!ValetkeyError.is(error)) throw error;
+    logger?.warn({ ref: access.ref, code: error.code }, `The login of a job could not be renewed: ${error.message}`);
+    return error.code;
+  }
 }
 
 interface SentRequest extends PricedRequest {

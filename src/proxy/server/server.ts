@@ -11,6 +11,7 @@ import type { SharedRates } from '../../store/requests.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { BodyMemory } from '../body/memory.ts';
 import { BodyReader } from '../body/request-body.ts';
+import { BudgetHolders } from '../forward/budget-holders.ts';
 import { Admission } from '../limits/admission.ts';
 import { CostPredictor } from '../limits/cost-predictor.ts';
 import { KeyLimits } from '../limits/key-limits.ts';
@@ -18,6 +19,9 @@ import { RefusedUses } from '../limits/refused-uses.ts';
 import { UnknownKeyThrottle } from '../limits/unknown-key-throttle.ts';
 import { createPrices, type Prices } from '../prices/prices.ts';
 import { dialectOf } from '../protocols/routes.ts';
+import { Refresher } from '../subscriptions/refresher.ts';
+import { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { TokenEndpoint } from '../subscriptions/token-endpoint.ts';
 import { followCredentials } from '../upstream/credentials.ts';
 import { createTargets } from '../upstream/targets.ts';
 import { startAdmin } from './admin.ts';
@@ -34,6 +38,8 @@ import type { ProxySettings, RateSettings } from './settings.ts';
 
 /** How long `close` waits for the last records. */
 const CLOSE_TIMEOUT_MS = 5_000;
+/** How long `close` waits for a refresh: its new tokens are nowhere else until they are stored. */
+const REFRESH_CLOSE_TIMEOUT_MS = 12_000;
 const MINUTE_MS = 60_000;
 
 export interface ProxyOptions {
@@ -81,20 +87,31 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     waitingRequests: () => admission.waiting,
     pendingRecords: () => recorder.pending,
   });
+  const endpointAt = (url: string): TokenEndpoint => ({ url, dispatcher: dispatchers.forOrigin(new URL(url).origin) });
+  const refresher = new Refresher({
+    id,
+    database,
+    publicKey: () => unsealer.publicKey(),
+    endpoints: { anthropic: endpointAt(gateway.tokenUrls.anthropic), openai: endpointAt(gateway.tokenUrls.openai) },
+    logger,
+  });
   const context: ProxyContext = {
     id,
     database,
     targets: createTargets(dispatchers, {
       providers: { anthropic: gateway.anthropic, openai: gateway.openai },
       gateways: gateway.gateways,
+      chatgpt: gateway.chatgptUrl,
     }),
     credentials,
+    subscriptions: new Subscriptions(credentials, refresher),
     idleTimeoutMs: gateway.idleTimeoutMs,
     drainTimeoutMs: gateway.drainTimeoutMs,
     maxTries: gateway.maxTries,
     rates: sharedRates(gateway.rates),
     prices,
     admission,
+    budgetHolders: new BudgetHolders(),
     costPredictor: new CostPredictor(),
     bodies: new BodyReader(),
     bodyMemory: new BodyMemory(gateway.bodies),
@@ -126,6 +143,7 @@ export async function startProxy({ database, unsealer, gateway, prices = createP
     open.interruptAll('gateway_unreachable');
     await Promise.race([Promise.all(running), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     await Promise.race([refusedUses.close(), sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
+    await Promise.race([refresher.close(), sleep(REFRESH_CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
     stop.abort();
     credentials.close();
     await watch.close();

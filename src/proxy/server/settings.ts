@@ -1,3 +1,4 @@
+import type { Dialect } from '../../contract/dialect.ts';
 import type { ExternalGatewayName } from '../../contract/gateway-name.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
@@ -45,6 +46,10 @@ export interface ProxySettings {
   outbound: OutboundProxies;
   anthropic: UpstreamSettings;
   openai: UpstreamSettings;
+  /** Where ChatGPT plans are served, without a trailing slash and without `/responses`. */
+  chatgptUrl: string;
+  /** Where logins to plans are refreshed. */
+  tokenUrls: Record<Dialect, string>;
   /** The gateways of third parties; absent where one is not configured. */
   gateways: Partial<Record<ExternalGatewayName, Omit<UpstreamSettings, 'credential'>>>;
 }

@@ -1,8 +1,10 @@
 import { DEFAULT_CREDENTIAL } from '../../contract/credential.ts';
 import { DIALECTS, type Dialect } from '../../contract/dialect.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import type { Login } from '../../secrets/login.ts';
 import { registerSecret } from '../../secrets/redact.ts';
-import type { Secret } from '../../secrets/secret.ts';
+import { openLogin, readLoginSeal } from '../../secrets/seal-login.ts';
+import { Secret } from '../../secrets/secret.ts';
 import type { Unsealer } from '../../secrets/unsealer.ts';
 import type { Database } from '../../store/database.ts';
 import type { KeyAccess } from '../../store/requests.ts';
@@ -28,6 +30,12 @@ export interface UpstreamCredentials {
    * @throws `sealed_unreadable` for one that is sealed for the job
    */
   find(dialect: Dialect, key: PaidKey): Secret | undefined | Promise<Secret | undefined>;
+  /** Returns the newest version of a tenant's login; undefined where there is none, or it cannot be opened. */
+  findLogin(dialect: Dialect, tenant: string, name: string): StoredLogin | undefined;
+  /** Reads the stored credentials now. @throws `database_unreachable` */
+  reload(): Promise<void>;
+  /** Records that a login is sent. */
+  recordUse(login: StoredLogin): void;
   /** Whether the strategy `gateway` has a credential for tenants without their own. */
   hasDefault(dialect: Dialect): boolean;
   close(): void;
@@ -39,6 +47,14 @@ export interface CredentialsOptions {
   /** The organization's credentials for dialects without a stored default that can be opened. */
   configured: Record<Dialect, Secret | undefined>;
   logger: Logger | undefined;
+}
+
+/** The newest version of a login, opened. */
+export interface StoredLogin extends UpstreamCredential {
+  tenant: string;
+  login: Login;
+  /** Its access token. */
+  secret: Secret;
 }
 
 interface InUse extends UpstreamCredential {
@@ -60,20 +76,39 @@ export async function followCredentials({ database, unsealer, configured, logger
   const uses = new CredentialUses(database);
   const sealed = new SealedCredentials(unsealer);
 
+  const logins: Record<Dialect, Map<string, StoredLogin>> = { anthropic: new Map(), openai: new Map() };
+  /** Only the newest version counts: the refresh tokens of those before are used up. */
+  const newestLogin = async (row: UpstreamCredential, before: StoredLogin | undefined): Promise<StoredLogin | undefined> => {
+    const { provider, tenant } = row;
+    if (tenant === null) return undefined;
+    if (before?.sealed === row.sealed) return before.needsLogin === row.needsLogin ? before : { ...before, needsLogin: row.needsLogin };
+    const login = await orWarning(row, openLogin(unsealer, row.sealed, { provider, tenant }));
+    return login === null ? undefined : { ...row, tenant, login, secret: new Secret(login.accessToken) };
+  };
+
   const newest = async (versions: readonly UpstreamCredential[], before: InUse | undefined): Promise<InUse | undefined> => {
     for (const version of versions) {
+      // A login is for the strategy `subscription` alone, and takes the place of what was under its name before.
+      if (readLoginSeal(version.sealed) !== null) return undefined;
       if (version.sealed === before?.sealed) return before;
       const secret = await open(version);
       if (secret !== null) return { ...version, secret };
     }
     return undefined;
   };
-  const open = async ({ provider, tenant, name, version, sealed: text }: UpstreamCredential): Promise<Secret | null> => {
+  const open = async (row: UpstreamCredential): Promise<Secret | null> => {
+    const { provider, tenant } = row;
+    const owner = { purpose: 'upstream' as const, provider, ...(tenant === null ? {} : { tenant }) };
+    const secret = await orWarning(row, openCredential(unsealer, row.sealed, owner));
+    if (secret !== null) registerSecret(secret);
+    return secret;
+  };
+  const orWarning = async <T>(
+    { provider, tenant, name, version, sealed: text }: UpstreamCredential,
+    opening: Promise<T>,
+  ): Promise<T | null> => {
     try {
-      const owner = { purpose: 'upstream' as const, provider, ...(tenant === null ? {} : { tenant }) };
-      const secret = await openCredential(unsealer, text, owner);
-      registerSecret(secret);
-      return secret;
+      return await opening;
     } catch (error) {
       if (!ValetkeyError.is(error)) throw error;
       const row = JSON.stringify([provider, tenant, name, version, text]);
@@ -93,6 +128,11 @@ export async function followCredentials({ database, unsealer, configured, logger
       for (const key of new Set([...versionsOf.keys(), ...current.keys()])) {
         const before = current.get(key);
         const versions = versionsOf.get(key) ?? [];
+        const [first] = versions;
+        const login =
+          first === undefined || readLoginSeal(first.sealed) === null ? undefined : await newestLogin(first, logins[provider].get(key));
+        if (login === undefined) logins[provider].delete(key);
+        else logins[provider].set(key, login);
         const now = versions.length === 0 ? undefined : ((await newest(versions, before ?? undefined)) ?? null);
         if (now === before) continue;
         if (now === undefined) current.delete(key);
@@ -162,8 +202,14 @@ export async function followCredentials({ database, unsealer, configured, logger
           return credential.sealed === undefined
             ? stored(dialect, tenant, credential.name ?? DEFAULT_CREDENTIAL)
             : sealed.open(credential.sealed, { purpose: 'byok', provider: dialect, tenant });
+        case 'subscription':
+          // Its access token can expire: `Subscriptions` has it.
+          return undefined;
       }
     },
+    findLogin: (dialect, tenant, name) => logins[dialect].get(keyOf(tenant, name)),
+    reload: async () => read(database.pool),
+    recordUse: (login) => uses.record(login),
     hasDefault,
     close: () => {
       clearInterval(timer);

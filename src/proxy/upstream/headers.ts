@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 
 import type { Dialect } from '../../contract/dialect.ts';
 import type { GatewayName } from '../../contract/gateway-name.ts';
+import type { Login } from '../../secrets/login.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { BETAS } from '../protocols/anthropic-body.ts';
 
@@ -44,14 +45,19 @@ export function findUnknownBeta(headers: IncomingHttpHeaders): string | null {
 export interface SentCredential {
   gateway: GatewayName;
   credential: Secret;
+  /** The login that the credential belongs to; null for an API key. */
+  login: Login | null;
   headers: Readonly<Record<string, string>>;
 }
+
+/** What Anthropic's API asks of a request with an access token: @anthropic-ai/sdk 1.12.0, lib/credentials/types. */
+const OAUTH_BETA = 'oauth-2025-04-20';
 
 /** Builds the headers for the upstream: the caller's without its key, plus the credential. The answer must be uncompressed for its usage to be read. */
 export function upstreamHeaders(
   headers: IncomingHttpHeaders,
   dialect: Dialect,
-  { gateway, credential, headers: own }: SentCredential,
+  { gateway, credential, login, headers: own }: SentCredential,
 ): IncomingHttpHeaders {
   const sent: IncomingHttpHeaders = {};
   for (const name in headers) {
@@ -61,10 +67,18 @@ export function upstreamHeaders(
   sent['accept-encoding'] = 'identity';
   // The gateway has read the body as JSON, so the provider must, too.
   sent['content-type'] = 'application/json';
+  if (login !== null) return { ...sent, ...loginHeaders(dialect, credential, login, sent) };
   if (gateway === 'portkey') sent['x-portkey-api-key'] = credential.reveal();
   else if (gateway === 'builtin' && dialect === 'anthropic') sent['x-api-key'] = credential.reveal();
   else sent.authorization = `Bearer ${credential.reveal()}`;
   return sent;
+}
+
+function loginHeaders(dialect: Dialect, credential: Secret, { accountId }: Login, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const authorization = `Bearer ${credential.reveal()}`;
+  // As Codex sends it; not tried with a real plan.
+  if (dialect === 'openai') return { authorization, ...(accountId === undefined ? {} : { 'chatgpt-account-id': accountId }) };
+  return { authorization, 'anthropic-beta': [headers['anthropic-beta'] ?? [], OAUTH_BETA].flat().join(',') };
 }
 
 /** Builds the headers for the caller: those of the answer that it needs, and none that contains the credential. */

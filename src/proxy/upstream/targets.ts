@@ -13,8 +13,8 @@ export interface UpstreamTarget {
   /** Names it in rate limits: the dialect of a provider, or the gateway. */
   scope: string;
   origin: string;
-  /** Path before the route's own; empty, or with a leading and no trailing slash. */
-  prefix: string;
+  /** Returns the path there of a route, which begins with /v1. */
+  pathOf: (route: string) => string;
   /** What every request gets besides the credential. */
   headers: Readonly<Record<string, string>>;
   dispatcher: Dispatcher;
@@ -31,6 +31,8 @@ export interface Address {
 export interface TargetOptions {
   providers: Record<Dialect, Address>;
   gateways: Partial<Record<ExternalGatewayName, Address>>;
+  /** Where ChatGPT plans are served: the URL that `/responses` is below. */
+  chatgpt: string;
 }
 
 /** The targets of a proxy: only these hosts ever receive a credential. */
@@ -40,16 +42,20 @@ export interface Targets {
 }
 
 /** Creates the targets. Does no I/O. */
-export function createTargets(dispatchers: Dispatchers, { providers, gateways }: TargetOptions): Targets {
+export function createTargets(dispatchers: Dispatchers, { providers, chatgpt, gateways }: TargetOptions): Targets {
   const create = (gateway: GatewayName, scope: string, { baseUrl, headers = {} }: Address): UpstreamTarget => {
     const { origin, pathname } = new URL(baseUrl);
     const prefix = pathname.replace(/\/$/, '');
-    return { gateway, scope, origin, prefix, headers, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
+    const pathOf = (route: string): string => prefix + route;
+    return { gateway, scope, origin, pathOf, headers, dispatcher: dispatchers.forOrigin(origin), retryBudget: new RetryBudget() };
   };
   const ofProviders = {
     anthropic: create('builtin', 'anthropic', providers.anthropic),
     openai: create('builtin', 'openai', providers.openai),
   };
+  const plans = create('builtin', 'chatgpt', { baseUrl: chatgpt });
+  const { pathOf } = plans;
+  const ofPlans = { anthropic: ofProviders.anthropic, openai: { ...plans, pathOf: (route: string) => pathOf(route.replace(/^\/v1/, '')) } };
   const { litellm, openrouter, portkey } = gateways;
   const ofGateways = {
     litellm: litellm === undefined ? undefined : create('litellm', 'litellm', litellm),
@@ -58,6 +64,7 @@ export function createTargets(dispatchers: Dispatchers, { providers, gateways }:
   };
   return {
     find: (dialect, credential) => {
+      if (credential.strategy === 'subscription') return ofPlans[dialect];
       const gateway = gatewayOf(credential);
       return gateway === 'builtin' ? ofProviders[dialect] : ofGateways[gateway];
     },

@@ -65,7 +65,8 @@ export class OpenRouterLedger {
   /** The most recent requests of the data plane, by the name of the key. */
   readonly uses: { name: string | null; status: number }[] = [];
   readonly workspaces = new Set([DEFAULT_WORKSPACE]);
-  readonly provisioningKey = `sk-or-v1-${randomBytes(32).toString('hex')}`;
+  /** May be replaced while it runs. */
+  provisioningKey = `sk-or-v1-${randomBytes(32).toString('hex')}`;
   /** ms until a charge is part of `usage`: how fresh that is, is not documented. */
   usageLagMs = 0;
 

@@ -19,7 +19,7 @@ export interface FakeOpenRouter {
   /** With `/api` and without `/v1`. */
   baseUrl: string;
   ledger: OpenRouterLedger;
-  faults: Faults<OpenRouterCall>;
+  faults: Faults<string>;
   statuses: RefusalStatuses;
   /** Refuses every request that a key may make, for a reason of the account; null: none. */
   accountRefusal: 'no_credit' | 'in_flight_budget' | null;
@@ -32,11 +32,12 @@ export interface FakeOpenRouter {
 
 const requestSchema = z.object({ model: z.string().catch(''), stream: z.boolean().catch(false) });
 const namedSchema = z.object({ name: z.string() });
+const assignedSchema = z.object({ key_hashes: z.tuple([z.string()], z.string()) });
 
 /** Starts one on a free port. */
 export async function startFakeOpenRouter(): Promise<FakeOpenRouter> {
   const ledger = new OpenRouterLedger();
-  const faults = new Faults<OpenRouterCall>();
+  const faults = new Faults<string>();
   const closed = new AbortController();
 
   const keyOf = (req: IncomingMessage): KeyRecord | undefined => {
@@ -50,7 +51,8 @@ export async function startFakeOpenRouter(): Promise<FakeOpenRouter> {
     const sent = await buffer(req);
     const body: unknown = sent.length > 0 ? JSON.parse(sent.toString()) : {};
     const named = namedSchema.safeParse(body).data?.name;
-    const name = call === 'mint' ? (named ?? null) : (ledger.keys.find(({ hash }) => hash === id)?.name ?? null);
+    const about = assignedSchema.safeParse(body).data?.key_hashes[0] ?? id;
+    const name = call === 'mint' ? (named ?? null) : (ledger.keys.find(({ hash }) => hash === about)?.name ?? null);
     const fault = faults.take(call, name === null ? null : jobIdOf(name));
     ledger.calls.push({ call, name, fault });
     if (fault?.is === 'clock') res.setHeader('date', new Date(Date.now() + fault.offMs).toUTCString());

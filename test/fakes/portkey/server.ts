@@ -15,29 +15,30 @@ import { PortkeyLedger } from './ledger.ts';
 export interface FakePortkey {
   /** Without `/v1`. */
   baseUrl: string;
+  /** May be replaced while it runs. */
   adminKey: string;
   /** May be changed while it runs. */
   settings: ControlSettings;
   ledger: PortkeyLedger;
-  faults: Faults;
+  faults: Faults<string>;
   close(): void;
 }
 
 export async function startFakePortkey(upstream: FakeUpstream | null = null): Promise<FakePortkey> {
   const ledger = new PortkeyLedger();
-  const faults = new Faults();
-  const adminKey = `admin-${randomBytes(16).toString('hex')}`;
+  const faults = new Faults<string>();
   const settings: ControlSettings = { workspaceId: 'ws-test', maxPageSize: 3, analyticsLagMs: 0, analyticsStatus: null };
   const closed = new AbortController();
 
   const control = async (request: IncomingMessage, url: URL, body: Buffer, response: ServerResponse): Promise<void> => {
     const wanted = readRequest(request.method ?? '', url, parseJson(body.toString()));
-    if (request.headers['x-portkey-api-key'] !== adminKey) return send(response, refusal(401, 'AB05', 'Unauthorized access'));
+    if (request.headers['x-portkey-api-key'] !== fake.adminKey) return send(response, refusal(401, 'AB05', 'Unauthorized access'));
     if (wanted === null) {
       response.writeHead(404, { 'content-type': 'text/html' }).end('<html>');
       return;
     }
-    const name = nameOf(wanted.body) ?? ledger.keys.find(({ id }) => id === wanted.id)?.name ?? null;
+    const about = wanted.id ?? wanted.query['api_key_ids'];
+    const name = nameOf(wanted.body) ?? ledger.keys.find(({ id }) => id === about)?.name ?? null;
     const fault = faults.take(wanted.call, name === null ? null : jobIdOf(name));
     ledger.calls.push({ call: wanted.call, name, fault });
     if (fault?.is === 'clock') response.setHeader('date', new Date(Date.now() + fault.offMs).toUTCString());
@@ -50,9 +51,9 @@ export async function startFakePortkey(upstream: FakeUpstream | null = null): Pr
       .then((body) => (PATHS.has(url.pathname) ? serve(ledger, upstream, request, body, response) : control(request, url, body, response)))
       .catch(() => response.destroy());
   });
-  return {
+  const fake: FakePortkey = {
     baseUrl: await listenOnPort(server, '127.0.0.1', 0),
-    adminKey,
+    adminKey: `admin-${randomBytes(16).toString('hex')}`,
     settings,
     ledger,
     faults,
@@ -62,6 +63,7 @@ export async function startFakePortkey(upstream: FakeUpstream | null = null): Pr
       server.closeAllConnections();
     },
   };
+  return fake;
 }
 
 function nameOf(body: unknown): string | null {

@@ -18,10 +18,10 @@ export interface FaultCase {
 const PER_KEY = ['mint', 'extend', 'disable', 'probe', 'spend', 'delete'] as const;
 /** Every third of the table, so that each call and each fault has its turn. */
 const SHORT = 3;
-const SLOW_MS = 2 * TIMEOUT_MS;
-const TEN_MINUTES_MS = 600_000;
+export const TEN_MINUTES_MS = 600_000;
 
-const FAULTS: [string, Fault][] = [
+/** What can befall each call; `slowMs`: longer than its caller waits. */
+export const faultsOfAny = (slowMs: number): [string, Fault][] => [
   ['is lost before it is done', { is: 'lost', when: 'before' }],
   ['is lost after it was done', { is: 'lost', when: 'after' }],
   ['fails before it is done', { is: 'status', status: 503, when: 'before' }],
@@ -29,22 +29,24 @@ const FAULTS: [string, Fault][] = [
   ['meets a limit of the rate', { is: 'status', status: 429, when: 'before' }],
   ['meets a limit of the rate that says for how long', { is: 'status', status: 429, when: 'before', retryAfterS: 1 }],
   ['breaks in the midst of its answer', { is: 'torn' }],
-  ['is done after its caller has given up', { is: 'slow', ms: SLOW_MS, when: 'before' }],
-  ['is answered after its caller has given up', { is: 'slow', ms: SLOW_MS, when: 'after' }],
+  ['is done after its caller has given up', { is: 'slow', ms: slowMs, when: 'before' }],
+  ['is answered after its caller has given up', { is: 'slow', ms: slowMs, when: 'after' }],
   ['is answered with something else', { is: 'malformed' }],
   ['is refused for its credential', { is: 'status', status: 401, when: 'before' }],
 ];
 
 /** Each call under each fault once, and what only one call can meet or what lasts. */
 export const CASES: readonly FaultCase[] = [
-  ...PER_KEY.flatMap((call) => FAULTS.map(([how, fault]) => ({ call, how, fault }))).map(({ call, how, fault }, index) => ({
-    name: `${call} that ${how}`,
-    call,
-    fault,
-    times: 1,
-    ends: [call === 'mint' && fault.is === 'status' && fault.status === 401 ? ('gateway_refused' as const) : ('completed' as const)],
-    isShort: index % SHORT === 0,
-  })),
+  ...PER_KEY.flatMap((call) => faultsOfAny(2 * TIMEOUT_MS).map(([how, fault]) => ({ call, how, fault }))).map(
+    ({ call, how, fault }, index) => ({
+      name: `${call} that ${how}`,
+      call,
+      fault,
+      times: 1,
+      ends: [call === 'mint' && fault.is === 'status' && fault.status === 401 ? ('gateway_refused' as const) : ('completed' as const)],
+      isShort: index % SHORT === 0,
+    }),
+  ),
   one('mint whose name another key has', 'mint', { is: 'status', status: 400, when: 'before' }, { ends: ['gateway_refused'] }),
   one('mint that is acknowledged and not done', 'mint', { is: 'ignored' }, { ends: ['agent_failed', 'key_refused'] }),
   one('mint whose answer is lost each time', 'mint', { is: 'lost', when: 'after' }, { times: Infinity, ends: ['gateway_unreachable'] }),

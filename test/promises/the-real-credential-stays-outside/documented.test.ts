@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { z } from 'zod';
 
 import type { ValetkeyClient } from '../../../src/client/client.ts';
+import { sealLogin } from '../../../src/secrets/seal-login.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { newDatabase } from '../../helpers/database.ts';
 import { killSandboxes } from '../../helpers/sandbox-remains.ts';
@@ -18,6 +19,7 @@ const SECRETS = {
   shared: 'credential-of-the-pool-eu',
   'byok, stored': 'acmes-stored-credential',
   'byok, sealed': 'acmes-sealed-credential',
+  subscription: 'access-token-of-acmes-plan',
 };
 
 let rig: BrokerRig;
@@ -47,7 +49,7 @@ test.each(Object.entries(SECRETS))('the example of %s runs a job, and the provid
   };
   await (
     await exampleOf(name)
-  )({ client: recording, seal, secret, publicKey: rig.publicKey });
+  )({ client: recording, seal, sealLogin, secret, login: { accessToken: secret, accountId: 'plan' }, publicKey: rig.publicKey });
   expect(jobIds).toHaveLength(1);
   const { outcome } = await client.jobs.result(jobIds[0] ?? '');
   expect(outcome).toBe('completed');
@@ -62,7 +64,7 @@ async function exampleOf(name: string): Promise<(uses: object) => Promise<void>>
   const docs = await readFile(join(import.meta.dirname, '../../../docs/credentials.md'), 'utf8');
   const [, code = ''] = new RegExp(`<!-- example: ${name} -->\n\`\`\`ts\n([^\`]*)\`\`\``).exec(docs) ?? [];
   const file = join(await temporaryFolder(), 'example.mjs');
-  await writeFile(file, `export default async ({ client, seal, secret, publicKey }) => {\n${code}};\n`);
+  await writeFile(file, `export default async ({ client, seal, sealLogin, secret, login, publicKey }) => {\n${code}};\n`);
   const loaded: unknown = await import(pathToFileURL(file).href);
   return z.object({ default: exampleSchema }).parse(loaded).default;
 }

@@ -47,11 +47,11 @@ test('a stored credential that is rotated is sent with the next request of a run
 
   expect(await client.credentials.remove(owner)).toEqual({ versions: [1, 2] });
   await expect.poll(async () => client.credentials.list()).not.toContainEqual(expect.objectContaining({ name: 'rotated' }));
-  await client.jobs.prompt(jobId, 'Remember fig.');
+  await client.jobs.prompt(jobId, 'Remember medlar.');
   const { outcome, failure } = await client.jobs.result(jobId);
   expect({ outcome, code: failure?.code }).toEqual({ outcome: 'failed', code: 'llm_unauthorized' });
   expect(failure?.message).toContain(`the credential rotated of the tenant ${TENANT}`);
-  expect(credentialWith('fig')).toEqual([]);
+  expect(credentialWith('medlar')).toEqual([]);
 });
 
 describe('a job whose credential cannot work is refused when it is submitted', () => {
@@ -64,7 +64,7 @@ describe('a job whose credential cannot work is refused when it is submitted', (
     [
       'a stored one of the tenant that is not there',
       { strategy: 'byok' },
-      /^The tenant acme has no credential default for openai, .* It has personal\.$/,
+      /^The tenant acme has no credential default for openai, .* It has max-plan, personal\.$/,
     ],
     [
       'one of the organization that is asked for as the tenant’s',

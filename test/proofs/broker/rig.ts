@@ -5,6 +5,7 @@ import type { Dialect } from '../../../src/contract/dialect.ts';
 import type { CredentialInput } from '../../../src/contract/spec-input.ts';
 import { startScriptedModel } from '../../../src/dev/scripted-model/server.ts';
 import { startStack, type Stack, type TemporalAddress } from '../../../src/dev/stack.ts';
+import { sealLogin } from '../../../src/secrets/seal-login.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { startRecordingUpstream, type RecordingUpstream } from './upstream.ts';
@@ -17,9 +18,10 @@ export const CREDENTIALS = {
   shared: `${REAL}of-the-pool`,
   'byok, stored': `${REAL}of-the-tenant`,
   'byok, sealed': `${REAL}in-the-job`,
+  subscription: `${REAL}of-the-plan`,
 } as const;
 export type Source = keyof typeof CREDENTIALS;
-export const SOURCES: readonly Source[] = ['gateway', 'shared', 'byok, stored', 'byok, sealed'];
+export const SOURCES: readonly Source[] = ['gateway', 'shared', 'byok, stored', 'byok, sealed', 'subscription'];
 
 /** All parts of Valetkey over a provider that records the credentials it receives, with a stored credential for each strategy. */
 export interface BrokerRig {
@@ -48,6 +50,7 @@ export async function startBrokerRig({ databaseUrl, temporal }: BrokerRigOptions
     VALETKEY_TASK_QUEUE: `broker-${randomUUID()}`,
     VALETKEY_ANTHROPIC_BASE_URL: upstream.url,
     VALETKEY_OPENAI_BASE_URL: upstream.url,
+    VALETKEY_CHATGPT_BASE_URL: `${upstream.url}/v1`,
     ANTHROPIC_API_KEY: CREDENTIALS.gateway,
     OPENAI_API_KEY: CREDENTIALS.gateway,
     VALETKEY_SEALING_KEY: privateKey,
@@ -61,6 +64,9 @@ export async function startBrokerRig({ databaseUrl, temporal }: BrokerRigOptions
       const sealed = await seal(credential, { purpose: 'upstream', provider, ...owner, publicKey });
       await stack.client.credentials.add({ provider, name, ...owner, sealed });
     }
+    const login = { accessToken: CREDENTIALS.subscription, refreshToken: `${REAL}to-refresh-with`, accountId: `${REAL}account` };
+    const sealed = await sealLogin(login, { provider, tenant: TENANT, publicKey });
+    await stack.client.credentials.add({ provider, name: 'max-plan', tenant: TENANT, sealed });
   }
   return {
     stack,
@@ -74,6 +80,8 @@ export async function startBrokerRig({ databaseUrl, temporal }: BrokerRigOptions
           return { strategy: 'shared', name: 'pool' };
         case 'byok, stored':
           return { strategy: 'byok', name: 'personal' };
+        case 'subscription':
+          return { strategy: 'subscription', name: 'max-plan' };
         case 'byok, sealed':
           return {
             strategy: 'byok',

@@ -7,8 +7,10 @@ import type { Stack } from '../../../src/dev/stack.ts';
 import type { JobRecords } from '../../../src/keys/sweep/job-records.ts';
 import { openDatabase, type Database } from '../../../src/store/database.ts';
 import { createJobRecords } from '../../../src/temporal/job-records.ts';
+import type { ExternalRig } from '../../gateways/rigs/rig.ts';
 import { secretOf, statusWith } from '../../helpers/ended.ts';
 import { sandboxRemains } from '../../helpers/sandbox-remains.ts';
+import { doublesOf } from '../gateways/doubles.ts';
 import { BOUND_MS, type CaseReport, type Cause } from './case.ts';
 
 /** How long a job may take to its end, and what is left of it to go. */
@@ -20,16 +22,19 @@ export interface Audited {
   temporal: Client;
   jobs: JobRecords;
   database: Database;
+  /** Mints the keys of the jobs, and its record is asked, too; null for the built-in gateway. */
+  rig: ExternalRig | null;
   close(): Promise<void>;
 }
 
-export async function audited(stack: Stack): Promise<Audited> {
+export async function audited(stack: Stack, rig: ExternalRig | null = null): Promise<Audited> {
   const { address, namespace } = stack.temporal;
   const temporal = new Client({ connection: await Connection.connect({ address }), namespace });
   const database = openDatabase(String(stack.config.databaseUrl));
   return {
     stack,
     temporal,
+    rig,
     jobs: createJobRecords(temporal, stack.config.taskQueue),
     database,
     close: async () => {
@@ -79,7 +84,15 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
   const late = requests.filter(({ started_at, status }) => started_at.getTime() > lastUseMs && status === 200);
   if (late.length > 0) complaints.push(`${late.length} requests were accepted after its end`);
   const spent = sum(keys.map(({ spent_usd }) => spent_usd));
-  const charged = sum(requests.map(({ usd }) => usd));
+  const records = (await audit.rig?.keysOf(jobId)) ?? null;
+  const charged = records === null ? sum(requests.map(({ usd }) => usd)) : sum(records.map(({ usd }) => String(usd)));
+  const accepted = (records ?? []).filter(({ isAccepted }) => isAccepted).length;
+  if (accepted > 0) complaints.push(`its gateway accepts ${accepted} keys of it`);
+  const left = await until(
+    async () => ((await audit.rig?.keysOf(jobId))?.some(({ isListed }) => isListed) === true ? null : true),
+    QUIET_MS,
+  );
+  if (left === null) complaints.push('its gateway still has a key of it');
   if (spent !== charged) complaints.push(`the ledger has ${spent} USD, the gateway ${charged}`);
   const settlement = await database.db.selectFrom('settlements').select('usd').where('job_id', '=', jobId).executeTakeFirst();
   if (settlement !== undefined && Number(settlement.usd) !== spent) complaints.push(`settled to ${settlement.usd} USD, spent ${spent}`);
@@ -89,8 +102,8 @@ export async function auditJob(audit: Audited, jobId: string, { name, cause, fro
   return {
     name,
     cause,
-    orphans: (isRefused === null ? 1 : 0) + late.length,
-    doubles: minted.length - new Set(minted.map(({ ref }) => ref.slice(ref.indexOf('/')))).size,
+    orphans: (isRefused === null ? 1 : 0) + late.length + accepted,
+    doubles: minted.length - new Set(minted.map(({ ref }) => ref.slice(ref.indexOf('/')))).size + doublesOf(records ?? []),
     sweptLive: gone ? 0 : keys.filter((key) => key.cause === 'swept' || key.cause === 'terminated').length,
     secondsToDead: minted.length === 0 ? null : Math.max(0, lastDeadMs - dueMs) / 1000,
     complaints: complaints.map((complaint) => `${name}: ${complaint}`),

@@ -20,7 +20,7 @@ const UNDISTURBED = 3;
 export const AT_ONCE = 8;
 /** What a step does with a key or a sandbox, and what it puts on record. What goes on inside a turn is proven elsewhere. */
 const OF_KEYS =
-  /^(sql |mint|extend|disable|probe|spend|delete|start|stop|bindKey)[^>]*$|^(mint|extend|disable|probe|spend|delete)#\d+ > sql /;
+  /^(sql |([a-z]+ )?(mint|extend|disable|probe|spend|delete)#|start|stop|bindKey)[^>]*$|^([a-z]+ )?(mint|extend|disable|probe|spend|delete)#\d+ > sql /;
 
 /** The points of a scenario's job at which a worker can die: before and after each effect, and right after its caller knows. */
 export async function crashPoints(audit: Audited, lane: Lane, scenario: Scenario): Promise<PlannedPoint[]> {

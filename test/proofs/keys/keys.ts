@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto';
 
 import { percentile } from '../../../bench/percentile.ts';
 import { loadConfig } from '../../../src/config/config.ts';
+import type { ExternalGatewayName } from '../../../src/contract/gateway-name.ts';
 import { startStack, type Stack } from '../../../src/dev/stack.ts';
 import { startFakeGateway } from '../../fakes/gateway/server.ts';
 import { runFaultTable } from '../../promises/no-key-outlives-its-job/fault-table.ts';
+import { proveGateway, type GatewayParts, type GatewayProof } from '../gateways/gateways.ts';
+import { GATEWAYS } from '../gateways/rigs.ts';
 import { withLanes, type Lane, type OpenLane, type SharedParts } from '../lane.ts';
 import { seeded } from '../random.ts';
 import { say } from '../say.ts';
@@ -28,6 +31,7 @@ export interface KeyProof {
   secondsToDead: Partial<Record<Cause, { p50: number; p99: number; max: number }>>;
   mutations: MutationReport[];
   casesByKind: Record<string, number>;
+  gateways: Partial<Record<ExternalGatewayName, GatewayProof>>;
   seconds: number;
   complaints: string[];
 }
@@ -36,6 +40,8 @@ export interface KeyProof {
 export interface KeyProofOptions {
   seed: number;
   quick: boolean;
+  /** Only what is proven of this gateway. */
+  gateway?: ExternalGatewayName | undefined;
 }
 
 /** The sweep looks all the time, and is quick to act. */
@@ -46,7 +52,7 @@ const EVERY = 5;
 const AGAIN_MS = 6_000;
 
 /** Whatever ends a job, and whatever fails meanwhile: its keys die in time, and no other key does. */
-export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> {
+export async function keys({ seed, quick, gateway }: KeyProofOptions): Promise<KeyProof> {
   const startedMs = Date.now();
   const byKind = new Map<string, CaseReport[]>();
   const take = (kind: string, reports: CaseReport[]): void => {
@@ -56,7 +62,7 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
     );
     for (const complaint of reports.flatMap(({ complaints }) => complaints)) say(`  ${complaint}`);
   };
-  await withLanes(async (open, parts) => {
+  const ofOwnGateway = async (open: OpenLane, parts: SharedParts): Promise<void> => {
     await Promise.all([
       crashes(open, seed, quick, take),
       onLane(open, 'keys_sweep', { VALETKEY_SWEEP_GRACE: '2s' }, async (audit, lane) =>
@@ -69,9 +75,17 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
     ]);
     await controls(parts, quick, take);
     await faults(parts, quick, take);
+  };
+  const gateways: KeyProof['gateways'] = {};
+  await withLanes(async (open, parts) => {
+    if (gateway === undefined) await ofOwnGateway(open, parts);
+    for (const name of gateway === undefined ? GATEWAYS : [gateway]) {
+      const onStackWith: GatewayParts['onStack'] = async (environment, work) => onStack(parts, { environment, adapt: undefined }, work);
+      gateways[name] = await proveGateway(name, { open, onStack: onStackWith, take, quick });
+    }
   });
-  await restartParts(SWEEPS, stepsFor(quick), take);
-  if (!quick) take('a part lost', await lostParts());
+  if (gateway === undefined) await restartParts(SWEEPS, stepsFor(quick), take);
+  if (gateway === undefined && !quick) take('a part lost', await lostParts());
   const reports = [...byKind.values()].flat();
   const sum = (of: (report: CaseReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
   return {
@@ -80,8 +94,9 @@ export async function keys({ seed, quick }: KeyProofOptions): Promise<KeyProof> 
     doubles: sum(({ doubles }) => doubles),
     sweptLive: sum(({ sweptLive }) => sweptLive),
     secondsToDead: Object.fromEntries(CAUSES.flatMap((cause) => figures(cause, reports))),
-    mutations: quick ? [] : await mutations(),
+    mutations: quick || gateway !== undefined ? [] : await mutations(),
     casesByKind: Object.fromEntries([...byKind].map(([kind, { length }]) => [kind, length])),
+    gateways,
     seconds: Math.round((Date.now() - startedMs) / 1000),
     complaints: reports.flatMap(({ complaints }) => complaints),
   };

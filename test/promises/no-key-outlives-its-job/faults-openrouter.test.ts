@@ -1,0 +1,4 @@
+// No key outlives its job, whatever goes wrong with a call of OpenRouter, of which a fake has the documented quirks.
+import { describeGatewayFaults } from './describe-gateway-faults.ts';
+
+await describeGatewayFaults('openrouter');
