@@ -1,216 +1,163 @@
-import { fork, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Agent, request } from 'undici';
-import { z } from 'zod';
+import { startChild, type Child } from './child.ts';
+import { Closers } from './closers.ts';
+import { ADDED_TITLES, addedRow, measureAdded } from './gateway/added.ts';
+import { barsOf, type Bar } from './gateway/bars.ts';
+import { providerTarget, type Protocol, type Target } from './gateway/call.ts';
+import { compareStreams, type Compared, type Contender } from './gateway/comparison.ts';
+import { CREDENTIALS, startOurs, type Ours } from './gateway/ours.ts';
+import { measureWaits, waitRow } from './gateway/waits.ts';
+import { PEERS } from './peers/index.ts';
+import { processTree } from './process-tree.ts';
+import { say, type BenchOptions, type BenchReport } from './report.ts';
 
-import type { KeyRef } from '../src/contract/ref.ts';
-import { startPostgres } from '../src/dev/postgres.ts';
-import { migrate, openDatabase } from '../src/store/database.ts';
-import { activateKey, recordIntent } from '../src/store/key-transitions.ts';
-import { builtinSecrets } from '../test/helpers/minted-key.ts';
-
-const OF_GATEWAY = { strategy: 'gateway', gateway: 'builtin' } as const;
-const MODEL = 'claude-sonnet-4-6';
-const SECRET = 'key-of-the-bench';
-const REQUESTS = { 1: 400, 50: 1_000 } as const;
-/** Until the code is compiled: a gateway lives for weeks. */
-const WARM_UP = 500;
-/** As large as a small turn of an agent. */
-const BODY_BYTES = 32 * 1024;
-
-/** For the waits: the README's own budget, and as many requests as agents make beside each other. */
-const BUDGET_USD = 1.5;
-const PARALLEL = 4;
-const ROUNDS = 20;
-
-interface Measured {
-  /** ms, sorted. */
-  latencies: number[];
-  requestsPerS: number;
-}
-
-/** What the gateway adds, over calling the provider directly; both are called in turns, in one run, on loopback. */
-export async function gateway(): Promise<{ json: unknown; table: string[][] }> {
-  const dir = await mkdtemp(join(tmpdir(), 'valetkey-bench-'));
-  const postgres = await startPostgres();
-  const children: ChildProcess[] = [];
-  try {
-    await mintKeys(postgres.url);
-    const upstream = await start(children, 'gateway-upstream.ts', {});
-    const proxied = await start(children, 'gateway-replica.ts', {
-      DATABASE_URL: postgres.url,
-      VALETKEY_STATE_DIR: dir,
-      VALETKEY_GATEWAY_PORT: '0',
-      VALETKEY_ANTHROPIC_BASE_URL: upstream,
-      ANTHROPIC_API_KEY: 'upstream-credential-for-the-bench',
-      // Every limit is on, and none is met.
-      VALETKEY_KEY_REQUESTS_PER_MINUTE: '10000000',
-      VALETKEY_TENANT_REQUESTS_PER_MINUTE: '10000000',
-      VALETKEY_UPSTREAM_REQUESTS_PER_MINUTE: '10000000',
-    });
-    const cases = [];
-    for (const concurrency of [1, 50] as const) {
-      for (const stream of [false, true]) cases.push(await compare({ upstream, proxied, concurrency, stream }));
-    }
-    const waitMs = await waits(proxied);
-    const waitRow = [`${PARALLEL} at once of $${BUDGET_USD}`, '', `waits ${ms(waitMs.p50)}`, `waits ${ms(waitMs.p99)}`];
-    return { json: { addedMs: cases[0]?.addedMs, waitMs, cases }, table: [HEADER, ...cases.map(row), waitRow] };
-  } finally {
-    for (const child of children) child.disconnect();
-    await postgres.stop();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-type Case = Awaited<ReturnType<typeof compare>>;
-
-async function compare({
-  upstream,
-  proxied,
-  concurrency,
-  stream,
-}: {
-  upstream: string;
-  proxied: string;
-  concurrency: 1 | 50;
-  stream: boolean;
-}) {
-  const total = REQUESTS[concurrency];
-  // Short turns, so that what else the machine does hits both alike.
-  const turn = concurrency === 1 ? 5 : total / 10;
-  const direct: Measured[] = [];
-  const through: Measured[] = [];
-  for (const url of [upstream, proxied]) await load(url, WARM_UP, concurrency, stream);
-  for (let done = 0; done < total; done += turn) {
-    direct.push(await load(upstream, turn, concurrency, stream));
-    through.push(await load(proxied, turn, concurrency, stream));
-  }
-  const [a, b] = [merge(direct), merge(through)];
-  const added = (share: number): number => round(quantile(b.latencies, share) - quantile(a.latencies, share));
-  return {
-    stream,
-    concurrency,
-    addedMs: { p50: added(0.5), p99: added(0.99) },
-    direct: summary(a),
-    proxied: summary(b),
-  };
-}
+/** A budget that no bench spends. */
+const BUDGET_USD = 100_000;
 
 /**
- * How long a request of Claude Code's size waits for its reservation beside others of its job: each round has a key of its own, so that
- * little of the budget is spent. The provider takes 200 ms; what an answer takes beyond that of a request alone is the wait.
+ * What our gateway adds, over calling the provider directly; then streams through ours beside those of other vendors, installed where they
+ * are missing. All on loopback, in turns, in one run.
  */
-async function waits(baseUrl: string): Promise<{ p50: number; p99: number }> {
-  const slow = { max_tokens: 32_000, metadata: { user_id: 'slow' } };
-  const alone: number[] = [];
-  const beside: number[] = [];
-  for (let index = 0; index < ROUNDS; index += 1) {
-    const secret = `${SECRET}-${index}`;
-    alone.push(await call(baseUrl, false, { secret, ...slow }));
-    beside.push(...(await Promise.all(Array.from({ length: PARALLEL }, () => call(baseUrl, false, { secret, ...slow })))));
+export async function gateway(options: BenchOptions): Promise<BenchReport> {
+  const closers = new Closers();
+  const loadBefore = loadavg();
+  try {
+    const upstream = await startChild('gateway-upstream.ts');
+    closers.add(() => upstream.stop());
+    const ours = await startOurs({ upstream: upstream.url });
+    closers.add(() => ours.stop());
+    const [replica] = ours.replicas;
+    if (replica === undefined) throw new Error('There is no replica.');
+    const own = await contendersOf(ours, replica);
+    const direct = targetsOf(upstream.url, 'no-key');
+    const cases = await measureAdded(direct.messages, targetsOf(replica.url, secretOf('builtin')).messages, options);
+    const waitMs = await measureWaits(ours, replica.url, options);
+    const { contenders, absent } = await startPeers(upstream.url, closers);
+    const compared = await compareStreams(direct, [...own, ...contenders], options);
+    const addedMs = cases[0]?.addedMs ?? { p50: Number.NaN, p99: Number.NaN };
+    const bars = barsIn(addedMs.p50, compared);
+    return {
+      json: { addedMs, waitMs, cases, ...jsonOf(compared, absent), bars, load: { before: loadBefore, after: loadavg() } },
+      table: [ADDED_TITLES, ...cases.map(addedRow), waitRow(waitMs)],
+      more: [comparedTable(compared), absentTable(absent), barsTable(bars)].filter((rows) => rows.length > 1),
+    };
+  } finally {
+    await closers.close();
   }
-  const [base, sorted] = [alone, beside].map((latencies) => latencies.toSorted((a, b) => a - b));
-  const wait = (share: number): number => round(Math.max(0, quantile(sorted ?? [], share) - quantile(base ?? [], 0.5)));
-  return { p50: wait(0.5), p99: wait(0.99) };
 }
 
-const agent = new Agent({ pipelining: 1 });
+type Kind = keyof typeof CREDENTIALS;
+const KINDS = ['builtin', 'byok'] as const satisfies readonly Kind[];
 
-async function load(baseUrl: string, total: number, concurrency: number, stream: boolean): Promise<Measured> {
-  const latencies: number[] = [];
-  const startedMs = performance.now();
-  let left = total;
-  const caller = async (): Promise<void> => {
-    while (left-- > 0) latencies.push(await call(baseUrl, stream));
+function secretOf(kind: Kind): string {
+  return `key-of-the-bench-${kind}`;
+}
+
+/** Ours, with each kind of upstream credential. */
+async function contendersOf(ours: Ours, { url, pid }: Child): Promise<Contender[]> {
+  for (const kind of KINDS) await ours.mint({ secret: secretOf(kind), budgetUsd: BUDGET_USD, credential: CREDENTIALS[kind] });
+  const processes = async () => ({ gateway: await processTree(pid), store: await processTree(ours.postgresPid) });
+  return KINDS.map((kind) => ({ name: kind, targets: targetsOf(url, secretOf(kind)), processes }));
+}
+
+function targetsOf(baseUrl: string, secret: string): Record<Protocol, Target> {
+  const target = (protocol: Protocol): Target => providerTarget(baseUrl, protocol, secret);
+  return { chat: target('chat'), messages: target('messages'), responses: target('responses') };
+}
+
+type Absent = Partial<Record<keyof typeof PEERS, string>>;
+const NAMES = ['litellm', 'portkey', 'tensorzero', 'hardcap'] as const satisfies readonly (keyof typeof PEERS)[];
+
+/** A peer that cannot be installed or started is absent, with the reason. */
+async function startPeers(upstream: string, closers: Closers): Promise<{ contenders: Contender[]; absent: Absent }> {
+  const folder = await mkdtemp(join(tmpdir(), 'valetkey-peers-'));
+  closers.add(() => rm(folder, { recursive: true, force: true }));
+  const contenders: Contender[] = [];
+  const absent: Absent = {};
+  for (const name of NAMES) {
+    say(`${name}: starting`);
+    try {
+      const peer = await PEERS[name].start({ upstream, folder });
+      closers.add(() => peer.stop());
+      contenders.push({ name, targets: peer.targets, processes: () => peer.processes() });
+    } catch (error) {
+      absent[name] = error instanceof Error ? error.message : String(error);
+      say(`${name}: absent: ${absent[name]}`);
+    }
+  }
+  return { contenders, absent };
+}
+
+/** The figures of each in the small, at chat completions: added with one stream, requests per second with as many as were tried. */
+function jsonOf({ passes, direct, contenders }: Compared, absent: Absent): object {
+  const figures = (name: string): object | undefined => {
+    const measured = contenders[name];
+    if (measured === undefined) return undefined;
+    const chat = measured.rows.filter(({ protocol }) => protocol === 'chat');
+    return { addedMs: chat[0]?.addedMs, rps: chat.at(-1)?.rps, cpuMs: chat.at(-1)?.cpuMs, ...measured };
   };
-  await Promise.all(Array.from({ length: concurrency }, caller));
-  return { latencies, requestsPerS: (total / (performance.now() - startedMs)) * 1_000 };
-}
-
-const messages = [{ role: 'user', content: 'x'.repeat(BODY_BYTES) }];
-async function call(
-  baseUrl: string,
-  stream: boolean,
-  { secret = SECRET, ...more }: { secret?: string; max_tokens?: number; metadata?: object } = {},
-): Promise<number> {
-  const headers = { 'content-type': 'application/json', 'anthropic-version': '2023-06-01', 'x-api-key': secret };
-  // First what the provider of the bench looks at.
-  const body = JSON.stringify({ stream, ...more, model: MODEL, max_tokens: more.max_tokens ?? 100, messages });
-  const startedMs = performance.now();
-  const answer = await request(`${baseUrl}/v1/messages`, { method: 'POST', dispatcher: agent, headers, body });
-  const text = await answer.body.text();
-  if (answer.statusCode !== 200) throw new Error(`the bench got ${answer.statusCode}: ${text}`);
-  return performance.now() - startedMs;
-}
-
-async function mintKeys(url: string): Promise<void> {
-  const database = openDatabase(url);
-  await migrate(database);
-  const expiresAt = new Date(Date.now() + 3_600_000);
-  const mint = async (secret: string, budgetUsd: number): Promise<void> => {
-    const ref: KeyRef = `${secret}/bench/1`;
-    const key = {
-      ref,
-      jobId: secret,
-      tenant: 'bench',
-      generation: 1,
-      gateway: 'builtin',
-      credential: OF_GATEWAY,
-      models: [MODEL],
-      budgetUsd,
-    } as const;
-    await recordIntent(database.db, { ...key, owner: 'default/bench', rootKeyId: 'none', expiresAt, hardExpiresAt: expiresAt });
-    await activateKey(database.db, key, builtinSecrets(secret));
+  const peer = (name: keyof typeof PEERS): object => ({ version: PEERS[name].version, ...(figures(name) ?? { absent: absent[name] }) });
+  return {
+    passes,
+    direct,
+    ours: Object.fromEntries(KINDS.map((kind) => [kind, figures(kind)])),
+    peers: Object.fromEntries(NAMES.map((name) => [name, peer(name)])),
   };
-  await mint(SECRET, 100_000);
-  for (let index = 0; index < ROUNDS; index += 1) await mint(`${SECRET}-${index}`, BUDGET_USD);
-  await database.close();
 }
 
-async function start(children: ChildProcess[], file: string, env: Record<string, string>): Promise<string> {
-  const child = fork(join(import.meta.dirname, file), { env: { PATH: process.env.PATH ?? '', ...env } });
-  children.push(child);
-  return new Promise((resolve, reject) => {
-    child.once('message', (message) => resolve(z.string().parse(message)));
-    child.once('exit', () => reject(new Error(`${file} ended`)));
-  });
+function barsIn(addedP50Ms: number, { contenders }: Compared): Bar[] {
+  const rowsOf = (name: string) => contenders[name]?.rows ?? [];
+  const peers = Object.fromEntries(NAMES.map((name) => [name, rowsOf(name)]));
+  return barsOf({ addedP50Ms, ours: rowsOf('builtin'), brokered: rowsOf('byok'), peers });
 }
 
-function merge(parts: Measured[]): Measured {
-  const latencies = parts.flatMap((part) => part.latencies).toSorted((a, b) => a - b);
-  return { latencies, requestsPerS: parts.reduce((sum, part) => sum + part.requestsPerS, 0) / parts.length };
-}
-
-function quantile(sorted: number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-}
-
-function summary({ latencies, requestsPerS }: Measured): { p50Ms: number; p99Ms: number; requestsPerS: number } {
-  return { p50Ms: round(quantile(latencies, 0.5)), p99Ms: round(quantile(latencies, 0.99)), requestsPerS: Math.round(requestsPerS) };
-}
-
-function ms(value: number): string {
-  return `${value.toFixed(2)} ms`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 1_000) / 1_000;
-}
-
-const HEADER = ['', 'concurrency', 'added p50', 'added p99', 'direct p50', 'gateway p50', 'direct req/s', 'gateway req/s'];
-
-function row({ stream, concurrency, addedMs, direct, proxied: through }: Case): string[] {
-  return [
-    stream ? 'streaming' : 'not streaming',
-    String(concurrency),
-    ms(addedMs.p50),
-    ms(addedMs.p99),
-    ms(direct.p50Ms),
-    ms(through.p50Ms),
-    String(direct.requestsPerS),
-    String(through.requestsPerS),
+function comparedTable({ direct, contenders }: Compared): string[][] {
+  const titles = [
+    'protocol',
+    'streams',
+    'gateway',
+    'added p10',
+    'p50',
+    'of the rounds',
+    'p99',
+    'req/s',
+    'CPU ms',
+    'store CPU ms',
+    'RSS MB',
   ];
+  const rows = direct.flatMap(({ protocol, streams, p50Ms, p99Ms, rps }) => [
+    [protocol, String(streams), 'none', '', `(${p50Ms.toFixed(2)})`, '', `(${p99Ms.toFixed(2)})`, String(rps)],
+    ...Object.entries(contenders).flatMap(([name, { rows: measured, rssMb }]) =>
+      measured
+        .filter((row) => row.protocol === protocol && row.streams === streams)
+        .map(({ addedMs, spreadMs, rps: own, cpuMs, storeCpuMs, failed }) => [
+          ...[
+            '',
+            '',
+            nameOf(name),
+            addedMs.p10.toFixed(2),
+            addedMs.p50.toFixed(2),
+            spreadMs.map((edge) => edge.toFixed(2)).join('–'),
+            addedMs.p99.toFixed(2),
+          ],
+          ...[String(own), cpuMs.toFixed(2), storeCpuMs.toFixed(2), String(rssMb), String(failed)],
+        ]),
+    ),
+  ]);
+  return [titles, ...rows];
+}
+
+function nameOf(contender: string): string {
+  return KINDS.some((kind) => kind === contender) ? `ours, ${contender}` : contender;
+}
+
+function absentTable(absent: Absent): string[][] {
+  return [['absent', 'reason'], ...Object.entries(absent)];
+}
+
+function barsTable(bars: readonly Bar[]): string[][] {
+  return [['bar', 'figure', 'holds'], ...bars.map(({ bar, value, holds }) => [bar, String(value), holds ? 'yes' : 'NO'])];
 }

@@ -8,7 +8,7 @@ import { z } from 'zod';
 
 import { loadConfig } from '../../src/config/config.ts';
 
-const VERSION = '1.15.2';
+export const PORTKEY_OSS_VERSION = '1.15.2';
 const LOCKED = join(import.meta.dirname, 'portkey-oss');
 const INSTALL_TIMEOUT_MS = 120_000;
 const START_TIMEOUT_MS = 30_000;
@@ -19,12 +19,13 @@ const startedSchema = z.tuple([z.object({ port: z.int().positive() })], z.unknow
 export interface PortkeyOssGateway {
   /** On loopback, without `/v1`. */
   baseUrl: string;
+  pid: number;
   close(): Promise<void>;
 }
 
 /** Resolves to the folder of the installed gateway, which is installed into the cache once; to null where npm cannot. */
 export async function installPortkeyOss(): Promise<string | null> {
-  const folder = join(loadConfig().cacheDir, 'portkey-oss', VERSION);
+  const folder = join(loadConfig().cacheDir, 'portkey-oss', PORTKEY_OSS_VERSION);
   const installed = join(folder, 'node_modules', '@portkey-ai', 'gateway');
   if (await stat(installed).catch(() => null)) return installed;
   await mkdir(join(folder, '..'), { recursive: true });
@@ -57,7 +58,7 @@ export async function startPortkeyOss(folder: string): Promise<PortkeyOssGateway
   };
   try {
     const message = await once(child, 'message', { signal: AbortSignal.timeout(START_TIMEOUT_MS) });
-    return { baseUrl: `http://127.0.0.1:${startedSchema.parse(message)[0].port}`, close };
+    return { baseUrl: `http://127.0.0.1:${startedSchema.parse(message)[0].port}`, pid: child.pid ?? 0, close };
   } catch (error) {
     await close();
     throw error;

@@ -9,7 +9,7 @@ import { loadConfig } from '../../../src/config/config.ts';
 import { exists } from '../../../src/system/exists.ts';
 
 /** The newest release that the package registries hold whole, with all that its extra `proxy` requires. */
-const LITELLM_VERSION = '1.106.12';
+export const LITELLM_VERSION = '1.106.12';
 /** The Python client of Prisma, which LiteLLM uses without requiring it, and the generator that this client accepts. */
 const PRISMA_PYTHON_VERSION = '0.11.0';
 const PRISMA_GENERATOR = 'prisma@5.4.2';

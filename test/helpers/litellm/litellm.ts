@@ -17,6 +17,8 @@ export interface LiteLlm {
   masterKey: string;
   /** The proxy's log, which is gone after `close`. */
   log: string;
+  /** Of the process that runs all of its own, and of its database. */
+  pids: { proxy: number; postgres: number };
   /** Ends its processes and removes its database and its files. Idempotent. */
   close(): Promise<void>;
 }
@@ -69,7 +71,7 @@ export async function startLiteLlm(options: LiteLlmOptions): Promise<LiteLlm> {
     const server = await launch(options, { ...proxy, installation, folder, port, databaseUrl });
     closers.push(() => server.stop());
     await untilReady(server, proxy, options.workers ?? 1);
-    return { ...proxy, close };
+    return { ...proxy, pids: { proxy: server.pid, postgres: postgres.pid }, close };
   } catch (error) {
     await close();
     throw error;
@@ -89,7 +91,9 @@ async function migrate(databaseUrl: string, migrationsDir: string): Promise<void
   }
 }
 
-interface Launch extends Omit<LiteLlm, 'close'> {
+type ProxyAddress = Pick<LiteLlm, 'url' | 'masterKey' | 'log'>;
+
+interface Launch extends ProxyAddress {
   installation: Installation;
   folder: string;
   port: number;
@@ -167,7 +171,7 @@ async function writePrograms(folder: string): Promise<{ bin: string; queryEngine
 }
 
 /** Each worker logs that it has started: the first one that answers is not all of them. */
-async function untilReady(server: ServerProcess, { url, masterKey, log }: Omit<LiteLlm, 'close'>, workers: number): Promise<void> {
+async function untilReady(server: ServerProcess, { url, masterKey, log }: ProxyAddress, workers: number): Promise<void> {
   const giveUpAt = Date.now() + START_TIMEOUT_MS;
   const isReady = async (): Promise<true | undefined> => {
     const started = (await readFile(log, 'utf8')).split('Application startup complete').length - 1;

@@ -9,6 +9,9 @@ import { Server } from 'node:net';
  * @hono/node-server puts in place of Node's shares the headers of the original, which cannot be changed. Here they can.
  */
 
+// A parent that was killed could not end it.
+process.on('disconnect', () => process.exit());
+
 // oxlint-disable-next-line typescript/unbound-method -- applied to the server that it is called on
 const { listen } = Server.prototype;
 Object.defineProperty(Server.prototype, 'listen', {
