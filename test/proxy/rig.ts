@@ -110,7 +110,8 @@ export async function startRig(
     disable: async (key) => void (await beginEnd(database.db, identity(key), 'job')),
     usage: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
-      return meteredUsage(database.db, ref);
+      const { usd, inputTokens, outputTokens, requests } = await meteredUsage(database.db, ref);
+      return { usd, inputTokens, outputTokens, requests };
     },
     ended: async ({ ref }) => {
       await until(async () => (await countOpenRequests(database.db, ref)) === 0);
