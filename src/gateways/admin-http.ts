@@ -5,7 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { parseJson } from '../contract/json.ts';
 import { createDispatchers } from '../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../outbound/proxies.ts';
-import type { Secret } from '../secrets/secret.ts';
+import { Secret } from '../secrets/secret.ts';
 
 /** Of a whole call, its answer included. */
 const TIMEOUT_MS = 10_000;
@@ -110,6 +110,11 @@ export class AdminHttp {
       throw new ValetkeyError('gateway_unreachable', `${title} does not answer at ${new URL(baseUrl).origin}.`);
     }
   }
+}
+
+/** The header that authenticates with a key. */
+export function bearer(key: Secret): Record<string, Secret> {
+  return { authorization: new Secret(`Bearer ${key.reveal()}`) };
 }
 
 function explainRefusal(title: string, status: number): string {

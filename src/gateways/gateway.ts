@@ -35,8 +35,11 @@ export interface UpstreamKey {
 
 /** A key with its secrets, for calls that make a request with it. */
 export interface MintedKey extends GatewayKey {
+  /** What the sandbox holds, as far as this worker knows it. */
   secret: Secret;
   upstreamSecret: Secret;
+  /** The secret of the gateway's own key; null where there is none on record, or where only the proxies can open it. */
+  mintedSecret: Secret | null;
   /** False where the ledger does not know whether the mint succeeded: its answer may have been lost. */
   wasMinted: boolean;
 }
@@ -96,8 +99,8 @@ export interface Gateway {
   disable(key: GatewayKey): Promise<void>;
 
   /**
-   * Resolves to whether the gateway refuses the key: by a real request with it where the worker can know its secret, else by the
-   * gateway's own record. Idempotent; the caller repeats it until it resolves to true. A key that was never minted counts as refused.
+   * Resolves to whether the gateway refuses the key: by its own record, and by a real request with the key where the worker knows its
+   * secret. Idempotent; the caller repeats it until it resolves to true. A key that was never minted counts as refused.
    * @throws `gateway_unreachable` where the gateway gives no answer
    */
   probe(key: MintedKey): Promise<boolean>;

@@ -10,7 +10,7 @@ import { openKeys, type EndProgress } from '../store/key-ends.ts';
 import { beginEnd, recordEnd } from '../store/key-transitions.ts';
 import type { LedgerKey } from '../store/keys.ts';
 import { gatewayNamed, type KeyContext } from './context.ts';
-import { deliveredSecret } from './delivered-secret.ts';
+import { readSecrets } from './key-secrets.ts';
 
 /** How long one attempt waits for the data plane to refuse a disabled key: a gateway may have caches. */
 const REFUSAL_TIMEOUT_MS = 10_000;
@@ -21,10 +21,10 @@ const REFUSAL_TIMEOUT_MS = 10_000;
  * continues where the last one stopped, and an unknown or ended ref resolves. The caller retries without limit. Resolves to the number
  * of other keys of the job that have not ended. `unusedSince` is when the job ended, where that was before this end began. Throws
  * `gateway_unreachable` while the key is still accepted or its spend is not final, `gateway_refused`, `root_key_missing`,
- * `database_unreachable`.
+ * `sealed_unreadable` for a key that a sandbox holds and this worker cannot open, `database_unreachable`.
  */
 export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCause, unusedSince: Date | null = null): Promise<number> {
-  const { db, rootKeys, owner, metrics } = context;
+  const { db, owner, metrics } = context;
   const dataPlane = context.gateways.builtin;
   const { ref, jobId } = key;
   const startedMs = performance.now();
@@ -42,14 +42,8 @@ export async function endKey(context: KeyContext, key: LedgerKey, cause: EndCaus
       await gateway.disable(end);
       progress.disabledMs = elapsedMs();
       events.push({ source: `key.disabled:${ref}`, body: { type: 'key.disabled', ref } });
-      // The secret is derived only now: a key whose root key is missing can still be disabled.
-      // One that this worker cannot open was delivered to nobody.
-      const secret = await deliveredSecret(context, end).catch((error: unknown) => {
-        if (codeOf(error) !== 'sealed_unreadable') throw error;
-        return rootKeys.derive(end.rootKeyId, ref);
-      });
-      const secrets = { secret, upstreamSecret: rootKeys.deriveUpstream(end.rootKeyId, ref) };
-      await waitUntilRefused([dataPlane, gateway], { ...end, ...secrets });
+      // The secrets are read only now: a key whose root key is missing can still be disabled.
+      await waitUntilRefused([dataPlane, gateway], { ...end, ...(await readSecrets(context, end)) });
       progress.revokedMs = elapsedMs();
       metrics.recordRevoked(cause, Date.now() - (unusedSince ?? end.endingAt ?? new Date()).getTime());
       events.push({ source: `key.revoked:${ref}`, body: { type: 'key.revoked', ref } });

@@ -58,7 +58,8 @@ export async function mintKey(context: KeyContext, params: MintParams, events: r
   const secrets = { secretHash: hashSecret(delivered), upstream, onlyAttempt: isDrawn ? attempts : null };
   const activated = await activateKey(db, params, secrets, events);
   if (activated === 'active') return;
-  const key = { ref, id: minted?.id ?? null, attempts, secret, upstreamSecret, wasMinted: false };
+  const mintedSecret = minted?.secret ?? null;
+  const key = { ref, id: minted?.id ?? null, attempts, secret, upstreamSecret, mintedSecret, wasMinted: false };
   if (activated === 'overtaken') {
     // Only its own key: that of the other attempt is in use.
     await gateway.disable({ ...key, attempts: 1 });

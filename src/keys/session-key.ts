@@ -4,7 +4,7 @@ import type { Secret } from '../secrets/secret.ts';
 import { extendLeases } from '../store/key-transitions.ts';
 import { currentKey, activeKeys } from '../store/keys.ts';
 import { gatewayNamed, type KeyContext } from './context.ts';
-import { deliveredSecret } from './delivered-secret.ts';
+import { deliveredSecret } from './key-secrets.ts';
 import { keyEnded, newLeaseEnd } from './mint-key.ts';
 
 /** Renewals within one lease: a second process of LiteLLM took up to 56 s to see a renewal (1.106.2 without Redis). */

@@ -22,6 +22,8 @@ export interface LedgerEnd extends LedgerKey {
   endingAt: Date | null;
   /** The key was active once, as far as the ledger knows. */
   wasMinted: boolean;
+  /** The key was written into its sandbox. */
+  wasBound: boolean;
   isRevoked: boolean;
   isSettled: boolean;
   isDeleted: boolean;
@@ -60,6 +62,7 @@ export type KeyEndRow = LedgerKeyRow &
     | 'upstream_id'
     | 'mint_attempts'
     | 'minted_at'
+    | 'bound_at'
     | 'ending_at'
     | 'revoked_at'
     | 'settled_at'
@@ -80,6 +83,7 @@ export function toKeyEnd(row: KeyEndRow): LedgerEnd {
     upstreamSealed: row.upstream_sealed,
     endingAt: row.ending_at,
     wasMinted: row.minted_at !== null,
+    wasBound: row.bound_at !== null,
     isRevoked: row.revoked_at !== null,
     isSettled: row.settled_at !== null,
     isDeleted: row.deleted_at !== null,

@@ -158,7 +158,7 @@ export async function beginEnd(db: Db, key: LedgerKey & { owner: string }, cause
                 now(), ${cause}, now(), now(), now())
         on conflict (ref) do update set
           ${endingColumns(cause)}
-        returning ref, job_id, tenant, generation, gateway, root_key_id, credential, upstream_id, upstream_sealed, mint_attempts, minted_at, ending_at, revoked_at,
+        returning ref, job_id, tenant, generation, gateway, root_key_id, credential, upstream_id, upstream_sealed, mint_attempts, minted_at, bound_at, ending_at, revoked_at,
                   settled_at, deleted_at, ended_at, retry_at, last_error
       )
       select ended.*, pg_notify(${KEY_ENDED_CHANNEL}, ref),

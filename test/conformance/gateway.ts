@@ -74,7 +74,13 @@ export function describeGateway(name: string, start: () => Promise<GatewayRig>, 
     const mint = async (request: MintRequest): Promise<MintedKey & { sent: Secret }> => {
       const minted = await rig.gateway.mint(request);
       await rig.minted?.(request);
-      return { ...request, id: minted?.id ?? null, wasMinted: true, sent: minted?.secret ?? request.secret };
+      return {
+        ...request,
+        id: minted?.id ?? null,
+        mintedSecret: minted?.secret ?? null,
+        wasMinted: true,
+        sent: minted?.secret ?? request.secret,
+      };
     };
     const end = async (key: MintedKey): Promise<void> => {
       await rig.gateway.disable(key);
@@ -121,7 +127,7 @@ export function describeGateway(name: string, start: () => Promise<GatewayRig>, 
     });
 
     test('a key that was never minted is ended without a fault', async () => {
-      const unknown: MintedKey = { ...wanted(), wasMinted: false };
+      const unknown: MintedKey = { ...wanted(), mintedSecret: null, wasMinted: false };
       await rig.gateway.disable(unknown);
       expect(await rig.gateway.probe(unknown)).toBe(true);
       expect(await rig.gateway.spend(unknown, NO_USAGE)).toMatchObject({ usd: 0, requests: 0 });

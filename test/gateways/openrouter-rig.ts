@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import { formatKeyRef, type KeyRef } from '../../src/contract/ref.ts';
 import type { Usage } from '../../src/contract/result.ts';
-import type { GatewayKey, MeteredUsage, MintRequest, UpstreamKey } from '../../src/gateways/gateway.ts';
+import type { GatewayKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../../src/gateways/gateway.ts';
 import { formatKeyName } from '../../src/gateways/key-name.ts';
 import { OpenRouterGateway, type OpenRouterGatewayOptions } from '../../src/gateways/openrouter/openrouter.ts';
 import { Secret } from '../../src/secrets/secret.ts';
@@ -25,7 +25,7 @@ export interface OpenRouterRig {
   /** Calls until the call resolves, as Temporal does; a refusal ends it. */
   retry<T>(call: () => Promise<T>): Promise<T>;
   /** Mints with as many attempts as it takes. */
-  mint(ref: KeyRef): Promise<{ key: GatewayKey; minted: UpstreamKey }>;
+  mint(ref: KeyRef): Promise<{ key: MintedKey; minted: UpstreamKey }>;
   /** Ends a key as keys/end-key.ts does, with every step retried. */
   end(key: GatewayKey): Promise<Usage>;
   /** Creates a key that another program or another mint has made. */
@@ -61,12 +61,13 @@ export async function startOpenRouterRig(
     mint: async (ref) => {
       let attempts = 0;
       const minted = await retry(async () => gateway.mint(mintRequest(ref, (attempts += 1))));
-      return { key: { ref, id: minted.id, attempts }, minted };
+      return { key: keyToEnd({ ref, id: minted.id, attempts, mintedSecret: minted.secret }), minted };
     },
     end: async (key) => {
       await retry(async () => gateway.disable(key));
       await retry(async () => {
-        if (!(await gateway.probe(key))) throw await gateway.disable(key).then(() => new ValetkeyError('gateway_unreachable', 'accepted'));
+        if (!(await gateway.probe(keyToEnd(key))))
+          throw await gateway.disable(key).then(() => new ValetkeyError('gateway_unreachable', 'accepted'));
       });
       const usage = await retry(async () => gateway.spend(key, metered(0)));
       await retry(async () => gateway.delete(key));
@@ -103,6 +104,12 @@ export function mintRequest(ref: KeyRef, attempts: number, changes: Partial<Mint
     expiresAt: new Date(Date.now() + 3_600_000),
     ...changes,
   };
+}
+
+/** A key as its end knows it; without a secret of the gateway unless one is given. */
+export function keyToEnd(key: GatewayKey & Partial<MintedKey>): MintedKey {
+  const secrets = { secret: new Secret('vk-job'), upstreamSecret: new Secret('vk-upstream'), mintedSecret: null };
+  return { ...secrets, wasMinted: true, ...key };
 }
 
 export function metered(usd: number, estimatedUsd = 0): MeteredUsage {

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { ListedKey } from '../../src/gateways/gateway.ts';
 import { decideSpend } from '../../src/gateways/openrouter/decide-spend.ts';
 import { COST } from '../fakes/openrouter/ledger.ts';
-import { keyName, metered, mintRequest, MODEL, newRef, openRouterGateway, startOpenRouterRig } from './openrouter-rig.ts';
+import { MODEL, keyName, keyToEnd, metered, mintRequest, newRef, openRouterGateway, startOpenRouterRig } from './openrouter-rig.ts';
 
 async function listed(keys: AsyncIterable<ListedKey>): Promise<ListedKey[]> {
   const all: ListedKey[] = [];
@@ -180,7 +180,23 @@ it('a key that is still accepted is not revoked, and a disabled or deleted one i
   expect(await rig.gateway.probe(key)).toBe(true);
   await rig.gateway.delete(key);
   expect(await rig.gateway.probe(key)).toBe(true);
-  expect(await rig.gateway.probe({ ref: newRef(), id: null, attempts: 0 })).toBe(true);
+  expect(await rig.gateway.probe(keyToEnd({ ref: newRef(), id: null, attempts: 0 }))).toBe(true);
+});
+
+it('a key that OpenRouter has on record as disabled, and still accepts, is not revoked', async () => {
+  const rig = await startOpenRouterRig();
+  const { key } = await rig.mint(newRef());
+  rig.fake.faults.arm('disable', { is: 'cached', ms: 1_500 }, { times: 1 });
+  await rig.gateway.disable(key);
+  expect(await rig.gateway.probe(key)).toBe(false);
+  await expect.poll(() => rig.gateway.probe(key)).toBe(true);
+});
+
+it('a key that is unknown to the account of another credential, and is accepted, is not revoked', async () => {
+  const rig = await startOpenRouterRig();
+  const { key } = await rig.mint(newRef());
+  rig.fake.faults.arm('read', { is: 'status', status: 404, when: 'before' });
+  expect(await rig.gateway.probe(key)).toBe(false);
 });
 
 it('every step of an end resolves for a key that OpenRouter does not know', async () => {
@@ -196,7 +212,7 @@ it('a key does not count as revoked where the base URL leads elsewhere', async (
   const elsewhere = openRouterGateway(fake, { baseUrl: `${fake.baseUrl}/v1` });
   const key = { ref: newRef(), id: 'f'.repeat(64), attempts: 1 };
   await expect(elsewhere.disable(key)).rejects.toMatchObject({ code: 'gateway_refused' });
-  await expect(elsewhere.probe(key)).rejects.toMatchObject({ code: 'gateway_refused' });
+  await expect(elsewhere.probe(keyToEnd(key))).rejects.toMatchObject({ code: 'gateway_refused' });
   await expect(elsewhere.delete(key)).rejects.toMatchObject({ code: 'gateway_refused' });
 });
 

@@ -178,7 +178,7 @@ describe('under a fault', () => {
     for (const attempts of [1, 2, 3])
       await expect(gateway.mint(mintRequest(ref, { attempts }))).rejects.toMatchObject({ code: 'gateway_unreachable' });
     expect(portkey.ledger.accepted(jobId)).toHaveLength(1);
-    const key = { ...mintRequest(ref, { attempts: 3 }), wasMinted: false };
+    const key = { ...mintRequest(ref, { attempts: 3 }), mintedSecret: null, wasMinted: false };
     expect(await gateway.probe(key)).toBe(false);
     await endWithRetries(gateway, key);
     expect(portkey.ledger.accepted(jobId)).toEqual([]);
@@ -188,12 +188,12 @@ describe('under a fault', () => {
     const { ref } = newRef();
     const { id } = await gateway.mint(mintRequest(ref));
     portkey.faults.arm(call, { is: 'status', status: 401, when: 'before' });
-    const key = { ...mintRequest(ref, { id, attempts: 2 }), wasMinted: true };
+    const key = { ...mintRequest(ref, { id, attempts: 2 }), mintedSecret: null, wasMinted: true };
     const calling = call === 'mint' ? gateway.mint(key) : call === 'probe' ? gateway.probe(key) : gateway.disable(key);
     await expect(calling).rejects.toMatchObject({ code: 'gateway_refused' });
   });
 
-  it('a list that repeats its pages for ever ends', async () => {
+  it('a list that repeats its pages forever ends', async () => {
     const page = { total: 9, data: [{ id: 'a', name: 'CI', created_at: '2026-01-01T00:00:00Z' }] };
     const server = createServer((_, response) => response.end(JSON.stringify(page)));
     const baseUrl = await listenOnPort(server, '127.0.0.1', 0);
@@ -204,9 +204,17 @@ describe('under a fault', () => {
   });
 });
 
+it('a key that Portkey has on record as deleted, and still accepts, is not revoked', async () => {
+  const { key } = await mintWithRetries(gateway, newRef().ref);
+  portkey.faults.arm('disable', { is: 'cached', ms: 1_500 }, { times: 1 });
+  await gateway.disable(key);
+  expect(await gateway.probe(key)).toBe(false);
+  await expect.poll(() => gateway.probe(key)).toBe(true);
+});
+
 it('a key that was never minted is disabled, refused and without usage', async () => {
   const { ref } = newRef();
-  const key = { ...mintRequest(ref, { attempts: 1 }), wasMinted: false };
+  const key = { ...mintRequest(ref, { attempts: 1 }), mintedSecret: null, wasMinted: false };
   await gateway.disable(key);
   expect(await gateway.probe(key)).toBe(true);
   expect(await gateway.spend(key, metered(0))).toMatchObject({ usd: 0 });
@@ -239,7 +247,7 @@ it('the data plane refuses a key whose limit is spent with 412, and a deleted on
 it('no error holds the admin key, a secret or text of an answer', async () => {
   const { ref } = newRef();
   const { id, secret } = await gateway.mint(mintRequest(ref));
-  const key = { ...mintRequest(ref, { id, attempts: 2 }), wasMinted: true };
+  const key = { ...mintRequest(ref, { id, attempts: 2 }), mintedSecret: null, wasMinted: true };
   const errors: unknown[] = [];
   for (const fault of [...FAULTS.map(([, one]) => one), { is: 'status', status: 400, when: 'before' } as const]) {
     for (const call of ['mint', 'list', 'disable', 'probe', 'spend'] as const) {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { Secret } from '../../secrets/secret.ts';
 import type { AdminHttp } from '../admin-http.ts';
-import { bearer, keyIdOf } from './key-id.ts';
+import { keyIdOf, onOwnConnection } from './key-id.ts';
 import { readinessSchema } from './schemas.ts';
 
 /** Larger differences make leases of two minutes unsafe. */
@@ -41,7 +41,9 @@ async function checkProcesses(api: AdminHttp): Promise<string[]> {
   const secret = new Secret(`sk-vk-check-${randomBytes(24).toString('base64url')}`);
   const id = keyIdOf(secret);
   const accepts = async (): Promise<boolean> => {
-    const answers = await Promise.all(Array.from({ length: REQUESTS }, () => api.exchange('GET', '/v1/models', undefined, bearer(secret))));
+    const answers = await Promise.all(
+      Array.from({ length: REQUESTS }, () => api.exchange('GET', '/v1/models', undefined, onOwnConnection(secret))),
+    );
     return answers.some(({ status }) => status === 200);
   };
   const alias = `valetkey-check-${randomBytes(8).toString('hex')}`;

@@ -4,11 +4,11 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import type { Usage } from '../../contract/result.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { AdminHttp } from '../admin-http.ts';
+import { AdminHttp, bearer } from '../admin-http.ts';
 import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../gateway.ts';
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { checkLiteLlm } from './check.ts';
-import { bearer, keyIdOf } from './key-id.ts';
+import { keyIdOf, onOwnConnection } from './key-id.ts';
 import { anySchema, keyInfoSchema, keyListSchema, spendLogsSchema, type LiteLlmKey } from './schemas.ts';
 
 /**
@@ -99,7 +99,7 @@ export class LiteLlmGateway implements Gateway {
 
   async probe({ upstreamSecret }: MintedKey): Promise<boolean> {
     const answers = await Promise.all(
-      Array.from({ length: PROBES }, async () => this.#api.exchange('GET', '/v1/models', undefined, bearer(upstreamSecret))),
+      Array.from({ length: PROBES }, async () => this.#api.exchange('GET', '/v1/models', undefined, onOwnConnection(upstreamSecret))),
     );
     return answers.every(({ status }) => status === 401);
   }

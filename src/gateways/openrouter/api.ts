@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import { Secret } from '../../secrets/secret.ts';
-import { AdminHttp, type AdminAnswer } from '../admin-http.ts';
+import { AdminHttp, bearer, type AdminAnswer } from '../admin-http.ts';
 
 /** Of the list of keys: fixed, and without a parameter (https://openrouter.ai/docs/api/api-reference/api-keys/list). */
 const KEYS_PER_PAGE = 100;
@@ -73,8 +73,7 @@ export class OpenRouterApi {
   readonly #workspaceId: string | undefined;
 
   constructor({ baseUrl, provisioningKey, workspaceId, outbound }: OpenRouterOptions) {
-    const auth = { authorization: new Secret(`Bearer ${provisioningKey.reveal()}`) };
-    this.#http = new AdminHttp({ title: 'OpenRouter', baseUrl, auth, outbound });
+    this.#http = new AdminHttp({ title: 'OpenRouter', baseUrl, auth: bearer(provisioningKey), outbound });
     this.#workspaceId = workspaceId;
   }
 
@@ -162,6 +161,13 @@ export class OpenRouterApi {
     const path = `/v1/guardrails/${encodeURIComponent(id)}/assignments/keys`;
     const answer = await this.#http.request('POST', path, assignedSchema, { key_hashes: [hash] });
     return answer !== null && answer.value.assigned_count === 1;
+  }
+
+  /** Resolves to whether a request with a key itself is refused; one that describes the key costs nothing. Throws `gateway_unreachable`. */
+  async refuses(key: Secret): Promise<boolean> {
+    const { status } = await this.#http.exchange('GET', '/v1/key', undefined, bearer(key));
+    if (status >= 500 || status === 429) throw new ValetkeyError('gateway_unreachable', `OpenRouter answered with status ${status}.`);
+    return status === 401;
   }
 
   /** Makes a GET request for a check, whose statuses need an explanation each. */

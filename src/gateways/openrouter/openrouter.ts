@@ -4,7 +4,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { sumUsd } from '../../contract/money.ts';
 import type { KeyRef } from '../../contract/ref.ts';
 import type { Usage } from '../../contract/result.ts';
-import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintRequest, UpstreamKey } from '../gateway.ts';
+import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../gateway.ts';
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { AllowLists } from './allow-lists.ts';
 import { OpenRouterApi, type ApiKey, type OpenRouterOptions } from './api.ts';
@@ -73,14 +73,14 @@ export class OpenRouterGateway implements Gateway {
     await inOrder(await this.#hashes(key), (hash) => this.#api.disableKey(hash));
   }
 
-  /** By OpenRouter's own record, since a worker cannot know the secret. How fast it refuses a disabled key is not documented. */
-  async probe(key: GatewayKey): Promise<boolean> {
+  /** Its record alone does not suffice: how fast it refuses a disabled key is not documented, and an id of another account is unknown. */
+  async probe(key: MintedKey): Promise<boolean> {
     for (const hash of await this.#hashes(key)) {
       // Read one by one: the list may be older.
       const read = await this.#api.readKey(hash);
       if (read !== null && !read.disabled) return false;
     }
-    return true;
+    return key.mintedSecret === null || this.#api.refuses(key.mintedSecret);
   }
 
   /**

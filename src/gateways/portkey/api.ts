@@ -122,6 +122,17 @@ export class PortkeyApi {
     return (cost?.value.summary.total ?? 0) / 100;
   }
 
+  /**
+   * Resolves to whether a request with a key itself is refused: Portkey checks the key before it reads the path (Portkey-AI/gateway,
+   * branch 2.0.0, src/middlewares/auth), so a list of models costs nothing, and another status than 401 means that the key is accepted.
+   * Throws `gateway_unreachable`.
+   */
+  async refuses(key: Secret): Promise<boolean> {
+    const { status } = await this.#http.exchange('GET', '/models', undefined, { 'x-portkey-api-key': key });
+    if (status >= 500 || status === 429) throw new ValetkeyError('gateway_unreachable', `Portkey answered with status ${status}.`);
+    return status === 401;
+  }
+
   /** Requests the list of keys, for a check of the settings: resolves whatever the status. Throws only `gateway_unreachable`. */
   async tryList(): Promise<AdminAnswer> {
     return this.#http.exchange('GET', this.#listPath(0, 1));

@@ -2,7 +2,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { parseKeyRef, type KeyRef } from '../../contract/ref.ts';
 import type { Usage } from '../../contract/result.ts';
 import { Secret } from '../../secrets/secret.ts';
-import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintRequest, UpstreamKey } from '../gateway.ts';
+import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintRequest, UpstreamKey } from '../gateway.ts';
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { PortkeyApi, type PortkeyWorkspace } from './api.ts';
 import { checkPortkey } from './check.ts';
@@ -49,15 +49,12 @@ export class PortkeyGateway implements Gateway {
     if (mayHaveOthers({ id, attempts })) await this.#deleteAll(await this.#find(ref));
   }
 
-  /**
-   * By Portkey's record, since the worker does not know the secret: a key that is not found is refused. The data plane may accept it for
-   * some time after: a self-hosted gateway fetches the changes once a minute, and the time of the cloud is not documented.
-   */
-  async probe({ ref, id, attempts }: GatewayKey): Promise<boolean> {
+  /** Its record alone does not suffice: how fast its data plane refuses a deleted key is not documented for its cloud. */
+  async probe({ ref, id, attempts, mintedSecret }: MintedKey): Promise<boolean> {
     const others = mayHaveOthers({ id, attempts }) ? await this.#find(ref) : [];
     const ids = new Set([...(id === null ? [] : [id]), ...others.map((other) => other.id)]);
     for (const one of ids) if (await this.#api.hasKey(one)) return false;
-    return true;
+    return mintedSecret === null || this.#api.refuses(mintedSecret);
   }
 
   async spend(key: GatewayKey, metered: MeteredUsage): Promise<Usage> {

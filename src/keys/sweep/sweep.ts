@@ -110,7 +110,7 @@ async function sweepListed(context: SweepContext, gateway: Gateway, listed: List
       // A key whose end was recorded before its intent has no root key in the ledger.
       const rootKeyId = key === undefined || key.rootKeyId === '' ? rootKeys.currentId : key.rootKeyId;
       const secrets = { secret: rootKeys.derive(rootKeyId, ref), upstreamSecret: rootKeys.deriveUpstream(rootKeyId, ref) };
-      await endAtGateway(gateway, { ref, id, attempts: 1, ...secrets, wasMinted: true });
+      await endAtGateway(gateway, { ref, id, attempts: 1, ...secrets, mintedSecret: null, wasMinted: true });
       await forgetSighting(db, 'gateway_key', ref);
     });
   });

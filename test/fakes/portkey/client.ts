@@ -27,7 +27,7 @@ export async function mintWithRetries(gateway: PortkeyGateway, ref: KeyRef): Pro
   for (let attempts = 1; ; attempts += 1) {
     const request = mintRequest(ref, { attempts });
     const upstream = await retryable(() => gateway.mint(request));
-    if (upstream !== null) return { key: { ...request, id: upstream.id, wasMinted: true }, upstream };
+    if (upstream !== null) return { key: { ...request, id: upstream.id, mintedSecret: upstream.secret, wasMinted: true }, upstream };
   }
 }
 

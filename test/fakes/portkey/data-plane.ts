@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { send, type Answer } from '../gateway/answer.ts';
 import { COST_USD, endOf, type PortkeyLedger } from './ledger.ts';
 
-export const PATHS = new Set(['/v1/chat/completions', '/v1/messages', '/v1/responses']);
+export const PATHS = new Set(['/v1/chat/completions', '/v1/messages', '/v1/responses', '/v1/models']);
 
 /** Where the requests are sent; without `/v1` at its end. */
 export interface FakeUpstream {
@@ -28,6 +28,7 @@ export async function serve(
   // A self-hosted gateway of branch 2.0.0 of Portkey-AI/gateway: src/middlewares/auth/authN.ts and authZ.ts, src/utils/error.ts.
   if (key === undefined || (key.deletedAt !== null && endOf(key) <= now)) return send(response, failure(401, '03', 'Invalid API Key'));
   if (key.expiresAt <= now) return send(response, failure(401, '01', 'Portkey API Key Expired'));
+  if (request.url === '/v1/models') return send(response, { status: 200, body: { object: 'list', data: [] } });
   // The spend is compared before a request and counted after it: the request that crosses the limit is answered.
   if (key.limitUsd !== null && key.requestsAt.length * COST_USD >= key.limitUsd)
     return send(response, failure(412, '04', 'Portkey API Key Usage Limit Exceeded'));

@@ -173,5 +173,13 @@ async function sealed(): Promise<string> {
 }
 
 function minted(secret: string): MintedKey {
-  return { ref: 'job/lease/1', id: null, attempts: 1, secret: new Secret(secret), upstreamSecret: new Secret(secret), wasMinted: true };
+  return {
+    ref: 'job/lease/1',
+    id: null,
+    attempts: 1,
+    secret: new Secret(secret),
+    upstreamSecret: new Secret(secret),
+    mintedSecret: null,
+    wasMinted: true,
+  };
 }
