@@ -10,7 +10,8 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
     extend: () => Promise.resolve(),
     disable: () => Promise.resolve(),
     probe: () => Promise.resolve(true),
-    spend: () => Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0 }),
+    spend: () =>
+      Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0, sinceEndMs: 0 }),
   };
   const local: SandboxProvider = {
     name: 'local',

@@ -52,6 +52,8 @@ export interface MeteredUsage extends Usage {
   completed: number;
   /** Requests that were charged by an estimate. */
   estimated: number;
+  /** ms since the end of the key began: the proxy has sent no request with it since. */
+  sinceEndMs: number;
 }
 
 /** A key in a gateway's own list. */

@@ -26,11 +26,12 @@ export async function readSecrets(
 ): Promise<Pick<MintedKey, 'secret' | 'upstreamSecret' | 'mintedSecret'>> {
   const { rootKeys, openUpstreamKey } = context;
   const { ref, rootKeyId, upstreamSealed, wasBound } = end;
-  const unlessUnreadable = (error: unknown): null => {
-    if (codeOf(error) === 'sealed_unreadable') return null;
-    throw error;
-  };
   const mintedSecret = upstreamSealed === null ? null : await openUpstreamKey(upstreamSealed, ref).catch(unlessUnreadable);
   const secret = wasBound ? await deliveredSecret(context, end) : rootKeys.derive(rootKeyId, ref);
   return { secret, upstreamSecret: rootKeys.deriveUpstream(rootKeyId, ref), mintedSecret };
+}
+
+function unlessUnreadable(error: unknown): null {
+  if (codeOf(error) === 'sealed_unreadable') return null;
+  throw error;
 }

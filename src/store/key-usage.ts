@@ -11,18 +11,38 @@ export async function spentUsd(db: Db, jobId: string): Promise<number> {
   return Number((await asDatabaseError(spent.execute(db))).rows[0]?.spent ?? 0);
 }
 
+interface Metered extends Usage {
+  estimatedUsd: number;
+  completed: number;
+  estimated: number;
+  sinceEndMs: number;
+}
+
+const NOTHING: Metered = {
+  inputTokens: 0,
+  outputTokens: 0,
+  requests: 0,
+  usd: 0,
+  estimatedUsd: 0,
+  completed: 0,
+  estimated: 0,
+  sinceEndMs: 0,
+};
+
 /** Reads the usage of a key as the proxies recorded it; an unknown key has used nothing. Throws `database_unreachable`. */
-export async function meteredUsage(db: Db, ref: KeyRef): Promise<Usage & { estimatedUsd: number; completed: number; estimated: number }> {
+export async function meteredUsage(db: Db, ref: KeyRef): Promise<Metered> {
   const row = await asDatabaseError(
     db
       .selectFrom('keys')
       .select(['spent_usd', 'input_tokens', 'output_tokens', 'requests', 'estimated_usd'])
       .select([countOf(sql`status = 200 and code is null and not estimated`).as('completed'), countOf(sql`estimated`).as('estimated')])
+      .select(sql<number>`coalesce(extract(epoch from now() - ending_at) * 1000, 0)::float8`.as('since_end_ms'))
       .where('ref', '=', ref)
       .executeTakeFirst(),
   );
-  if (row === undefined) return { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0 };
-  return { ...usageOf(row), estimatedUsd: Number(row.estimated_usd), completed: row.completed, estimated: row.estimated };
+  if (row === undefined) return NOTHING;
+  const { estimated_usd: estimatedUsd, completed, estimated, since_end_ms: sinceEndMs } = row;
+  return { ...usageOf(row), estimatedUsd: Number(estimatedUsd), completed, estimated, sinceEndMs };
 }
 
 /** Counts the requests of a row of `keys`. */

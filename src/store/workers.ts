@@ -46,16 +46,7 @@ export async function listWorkers(db: Db, owner: string): Promise<SeenWorker[]> 
 
 /** Lists the task queues of the hosts that have a worker now. Throws `database_unreachable`. */
 export async function presentHosts(db: Db, owner: string): Promise<string[]> {
-  const rows = await asDatabaseError(
-    db
-      .selectFrom('workers')
-      .select('task_queue')
-      .distinct()
-      .where('owner', '=', owner)
-      .where(sql<boolean>`seen_at > now() - ${PRESENCE_TIMEOUT}::interval`)
-      .execute(),
-  );
-  return rows.map(({ task_queue }) => task_queue);
+  return [...new Set((await presentWorkers(db, owner)).map(({ task_queue }) => task_queue))];
 }
 
 /**
@@ -63,16 +54,19 @@ export async function presentHosts(db: Db, owner: string): Promise<string[]> {
  * `database_unreachable`.
  */
 export async function presentGateways(db: Db, owner: string): Promise<ReadonlySet<GatewayName> | null> {
-  const rows = await asDatabaseError(
+  const workers = await presentWorkers(db, owner);
+  return workers.length === 0 ? null : new Set(workers.flatMap(({ gateways }) => gateways));
+}
+
+async function presentWorkers(db: Db, owner: string): Promise<{ task_queue: string; gateways: GatewayName[] }[]> {
+  return asDatabaseError(
     db
       .selectFrom('workers')
-      .select('gateways')
-      .distinct()
+      .select(['task_queue', 'gateways'])
       .where('owner', '=', owner)
       .where(sql<boolean>`seen_at > now() - ${PRESENCE_TIMEOUT}::interval`)
       .execute(),
   );
-  return rows.length === 0 ? null : new Set(rows.flatMap(({ gateways }) => gateways));
 }
 
 /** Deletes the rows of workers and abandoned sandboxes after their retention. Throws `database_unreachable`. */

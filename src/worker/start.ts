@@ -1,18 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { Client, isGrpcServiceError } from '@temporalio/client';
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  makeTelemetryFilterString,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkerOptions,
-  type WorkflowBundle,
-} from '@temporalio/worker';
+import { DefaultLogger, makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 
 import { createActivities, type ActivityDeps } from '../activities/index.ts';
 import { StopNotices } from '../activities/stop-notices.ts';
@@ -24,10 +13,9 @@ import { createGateways, type Gateways } from '../gateways/index.ts';
 import { ownerOf } from '../keys/context.ts';
 import { createRootKeys } from '../keys/derive.ts';
 import { createSandboxes } from '../sandboxes/index.ts';
-import { openKeyring, type LoadedKeyring } from '../secrets/keyring.ts';
+import { openKeyring } from '../secrets/keyring.ts';
 import { sealUpstreamKey } from '../secrets/seal.ts';
-import { encodePublicKey } from '../secrets/sealing-key.ts';
-import { createUnsealer } from '../secrets/unsealer.ts';
+import { createUnsealer, type Unsealer } from '../secrets/unsealer.ts';
 import { createSandboxOperations } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
@@ -47,6 +35,7 @@ import { startSchedules } from './schedules.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
 import { watchStuckJobs } from './stuck-jobs.ts';
 import { startWatching } from './watching.ts';
+import { workflowBundle } from './workflow-bundle.ts';
 
 /** Delays the hand-over to the next worker one to one, so it is short. */
 const SHUTDOWN_GRACE = '2s';
@@ -93,8 +82,9 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   const databaseUrl = required(config.databaseUrl, 'DATABASE_URL');
   const ring = openKeyring(config, (problem) => void Runtime.instance().logger.warn(problem));
   const rootKeys = createRootKeys(ring);
+  const unsealer = createUnsealer(ring);
   // Without it no key of a gateway could reach the proxies: found now, not by the first job.
-  if (Object.keys(config.gateways).length > 0) publicKeyOfProxies(config, ring);
+  if (Object.keys(config.gateways).length > 0) publicKeyOfProxies(config, unsealer);
   const database = openDatabase(databaseUrl);
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
@@ -126,14 +116,14 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     const jobs = createJobRecords(client, config.taskQueue);
     const metrics = createKeyMetrics(Runtime.instance().metricMeter);
     stopCounts = startKeyCounts(database.db, owner, metrics);
-    const adapters = adapt({ ...createAdapters(config, database, owner, ring), database, jobs });
+    const adapters = adapt({ ...createAdapters(config, database, owner, unsealer), database, jobs });
     const deps: ActivityDeps = {
       ...adapters,
       keys: {
         db: adapters.database.db,
         gateways: adapters.gateways,
         rootKeys,
-        sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: publicKeyOfProxies(config, ring), ref }),
+        sealUpstreamKey: async (secret, ref) => sealUpstreamKey(secret, { publicKey: publicKeyOfProxies(config, unsealer), ref }),
         openUpstreamKey: async (sealed, ref) => adapters.unsealer.open(sealed, { purpose: 'upstream-key', ref }),
         owner,
         leaseMs: config.keyLeaseMs,
@@ -225,8 +215,8 @@ function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metric
 }
 
 /** The public key of the proxies: the configured one, else that of this worker's own keyring, which they then have, too. Throws `invalid_config`. */
-function publicKeyOfProxies({ sealingPublicKey }: Config, { sealingKeys: [own] }: LoadedKeyring): string {
-  return sealingPublicKey ?? required(own && encodePublicKey(own), 'VALETKEY_SEALING_PUBLIC_KEY');
+function publicKeyOfProxies({ sealingPublicKey }: Config, own: Pick<Unsealer, 'publicKey'>): string {
+  return sealingPublicKey ?? required(own.publicKey() ?? undefined, 'VALETKEY_SEALING_PUBLIC_KEY');
 }
 
 /** The task queue of what only this host can do: drive the sandboxes that run on it. */
@@ -234,7 +224,7 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
   return `${taskQueue}-host-${host}`;
 }
 
-function createAdapters(config: Config, { db }: Database, owner: string, ring: LoadedKeyring): Omit<Adapters, 'database' | 'jobs'> {
+function createAdapters(config: Config, { db }: Database, owner: string, unsealer: Unsealer): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path, sandboxes: machine } = config;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
@@ -246,7 +236,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, ring: L
     agents,
     session: createSandboxOperations(),
     workspaces: createWorkspaces({ path }),
-    unsealer: createUnsealer(ring),
+    unsealer,
   };
 }
 
@@ -261,34 +251,6 @@ async function createWorkers(config: Config, deps: ActivityDeps, own: Partial<Wo
     Worker.create({ ...options, workflowBundle: await workflowBundle() }),
     Worker.create({ ...options, taskQueue: hostTaskQueue(config), maxConcurrentActivityTaskExecutions: MAX_SESSIONS }),
   ]);
-}
-
-let bundling: Promise<WorkflowBundle> | undefined;
-
-/** What the workflow imports and what keeps no state: it is evaluated once, not once a job. */
-const STATELESS = [
-  'workflows/sandbox-job/decide-outcome',
-  'workflows/sandbox-job/format-job-details',
-  'contract/check-requests',
-  'contract/deadline',
-  'contract/errors',
-  'contract/ref',
-  'contract/search-attributes',
-  'contract/text',
-];
-
-/** Bundled once a process: it takes one to two seconds. */
-async function workflowBundle(): Promise<WorkflowBundle> {
-  bundling ??= bundleWorkflowCode({
-    workflowsPath: pathOf('workflows/index'),
-    preloadModules: ['@temporalio/workflow', ...STATELESS.map(pathOf)],
-    logger: new DefaultLogger('ERROR'),
-  });
-  return bundling;
-}
-
-function pathOf(module: string): string {
-  return fileURLToPath(new URL(`../${module}${extname(import.meta.url)}`, import.meta.url));
 }
 
 const NOT_FOUND = 5;

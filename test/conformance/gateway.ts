@@ -218,7 +218,16 @@ export function describeGateway(name: string, start: () => Promise<GatewayRig>, 
   });
 }
 
-const NO_USAGE: MeteredUsage = { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0 };
+const NO_USAGE: MeteredUsage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  requests: 0,
+  usd: 0,
+  estimatedUsd: 0,
+  completed: 0,
+  estimated: 0,
+  sinceEndMs: 0,
+};
 
 /** The keys of a ref in the gateway's own list; null where it has none. */
 async function keysOf(gateway: Gateway, ref: GatewayKey['ref']): Promise<object[] | null> {

@@ -112,6 +112,6 @@ export function keyToEnd(key: GatewayKey & Partial<MintedKey>): MintedKey {
   return { ...secrets, wasMinted: true, ...key };
 }
 
-export function metered(usd: number, estimatedUsd = 0): MeteredUsage {
-  return { usd, estimatedUsd, inputTokens: 10, outputTokens: 5, requests: 3, completed: 2, estimated: 0 };
+export function metered(usd: number, estimatedUsd = 0, sinceEndMs = 0): MeteredUsage {
+  return { usd, estimatedUsd, inputTokens: 10, outputTokens: 5, requests: 3, completed: 2, estimated: 0, sinceEndMs };
 }

@@ -108,8 +108,8 @@ describe('as an upstream of our proxy', () => {
   });
   afterAll(() => rig?.close());
 
-  it.each(PROTOCOLS)('$path is answered, streamed and metered', async ({ path, body }) => {
-    if (rig === null) return;
+  it.for(PROTOCOLS)('$path is answered, streamed and metered', async ({ path, body }, context) => {
+    if (rig === null) return context.skip('npm cannot install Portkey’s gateway here');
     const key = await rig.mint({ models: [GPT, CLAUDE] });
     for (const stream of [false, true]) {
       const response = await fetch(`${rig.proxy.url}${path}`, {

@@ -78,7 +78,7 @@ export class LiteLlmGateway implements Gateway {
       );
     // The answer to a repeat is made of the request, and the key may have other limits, for example from LiteLLM's own defaults.
     if (!hasLimits(minted, wanted)) {
-      await this.#update(id, wanted);
+      await this.#update(id, { ...wanted, duration: durationUntil(expiresAt) });
       if (!hasLimits(await this.#info(id), wanted))
         throw new ValetkeyError(
           'gateway_refused',
@@ -111,7 +111,7 @@ export class LiteLlmGateway implements Gateway {
     for (;;) {
       const logged = await this.#logged(id, key);
       const isWhole = logged.requests >= metered.completed;
-      if (isWhole || (await this.#isQuiet(id))) {
+      if (isWhole || metered.sinceEndMs > SPEND_LOST_AFTER_MS) {
         // LiteLLM writes no log of a response whose caller disconnected (1.106.2 and 1.110.2), so the proxy's estimate counts for it.
         const missed = logged.requests < metered.completed + metered.estimated ? metered.estimatedUsd : 0;
         const usd = logged.usd + missed;
@@ -165,12 +165,6 @@ export class LiteLlmGateway implements Gateway {
     await this.#api.request('POST', '/key/update', anySchema, { key: id, ...change });
   }
 
-  /** Whether nothing more can be logged: the key was blocked long ago, or LiteLLM no longer has it. */
-  async #isQuiet(id: string): Promise<boolean> {
-    const info = await this.#info(id);
-    return info === null || (info.updated_at !== null && Date.now() - Date.parse(info.updated_at) > SPEND_LOST_AFTER_MS);
-  }
-
   async #logged(id: string, { ref }: GatewayKey): Promise<Usage> {
     const logged = { inputTokens: 0, outputTokens: 0, requests: 0, usd: 0 };
     for (let page = 1, pages = 1; page <= pages; page += 1) {
@@ -217,7 +211,9 @@ function hasLimits(
   wanted: { max_budget: number; models: readonly string[]; allowed_routes: readonly string[]; team_id: string },
 ): boolean {
   if (info === null) return false;
+  // A key that does not expire would outlive an outage of ours.
   return (
+    info.expires !== null &&
     info.max_budget === wanted.max_budget &&
     sameSet(info.models, wanted.models) &&
     sameSet(info.allowed_routes, wanted.allowed_routes) &&

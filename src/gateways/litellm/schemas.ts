@@ -27,7 +27,7 @@ export const keyInfoSchema = z.object({
       .nullish()
       .transform((usd) => usd ?? null),
     team_id: text,
-    updated_at: text,
+    expires: text,
   }),
 });
 export type LiteLlmKey = z.output<typeof keyInfoSchema>;

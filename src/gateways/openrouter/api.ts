@@ -22,7 +22,6 @@ const keySchema = z.object({
   byok_usage: z.number(),
   include_byok_in_limit: z.boolean(),
   created_at: instant,
-  updated_at: instant.nullable(),
   expires_at: instant.nullish(),
 });
 const oneKeySchema = z.object({ data: keySchema });
@@ -47,11 +46,6 @@ export interface ApiKey {
   createdAt: Date;
   /** Null: never. */
   expiresAt: Date | null;
-  /**
-   * How long ago the key was changed, by OpenRouter's clock. Where OpenRouter states no change of a key, the time since it expired,
-   * negative before that.
-   */
-  unchangedForMs: number;
 }
 
 export interface OpenRouterOptions {
@@ -95,7 +89,7 @@ export class OpenRouterApi {
       for (const key of page) {
         if (seen.has(key.hash)) continue;
         seen.add(key.hash);
-        yield toApiKey(key, answer.date);
+        yield toApiKey(key);
       }
       if (page.length < KEYS_PER_PAGE) return;
     }
@@ -104,7 +98,7 @@ export class OpenRouterApi {
   /** Reads a key; null for an unknown or deleted one. */
   async readKey(hash: string): Promise<ApiKey | null> {
     const answer = await this.#http.request('GET', keyPath(hash), oneKeySchema);
-    return answer === null ? null : toApiKey(answer.value.data, answer.date);
+    return answer === null ? null : toApiKey(answer.value.data);
   }
 
   /** Creates a key; a repeat creates another, since names are not unique. */
@@ -120,7 +114,7 @@ export class OpenRouterApi {
       ...this.#inWorkspace(),
     });
     if (answer === null) throw noSuchAddress();
-    return { key: toApiKey(answer.value.data, answer.date), secret: new Secret(answer.value.key) };
+    return { key: toApiKey(answer.value.data), secret: new Secret(answer.value.key) };
   }
 
   /** Disables a key; an unknown one is none of its concern. */
@@ -195,9 +189,8 @@ function keyPath(hash: string): string {
   return `/v1/keys/${encodeURIComponent(hash)}`;
 }
 
-function toApiKey(key: z.output<typeof keySchema>, readAt: Date): ApiKey {
+function toApiKey(key: z.output<typeof keySchema>): ApiKey {
   const expiresAt = key.expires_at ?? null;
-  const changedAt = key.updated_at ?? expiresAt;
   return {
     hash: key.hash,
     name: key.name,
@@ -206,7 +199,6 @@ function toApiKey(key: z.output<typeof keySchema>, readAt: Date): ApiKey {
     usedUsd: key.usage + (key.include_byok_in_limit ? key.byok_usage : 0),
     createdAt: key.created_at,
     expiresAt,
-    unchangedForMs: changedAt === null ? 0 : readAt.getTime() - changedAt.getTime(),
   };
 }
 

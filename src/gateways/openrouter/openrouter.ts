@@ -86,8 +86,8 @@ export class OpenRouterGateway implements Gateway {
   /**
    * USD are those that OpenRouter has charged for all keys of the ref, what keys of providers cost included; tokens and requests are the
    * proxy's, since OpenRouter counts none per key. How fresh its figure is, is not documented: the call waits until it covers what the
-   * proxy has metered, without estimates, and otherwise throws for the caller to retry, until a minute has passed since the keys were
-   * disabled (`decideSpend`). A request that the proxy has charged by an estimate may still be missing then. Where OpenRouter no longer
+   * proxy has metered, without estimates, and otherwise throws for the caller to retry, until a minute has passed since the end of the
+   * key began (`decideSpend`). A request that the proxy has charged by an estimate may still be missing then. Where OpenRouter no longer
    * has the key, the proxy's record is all there is.
    */
   async spend(key: GatewayKey, metered: MeteredUsage): Promise<Usage> {
@@ -102,9 +102,8 @@ export class OpenRouterGateway implements Gateway {
       }
       if (found.length === 0) return { inputTokens, outputTokens, requests, usd: metered.usd };
       const gatewayUsd = sumUsd(found.map(({ usedUsd }) => usedUsd));
-      const unchangedForMs = Math.min(...found.map((one) => one.unchangedForMs));
-      const { usd: meteredUsd, estimatedUsd } = metered;
-      if (decideSpend({ gatewayUsd, meteredUsd, estimatedUsd, unchangedForMs }).action === 'settle')
+      const { usd: meteredUsd, estimatedUsd, sinceEndMs } = metered;
+      if (decideSpend({ gatewayUsd, meteredUsd, estimatedUsd, sinceEndMs }).action === 'settle')
         return { inputTokens, outputTokens, requests, usd: gatewayUsd };
       if (performance.now() + pauseMs > giveUpAtMs)
         throw new ValetkeyError('gateway_unreachable', `OpenRouter has not recorded the whole usage of the key ${key.ref} yet.`);

@@ -6,7 +6,7 @@ import type { Gateway, GatewayKey, ListedKey, MeteredUsage, MintedKey, MintReque
 import { formatKeyName, parseKeyName } from '../key-name.ts';
 import { PortkeyApi, type PortkeyWorkspace } from './api.ts';
 import { checkPortkey } from './check.ts';
-import { SpendReader } from './spend.ts';
+import { readSpend } from './spend.ts';
 
 export interface PortkeyOptions extends PortkeyWorkspace {
   /** `<namespace>/<deployment>`, in the names of the keys. */
@@ -27,12 +27,10 @@ export class PortkeyGateway implements Gateway {
   readonly name = 'portkey';
   readonly #api: PortkeyApi;
   readonly #owner: string;
-  readonly #spend: SpendReader;
 
   constructor(options: PortkeyOptions) {
     this.#api = new PortkeyApi(options);
     this.#owner = options.owner;
-    this.#spend = new SpendReader(this.#api);
   }
 
   async mint({ ref, attempts, budgetUsd, expiresAt }: MintRequest): Promise<UpstreamKey> {
@@ -58,7 +56,7 @@ export class PortkeyGateway implements Gateway {
   }
 
   async spend(key: GatewayKey, metered: MeteredUsage): Promise<Usage> {
-    return this.#spend.read(key, metered);
+    return readSpend(this.#api, key, metered);
   }
 
   async *list(): AsyncGenerator<ListedKey> {

@@ -1,54 +1,20 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-
-import { DEFAULT_LOGIN, gatewayOf } from '../../contract/credential.ts';
 import { ValetkeyError, type FailureCode } from '../../contract/errors.ts';
-import { GATEWAY_TITLES } from '../../contract/gateway-name.ts';
-import { Secret } from '../../secrets/secret.ts';
 import { consumeTokens, raiseReservation, type KeyAccess, type RequestEnd } from '../../store/requests.ts';
-import type { RequestBody } from '../body/request-body.ts';
 import { abortMessage } from '../forward/abort-message.ts';
 import { forward } from '../forward/forward.ts';
 import type { ForwardEnd, RenewedCredential } from '../forward/forwarding.ts';
 import type { RetryOptions } from '../forward/retries.ts';
 import type { AdmissionResult } from '../limits/admission.ts';
-import { checkAccess } from '../limits/check-access.ts';
 import { reserveInQueue } from '../limits/reservations.ts';
 import { boundCost, charge, ZERO_CHARGE, type Charge, type Reservation } from '../prices/charge.ts';
-import type { ModelPrice } from '../prices/prices.ts';
 import { sumCharges } from '../prices/sum-charges.ts';
 import { NO_USAGE, type ResponseUsage } from '../protocols/response-usage.ts';
 import type { Route } from '../protocols/routes.ts';
 import type { StoredLogin } from '../upstream/credentials.ts';
-import { findModelPrice } from '../upstream/gateway-models.ts';
-import { findUnknownBeta, upstreamHeaders } from '../upstream/headers.ts';
-import type { UpstreamTarget } from '../upstream/targets.ts';
+import { upstreamHeaders } from '../upstream/headers.ts';
 import type { ProxyContext } from './context.ts';
-import type { Interruption } from './interruption.ts';
+import { priceRequest, type AuthenticatedRequest, type ForwardedRoute, type PricedRequest } from './price-request.ts';
 import { isRefusal, refusal, sendRefusal, type Refusal } from './refusal.ts';
-
-type ForwardedRoute = Exclude<Route, { kind: 'models' }>;
-
-/** A request with a valid key. */
-export interface AuthenticatedRequest {
-  req: IncomingMessage;
-  res: ServerResponse;
-  route: ForwardedRoute;
-  access: KeyAccess;
-  keyHash: string;
-  /** When the request arrived, in ms of `performance.now()`. */
-  startedMs: number;
-  interruption: Interruption;
-}
-
-/** A request whose body was read, with its price and the credential to send it with. */
-interface PricedRequest extends AuthenticatedRequest {
-  body: RequestBody;
-  price: ModelPrice;
-  target: UpstreamTarget;
-  credential: Secret;
-  /** The login that the credential belongs to; null for an API key. */
-  login: StoredLogin | null;
-}
 
 /** Reads a request's body, reserves its highest cost, forwards it, and records its actual cost. */
 export async function serveRequest(context: ProxyContext, request: AuthenticatedRequest): Promise<void> {
@@ -69,49 +35,6 @@ export async function serveRequest(context: ProxyContext, request: Authenticated
     await (route.kind === 'count' ? forwardFree(context, priced) : forwardMetered(context, priced, refuse));
   } finally {
     memory.release();
-  }
-}
-
-async function priceRequest(
-  context: ProxyContext,
-  request: AuthenticatedRequest,
-  body: RequestBody | Refusal,
-): Promise<PricedRequest | Refusal> {
-  const { req, route, access } = request;
-  const beta = route.dialect === 'anthropic' ? findUnknownBeta(req.headers) : null;
-  const target = context.targets.find(route.dialect, access.credential);
-  if (target === undefined)
-    return refusal(
-      'gateway_not_configured',
-      `This proxy is not configured with ${GATEWAY_TITLES[gatewayOf(access.credential)]}. The operator has to set its address.`,
-    );
-  const price = isRefusal(body) ? null : findModelPrice(context.prices, target.gateway, route.protocol, body.model);
-  const refused = checkAccess({ models: access.models, body, beta, priced: price !== null });
-  if (refused !== null || price === null || isRefusal(body)) return refused ?? refusal('internal', 'The gateway failed.');
-  if (access.credential.strategy === 'subscription' && route.protocol === 'openai-chat')
-    return refusal('llm_rejected', 'A ChatGPT plan serves the Responses API only.');
-  const found = await findCredential(context, request);
-  if (found === undefined)
-    return refusal('llm_unauthorized', 'The gateway has no usable credential for this protocol. The operator has to set or replace it.');
-  if (isRefusal(found)) return found;
-  return found instanceof Secret
-    ? { ...request, body, price, target, credential: found, login: null }
-    : { ...request, body, price, target, credential: found.secret, login: found };
-}
-
-async function findCredential(
-  { credentials, subscriptions, logger }: ProxyContext,
-  { access, route }: AuthenticatedRequest,
-): Promise<Secret | StoredLogin | Refusal | undefined> {
-  const { credential, tenant, ref } = access;
-  try {
-    if (credential.strategy !== 'subscription') return await credentials.find(route.dialect, access);
-    return await subscriptions.find(route.dialect, tenant, credential.name ?? DEFAULT_LOGIN);
-  } catch (error) {
-    if (!ValetkeyError.is(error)) throw error;
-    logger?.warn({ ref, code: error.code }, `The credential of a job cannot be used: ${error.message}`);
-    if (credential.strategy === 'subscription') return refusal(error.code, error.message);
-    return refusal(error.code, 'The gateway cannot open the credential that is sealed for the job.');
   }
 }
 

@@ -59,7 +59,7 @@ export class FakeGateway implements MeteredGateway {
   async spend({ ref }: GatewayKey): Promise<MeteredUsage> {
     const usage = await this.#control(`/key/info?alias=${encodeURIComponent(this.#alias(ref))}`, null, usageSchema);
     const { inputTokens = 0, outputTokens = 0, requests = 0, usd = 0 } = usage ?? {};
-    return { inputTokens, outputTokens, requests, usd, estimatedUsd: 0, completed: requests, estimated: 0 };
+    return { inputTokens, outputTokens, requests, usd, estimatedUsd: 0, completed: requests, estimated: 0, sinceEndMs: 0 };
   }
 
   async delete({ ref }: GatewayKey): Promise<void> {

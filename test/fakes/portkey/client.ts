@@ -18,8 +18,8 @@ export function mintRequest(ref: KeyRef, change: Partial<MintRequest> = {}): Min
   return { ref, id: null, attempts: 1, tenant: 'acme', ...secrets, ...limits, ...change };
 }
 
-export function metered(usd: number, estimatedUsd = 0): MeteredUsage {
-  return { inputTokens: 100, outputTokens: 20, requests: 4, completed: 4, usd, estimatedUsd, estimated: 0 };
+export function metered(usd: number, estimatedUsd = 0, sinceEndMs = 0): MeteredUsage {
+  return { inputTokens: 100, outputTokens: 20, requests: 4, completed: 4, usd, estimatedUsd, estimated: 0, sinceEndMs };
 }
 
 /** Mints as an activity does that Temporal retries: each attempt is counted. */

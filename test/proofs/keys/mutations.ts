@@ -80,8 +80,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     removed: 'probe: a key counts as revoked once a request was refused',
     file: 'keys/end-key.ts',
-    text: `      await waitUntilRefused([dataPlane, gateway], { ...end, ...secrets });`,
-    replacement: `      Object.keys(secrets);`,
+    text: `      await waitUntilRefused([dataPlane, gateway], { ...end, ...(await readSecrets(context, end)) });`,
+    replacement: `      await readSecrets(context, end);`,
     tests: `${PROMISE}/faults.test.ts`,
     only: 'cache',
   },
