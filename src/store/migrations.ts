@@ -3,6 +3,7 @@ import type { Migration } from 'kysely/migration';
 
 import { byReference } from './by-reference-migration.ts';
 import { credentials } from './credentials-migration.ts';
+import { firstRequests } from './first-requests-migration.ts';
 import { gateways } from './gateways-migration.ts';
 import { workersAndSandboxes } from './hosts-migration.ts';
 import { keyStates } from './key-states-migration.ts';
@@ -185,4 +186,5 @@ export const migrations: Record<string, Migration> = {
   '0013_credentials': credentials,
   '0014_gateways': gateways,
   '0015_logins': logins,
+  '0016_first_requests': firstRequests,
 };
