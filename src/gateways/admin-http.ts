@@ -5,6 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import { parseJson } from '../contract/json.ts';
 import { createDispatchers } from '../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../outbound/proxies.ts';
+import { readBounded } from '../outbound/read-bounded.ts';
 import { Secret } from '../secrets/secret.ts';
 
 /** Of a whole call, its answer included. */
@@ -30,7 +31,7 @@ export interface AdminAnswer {
   status: number;
   /** The gateway's clock, by its Date header; ours where it states none. */
   date: Date;
-  /** Undefined where the body is no JSON; an empty one reads as an empty object. */
+  /** Undefined where the body is no JSON; the empty one of a success reads as an empty object. */
   body: unknown;
 }
 
@@ -54,8 +55,8 @@ export class AdminHttp {
   }
 
   /**
-   * Makes a request and reads its answer. Null for the status 404, which says that there is no such object. With a web page instead of JSON
-   * it says that there is no such API: a key must not count as deleted because the base URL is wrong.
+   * Makes a request and reads its answer. Null for the status 404, which says that there is no such object. With a web page or nothing instead
+   * of JSON it says that there is no such API: a key must not count as deleted because the base URL is wrong.
    * @throws `gateway_refused` where the gateway refuses the request or our credential; `gateway_unreachable` where it does not answer, fails,
    * limits the rate, or answers with something that the schema does not accept: whether it has done anything is then unknown
    */
@@ -98,12 +99,12 @@ export class AdminHttp {
         dispatcher: this.#dispatcher,
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
-      const text = await readText(answer.body);
+      const bytes = await readBounded(answer.body, MAX_ANSWER_BYTES);
       const date = new Date(String(answer.headers.date));
       return {
         status: answer.statusCode,
         date: Number.isNaN(date.getTime()) ? new Date() : date,
-        body: text === '' ? {} : parseJson(text),
+        body: bytes?.length === 0 && answer.statusCode < 300 ? {} : parseJson(bytes?.toString() ?? ''),
       };
     } catch {
       // The cause stays out: it can hold the request with its headers.
@@ -121,16 +122,4 @@ function explainRefusal(title: string, status: number): string {
   return status === 401 || status === 403
     ? `${title} does not let our admin credential do this (status ${status}): replace it, or give it the permission, and restart the workers.`
     : `${title} refused a request with status ${status}: check its address, its version and the budget and the model of the job.`;
-}
-
-/** Throws where the answer is larger than any of an admin API. */
-async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) throw new Error('The answer is too large.');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import { parseJson } from '../contract/json.ts';
+import { readBounded } from '../outbound/read-bounded.ts';
 import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
 /** The sandbox-agent server accepts at most 2 MiB per file (sandbox-agent 0.4.2). */
@@ -62,21 +63,13 @@ async function call(sandbox: SandboxConnection, path: string, init?: SandboxFetc
 }
 
 async function readCapped(response: Response, maxBytes: number): Promise<Buffer | null> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  const body: ReadableStream<Uint8Array> | null = response.body;
   try {
-    for await (const part of body ?? []) {
-      bytes += part.length;
-      if (bytes > maxBytes) return null;
-      parts.push(part);
-    }
+    return await readBounded(response.body, maxBytes);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     // fetch throws a TypeError where the connection ends before the response does.
     throw new ValetkeyError('sandbox_lost', 'The sandbox closed the connection before its response was complete.');
   }
-  return Buffer.concat(parts);
 }
 
 /** The message leaves out the query of the path, which names files. */

@@ -2,10 +2,10 @@ import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../../config/config.ts';
 import { secretsOf } from '../../config/secrets.ts';
-import { ValetkeyError } from '../../contract/errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
+import { refuseVariables } from '../refuse-variables.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error and reports readiness on standard output. Stops on SIGTERM or SIGINT.
@@ -15,16 +15,15 @@ Examples:
 `;
 
 /** A gateway meets the requests of sandboxes, so it is not to have a key that mints keys. Throws `invalid_config`. */
-function refuseAdminKeys({ gateways }: Config): void {
-  const set = [
-    ...(gateways.litellm === undefined ? [] : ['LITELLM_MASTER_KEY']),
-    ...(gateways.openrouter === undefined ? [] : ['OPENROUTER_PROVISIONING_KEY']),
-    ...(gateways.portkey === undefined ? [] : ['PORTKEY_API_KEY']),
-  ];
-  if (set.length === 0) return;
-  const message = 'is for workers, which mint the keys; unset it for a gateway, which meets the requests of sandboxes';
-  const issues = set.map((path) => ({ path, message }));
-  throw new ValetkeyError('invalid_config', `${set.join(', ')}: ${message}.`, issues);
+function refuseAdminKeys({ gateways: { litellm, openrouter, portkey } }: Config): void {
+  refuseVariables(
+    {
+      LITELLM_MASTER_KEY: litellm?.masterKey,
+      OPENROUTER_PROVISIONING_KEY: openrouter?.provisioningKey,
+      PORTKEY_API_KEY: portkey?.adminKey,
+    },
+    'is for workers, which mint the keys; unset it for a gateway, which meets the requests of sandboxes',
+  );
 }
 
 export function addGateway(program: Command): void {

@@ -2,10 +2,10 @@ import type { Command } from '@commander-js/extra-typings';
 
 import { loadConfig, type Config } from '../../config/config.ts';
 import { secretsOf } from '../../config/secrets.ts';
-import { ValetkeyError } from '../../contract/errors.ts';
 import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
+import { refuseVariables } from '../refuse-variables.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error; says on standard output when it is ready. SIGTERM or SIGINT: it takes no more work and
@@ -17,16 +17,9 @@ Examples:
 
 /** A worker derives the keys of jobs and opens their secrets: it is not to have a provider's credential besides. Throws `invalid_config`. */
 function refuseUpstreamCredentials({ gateway: { anthropic, openai } }: Config): void {
-  const set = [
-    ...(anthropic.credential === undefined ? [] : ['ANTHROPIC_API_KEY']),
-    ...(openai.credential === undefined ? [] : ['OPENAI_API_KEY']),
-  ];
-  if (set.length === 0) return;
-  const message = 'is for gateways; unset it for a worker, which must not hold the credential of a provider';
-  throw new ValetkeyError(
-    'invalid_config',
-    `${set.join(', ')}: ${message}.`,
-    set.map((path) => ({ path, message })),
+  refuseVariables(
+    { ANTHROPIC_API_KEY: anthropic.credential, OPENAI_API_KEY: openai.credential },
+    'is for gateways; unset it for a worker, which must not hold the credential of a provider',
   );
 }
 

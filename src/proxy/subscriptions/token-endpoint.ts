@@ -3,6 +3,7 @@ import { z } from 'zod';
 
 import type { Dialect } from '../../contract/dialect.ts';
 import { parseJson } from '../../contract/json.ts';
+import { readBounded } from '../../outbound/read-bounded.ts';
 import type { Login } from '../../secrets/login.ts';
 
 /** An answer has some 5 KB: three JWTs. */
@@ -64,7 +65,7 @@ export async function refreshLogin(
       body: JSON.stringify({ grant_type: 'refresh_token', refresh_token: refreshToken, client_id: CLIENT_IDS[provider] }),
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const body = parseJson(await readBounded(answer.body));
+    const body = parseJson((await readBounded(answer.body, MAX_ANSWER_BYTES))?.toString() ?? '');
     if (answer.statusCode !== 200) return refusalOf(provider, answer.statusCode, errorSchema.safeParse(body).data?.error);
     const { data } = tokensSchema.safeParse(body);
     if (data === undefined) return { kind: 'failed', why: 'unreadable' };
@@ -82,16 +83,4 @@ function refusalOf(provider: Dialect, status: number, code: string | undefined):
   // Codex takes every 401 of OpenAI's endpoint as final. A client that is not known is no matter of the login.
   const isFinal = (code !== undefined && REFUSALS.has(code)) || (provider === 'openai' && status === 401 && code !== 'invalid_client');
   return { kind: isFinal && status >= 400 && status < 500 ? 'refused' : 'failed', why };
-}
-
-async function readBounded(body: AsyncIterable<unknown>): Promise<string> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const part of body) {
-    if (!Buffer.isBuffer(part)) continue;
-    bytes += part.length;
-    if (bytes > MAX_ANSWER_BYTES) break;
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString();
 }
