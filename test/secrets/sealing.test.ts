@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 import { loadConfig } from '../../src/config/config.ts';
 import { parseJobSpec } from '../../src/contract/spec.ts';
-import { seal, type SealOwner } from '../../src/secrets/seal.ts';
+import { seal, sealUpstreamKey, type SealOwner, type UpstreamKeyOwner } from '../../src/secrets/seal.ts';
 import { generateSealingKey, readPublicKey } from '../../src/secrets/sealing-key.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createUnsealer } from '../../src/secrets/unsealer.ts';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   sealed = await seal(SECRET, { ...OWNER, publicKey: pair.publicKey });
 });
 
-const open = async (text: string, keys = pair.privateKey, owner: SealOwner = OWNER): Promise<Secret> =>
+const open = async (text: string, keys = pair.privateKey, owner: SealOwner | UpstreamKeyOwner = OWNER): Promise<Secret> =>
   createUnsealer(new Secret(keys)).open(text, owner);
 const sealFor = async (owner: SealOwner): Promise<string> => seal(SECRET, { ...owner, publicKey: pair.publicKey });
 const decoded = (word: string): string => Buffer.from(word, 'base64url').toString();
@@ -93,6 +93,33 @@ describe('a credential that is sealed', () => {
 
   test('names a tenant, or none at all', async () => {
     await expect(sealFor({ ...none, tenant: '' })).rejects.toMatchObject({ code: 'invalid_spec' });
+  });
+});
+
+describe('a key that a gateway minted', () => {
+  const ref = 'job-1/lease/1';
+  const sealKey = async (): Promise<string> => sealUpstreamKey(new Secret(SECRET), { publicKey: pair.publicKey, ref });
+
+  test('opens for its ref', async () => {
+    expect((await open(await sealKey(), pair.privateKey, { purpose: 'upstream-key', ref })).reveal()).toBe(SECRET);
+  });
+
+  test.each<[string, SealOwner | UpstreamKeyOwner, string]>([
+    ['of another job', { purpose: 'upstream-key', ref: 'job-2/lease/1' }, 'another ref'],
+    ['of the next generation', { purpose: 'upstream-key', ref: 'job-1/lease/2' }, 'another ref'],
+    ['as a credential that a tenant stored', { purpose: 'upstream', provider: 'openai', tenant: 'acme' }, 'another'],
+    ['as a credential of a job', { purpose: 'byok', provider: 'openai', tenant: 'acme' }, 'another'],
+    ['as a secret of a tool', { purpose: 'tool', tenant: 'acme' }, 'another'],
+  ])('does not open for that %s', async (_what, owner, why) => {
+    await expect(open(await sealKey(), pair.privateKey, owner)).rejects.toThrow(why);
+  });
+
+  test('is not what a tenant can seal for itself', async () => {
+    for (const owner of [
+      { purpose: 'byok', provider: 'openai', tenant: 'acme' },
+      { purpose: 'tool', tenant: 'acme' },
+    ] as const)
+      await expect(open(await sealFor(owner), pair.privateKey, { purpose: 'upstream-key', ref })).rejects.toThrow('another');
   });
 });
 
