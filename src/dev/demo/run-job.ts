@@ -3,7 +3,7 @@ import type { LiveLines } from '../../cli/output/live-lines.ts';
 import { resultLines } from '../../cli/output/result-lines.ts';
 import { sanitize, type Paint } from '../../cli/output/text.ts';
 import type { ValetkeyClient } from '../../client/client.ts';
-import { describeCredential, type JobCredential } from '../../contract/credential.ts';
+import { describeCredential, gatewayOf, type JobCredential } from '../../contract/credential.ts';
 import { roundUsd } from '../../contract/money.ts';
 import type { JobResult, KeyLife, Outcome } from '../../contract/result.ts';
 import type { JobSpecInput } from '../../contract/spec-input.ts';
@@ -26,7 +26,7 @@ export interface DemoJob {
   tokens: { input: number; output: number };
   /** What the gateway metered. */
   usd: number;
-  /** What the scripted model says it sent; null with a real provider. */
+  /** What the scripted model says it sent; null where it was not called. */
   upstreamUsd: number | null;
   key: KeyLife | null;
   startedAt: string;
@@ -57,7 +57,9 @@ const BUDGET_USD = 1;
 /** Has an agent fix the repository, shows how, and checks its patch. */
 export async function runDemoJob(settings: DemoSettings, task: DemoTask): Promise<DemoJob> {
   const { agent, llm, credential } = task;
-  const { client, model, repository, out, paint } = settings;
+  const { client, repository, out, paint } = settings;
+  // A gateway of a third party calls models of its own.
+  const model = gatewayOf(credential) === 'builtin' ? settings.model : null;
   const beforeUsd = model?.usd() ?? 0;
   out.line('');
   out.line(paint('bold', `${agent} with ${llm}`));
