@@ -1,3 +1,5 @@
+import { relative } from 'node:path';
+
 import { execa } from 'execa';
 
 import { ValetkeyError } from '../contract/errors.ts';
@@ -50,6 +52,15 @@ const FROM_DESCRIPTOR = '!f() { test "$1" = get && cat <&3; }; f';
  */
 export async function git(doing: string, args: string[], options: GitOptions): Promise<string> {
   return (await gitBytes(doing, args, options)).toString().trim();
+}
+
+/**
+ * Creates a bare repository where there is none. `folder` is in `cwd`: git would create missing folders above an absolute path, also those
+ * of a sandbox that was removed meanwhile.
+ */
+export async function initBare(folder: string, options: GitOptions, flags: string[] = []): Promise<void> {
+  const name = relative(options.cwd, folder);
+  await git('Preparing the workspace', ['init', '--quiet', '--bare', '--template=', ...flags, name], options);
 }
 
 /**

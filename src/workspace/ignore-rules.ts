@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { git, gitBytes, type GitOptions } from './git.ts';
+import { gitBytes, initBare, type GitOptions } from './git.ts';
 import { pathBytes, type RawPath } from './raw-path.ts';
 
 /** The rules of a folder’s .gitignore files, as far as they were added. */
@@ -19,19 +19,19 @@ export interface IgnoreRules {
 export async function createIgnoreRules(options: GitOptions): Promise<IgnoreRules> {
   const copy = Buffer.from(`${join(options.cwd, 'rules')}/`);
   const repository = join(options.cwd, 'rules.git');
-  await mkdir(copy, { recursive: true });
-  await git('Preparing the workspace', ['init', '--quiet', '--bare', '--template=', repository], options);
+  await mkdir(copy);
+  await initBare(repository, options);
   const at = (path: RawPath): Buffer => Buffer.concat([copy, pathBytes(path)]);
 
   return {
     async add(folder, rules) {
       // A path that is too long for the copy is treated as one that no rule matches.
-      await mkdir(at(folder), { recursive: true }).catch(() => undefined);
+      await mkdir(at(folder)).catch(() => undefined);
       if (rules !== null) await writeFile(Buffer.concat([at(folder), Buffer.from('/.gitignore')]), rules).catch(() => undefined);
     },
     async findIgnored(paths, folders) {
       if (paths.length === 0) return new Set();
-      for (const folder of folders) await mkdir(at(folder), { recursive: true }).catch(() => undefined);
+      for (const folder of folders) await mkdir(at(folder)).catch(() => undefined);
       const flags = ['--git-dir', repository, '--work-tree', copy.toString(), '-c', 'core.excludesFile=/dev/null'];
       const output = await gitBytes('Reading .gitignore', [...flags, 'check-ignore', '--stdin', '-z', '--no-index'], {
         ...options,

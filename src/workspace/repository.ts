@@ -1,4 +1,4 @@
-import { git, gitBytes, type GitOptions } from './git.ts';
+import { git, gitBytes, initBare, type GitOptions } from './git.ts';
 import { pathBytes, type RawPath } from './raw-path.ts';
 
 export type ObjectFormat = 'sha1' | 'sha256';
@@ -34,11 +34,7 @@ export interface Repository {
 
 /** Creates the repository where there is none. */
 export async function createRepository(folder: string, format: ObjectFormat, options: GitOptions): Promise<Repository> {
-  await git(
-    'Preparing the workspace',
-    ['init', '--quiet', '--bare', '--template=', '--initial-branch=none', `--object-format=${format}`, folder],
-    options,
-  );
+  await initBare(folder, options, ['--initial-branch=none', `--object-format=${format}`]);
   return openRepository(folder, format, options);
 }
 

@@ -5,7 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
 import { gitNetworkEnvironment } from '../outbound/git.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { git, type GitCredential, type GitOptions } from './git.ts';
+import { git, initBare, type GitCredential, type GitOptions } from './git.ts';
 import { createRepository, type Repository } from './repository.ts';
 
 /** The commits of history that are fetched unless the job says otherwise. */
@@ -114,7 +114,7 @@ async function findCommit({ source, isUrl, options }: Remote, id: string): Promi
   if (id.length === 40 || id.length === 64) return { name: id, id };
   const folder = join(options.cwd, 'ids.git');
   try {
-    await git('Preparing the workspace', ['init', '--quiet', '--bare', '--template=', folder], options);
+    await initBare(folder, options);
     // The remote is declared partial, or git would report missing files.
     const settings = { url: source, promisor: 'true', partialclonefilter: 'tree:0' };
     const flags = ['--git-dir', folder, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `remote.source.${name}=${value}`])];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
@@ -117,6 +118,21 @@ test('a sandbox whose stop was cut off is still listed, and the next stop ends i
   expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toMatchObject([{ id: handle.id, jobId }]);
   await provider.stop(jobId);
   expect(await filter(pids, isLiving)).toEqual([]);
+  expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toEqual([]);
+});
+
+test.runIf(isRoot)('a sandbox with a file that cannot be removed is still listed, and a later stop ends it', async () => {
+  const { provider } = rig;
+  const jobId = 'immovable';
+  const handle = await provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' });
+  const file = join(rig.folderOf(handle.id), 'workspace', 'file');
+  await writeFile(file, '');
+  await execa('chattr', ['+i', file]);
+  await expect(provider.stop(jobId)).rejects.toThrow(/\.ended-/);
+  const [ended = ''] = (await readdir(join(rig.options.stateDir, 'jobs'))).filter((name) => handle.id.startsWith(name.slice(0, 20)));
+  expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toMatchObject([{ id: handle.id, jobId }]);
+  await execa('chattr', ['-i', join(rig.options.stateDir, 'jobs', ended, handle.id.slice(21), 'workspace', 'file')]);
+  await provider.stop(jobId);
   expect((await provider.list()).filter((listed) => listed.jobId === jobId)).toEqual([]);
 });
 

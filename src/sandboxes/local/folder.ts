@@ -48,6 +48,8 @@ export interface SandboxFolder {
 
 const ID = /^([0-9a-f]{20})\/(\d{1,10})-(\d{1,5})-[0-9a-f]{8}$/;
 
+export const LABEL_FILE = 'label.json';
+
 /** The end of a job folder's name once its claim is released. */
 const ENDED = /\.ended-[0-9a-f]{8}$/;
 
@@ -77,7 +79,7 @@ export function sandboxFolder(stateDir: string, id: string): SandboxFolder | und
     log: join(path, 'log'),
     record: join(path, 'bwrap.json'),
     limits: join(path, 'limits.json'),
-    label: join(path, 'label.json'),
+    label: join(path, LABEL_FILE),
     gatewayPort: Number(match[3]),
     ownerPid: Number(match[2]),
   };

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
+import { createBelow } from '../../system/create-below.ts';
 import { exists } from '../../system/exists.ts';
 import { writeCertificates } from '../egress/certificates.ts';
 import { toolFiles } from '../egress/tool-environment.ts';
@@ -125,7 +126,7 @@ function hostView(folder: SandboxFolder, { node, server }: SandboxParts, gateway
 
 async function writeHome(home: string, files: Record<string, string>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(home, name)), { recursive: true });
+    await createBelow(home, dirname(name));
     await writeFile(join(home, name), content);
   }
 }

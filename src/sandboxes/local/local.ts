@@ -20,7 +20,16 @@ import { insidePaths, INSIDE_GATEWAY_PORT } from './bubblewrap.ts';
 import { removeGroups } from './cgroup.ts';
 import { checkHost } from './check-host.ts';
 import { connectTo } from './connection.ts';
-import { readClaim, claimFolder, releaseFolder, jobFolder, listLabeledFolders, sandboxFolder, type SandboxFolder } from './folder.ts';
+import {
+  readClaim,
+  claimFolder,
+  releaseFolder,
+  jobFolder,
+  LABEL_FILE,
+  listLabeledFolders,
+  sandboxFolder,
+  type SandboxFolder,
+} from './folder.ts';
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './launch.ts';
 import { readLimitsRecord } from './limits-record.ts';
 import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
@@ -208,13 +217,21 @@ async function removeGroupsOf(folder: string): Promise<void> {
     await removeGroups((await readLimitsRecord(join(folder, incarnation, 'limits.json')))?.groups ?? []);
 }
 
+/** Removes a job’s folder, the labels last: a folder whose removal failed or was cut off is still listed. */
 async function remove(folder: string): Promise<void> {
+  for (const incarnation of await readdir(folder).catch(() => []))
+    for (const name of await readdir(join(folder, incarnation)).catch(() => []))
+      if (name !== LABEL_FILE) await removeTree(join(folder, incarnation, name));
+  await removeTree(folder);
+}
+
+async function removeTree(path: string): Promise<void> {
   try {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
   } catch (error) {
     if (!hasErrorCode(error, 'EACCES')) throw error;
     // Some tools make the folders of their caches read-only.
-    await promisify(execFile)('chmod', ['-R', 'u+rwX', folder]);
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    await promisify(execFile)('chmod', ['-R', 'u+rwX', path]);
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
   }
 }

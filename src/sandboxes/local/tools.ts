@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import type { Agent, AgentInstallation } from '../../agents/agent.ts';
 import { secretVariable } from '../../contract/sandbox-spec.ts';
 import { programFile, type Program } from '../../in-sandbox/programs.ts';
+import { createBelow } from '../../system/create-below.ts';
 import { shellQuote } from '../../system/shell-quote.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
@@ -88,8 +89,9 @@ export function sandboxEnvironment(
  * are linked where no mount can put them in place.
  */
 export async function writeTools(folder: string, view: SandboxView, agent: Agent, packages: readonly HostPart[]): Promise<void> {
-  const launchers = join(folder, 'data/sandbox-agent/bin/agent_processes');
-  await mkdir(launchers, { recursive: true });
+  const launcherFolder = 'data/sandbox-agent/bin/agent_processes';
+  const launchers = join(folder, launcherFolder);
+  await createBelow(folder, launcherFolder);
   const { command, args } = agent.launch(installationOf(view, agent));
   const words = [view.node, insideFile(view.tools, 'shim'), '--', command, ...args].map(shellQuote).join(' ');
   await Promise.all([
@@ -99,9 +101,8 @@ export async function writeTools(folder: string, view: SandboxView, agent: Agent
     // Only the server may use this data folder: the agent’s programs need one that they can write to.
     writeScript(join(launchers, `${SERVER_AGENT}-acp`), `unset XDG_DATA_HOME\nexec ${words}`),
     ...packages.map(async ({ name, path }) => {
-      const at = join(folder, 'node_modules', name);
-      await mkdir(dirname(at), { recursive: true });
-      await symlink(path, at);
+      await createBelow(folder, dirname(join('node_modules', name)));
+      await symlink(path, join(folder, 'node_modules', name));
     }),
   ]);
 }
