@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { expect, test } from 'vitest';
 
 import { programFile, PROGRAMS_FOLDER, type Program } from '../../src/in-sandbox/programs.ts';
-import { writePrograms } from '../../src/sandboxes/local/write-programs.ts';
+import { writePrograms } from '../../src/sandboxes/launch/write-programs.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
 const PROGRAMS: Program[] = ['init', 'shim', 'mock-agent', 'amp-acp'];

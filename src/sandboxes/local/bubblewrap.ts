@@ -8,37 +8,18 @@ import { findAgentPackage } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { findExecutable, findPackage } from '../../system/packages.ts';
-import { SOCKET_NAME } from '../egress/supervisor.ts';
-import type { Certificates } from '../egress/tool-environment.ts';
+import { insidePaths } from '../launch/inside.ts';
+import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
 import { groupMounts, type Group } from './cgroup.ts';
 import { decideNamespaceProblem, NAMESPACE_SETTINGS, type NamespaceSettings } from './decide-namespace-problem.ts';
 import type { SandboxFolder } from './folder.ts';
 import { prlimitCommand } from './prlimit.ts';
-import type { HostPart } from './readable.ts';
-import { SANDBOX_UID, type UserIdentity, type SandboxView } from './tools.ts';
 
 const MIB = 1024 * 1024;
 /** The size of /dev/shm as a share of the memory limit; control groups count it as memory. */
 const SHM_SHARE = 0.25;
 /** Runtimes read these to count CPUs and to size pages and heaps. They are the same for every user of the host. */
 const HARDWARE_INFO_FOLDERS = ['/sys/devices/system/cpu', '/sys/devices/system/node', '/sys/kernel/mm/transparent_hugepage'];
-
-/** Loopback port of the forwarder to the gateway. Every sandbox has a loopback interface of its own. */
-export const INSIDE_GATEWAY_PORT = 8787;
-/** Loopback port of the forwarder to the egress proxy. */
-const INSIDE_EGRESS_PORT = 8788;
-
-export const insidePaths = {
-  home: '/home/agent',
-  workspace: '/workspace',
-  run: '/run/valetkey',
-  tools: '/opt/valetkey',
-  gatewayFolder: '/run/gateway',
-  egressFolder: '/run/egress',
-  node: '/opt/node/bin/node',
-  server: '/opt/sandbox-agent/sandbox-agent',
-  nodeModules: '/opt/agent/node_modules',
-} as const;
 
 /** Paths of bubblewrap: the one on PATH, then the static one in Codex’s package. */
 export async function bubblewrapCandidates(path: string, agentsDir: string | undefined): Promise<string[]> {
@@ -139,17 +120,6 @@ export async function bubblewrapArguments({
       ...command,
     ],
   ];
-}
-
-/** The view of a sandbox under bubblewrap. */
-export function insideView(gatewayPort: number, certificates: Certificates | null, hasEgress: boolean): SandboxView {
-  const egress = { socket: join(insidePaths.egressFolder, SOCKET_NAME), port: INSIDE_EGRESS_PORT, certificates };
-  return {
-    ...insidePaths,
-    gatewaySocket: join(insidePaths.gatewayFolder, 'gateway.sock'),
-    gatewayPort,
-    egress: hasEgress ? egress : null,
-  };
 }
 
 export async function isolationUnavailable(tried: readonly string[]): Promise<ValetkeyError> {

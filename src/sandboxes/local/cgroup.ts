@@ -7,8 +7,8 @@ import { execa } from 'execa';
 
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { hasErrorCode } from '../../system/error-code.ts';
+import { type UserIdentity } from '../launch/tools.ts';
 import { parseHierarchies, type Hierarchy } from './cgroup-places.ts';
-import { type UserIdentity } from './tools.ts';
 
 const SETPRIV = '/usr/bin/setpriv';
 const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;

@@ -4,9 +4,9 @@ import { dirname, join, resolve } from 'node:path';
 
 import { hasErrorCode } from '../../system/error-code.ts';
 import { exists } from '../../system/exists.ts';
+import { SANDBOX_UID } from '../launch/tools.ts';
 import { isVisibleInEtc } from './etc-list.ts';
 import { firstUnreadable, createOpenFolder } from './readable.ts';
-import { SANDBOX_UID } from './tools.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const PRIVATE_KEY = '-----BEGIN ';

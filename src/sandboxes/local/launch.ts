@@ -10,13 +10,14 @@ import { createBelow } from '../../system/create-below.ts';
 import { exists } from '../../system/exists.ts';
 import { writeCertificates } from '../egress/certificates.ts';
 import { toolFiles } from '../egress/tool-environment.ts';
+import { insidePaths, insideView } from '../launch/inside.ts';
+import { sandboxEnvironment, initCommand, writeTools, type SandboxView } from '../launch/tools.ts';
 import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
-import { bubblewrapArguments, insidePaths, insideView } from './bubblewrap.ts';
+import { bubblewrapArguments } from './bubblewrap.ts';
 import { createGroups, groupsOf, joinCommand, removeGroups } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
 import { writeLimitsRecord } from './limits-record.ts';
 import type { SandboxParts } from './locate.ts';
-import { sandboxEnvironment, initCommand, writeTools, type SandboxView } from './tools.ts';
 
 /** On a busy host a sandbox starts in a second or two. */
 export const START_TIMEOUT_MS = 30_000;

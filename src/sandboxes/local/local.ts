@@ -14,12 +14,13 @@ import { hasErrorCode } from '../../system/error-code.ts';
 import { requireAllowed } from '../egress/egress.ts';
 import { lookupInDns } from '../egress/resolve.ts';
 import { createEgressSupervisor, type EgressPlace } from '../egress/supervisor.ts';
+import { connectTo } from '../launch/connection.ts';
+import { insidePaths, INSIDE_GATEWAY_PORT } from '../launch/inside.ts';
+import { sandboxPaths } from '../launch/tools.ts';
 import { DEFAULT_MACHINE_SETTINGS } from '../machine-settings.ts';
 import type { HostFolders, SandboxConnection, SandboxHandle, SandboxProvider, SandboxRequest } from '../sandbox.ts';
-import { insidePaths, INSIDE_GATEWAY_PORT } from './bubblewrap.ts';
 import { removeGroups } from './cgroup.ts';
 import { checkHost } from './check-host.ts';
-import { connectTo } from './connection.ts';
 import {
   readClaim,
   claimFolder,
@@ -34,7 +35,6 @@ import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './
 import { readLimitsRecord } from './limits-record.ts';
 import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
 import { killProcesses, isRunning } from './processes.ts';
-import { sandboxPaths } from './tools.ts';
 import { watchLimits } from './watch-limits.ts';
 
 export type { LocalProviderOptions };

@@ -9,12 +9,13 @@ import type { Isolation } from '../../contract/spec.ts';
 import { exists } from '../../system/exists.ts';
 import { findPackage } from '../../system/packages.ts';
 import type { EgressOptions } from '../egress/egress.ts';
+import { insidePaths } from '../launch/inside.ts';
+import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../machine-settings.ts';
-import { bubblewrapCandidates, insidePaths, canIsolate, isolationUnavailable } from './bubblewrap.ts';
+import { bubblewrapCandidates, canIsolate, isolationUnavailable } from './bubblewrap.ts';
 import { findGroupParents, type GroupParent } from './cgroup.ts';
 import { copyEtc } from './etc.ts';
-import { makeReadable, createOpenFolder, requireReadable, type HostPart } from './readable.ts';
-import { SANDBOX_UID, type UserIdentity } from './tools.ts';
+import { makeReadable, createOpenFolder, requireReadable } from './readable.ts';
 
 export interface LocalProviderOptions {
   /** Namespace and deployment of the workers: distinguishes their sandboxes from others on this host. */

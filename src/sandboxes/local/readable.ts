@@ -5,13 +5,7 @@ import { dirname, join } from 'node:path';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { hasErrorCode } from '../../system/error-code.ts';
 import { exists } from '../../system/exists.ts';
-
-/** A file or a folder of the host that sandboxes use. */
-export interface HostPart {
-  /** The relative path of its copy. */
-  name: string;
-  path: string;
-}
+import type { HostPart } from '../launch/tools.ts';
 
 /**
  * Returns parts that the sandboxes’ user can read: the given ones where every folder above lets others pass, else links or copies

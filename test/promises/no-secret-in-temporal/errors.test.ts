@@ -14,7 +14,7 @@ import { BuiltinGateway } from '../../../src/gateways/builtin/builtin.ts';
 import type { MintedKey } from '../../../src/gateways/gateway.ts';
 import { createRootKeys } from '../../../src/keys/derive.ts';
 import { putFile, readFile, runScript } from '../../../src/sandboxes/api.ts';
-import { connectTo } from '../../../src/sandboxes/local/connection.ts';
+import { connectTo } from '../../../src/sandboxes/launch/connection.ts';
 import type { SandboxConnection } from '../../../src/sandboxes/sandbox.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';

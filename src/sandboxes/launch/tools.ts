@@ -9,7 +9,6 @@ import { createBelow } from '../../system/create-below.ts';
 import { shellQuote } from '../../system/shell-quote.ts';
 import { toolEnvironment, type Certificates } from '../egress/tool-environment.ts';
 import { SERVER_AGENT, type SandboxPaths, type SandboxRequest } from '../sandbox.ts';
-import type { HostPart } from './readable.ts';
 import { writePrograms } from './write-programs.ts';
 
 /** Paths and ports as the processes in a sandbox see them. */
@@ -40,6 +39,13 @@ export const SANDBOX_UID = 10_001;
 export interface UserIdentity {
   uid?: number;
   gid?: number;
+}
+
+/** A file or a folder of the host that sandboxes use. */
+export interface HostPart {
+  /** The relative path of its copy. */
+  name: string;
+  path: string;
 }
 
 const DAY_MS = 86_400_000;
