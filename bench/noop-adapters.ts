@@ -48,6 +48,9 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
       put: () => Promise.resolve({ startCommit: '0'.repeat(40), warnings: [] }),
       runSetup: () => Promise.resolve(),
       recordBaseline: () => Promise.resolve(),
+      collectCheckpoint: () => Promise.resolve({ patch: Buffer.alloc(0), commits: Buffer.alloc(0), session: Buffer.alloc(0), missing: [] }),
+      restoreInside: () => Promise.resolve(),
+      async *readStartObjects() {},
       openArtifacts: () =>
         Promise.resolve({
           collectPatch: () => Promise.resolve({ content: Buffer.alloc(0), omitted: [] }),

@@ -46,7 +46,8 @@ export async function collectArtifacts(
 ): Promise<StoppedSandbox> {
   const { db } = deps.database;
   const { jobId, lastTurn } = input;
-  const source = `workspace:${jobId}`;
+  // A job has several sandboxes where one was lost or the job hibernated.
+  const source = `workspace:${started?.handle.id ?? jobId}`;
   if (activityInfo().attempt > 1) {
     const earlier = await eventOf(db, jobId, source);
     if (earlier?.type === 'workspace.collected') {

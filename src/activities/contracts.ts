@@ -11,6 +11,7 @@ import type { SweepReport } from '../contract/sweep.ts';
 import type { WorkspaceReport } from '../contract/workspace-report.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { SessionState } from '../session/turn/state.ts';
+import type { LossFacts } from './decide-restore.ts';
 
 /** The job that a step belongs to, and its tenant. */
 export interface JobIdentity {
@@ -39,6 +40,8 @@ export interface StartSandboxInput extends JobIdentity {
   model: string;
   sandbox: JobSpec['sandbox'];
   workspace: JobSpec['workspace'];
+  /** The stored start of the workspace, of a job that continues in another sandbox. */
+  startCommit?: string;
 }
 
 export interface StartedSandbox {
@@ -57,6 +60,19 @@ export interface PrepareWorkspaceInput extends JobIdentity {
   timeoutMs: number;
 }
 
+export interface RestoreCheckpointInput extends JobIdentity {
+  started: StartedSandbox;
+  /** The turn of the checkpoint; 0: there is none, and the sandbox is as the job’s first one was. */
+  turn: number;
+}
+
+export interface GiveUpSandboxInput extends JobIdentity, Pick<LossFacts, 'onInterrupted' | 'endedTurns' | 'losses'> {
+  /** The id of the lost sandbox. */
+  sandbox: string;
+  /** The turn that ran in it; null between turns. */
+  turn: number | null;
+}
+
 export interface RunSessionInput extends KeyInput {
   agent: AgentName;
   model: string;
@@ -72,6 +88,8 @@ export interface RunSessionInput extends KeyInput {
   onInterrupted: JobSpec['onInterrupted'];
   /** The turn ends as `stalled` after so many ms without a message of the agent. */
   stallMs: number;
+  /** The commit that the workspace started from, to store a checkpoint after the turn. Absent: none is stored. */
+  startCommit?: string;
   /** The answer to the question that the agent waits for; null when it waits for none. Earlier answers are in the store. */
   answer: Answer | null;
   /** Whether to interrupt the turn as soon as it runs. */
@@ -91,6 +109,8 @@ export interface RunSessionResult {
   session: SessionState | null;
   /** USD spent by the job's keys so far. */
   spentUsd: number;
+  /** Whether the checkpoint of the turn holds all that the agent changed. Absent where none was stored. */
+  checkpointComplete?: boolean;
 }
 
 export interface RebindKeyInput extends JobIdentity {
@@ -149,6 +169,13 @@ export interface Activities {
   startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
   /** Runs the job's setup commands; the workspace after them is the one that the agent starts from. */
   prepareWorkspace(input: PrepareWorkspaceInput): Promise<void>;
+  /** Brings a new sandbox, after its setup, to the state of the job’s last checkpoint. */
+  restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
+  /**
+   * Gives up a lost sandbox for another one, so that its host ends it when it returns. Resolves to the turn after which the other one continues
+   * (0: the start of the job), and to null where the job cannot continue: then the files of the lost one may still be collected.
+   */
+  giveUpSandbox(input: GiveUpSandboxInput): Promise<number | null>;
   /**
    * Runs one turn, or continues it where another worker stopped. Also resolves when the turn waits for an answer; the workflow then runs it
    * again with that answer. A cancellation ends the turn, and the details of the failure hold the result.

@@ -1,4 +1,5 @@
 import { announceStop } from '../store/stop-notices.ts';
+import { checkpointActivities } from './checkpoints.ts';
 import type { Activities } from './contracts.ts';
 import { keyActivities, type KeyDeps } from './keys.ts';
 import { rotationActivities, type RotationDeps } from './rotation.ts';
@@ -15,6 +16,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     ...keyActivities(deps),
     ...sandboxActivities(deps),
     ...sessionActivities(deps),
+    ...checkpointActivities(deps),
     ...rotationActivities(deps),
     ...sweepActivities(deps),
     ...usageActivities(deps),

@@ -3,9 +3,11 @@ import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
 import type { SandboxOperations } from '../session/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
+import { findCheckpoint, readCheckpointPart } from '../store/checkpoints.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { giveUpSandboxes, noteSandbox } from '../store/sandboxes.ts';
 import { readTurnMessage } from '../store/turns.ts';
+import { readStart } from '../store/workspace-starts.ts';
 import type { Workspaces } from '../workspace/index.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import { collectArtifacts, type CollectDeps } from './collect-artifacts.ts';
@@ -15,6 +17,8 @@ import { withLivenessHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
 import { prepareWorkspace, requireFolders } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
+
+const NOTHING = Buffer.alloc(0);
 
 export interface SandboxDeps extends CollectDeps, CleanUpDeps, StopDeps {
   session: Pick<SandboxOperations, 'putSecrets' | 'warmUp'>;
@@ -35,6 +39,7 @@ export function sandboxActivities(
       model,
       sandbox: { provider, isolation, limits, egress, env, secrets: sealedSecrets },
       workspace,
+      startCommit,
     } = input;
     try {
       return await withLivenessHeartbeat(async () => {
@@ -46,24 +51,25 @@ export function sandboxActivities(
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
         const { workerFolder } = await requireFolders(sandboxes, handle);
+        const source = startCommit === undefined ? workspace : { startCommit, content: readStart(db, { tenant, startCommit }) };
         const sandbox = sandboxes[provider].connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
         const signal = AbortSignal.any([stopped, watch.exceeded]);
         try {
           await session.putSecrets(sandbox, secrets, signal);
-          const [{ startCommit, warnings }] = await Promise.all([
-            workspaces.put(sandbox, workspace, workerFolder, { gitToken, signal }),
+          const [start] = await Promise.all([
+            workspaces.put(sandbox, source, workerFolder, { gitToken, signal }),
             session.warmUp(sandbox, jobId, signal),
           ]);
           await appendEvents(db, jobId, [
             { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
             { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
-            ...warnings.map((message): SourcedEvent => ({
+            ...start.warnings.map((message): SourcedEvent => ({
               source: `workspace:${message}`,
               body: { type: 'warning', code: 'workspace_incomplete', message },
             })),
           ]);
-          return { handle, startCommit };
+          return { handle, startCommit: start.startCommit };
         } catch (error) {
           // The error of the aborted call does not name the limit, but the watch's reason does.
           throw watch.exceeded.aborted ? watch.exceeded.reason : error;
@@ -116,6 +122,9 @@ export function sandboxActivities(
         await giveUpSandboxes(db, { jobId, id });
         const message = await readTurnMessage(db, jobId, lastTurn);
         if (message !== '') await storeArtifact(db, jobId, 'message', Buffer.from(message));
+        const checkpoint = await findCheckpoint(db, jobId);
+        const patch = checkpoint === null ? NOTHING : await readCheckpointPart(db, checkpoint, 'patch');
+        if (patch.length > 0) await storeArtifact(db, jobId, 'patch', patch);
         const { hint } = FAILURES.sandbox_lost;
         const body = {
           type: 'warning',

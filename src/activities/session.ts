@@ -1,12 +1,10 @@
 import { activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 
-import type { Agents } from '../agents/index.ts';
 import { codeOf, isFailureCode, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_PER_LEASE, renewLeases, renewSessionKey, type SessionKey } from '../keys/session-key.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
@@ -21,6 +19,7 @@ import { readPrompt } from '../store/prompts.ts';
 import { readDecisions } from '../store/questions.ts';
 import { lastModelStop } from '../store/request-records.ts';
 import { endTurn } from '../store/turns.ts';
+import { takeCheckpoint, type CheckpointDeps } from './checkpoints.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
 import { explainFailure } from './explain-failure.ts';
@@ -36,10 +35,8 @@ const MAX_PROMPT_CHARS = 4096;
 /** The rotations within one turn whose keys are masked in advance. */
 const PREDICTED_ROTATIONS_PER_TURN = 3;
 
-export interface SessionDeps extends CleanUpDeps, StopDeps {
+export interface SessionDeps extends CheckpointDeps, CleanUpDeps, StopDeps {
   database: Database;
-  sandboxes: Sandboxes;
-  agents: Agents;
   session: Pick<SandboxOperations, 'bindKey' | 'runTurn'>;
   unsealer: Unsealer;
 }
@@ -60,7 +57,15 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
       throw toFailure(error, [...RETRYABLE_CODES, 'gateway_refused']);
     });
     try {
-      return await recordResult(db, input, await driveSession(deps, input, key, signals, cancelled));
+      const turn = await driveSession(deps, input, key, signals, cancelled);
+      const result = await recordResult(db, input, turn);
+      if (turn.kind === 'asks') return result;
+      const { state } = turn;
+      const complete = await withHeartbeat(
+        () => state,
+        () => takeCheckpoint(deps, input, state, signals.any),
+      );
+      return complete === undefined ? result : { ...result, checkpointComplete: complete };
     } catch (error) {
       await cleanUp();
       if (signals.detach.aborted) throw signals.detach.reason;

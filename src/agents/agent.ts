@@ -17,6 +17,8 @@ export interface Agent {
   readonly program: Program | null;
   /** The protocol of its LLM calls: Anthropic Messages, OpenAI Responses or OpenAI Chat Completions. */
   readonly protocol: 'messages' | 'responses' | 'chat';
+  /** Where the agent keeps its sessions, relative to its home: with these files another process continues them in another sandbox. */
+  readonly sessionPaths: readonly string[];
   /** The abilities of the agent. The conformance suite tests each one, and each that is missing. */
   readonly abilities: AgentAbilities;
 

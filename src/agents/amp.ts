@@ -18,6 +18,7 @@ export const amp: Agent = {
   package: { name: '@ampcode/cli', version: '0.0.1790142911-g7618fb' },
   program: 'amp-acp',
   protocol: 'messages',
+  sessionPaths: [],
   abilities: { loadsSession: true, requestsPermission: false, supportsKeyRotation: false, supportsGatewayKey: false },
 
   launch({ node, nodeModules, program }) {

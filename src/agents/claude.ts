@@ -10,6 +10,7 @@ export const claude: Agent = {
   package: adapter,
   program: null,
   protocol: 'messages',
+  sessionPaths: ['.claude/projects'],
   abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ nodeModules, node }) {

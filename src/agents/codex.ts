@@ -16,6 +16,7 @@ export const codex: Agent = {
   package: adapter,
   program: null,
   protocol: 'responses',
+  sessionPaths: ['.codex/sessions', '.codex/session_index.jsonl'],
   abilities: {
     loadsSession: true,
     requestsPermission: true,

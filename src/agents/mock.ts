@@ -6,6 +6,7 @@ export const mock: Agent = {
   package: null,
   program: 'mock-agent',
   protocol: 'chat',
+  sessionPaths: ['.mock/sessions'],
   abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ node, program }) {

@@ -24,6 +24,7 @@ export const opencode: Agent = {
   package: { name: 'opencode-ai', version: '1.18.33' },
   program: null,
   protocol: 'chat',
+  sessionPaths: ['.local/share/opencode'],
   abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
 
   launch({ nodeModules }) {

@@ -9,6 +9,7 @@ export const qwen: Agent = {
   package: { name: '@qwen-code/qwen-code', version: '0.24.4' },
   program: null,
   protocol: 'chat',
+  sessionPaths: ['.qwen/projects', '.qwen/tmp'],
   abilities: {
     loadsSession: true,
     requestsPermission: true,

@@ -21,6 +21,8 @@ export type JobEventBody =
   | SetupOutput
   | SetupEnded
   | WorkspaceCollected
+  | CheckpointStored
+  | CheckpointRestored
   | TurnStarted
   | TurnEnded
   | AgentText<'message'>
@@ -101,6 +103,28 @@ export interface SandboxStarted {
 export interface SandboxStopped {
   /** A sandbox was stopped. */
   type: 'sandbox.stopped';
+  /** Id of the sandbox. */
+  sandbox: string;
+}
+
+/** The state of the job after a turn was stored. */
+export interface CheckpointStored {
+  /** The state of the job after a turn was stored. */
+  type: 'checkpoint.stored';
+  /** The turn. */
+  turn: number;
+  /** Bytes that were stored, without the start of the workspace. */
+  bytes: number;
+  /** Whether it holds all that the agent changed. */
+  complete: boolean;
+}
+
+/** A new sandbox continues the job. */
+export interface CheckpointRestored {
+  /** A new sandbox continues the job. */
+  type: 'checkpoint.restored';
+  /** The turn after which the checkpoint was stored; 0: the start of the job. */
+  turn: number;
   /** Id of the sandbox. */
   sandbox: string;
 }

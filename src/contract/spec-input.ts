@@ -27,6 +27,13 @@ export interface TenantJobSpecInput {
   stallAfter?: string | undefined;
   /** What to do when the agent’s process ended in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue. Default: "fail". */
   onInterrupted?: 'fail' | 'continue' | undefined;
+  /**
+   * What to do when the sandbox or its host is lost: continue in a new one from the last checkpoint, or end the job. A prompt that the agent had
+   * received runs again only with `onInterrupted: 'continue'`. Default: "restore".
+   */
+  onSandboxLoss?: 'restore' | 'fail' | undefined;
+  /** A job that has waited for a prompt for so long holds no sandbox and no active key until the next one comes. Default: "5m". */
+  hibernateAfter?: string | undefined;
   /** Whose credential the gateway sends to the provider in place of the job's key. Default: strategy `gateway`, gateway `builtin`. */
   credential?: CredentialInput | undefined;
   /** USD. The gateway refuses the key when it is spent. */

@@ -71,6 +71,15 @@ export const jobSpecSchema = z
       .describe(
         'What to do when the agent’s process died in mid-turn and its session goes on in a new one: end the job, or ask the agent to continue.',
       ),
+    onSandboxLoss: z
+      .enum(['restore', 'fail'])
+      .default('restore')
+      .describe(
+        'What to do when the sandbox or its host is lost: continue in a new one from the last checkpoint, or end the job. A prompt that the agent had received runs again only with onInterrupted "continue".',
+      ),
+    hibernateAfter: durationSchema(MAX_DEADLINE)
+      .default('5m')
+      .describe('A job that has waited for a prompt for so long holds no sandbox and no active key until the next one comes.'),
     credential: jobCredentialSchema
       .default({ strategy: 'gateway', gateway: 'builtin' })
       .describe('The strategy: whose credential the gateway sends to the provider in place of the job’s key.'),

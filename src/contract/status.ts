@@ -2,7 +2,7 @@ import type { KeyState } from './key.ts';
 import type { JobFailure, Outcome } from './result.ts';
 
 /** The step that a job is in. */
-export type Phase = 'starting' | 'running' | 'waiting' | 'ending' | 'settling' | 'ended';
+export type Phase = 'starting' | 'running' | 'waiting' | 'hibernated' | 'ending' | 'settling' | 'ended';
 
 /** What the agent requests permission for, as far as Temporal holds it. */
 export interface Question {

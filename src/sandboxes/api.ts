@@ -6,7 +6,7 @@ import { readBounded } from '../outbound/read-bounded.ts';
 import type { SandboxConnection, SandboxFetchInit } from './sandbox.ts';
 
 /** The sandbox-agent server accepts at most 2 MiB per file (sandbox-agent 0.4.2). */
-export const MAX_PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;
+const MAX_PART_BYTES = 2 * 1024 * 1024 - 64 * 1024;
 
 const MAX_RESPONSE_BYTES = 1024 * 1024;
 const SCRIPT_TIMEOUT_MS = 300_000;
@@ -16,6 +16,26 @@ const runSchema = z.object({ exitCode: z.number().nullish(), timedOut: z.boolean
 /** Writes a file and creates the folders above it. Not atomic. `content`: at most `MAX_PART_BYTES` bytes. Throws `sandbox_lost`. */
 export async function putFile(sandbox: SandboxConnection, path: string, content: string | Uint8Array, signal?: AbortSignal): Promise<void> {
   await call(sandbox, `/v1/fs/file?path=${encodeURIComponent(path)}`, { method: 'PUT', body: content, ...(signal && { signal }) });
+}
+
+/** Writes bytes as files `<prefix>000000`, `<prefix>000001` and so on, which in this order hold them all. Throws as `putFile`. */
+export async function putParts(
+  sandbox: SandboxConnection,
+  content: AsyncIterable<Buffer> | Iterable<Buffer>,
+  prefix: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  let part = 0;
+  const put = async (bytes: Buffer): Promise<void> => {
+    await putFile(sandbox, `${prefix}${String(part).padStart(6, '0')}`, bytes, signal);
+    part += 1;
+  };
+  let rest = Buffer.alloc(0);
+  for await (const chunk of content) {
+    rest = Buffer.concat([rest, chunk]);
+    for (; rest.length >= MAX_PART_BYTES; rest = rest.subarray(MAX_PART_BYTES)) await put(rest.subarray(0, MAX_PART_BYTES));
+  }
+  if (rest.length > 0) await put(rest);
 }
 
 /**

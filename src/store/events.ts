@@ -54,3 +54,17 @@ export async function eventOf(db: Db, jobId: string, source: string): Promise<Jo
   );
   return row === undefined ? null : readEventBody(row.body);
 }
+
+/** Returns whether the agent may have received the prompt of a turn: whether an attempt at the turn has begun. Throws `database_unreachable`. */
+export async function hasBegunTurn(db: Db, jobId: string, turn: number): Promise<boolean> {
+  const row = await asDatabaseError(
+    db
+      .selectFrom('events')
+      .select('seq')
+      .where('job_id', '=', jobId)
+      .where('type', '=', 'turn.started')
+      .where(sql<boolean>`body ->> 'turn' = ${String(turn)}`)
+      .executeTakeFirst(),
+  );
+  return row !== undefined;
+}

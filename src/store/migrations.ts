@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
 import { byReference } from './by-reference-migration.ts';
+import { checkpointTables } from './checkpoints-migration.ts';
 import { credentials } from './credentials-migration.ts';
 import { firstRequests } from './first-requests-migration.ts';
 import { gateways } from './gateways-migration.ts';
@@ -187,4 +188,5 @@ export const migrations: Record<string, Migration> = {
   '0014_gateways': gateways,
   '0015_logins': logins,
   '0016_first_requests': firstRequests,
+  '0017_checkpoints': checkpointTables,
 };

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 
+import { deleteCheckpointParts } from './checkpoints.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { deleteStartContent } from './workspace-starts.ts';
 
 /** Limits of one transaction. */
 const MAX_JOBS = 100;
@@ -34,7 +36,7 @@ type DeleteBatch = (db: Db) => Promise<{ deleted?: Partial<Deleted>; more: boole
  */
 export async function deleteExpired(db: Db, cutoff: Date, stop: AbortSignal): Promise<Deleted> {
   const total: Deleted = { jobs: 0, events: 0, artifacts: 0, requests: 0 };
-  for (const deleteBatch of [jobRecords(cutoff), prompts(cutoff), requests(cutoff), rateBuckets, proxies]) {
+  for (const deleteBatch of [jobRecords(cutoff), prompts(cutoff), requests(cutoff), workspaceStarts, rateBuckets, proxies]) {
     for (let more = true; more && !stop.aborted;) {
       const batch = await asDatabaseError(
         db.transaction().execute(async (transaction) => ((await tryLock(transaction)) ? deleteBatch(transaction) : null)),
@@ -72,6 +74,8 @@ function jobRecords(cutoff: Date): DeleteBatch {
     if (ids.length === 0) return { more: false };
     const artifacts = await db.deleteFrom('artifacts').where('job_id', 'in', ids).executeTakeFirst();
     await db.deleteFrom('turns').where('job_id', 'in', ids).execute();
+    const checkpoints = await db.deleteFrom('checkpoints').where('job_id', 'in', ids).returning(['job_id', 'turn']).execute();
+    for (const { job_id, turn } of checkpoints) await deleteCheckpointParts(db, job_id, turn);
     // The first event of a job is deleted last: the others are found by it.
     const events = await sql<{ seq: number }>`
       delete from events where (job_id, seq) in (
@@ -92,6 +96,19 @@ function prompts(cutoff: Date): DeleteBatch {
       )`.execute(db);
     return { more: Number(numAffectedRows ?? 0) === MAX_PROMPTS };
   };
+}
+
+/** Deletes what workspaces started from, where no checkpoint needs it. A job that is between its start and its first checkpoint has just used it. */
+async function workspaceStarts(db: Db): ReturnType<DeleteBatch> {
+  const { rows } = await sql<{ tenant: string; start_commit: string }>`
+    delete from workspace_starts where (tenant, start_commit) in (
+      select tenant, start_commit from workspace_starts as start
+      where used_at < now() - make_interval(days => ${MAX_JOB_DAYS})
+        and not exists (select from checkpoints where tenant = start.tenant and start_commit = start.start_commit)
+      limit ${MAX_JOBS}
+    ) returning tenant, start_commit`.execute(db);
+  for (const { tenant, start_commit: startCommit } of rows) await deleteStartContent(db, { tenant, startCommit });
+  return { more: rows.length === MAX_JOBS };
 }
 
 /** Deletes requests in the order of their ids, which is that of their start, up to the first that is too young: this needs no index. */

@@ -226,6 +226,38 @@ export interface ArtifactsTable {
   content: Buffer;
 }
 
+/** The last checkpoint of each job. Its parts are blobs. */
+export interface CheckpointsTable {
+  job_id: string;
+  tenant: string;
+  /** The turn after which it was stored. */
+  turn: number;
+  start_commit: string;
+  /** The state of the session, as the session’s own schema checks it. */
+  session: ColumnType<unknown, string, string>;
+  /** Of its parts, together. */
+  bytes: number;
+  /** Whether it holds all that the agent changed. */
+  complete: boolean;
+  stored_at: DefaultTimestamp;
+}
+
+/** What the workspaces of a tenant started from, each stored once for all its jobs. The content is a blob. */
+export interface WorkspaceStartsTable {
+  tenant: string;
+  start_commit: string;
+  bytes: number;
+  used_at: DefaultTimestamp;
+}
+
+/** Contents in parts of 1 MiB. */
+export interface BlobsTable {
+  key: string;
+  /** From 0. */
+  part: number;
+  content: Buffer;
+}
+
 /** The texts of prompts. Temporal gets only their hashes. */
 export interface PromptsTable {
   job_id: string;
@@ -272,6 +304,9 @@ export interface Schema {
   events: EventsTable;
   settlements: SettlementsTable;
   artifacts: ArtifactsTable;
+  checkpoints: CheckpointsTable;
+  workspace_starts: WorkspaceStartsTable;
+  blobs: BlobsTable;
   prompts: PromptsTable;
   turns: TurnsTable;
   sightings: SightingsTable;

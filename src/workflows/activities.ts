@@ -42,6 +42,23 @@ export function setupActivities(hostTaskQueue: string | null, summary: string, t
   });
 }
 
+/** Before the first turn in a new sandbox. */
+export function restoreActivities(hostTaskQueue: string | null, summary: string): Pick<Activities, 'restoreCheckpoint'> {
+  return proxyActivities<Activities>({
+    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
+    ...WAIT_FOR_CANCELLATION,
+    summary,
+    scheduleToCloseTimeout: '10m',
+    heartbeatTimeout: '20s',
+    retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 6 },
+  });
+}
+
+/** On any worker. */
+export function lossActivities(summary: string): Pick<Activities, 'giveUpSandbox'> {
+  return proxyActivities<Activities>({ summary, startToCloseTimeout: SETTLE_TIMEOUT, scheduleToCloseTimeout: '10m', retry: RETRY_FOREVER });
+}
+
 /** Waits for the agent as long as it takes: the end of the job cancels it. */
 export function rebindActivities(hostTaskQueue: string | null, summary: string): Pick<Activities, 'rebindKey'> {
   const { rebindKey } = proxyActivities<Activities>({

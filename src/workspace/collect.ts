@@ -7,6 +7,7 @@ import { openHostFolder } from './host-folder.ts';
 import { collectPatch, type Patch } from './patch.ts';
 import { startRepository } from './put.ts';
 import { openRepository, type Repository } from './repository.ts';
+import { packStart } from './stored-start.ts';
 
 /** The folders of a workspace on this host. */
 export interface WorkspaceFolders {
@@ -23,17 +24,23 @@ export interface ArtifactCollector {
   close(): Promise<void>;
 }
 
+export interface CollectOptions {
+  /** PATH. */
+  path: string;
+  signal?: AbortSignal | undefined;
+  /** The agent’s processes run on: what it must not read itself is not read either. */
+  isRunning?: boolean;
+}
+
 /**
- * Opens the workspace of an agent whose processes have ended, on the host: nothing in it is run or trusted. `path`: PATH. Throws
- * the system’s error where the folders are gone.
+ * Opens the workspace of an agent on the host: nothing in it is run or trusted. Throws the system’s error where the folders are gone.
  */
 export async function openArtifacts(
   folders: WorkspaceFolders,
   startCommit: string,
-  path: string,
-  signal?: AbortSignal,
+  { path, signal, isRunning = false }: CollectOptions,
 ): Promise<ArtifactCollector> {
-  const folder = openHostFolder(folders.workspace, { restoreAccess: true });
+  const folder = openHostFolder(folders.workspace, { restoreAccess: !isRunning });
   try {
     const cwd = await mkdtemp(join(folders.workerFolder, 'collecting-'));
     const repository = repositoryIn(folders, startCommit, { path, cwd, signal });
@@ -62,6 +69,16 @@ export async function recordBaseline(folders: WorkspaceFolders, startCommit: str
     await rm(cwd, { recursive: true, force: true, maxRetries: 3 });
   } finally {
     folder.close();
+  }
+}
+
+/** Reads the objects of a start commit, to be stored. Throws `workspace_failed`, and the system’s error where the folders are gone. */
+export async function* readStartObjects(folders: WorkspaceFolders, startCommit: string, path: string): AsyncGenerator<Buffer> {
+  const cwd = await mkdtemp(join(folders.workerFolder, 'packing-'));
+  try {
+    yield* packStart(repositoryIn(folders, startCommit, { path, cwd }), startCommit, cwd);
+  } finally {
+    await rm(cwd, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
-import { MAX_PART_BYTES, putFile, runScript } from '../sandboxes/api.ts';
+import { putFile, putParts, runScript } from '../sandboxes/api.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { createStart } from './bundle.ts';
 import { GIT_ENV } from './git.ts';
+import { unpackStart, type StoredStart } from './stored-start.ts';
 
 /**
  * The workspace is a mount, so it is emptied and not removed. Files are the exact bytes that the repository holds: neither its
@@ -57,7 +59,7 @@ export function startRepository(workerFolder: string, startCommit: string): stri
  */
 export async function putWorkspace(
   sandbox: SandboxConnection,
-  workspace: Workspace,
+  source: Workspace | StoredStart,
   workerFolder: string,
   path: string,
   { gitToken, signal }: PutWorkspaceOptions = {},
@@ -65,11 +67,13 @@ export async function putWorkspace(
   await createWorkerFolder(workerFolder);
   const folder = await mkdtemp(join(workerFolder, 'start-'));
   try {
-    const { repository, commit, warnings, pack, shallow } = await createStart(workspace, { path, cwd: folder, signal, gitToken });
+    const options = { path, cwd: folder, signal };
+    const start = 'content' in source ? unpackStart(source, options) : createStart(source, { ...options, gitToken });
+    const { repository, commit, warnings, pack, shallow } = await start;
     const own = `${sandbox.paths.home}/.valetkey`;
     const parts = `${own}/start-${randomUUID()}`;
     const newest = `${own}/start`;
-    await putParts(sandbox, pack, `${parts}/pack-`, signal);
+    await putParts(sandbox, createReadStream(pack), `${parts}/pack-`, signal);
     if (shallow !== null) await putFile(sandbox, `${parts}/shallow`, shallow, signal);
     await putFile(sandbox, newest, parts, signal);
     const env = {
@@ -102,15 +106,5 @@ async function createWorkerFolder(workerFolder: string): Promise<void> {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT') throw new ValetkeyError('sandbox_lost', 'The sandbox and its files are gone.');
     if (code !== 'EEXIST') throw error;
-  }
-}
-
-async function putParts(sandbox: SandboxConnection, file: string, prefix: string, signal?: AbortSignal): Promise<void> {
-  await using handle = await open(file);
-  const buffer = Buffer.alloc(MAX_PART_BYTES);
-  for (let part = 0; ; part += 1) {
-    const { bytesRead } = await handle.read(buffer, 0, MAX_PART_BYTES, part * MAX_PART_BYTES);
-    if (bytesRead === 0) return;
-    await putFile(sandbox, `${prefix}${String(part).padStart(6, '0')}`, buffer.subarray(0, bytesRead), signal);
   }
 }

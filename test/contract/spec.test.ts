@@ -19,6 +19,8 @@ function issuesOf(change: object): { path: string; message: string }[] {
 test('a job with the least fields gets the defaults', () => {
   expect(parseJobSpec(right, NOW)).toEqual({
     ...right,
+    onSandboxLoss: 'restore',
+    hibernateAfter: '5m',
     credential: { strategy: 'gateway', gateway: 'builtin' },
     sandbox: { provider: 'local', isolation: 'bubblewrap' },
     workspace: {},

@@ -72,6 +72,10 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`);
     case 'workspace.collected':
       return event.complete ? [] : labelled(at, 'files', paint('yellow', incompleteText(event)));
+    case 'checkpoint.stored':
+      return [];
+    case 'checkpoint.restored':
+      return labelled(at, 'sandbox', event.turn === 0 ? 'the job begins again in it' : `the job continues in it after turn ${event.turn}`);
     case 'turn.started':
       return labelled(at, `turn ${event.turn}`, oneLine(event.prompt, PROMPT_COLUMNS));
     case 'turn.ended':

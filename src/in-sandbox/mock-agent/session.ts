@@ -6,6 +6,8 @@ import { INVALID_PARAMS, RpcError, type Client } from '../json-rpc/client.ts';
 import { child, isObject, parseObject, text } from '../json-rpc/json.ts';
 import { FOLDER } from './settings.ts';
 
+const SESSIONS = join(FOLDER, 'sessions');
+
 export interface ToolCall {
   id: string;
   type: 'function';
@@ -40,7 +42,7 @@ export class Session {
 
   static create(client: Client, cwd: string): Session {
     const id = randomUUID();
-    mkdirSync(FOLDER, { recursive: true });
+    mkdirSync(SESSIONS, { recursive: true });
     appendFileSync(fileOf(id), '');
     return new Session(client, id, cwd, []);
   }
@@ -125,5 +127,5 @@ function isMessage(value: unknown): value is Message {
 }
 
 function fileOf(id: string): string {
-  return join(FOLDER, `${id}.jsonl`);
+  return join(SESSIONS, `${id}.jsonl`);
 }

@@ -24,6 +24,11 @@ export function decideOutcome(error: unknown, request: StopRequest): Ending {
   return { outcome: 'failed', failure: failureOf(error) };
 }
 
+/** Whether the sandbox of the work is gone, or its host. */
+export function isSandboxLost(error: unknown): boolean {
+  return failureOf(error).code === 'sandbox_lost';
+}
+
 function isTimeout(error: unknown): boolean {
   return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure;
 }

@@ -42,6 +42,8 @@ function waitsFor({ phase, turn, question }: JobProgress): string {
       return question === null
         ? 'a prompt'
         : `an answer, until ${question.until}, to: ${plain(question.title)} (question \`${plain(question.id)}\`)`;
+    case 'hibernated':
+      return 'a prompt, without sandbox and key';
     case 'ending':
       return 'the end of the sandbox and of the key';
     case 'settling':

@@ -1,9 +1,9 @@
-import type { JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
+import type { GiveUpSandboxInput, JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
 import { SETUP_TIMEOUT } from '../../contract/deadline.ts';
 import { durationMs } from '../../contract/duration.ts';
 import type { JobResult } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
-import { cleanupActivities, setupActivities, startupActivities } from '../activities.ts';
+import { cleanupActivities, lossActivities, restoreActivities, setupActivities, startupActivities } from '../activities.ts';
 import { LostSandboxes } from './lost-sandboxes.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 
@@ -13,29 +13,67 @@ export interface JobSandboxOptions {
   progress: ProgressReporter;
 }
 
-/** The sandbox of one job. */
+/** What the end of a sandbox leaves. */
+type StoppedJobSandbox = Pick<JobResult, 'artifacts' | 'workspace' | 'sandboxLost'>;
+
+/** A job’s sandbox as one run of the workflow hands it to the next. */
+export interface CarriedSandbox {
+  /** Null while the job hibernates. */
+  started: StartedSandbox | null;
+  /** While the job hibernates: what its sandbox left. */
+  hibernated?: Hibernated;
+}
+
+interface Hibernated {
+  left: StoppedJobSandbox;
+  startCommit: string;
+}
+
+/** The sandbox of one job; after a loss or a hibernation another one. */
 export class JobSandbox {
   readonly lost = new LostSandboxes();
   readonly #options: JobSandboxOptions;
   #started: StartedSandbox | null;
+  #hibernated: Hibernated | null;
+  /** The commit that the workspace started from. */
+  #startCommit: string | undefined;
+  /** A sandbox may run that is not known yet. */
+  #isStarting = false;
+  /** The id of the sandbox that was given up. */
+  #givenUp: string | null = null;
 
-  constructor(options: JobSandboxOptions, started: StartedSandbox | null) {
+  constructor(options: JobSandboxOptions, { started, hibernated }: CarriedSandbox = { started: null }) {
     this.#options = options;
     this.#started = started;
+    this.#hibernated = hibernated ?? null;
+    this.#startCommit = started?.startCommit ?? hibernated?.startCommit;
   }
 
-  /** Null until it has started. */
+  /** Null until it has started, and while the job hibernates. */
   get started(): StartedSandbox | null {
     return this.#started;
   }
 
-  /** Starts it, and runs the setup of its workspace. */
-  async start(): Promise<StartedSandbox> {
+  get isHibernated(): boolean {
+    return this.#hibernated !== null;
+  }
+
+  carry(): CarriedSandbox {
+    return { started: this.#started, ...(this.#hibernated === null ? {} : { hibernated: this.#hibernated }) };
+  }
+
+  /** Starts it, and runs the setup of its workspace. `startCommit`: the stored start of the workspace, of a job that continues. */
+  async start(startCommit?: string): Promise<StartedSandbox> {
     const { spec, job, progress } = this.#options;
     const { agent, model, sandbox, workspace } = spec;
     const { startSandbox } = startupActivities(`start ${sandbox.provider} sandbox`);
-    const started = await startSandbox({ ...job, agent, model, sandbox, workspace });
+    const stored = startCommit === undefined ? {} : { startCommit };
+    this.#isStarting = true;
+    const started = await startSandbox({ ...job, agent, model, sandbox, workspace, ...stored });
+    this.#isStarting = false;
     this.#started = started;
+    this.#startCommit = started.startCommit;
+    this.#hibernated = this.#givenUp = null;
     progress.report({ sandbox: started.handle.id });
     const { setup } = workspace;
     if (setup !== undefined && setup.length > 0) {
@@ -46,8 +84,39 @@ export class JobSandbox {
     return started;
   }
 
+  /** Starts another one, in the state after a turn; 0: as the first one was. */
+  async restore(turn: number): Promise<void> {
+    this.#options.progress.report({ phase: 'starting' });
+    const started = await this.start(turn === 0 ? undefined : this.#startCommit);
+    const { restoreCheckpoint } = restoreActivities(started.handle.hostTaskQueue, `continue after turn ${turn} in a new sandbox`);
+    await this.lost.orLost(started.handle.id, () => restoreCheckpoint({ ...this.#options.job, started, turn }));
+  }
+
+  /** Gives up a lost sandbox. Resolves to the turn after which another one continues; null where the job does not. */
+  async giveUp(loss: Pick<GiveUpSandboxInput, 'turn' | 'endedTurns' | 'losses'>): Promise<number | null> {
+    const { spec, job, progress } = this.#options;
+    if (spec.onSandboxLoss !== 'restore') return null;
+    const sandbox = this.#started?.handle.id ?? '';
+    const { giveUpSandbox } = lossActivities('give up the lost sandbox');
+    const turn = await giveUpSandbox({ ...job, sandbox, ...loss, onInterrupted: spec.onInterrupted });
+    if (turn === null) return null;
+    this.#givenUp = sandbox;
+    this.#started = null;
+    progress.report({ sandbox: null });
+    return turn;
+  }
+
+  /** Ends the sandbox of a job that waits, as `stop` does. */
+  async hibernate(lastTurn: number): Promise<void> {
+    const startCommit = this.#started?.startCommit ?? '';
+    this.#hibernated = { left: await this.stop(lastTurn), startCommit };
+    this.#started = null;
+    this.#options.progress.report({ sandbox: null });
+  }
+
   /** Collects the artifacts and ends the sandbox; one whose host is gone is given up. */
-  async stop(lastTurn: number): Promise<Pick<JobResult, 'artifacts' | 'workspace' | 'sandboxLost'>> {
+  async stop(lastTurn: number): Promise<StoppedJobSandbox> {
+    if (this.#hibernated !== null && !this.#isStarting) return this.#hibernated.left;
     const { spec, job } = this.#options;
     const started = this.#started;
     const host = started?.handle.hostTaskQueue ?? null;
@@ -55,12 +124,18 @@ export class JobSandbox {
     const stop = { ...job, provider: spec.sandbox.provider, started, artifacts: spec.artifacts, lastTurn };
     try {
       const stopped = async () => cleanupActivities('collect artifacts, stop the sandbox', { host }).stopSandbox(stop);
-      return { ...(await this.lost.orLost(sandbox, stopped)), sandboxLost: false };
+      const left = await this.lost.orLost(sandbox, stopped);
+      if (this.#givenUp !== null) return await this.#abandon(this.#givenUp, lastTurn);
+      return this.#hibernated?.left ?? { ...left, sandboxLost: false };
     } catch (error) {
       if (!this.lost.has(sandbox)) throw error;
-      const artifacts = await cleanupActivities('give up the sandbox').abandonSandbox({ ...job, sandbox, lastTurn });
-      const omitted = [{ path: '.', reason: 'sandbox_lost', files: 1 }] as const;
-      return { artifacts, workspace: { complete: false, omitted: [...omitted], more: 0 }, sandboxLost: true };
+      return this.#abandon(sandbox, lastTurn);
     }
+  }
+
+  async #abandon(sandbox: string, lastTurn: number): Promise<StoppedJobSandbox> {
+    const artifacts = await cleanupActivities('give up the sandbox').abandonSandbox({ ...this.#options.job, sandbox, lastTurn });
+    const omitted = [{ path: '.', reason: 'sandbox_lost', files: 1 }] as const;
+    return { artifacts, workspace: { complete: false, omitted: [...omitted], more: 0 }, sandboxLost: true };
   }
 }

@@ -1,25 +1,24 @@
 import { CancellationScope, continueAsNew, workflowInfo } from '@temporalio/workflow';
 
-import type { StartedSandbox } from '../../activities/contracts.ts';
 import { msUntilDeadline } from '../../contract/deadline.ts';
 import type { SettledJob } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
 import { Rotation } from '../rotation.ts';
-import { allOrCancel, untilDeadline } from '../scopes.ts';
+import { untilDeadline } from '../scopes.ts';
 import { Conversation, type CarriedConversation } from './conversation.ts';
 import { decideOutcome, type Ending } from './decide-outcome.ts';
 import { closeAs, endJob } from './end-job.ts';
 import { JobKeys, KEY_SLACK_MS, type CarriedKeys } from './job-keys.ts';
-import { JobSandbox } from './job-sandbox.ts';
+import { JobSandbox, type CarriedSandbox } from './job-sandbox.ts';
 import { handleMessages } from './message-handlers.ts';
 import { ProgressReporter } from './progress-reporter.ts';
+import { runWork } from './run-work.ts';
 import { TurnLoop, type CarriedTurns } from './turn-loop.ts';
 
 /** A job as one run of the workflow hands it to the next: below 512 KB, since what grows is in the store. */
-export interface CarriedJob extends CarriedTurns {
+export interface CarriedJob extends CarriedTurns, CarriedSandbox {
   /** Of the first run: epoch ms. */
   startedAtMs: number;
-  started: StartedSandbox;
   keys: CarriedKeys;
   conversation: CarriedConversation;
   /** USD. */
@@ -48,15 +47,15 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     outcome: null,
     failure: null,
     ref: keys.current.ref,
-    keyState: carried === undefined ? 'minting' : 'active',
-    sandbox: carried?.started.handle.id ?? null,
+    keyState: carried === undefined ? 'minting' : carried.started === null ? 'revoked' : 'active',
+    sandbox: carried?.started?.handle.id ?? null,
     turn: carried?.turn?.turn ?? carried?.endedTurns ?? 0,
     turns: conversation.turns,
     question: null,
     spentUsd: carried?.spentUsd ?? 0,
     deadline: deadline.toISOString(),
   });
-  const sandbox = new JobSandbox({ spec, job: { jobId, tenant }, progress }, carried?.started ?? null);
+  const sandbox = new JobSandbox({ spec, job: { jobId, tenant }, progress }, carried);
   const turnTimeoutMs = leftMs + KEY_SLACK_MS;
   const turns = new TurnLoop({ spec, conversation, keys, rotation: () => rotation, progress, turnTimeoutMs }, carried ?? NO_TURNS);
   const rotation = new Rotation({
@@ -66,33 +65,32 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
   handleMessages({ conversation, rotation, turns, progress });
   progress.report({});
 
-  /** Resolves to false where the next run of the workflow continues the work. */
-  async function work(): Promise<boolean> {
-    const { handle } = sandbox.started ?? (await allOrCancel([sandbox.start(), keys.mint()]))[0];
-    return sandbox.lost.orLost(handle.id, () => turns.run(handle));
-  }
-
   const root = CancellationScope.current();
   let ending: Ending = { outcome: 'completed', failure: null };
   let deadlinePassed = false;
   let isDone = true;
   try {
-    isDone = await untilDeadline(leftMs, work, () => (deadlinePassed = true));
+    isDone = await untilDeadline(
+      leftMs,
+      () => runWork({ sandbox, keys, rotation, turns }),
+      () => (deadlinePassed = true),
+    );
   } catch (error) {
     ending = decideOutcome(error, deadlinePassed ? 'deadline_exceeded' : root.consideredCancelled ? 'cancelled' : null);
   }
-  if (!isDone && sandbox.started !== null) {
+  if (!isDone) {
     const { spentUsd } = progress.progress;
     const next: CarriedJob = {
       startedAtMs,
-      started: sandbox.started,
+      ...sandbox.carry(),
       keys: keys.carry(),
       conversation: conversation.carry(),
       ...turns.carry(),
       spentUsd,
     };
-    // What the workspace started from is in the sandbox by now, and may be large.
-    return continueAsNew<typeof sandboxJob>({ ...spec, prompts: [], workspace: {} }, next);
+    // What the workspace starts from may be large; only a job that restores needs it again.
+    const workspace = spec.onSandboxLoss === 'restore' ? spec.workspace : {};
+    return continueAsNew<typeof sandboxJob>({ ...spec, prompts: [], workspace }, next);
   }
   const job = { jobId, tenant, agent, leaseId, startedAtMs };
   const parts = { job, conversation, rotation, keys, sandbox, turns, progress };

@@ -6,6 +6,7 @@ import type { JobInput } from '../../contract/spec.ts';
 import { turnActivities } from '../activities.ts';
 import type { Rotation } from '../rotation.ts';
 import type { Conversation } from './conversation.ts';
+import { isSandboxLost } from './decide-outcome.ts';
 import { isKeyEnded, type JobKeys } from './job-keys.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 import { RunningTurn, type CarriedTurn } from './run-turn.ts';
@@ -19,7 +20,15 @@ export interface CarriedTurns {
   turn: CarriedTurn | null;
   /** Since when the job waits for a prompt: epoch ms; null: it does not. */
   idleSinceMs: number | null;
+  /** Whether the checkpoint of the last turn holds all that the agent changed. */
+  checkpointComplete?: boolean;
 }
+
+/**
+ * Why the turns do not go on for now. `done`: the job has no prompt left; `paused`: the next run of the workflow continues the work; `idle`: the
+ * job has waited long enough to hibernate.
+ */
+export type TurnsEnd = 'done' | 'paused' | 'idle';
 
 export interface TurnLoopOptions {
   spec: JobInput;
@@ -38,13 +47,15 @@ export class TurnLoop {
   #endedTurns: number;
   #running: RunningTurn | null;
   #idleSinceMs: number | null;
+  #checkpointComplete: boolean;
 
-  constructor(options: TurnLoopOptions, { session, endedTurns, turn, idleSinceMs }: CarriedTurns) {
+  constructor(options: TurnLoopOptions, { session, endedTurns, turn, idleSinceMs, checkpointComplete = false }: CarriedTurns) {
     this.#options = options;
     this.#session = session;
     this.#endedTurns = endedTurns;
     this.#running = turn === null ? null : new RunningTurn(turn);
     this.#idleSinceMs = idleSinceMs;
+    this.#checkpointComplete = checkpointComplete;
   }
 
   /** The turn that runs or waits for an answer; null between turns. */
@@ -59,11 +70,12 @@ export class TurnLoop {
 
   carry(): CarriedTurns {
     const turn = this.#running?.carry() ?? null;
-    return { session: this.#session, endedTurns: this.#endedTurns, turn, idleSinceMs: this.#idleSinceMs };
+    const complete = this.#checkpointComplete ? { checkpointComplete: true } : {};
+    return { session: this.#session, endedTurns: this.#endedTurns, turn, idleSinceMs: this.#idleSinceMs, ...complete };
   }
 
-  /** Resolves to true when the job has no prompt left, to false where the next run of the workflow continues the work. */
-  async run(handle: StartedSandbox['handle']): Promise<boolean> {
+  /** Runs the turns in a sandbox until they do not go on in it. */
+  async run(started: StartedSandbox): Promise<TurnsEnd> {
     const { conversation } = this.#options;
     for (;;) {
       if (this.#running === null) {
@@ -71,17 +83,33 @@ export class TurnLoop {
         if (next !== null) this.#running = new RunningTurn(next);
       }
       if (this.#running !== null) {
-        if (!(await this.#runTurn(handle, this.#running))) return false;
-      } else if (!(await this.#hasAnotherPrompt())) {
-        conversation.close();
-        return true;
+        if (!(await this.#runTurn(started, this.#running))) return 'paused';
+      } else {
+        const wait = await this.#waitForPrompt({ hibernates: true });
+        if (wait !== 'prompt') return wait;
       }
-      if (this.#mayPause()) return false;
+      if (this.#mayPause()) return 'paused';
     }
   }
 
+  /** Waits for the prompt that wakes a hibernated job. */
+  async waitHibernated(): Promise<Exclude<TurnsEnd, 'idle'> | 'prompt'> {
+    const wait = await this.#waitForPrompt({ hibernates: false });
+    return wait === 'idle' ? 'paused' : wait;
+  }
+
+  /** The turn that ran in a lost sandbox begins again; what is left of the one before has no effect. */
+  restart(): void {
+    if (this.#running !== null) this.#running = new RunningTurn(this.#running.carry());
+  }
+
+  /** No turn begins again. */
+  drop(): void {
+    this.#running = null;
+  }
+
   /** Resolves to false where the turn pauses. */
-  async #runTurn(handle: StartedSandbox['handle'], turn: RunningTurn): Promise<boolean> {
+  async #runTurn(started: StartedSandbox, turn: RunningTurn): Promise<boolean> {
     const { spec, progress } = this.#options;
     try {
       const ended = await turn.run({
@@ -89,14 +117,15 @@ export class TurnLoop {
         onQuestion: (question, untilMs) => progress.reportQuestion(question, untilMs),
         onWaiting: (isWaiting) => progress.reportWaiting(isWaiting),
         pauses: () => this.#mayPause(),
-        attempt: (how) => this.#attempt(handle, turn, how),
+        attempt: (how) => this.#attempt(started, turn, how),
       });
-      if (ended === null) return false;
+      if (ended === null || this.#running !== turn) return false;
       this.#session = ended.session;
       this.#endedTurns += 1;
+      this.#checkpointComplete = ended.checkpointComplete === true;
       progress.report({ spentUsd: ended.spentUsd });
     } catch (error) {
-      this.#running = null;
+      if (!isSandboxLost(error) && this.#running === turn) this.#running = null;
       throw error;
     }
     this.#running = null;
@@ -105,19 +134,33 @@ export class TurnLoop {
 
   /** Runs the activity of a turn; where its key has ended meanwhile, again with the next key. */
   async #attempt(
-    handle: StartedSandbox['handle'],
-    { turn, prompt }: RunningTurn,
+    { handle, startCommit }: StartedSandbox,
+    running: RunningTurn,
     how: Pick<RunSessionInput, 'answer' | 'interrupt'>,
   ): Promise<RunSessionResult> {
     const { spec, keys, progress, turnTimeoutMs } = this.#options;
     const { agent, model, permissions, onInterrupted, stallAfter } = spec;
     const { secrets } = spec.sandbox;
+    const { turn, prompt } = running;
     const { runSession } = turnActivities(handle.hostTaskQueue, `turn ${turn}`, turnTimeoutMs);
-    const input = { agent, model, handle, turn, prompt, permissions, secrets, onInterrupted, stallMs: durationMs(stallAfter) };
+    const checkpoint = spec.onSandboxLoss === 'restore' ? { startCommit } : {};
+    const input = {
+      agent,
+      model,
+      handle,
+      turn,
+      prompt,
+      permissions,
+      secrets,
+      onInterrupted,
+      stallMs: durationMs(stallAfter),
+      ...checkpoint,
+    };
     progress.report({ phase: 'running', turn });
     for (;;) {
       try {
         const result = await runSession({ ...keys.current, ...input, ...how, session: this.#session });
+        if (this.#running !== running) return result;
         this.#session = result.session;
         progress.report({ spentUsd: result.spentUsd });
         return result;
@@ -128,17 +171,32 @@ export class TurnLoop {
     }
   }
 
-  /** Waits for a prompt as long as the job is kept open without one, or until the history gets long. */
-  async #hasAnotherPrompt(): Promise<boolean> {
+  /** Waits for a prompt as long as the job is kept open without one, until the history gets long, or until the job may hibernate. */
+  async #waitForPrompt({ hibernates }: { hibernates: boolean }): Promise<TurnsEnd | 'prompt'> {
     const { spec, conversation, progress } = this.#options;
-    if (spec.keepOpen === undefined) return false;
-    this.#idleSinceMs ??= Date.now();
-    progress.report({ phase: 'waiting' });
-    const leftMs = Math.max(1, this.#idleSinceMs + durationMs(spec.keepOpen) - Date.now());
-    const summary = 'the job ends unless a prompt comes (keepOpen)';
-    const continues = await condition(() => conversation.hasNext || this.#mayPause(), leftMs, { summary });
-    if (conversation.hasNext) this.#idleSinceMs = null;
-    return continues;
+    if (spec.keepOpen !== undefined) {
+      this.#idleSinceMs ??= Date.now();
+      progress.report({ phase: hibernates ? 'waiting' : 'hibernated' });
+      const leftMs = (ms: number): number => Math.max(1, (this.#idleSinceMs ?? 0) + ms - Date.now());
+      const endsMs = leftMs(durationMs(spec.keepOpen));
+      const idleMs = hibernates && this.#mayHibernate ? leftMs(durationMs(spec.hibernateAfter)) : Infinity;
+      const summary =
+        idleMs < endsMs ? 'the job hibernates unless a prompt comes (hibernateAfter)' : 'the job ends unless a prompt comes (keepOpen)';
+      const continues = await condition(() => conversation.hasNext || this.#mayPause(), Math.min(endsMs, idleMs), { summary });
+      if (conversation.hasNext) {
+        this.#idleSinceMs = null;
+        return 'prompt';
+      }
+      if (continues) return 'paused';
+      if (idleMs < endsMs) return 'idle';
+    }
+    conversation.close();
+    return 'done';
+  }
+
+  /** All of the job’s work is in its checkpoint, or there is none yet. */
+  get #mayHibernate(): boolean {
+    return this.#options.spec.onSandboxLoss === 'restore' && (this.#endedTurns === 0 || this.#checkpointComplete);
   }
 
   /**

@@ -1,0 +1,124 @@
+import { log } from '@temporalio/activity';
+
+import type { Agents } from '../agents/index.ts';
+import { codeOf, ValetkeyError } from '../contract/errors.ts';
+import type { Sandboxes } from '../sandboxes/index.ts';
+import type { SessionState } from '../session/turn/state.ts';
+import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
+import type { Database } from '../store/database.ts';
+import { appendEvents, hasBegunTurn } from '../store/events.ts';
+import { giveUpSandboxes } from '../store/sandboxes.ts';
+import { storeStart, touchStart } from '../store/workspace-starts.ts';
+import type { Workspaces } from '../workspace/index.ts';
+import type { Activities, RunSessionInput } from './contracts.ts';
+import { decideRestore } from './decide-restore.ts';
+import { toFailure } from './failures.ts';
+import { withLivenessHeartbeat } from './heartbeat.ts';
+import { requireFolders } from './prepare-workspace.ts';
+
+/** A checkpoint that takes longer is given up: the turn has ended, and its result waits. */
+const CHECKPOINT_TIMEOUT_MS = 2 * 60_000;
+/** The names in a warning. */
+const MAX_NAMED = 10;
+
+export interface CheckpointDeps {
+  database: Pick<Database, 'db'>;
+  sandboxes: Sandboxes;
+  agents: Agents;
+  workspaces: Workspaces;
+}
+
+export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'restoreCheckpoint' | 'giveUpSandbox'> {
+  const { sandboxes, workspaces } = deps;
+  const { db } = deps.database;
+  return {
+    restoreCheckpoint: async ({ jobId, started: { handle, startCommit }, turn }) => {
+      try {
+        await withLivenessHeartbeat(async () => {
+          const checkpoint = turn === 0 ? null : await findCheckpoint(db, jobId);
+          if (checkpoint !== null) {
+            const read = async (part: 'patch' | 'commits' | 'session'): Promise<Buffer> => readCheckpointPart(db, checkpoint, part);
+            const [patch, commits, session] = await Promise.all([read('patch'), read('commits'), read('session')]);
+            const sandbox = sandboxes[handle.provider].connect(handle);
+            try {
+              await workspaces.restoreInside(sandbox, { startCommit, patch, commits, session });
+            } finally {
+              await sandbox.close();
+            }
+          }
+          const body = { type: 'checkpoint.restored', turn: checkpoint?.turn ?? 0, sandbox: handle.id } as const;
+          await appendEvents(db, jobId, [{ source: `checkpoint.restored:${handle.id}`, body }]);
+        });
+      } catch (error) {
+        throw toFailure(error, ['database_unreachable']);
+      }
+    },
+
+    giveUpSandbox: async ({ jobId, sandbox, turn, ...facts }) => {
+      try {
+        const [checkpoint, promptSent] = await Promise.all([
+          findCheckpoint(db, jobId),
+          turn === null ? false : hasBegunTurn(db, jobId, turn),
+        ]);
+        const from = decideRestore({ ...facts, promptSent, checkpointTurn: checkpoint?.turn ?? null });
+        if (from === null) return null;
+        await giveUpSandboxes(db, { jobId, id: sandbox });
+        const message = 'The sandbox or its host is lost; the job continues in another one.';
+        await appendEvents(db, jobId, [{ source: `sandbox.lost:${sandbox}`, body: { type: 'warning', code: 'sandbox_lost', message } }]);
+        return from;
+      } catch (error) {
+        throw toFailure(error, 'all');
+      }
+    },
+  };
+}
+
+/**
+ * Stores the state of the sandbox after a turn. Throws nothing: a turn that ended has ended, and a warning says that its work is in its sandbox
+ * alone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
+ */
+export async function takeCheckpoint(
+  deps: CheckpointDeps,
+  { jobId, tenant, agent, turn, handle, startCommit }: RunSessionInput,
+  session: SessionState,
+  stopped: AbortSignal,
+): Promise<boolean | undefined> {
+  if (startCommit === undefined) return undefined;
+  const { db } = deps.database;
+  const source = `checkpoint:${turn}`;
+  const sandbox = deps.sandboxes[handle.provider].connect(handle);
+  try {
+    const folders = await requireFolders(deps.sandboxes, handle);
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(CHECKPOINT_TIMEOUT_MS)]);
+    const { sessionPaths } = deps.agents[agent];
+    const { missing, ...parts } = await deps.workspaces.collectCheckpoint(sandbox, folders, { startCommit, sessionPaths, signal });
+    const start = { tenant, startCommit };
+    if (!(await touchStart(db, start))) await storeStart(db, start, deps.workspaces.readStartObjects(folders, startCommit));
+    const complete = missing.length === 0;
+    await storeCheckpoint(db, { jobId, tenant, turn, startCommit, session, complete }, parts);
+    const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
+    await appendEvents(db, jobId, [
+      { source, body: { type: 'checkpoint.stored', turn, bytes, complete } },
+      ...(complete ? [] : [{ source: `${source}:missing`, body: warningOf(`The checkpoint is without ${namesOf(missing)}.`) }]),
+    ]);
+    return complete;
+  } catch (error) {
+    const code = codeOf(error);
+    log.warn('no checkpoint was stored', { jobId, code });
+    const reason = ValetkeyError.is(error) ? error.message : 'An unexpected error, which the log of the worker has.';
+    const body = warningOf(`No checkpoint was stored: ${reason}`);
+    await appendEvents(db, jobId, [{ source: `${source}:failed`, body }]).catch(() => {});
+    return undefined;
+  } finally {
+    await sandbox.close();
+  }
+}
+
+function warningOf(message: string): { type: 'warning'; code: string; message: string } {
+  return { type: 'warning', code: 'checkpoint_incomplete', message };
+}
+
+function namesOf(missing: readonly string[]): string {
+  const more = missing.length - MAX_NAMED;
+  return [...missing.slice(0, MAX_NAMED), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+}
