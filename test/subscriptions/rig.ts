@@ -79,7 +79,7 @@ export async function startPlanRig(options: Omit<OauthOptions, 'prefix'>): Promi
   const storeSealed = async (sealed: string, name: string): Promise<number> => {
     const version = await storeVersion(first.database.db, { ...owner, name }, sealed);
     // Until all proxies have heard of it.
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     return version;
   };
   const rig: PlanRig = {
