@@ -2,7 +2,7 @@ import { log } from '@temporalio/activity';
 
 import type { Agents } from '../agents/index.ts';
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { SessionState } from '../session/turn/state.ts';
 import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
 import type { Database } from '../store/database.ts';
@@ -39,7 +39,7 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 're
           if (checkpoint !== null) {
             const read = async (part: 'patch' | 'commits' | 'session'): Promise<Buffer> => readCheckpointPart(db, checkpoint, part);
             const [patch, commits, session] = await Promise.all([read('patch'), read('commits'), read('session')]);
-            const sandbox = sandboxes[handle.provider].connect(handle);
+            const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
             try {
               await workspaces.restoreInside(sandbox, { startCommit, patch, commits, session });
             } finally {
@@ -86,7 +86,7 @@ export async function takeCheckpoint(
   if (startCommit === undefined) return undefined;
   const { db } = deps.database;
   const source = `checkpoint:${turn}`;
-  const sandbox = deps.sandboxes[handle.provider].connect(handle);
+  const sandbox = providerNamed(deps.sandboxes, handle.provider).connect(handle);
   try {
     const folders = await requireFolders(deps.sandboxes, handle);
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(CHECKPOINT_TIMEOUT_MS)]);

@@ -10,10 +10,17 @@ export interface CleanUpDeps {
   keys: KeyContext;
 }
 
-/** Ends the keys and the sandbox of a job that closed without its own cleanup. Throws nothing: the sweep ends what remains. */
-export async function cleanUpClosedJob({ keys }: CleanUpDeps, provider: Pick<SandboxProvider, 'stop'>, jobId: string): Promise<void> {
+/**
+ * Ends the keys and the sandbox of a job that closed without its own cleanup. Without a `provider` this worker has started none. Throws nothing:
+ * the sweep ends what remains.
+ */
+export async function cleanUpClosedJob(
+  { keys }: CleanUpDeps,
+  provider: Pick<SandboxProvider, 'stop'> | undefined,
+  jobId: string,
+): Promise<void> {
   const stopSandbox = async (): Promise<void> => {
-    await provider.stop(jobId);
+    await provider?.stop(jobId);
     await giveUpSandboxes(keys.db, { jobId });
   };
   const ends = await Promise.allSettled([endKeysOfJob(keys, jobId, 'terminated'), stopSandbox()]);

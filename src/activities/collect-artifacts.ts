@@ -10,7 +10,7 @@ import {
   type OmitReason,
   type WorkspaceReport,
 } from '../contract/workspace-report.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, eventOf, type SourcedEvent } from '../store/events.ts';
@@ -101,7 +101,7 @@ async function collectFiles(
   { artifacts }: StopSandboxInput,
   store: Store,
 ): Promise<Collected> {
-  const provider = sandboxes[handle.provider];
+  const provider = providerNamed(sandboxes, handle.provider);
   const signal = AbortSignal.timeout(COLLECT_TIMEOUT_MS);
   let work: ArtifactCollector | null = null;
   try {

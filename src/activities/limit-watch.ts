@@ -2,7 +2,7 @@ import { log } from '@temporalio/activity';
 
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
 import type { SandboxLimits } from '../contract/limits-spec.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { LimitWarning, SandboxHandle } from '../sandboxes/sandbox.ts';
 import type { Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
@@ -36,7 +36,7 @@ export function startLimitWatch(db: Db, sandboxes: Sandboxes, jobId: string, han
         new ValetkeyError('disk_full', `The sandbox uses ${sighting.usedMiB} MiB of disk; its limit is ${limits.diskMiB} MiB.`),
       );
   };
-  const watching = sandboxes[handle.provider].watchLimits?.(handle, onWarning, stopped.signal);
+  const watching = providerNamed(sandboxes, handle.provider).watchLimits?.(handle, onWarning, stopped.signal);
   return {
     exceeded: exceeded.signal,
     async stop() {

@@ -2,7 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobEventBody } from '../contract/events.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { HostFolders, SandboxHandle } from '../sandboxes/sandbox.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
@@ -31,7 +31,7 @@ export async function prepareWorkspace(
 ): Promise<void> {
   const { attempt, scheduledTimestampMs } = activityInfo();
   const folders = await requireFolders(sandboxes, handle);
-  const sandbox = sandboxes[handle.provider].connect(handle);
+  const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
   // The mask needs only the tool secrets: the job's key is not in the sandbox yet, and every job key is masked by its format.
   const mask = createMask([...(await openToolSecrets(unsealer, secrets, tenant)).values()]);
   try {
@@ -49,7 +49,7 @@ export async function prepareWorkspace(
 
 /** Returns the sandbox's folders on the host. Throws `sandbox_lost` when they do not exist any more. */
 export async function requireFolders(sandboxes: Sandboxes, handle: SandboxHandle): Promise<HostFolders> {
-  const folders = await sandboxes[handle.provider].hostFolders(handle);
+  const folders = await providerNamed(sandboxes, handle.provider).hostFolders(handle);
   if (folders === null) throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
   return folders;
 }

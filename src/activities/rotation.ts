@@ -6,7 +6,7 @@ import type { RotationReport } from '../contract/rotation.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { decideRotation } from '../keys/decide-rotation.ts';
 import { renewSessionKey } from '../keys/session-key.ts';
-import type { Sandboxes } from '../sandboxes/index.ts';
+import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { SandboxOperations } from '../session/index.ts';
 import { markBound } from '../store/key-transitions.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
@@ -34,7 +34,7 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
     const { jobId, handle, agent: name, model, permissions, replaces } = input;
     const agent = agents[name];
     if (!agent.abilities.supportsKeyRotation) return false;
-    const sandbox = sandboxes[handle.provider].connect(handle);
+    const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
     try {
       return await withLivenessHeartbeat(async () => {
         const { ref, secret } = await renewSessionKey(keys, jobId);

@@ -1,4 +1,5 @@
 import { FAILURES } from '../contract/errors.ts';
+import { providerNamed } from '../sandboxes/index.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
 import type { SandboxOperations } from '../session/index.ts';
@@ -37,22 +38,23 @@ export function sandboxActivities(
       tenant,
       agent,
       model,
-      sandbox: { provider, isolation, limits, egress, env, secrets: sealedSecrets },
+      sandbox: { provider: providerName, isolation, limits, egress, env, secrets: sealedSecrets },
       workspace,
       startCommit,
     } = input;
     try {
+      const provider = providerNamed(sandboxes, providerName);
       return await withLivenessHeartbeat(async () => {
         const { gitToken: sealed } = workspace;
         const gitToken = sealed === undefined ? undefined : await unsealer.open(sealed, { tenant, purpose: 'git-token' });
         const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
         const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()] };
-        const handle = await sandboxes[provider].start(request, stopped);
+        const handle = await provider.start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
         const { workerFolder } = await requireFolders(sandboxes, handle);
         const source = startCommit === undefined ? workspace : { startCommit, content: readStart(db, { tenant, startCommit }) };
-        const sandbox = sandboxes[provider].connect(handle);
+        const sandbox = provider.connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
         const signal = AbortSignal.any([stopped, watch.exceeded]);
         try {
@@ -79,7 +81,7 @@ export function sandboxActivities(
         }
       });
     } catch (error) {
-      if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[provider], jobId);
+      if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[providerName], jobId);
       if (stopped.aborted) throw stopped.reason;
       throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
     }
@@ -103,7 +105,7 @@ export function sandboxActivities(
       try {
         return await withLivenessHeartbeat(async () => {
           const stopped = await collectArtifacts(deps, started, input);
-          await sandboxes[provider].stop(jobId);
+          await providerNamed(sandboxes, provider).stop(jobId);
           // An earlier attempt to start the sandbox may have left one on another host.
           await giveUpSandboxes(db, { jobId });
           if (started !== null) {

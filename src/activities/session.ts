@@ -5,6 +5,7 @@ import { codeOf, isFailureCode, type FailureCode } from '../contract/errors.ts';
 import { formatKeyRef, parseKeyRef } from '../contract/ref.ts';
 import type { KeyContext } from '../keys/context.ts';
 import { RENEWALS_PER_LEASE, renewLeases, renewSessionKey, type SessionKey } from '../keys/session-key.ts';
+import { providerNamed } from '../sandboxes/index.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
@@ -99,7 +100,7 @@ async function driveSession(
   const detach = AbortSignal.any([signals.detach, watch.exceeded]);
   const interrupt = new AbortController();
   const cancel = AbortSignal.any([signals.cancel, interrupt.signal]);
-  const sandbox = deps.sandboxes[handle.provider].connect(handle);
+  const sandbox = providerNamed(deps.sandboxes, handle.provider).connect(handle);
   const earlier = sessionStateSchema.safeParse(activityInfo().heartbeatDetails);
   let state: SessionState | null = earlier.success ? earlier.data : input.session;
   const stopRenewing = startLeaseRenewal(deps.keys, jobId);

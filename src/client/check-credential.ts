@@ -9,7 +9,7 @@ import { isLoginOver, readLoginSeal } from '../secrets/seal-login.ts';
 import { readSealOwner } from '../secrets/seal.ts';
 import type { Db } from '../store/database.ts';
 import { newestCredentials, type UpstreamCredential } from '../store/upstream-credentials.ts';
-import { presentGateways } from '../store/workers.ts';
+import { presentConfiguration } from '../store/workers.ts';
 import type { ClientContext } from './context.ts';
 
 /**
@@ -62,7 +62,7 @@ function checkKind({ tenant, name, provider, sealed, needsLogin }: UpstreamCrede
 /** Without a worker it is not known, and the job waits for one. */
 async function checkGateway(db: Db, installation: string, gateway: GatewayName): Promise<void> {
   if (gateway === 'builtin') return;
-  const present = await presentGateways(db, installation);
-  if (present === null || present.has(gateway)) return;
+  const present = await presentConfiguration(db, installation);
+  if (present === null || present.gateways.has(gateway)) return;
   throw new ValetkeyError('gateway_not_configured', `No worker is configured with ${GATEWAY_TITLES[gateway]}.`);
 }

@@ -12,18 +12,20 @@ import { isIdUsed } from '../store/used-ids.ts';
 import { asTemporalError } from '../temporal/errors.ts';
 import { checkCredential } from './check-credential.ts';
 import { checkModel } from './check-model.ts';
+import { checkSandbox } from './check-sandbox.ts';
 import type { ClientContext } from './context.ts';
 import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
 
 /**
  * Starts a job under an id, and resolves to whether it is new. Idempotent on the id for as long as Temporal knows its job. An id of which
  * the store has anything and Temporal nothing is never taken again: its events, usage and budget are those of the earlier job.
- * @throws `job_conflict`, `model_unpriced`, `gateway_not_configured`, `credential_not_found`, `credential_needs_login`, `invalid_spec`, `temporal_unreachable`, `database_unreachable`
+ * @throws `job_conflict`, `model_unpriced`, `gateway_not_configured`, `sandbox_provider_not_configured`, `credential_not_found`, `credential_needs_login`, `invalid_spec`,
+ * `temporal_unreachable`, `database_unreachable`
  */
 export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
   const { database, temporal, taskQueue } = context;
   const isUsed = await isIdUsed(database.db, jobId);
-  if (!isUsed) await Promise.all([checkModel(database, spec), checkCredential(context, spec)]);
+  if (!isUsed) await Promise.all([checkModel(database, spec), checkCredential(context, spec), checkSandbox(context, spec)]);
   const specSha256 = digestSpec(spec);
   const labels = formatLabels(spec.labels ?? {});
   const { workflow } = await temporal.connected();

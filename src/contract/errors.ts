@@ -27,6 +27,10 @@ export const FAILURES = {
   },
   dev_running: { retryable: true, hint: 'Use the one that runs, end it, or start another beside it: valetkey dev --ephemeral.' },
   agent_not_installed: { retryable: false, hint: 'Install the adapter from npm, or set VALETKEY_AGENTS_DIR.' },
+  sandbox_provider_not_configured: {
+    retryable: false,
+    hint: 'Configure the sandbox provider for the workers (docs/sandboxes.md), or name another in sandbox.provider.',
+  },
   isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
   egress_not_allowed: {
     retryable: false,

@@ -1,6 +1,7 @@
 import type { FailureCode } from './errors.ts';
 import type { Outcome } from './result.ts';
-import type { AgentName, Isolation } from './spec.ts';
+import type { Isolation } from './sandbox-provider.ts';
+import type { AgentName } from './spec.ts';
 import type { PermissionDecision } from './status.ts';
 import type { WorkspaceReport } from './workspace-report.ts';
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isFailureCode, type FailureCode } from './errors.ts';
 import type { JobEventBody } from './event-types.ts';
 import { OUTCOMES } from './result.ts';
+import { ISOLATIONS } from './sandbox-provider.ts';
 import { agentNameSchema } from './spec.ts';
 import { workspaceReportSchema } from './workspace-report.ts';
 
@@ -19,7 +20,7 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('key.revoked'), ref: z.string() }),
   z.object({ type: z.literal('key.settled'), ref: z.string(), usd: z.number() }),
   z.object({ type: z.literal('key.deleted'), ref: z.string() }),
-  z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.enum(['bubblewrap', 'none']) }),
+  z.object({ type: z.literal('sandbox.started'), sandbox: z.string(), isolation: z.enum(ISOLATIONS) }),
   z.object({ type: z.literal('sandbox.stopped'), sandbox: z.string() }),
   z.object({ type: z.literal('setup.started'), command: z.number(), text: z.string() }),
   z.object({ type: z.literal('setup.output'), command: z.number(), output: z.string() }),

@@ -1,4 +1,5 @@
 import type { GatewayName } from './gateway-name.ts';
+import type { Isolation, SandboxProviderName } from './sandbox-provider.ts';
 import type { AgentName } from './spec.ts';
 
 /** A job as the caller writes it: fields with a default may be left out. `jobSpecSchema` checks it. */
@@ -84,9 +85,9 @@ export type CredentialInput =
 /** Where the agent of a job runs, and what it may use and reach. */
 export interface SandboxInput {
   /** What starts the sandbox. Default: "local", on the host of the worker. */
-  provider?: 'local' | undefined;
-  /** "none": the agent runs on the host itself. Default: "bubblewrap". */
-  isolation?: 'bubblewrap' | 'none' | undefined;
+  provider?: SandboxProviderName | undefined;
+  /** What separates the agent from the machine under it; the provider's own when left out. "none", with local only: nothing does. */
+  isolation?: Isolation | undefined;
   /** What it may use at most; each is the installation’s when left out. */
   limits?: LimitsInput | undefined;
   /** What the sandbox reaches by name beside the gateway; nothing when left out. */

@@ -9,6 +9,7 @@ import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
 import type { KeyRef } from './ref.ts';
 import type { PromptRef } from './requests.ts';
+import { ISOLATIONS, PROVIDER_ISOLATIONS, SANDBOX_PROVIDERS } from './sandbox-provider.ts';
 import { egressSchema, secretVariable, toolEnvSchema, toolSecretsSchema } from './sandbox-spec.ts';
 import { hasProtoField, isStorable, storable, unstorablePaths } from './text.ts';
 import { relativePathSchema, workspaceSchema } from './workspace-spec.ts';
@@ -86,12 +87,21 @@ export const jobSpecSchema = z
     budgetUsd: z.number().positive('must be more than 0').max(1000).describe('USD. The gateway refuses the key when it is spent.'),
     sandbox: z
       .strictObject({
-        provider: z.literal('local').default('local'),
-        isolation: z.enum(['bubblewrap', 'none']).default('bubblewrap').describe('"none": the agent runs on the host itself.'),
+        provider: z.enum(SANDBOX_PROVIDERS).default('local').describe('What starts the sandbox; "local": the host of the worker.'),
+        isolation: z
+          .enum(ISOLATIONS)
+          .optional()
+          .describe('The provider’s own when left out; "none", with local only: the agent runs on the host itself.'),
         limits: sandboxLimitsSchema.optional().describe('What it may use at most; each is the installation’s when left out.'),
         egress: egressSchema.optional(),
         env: toolEnvSchema.optional(),
         secrets: toolSecretsSchema.optional(),
+      })
+      .superRefine(({ provider, isolation }, context) => {
+        const isolations = PROVIDER_ISOLATIONS[provider];
+        if (isolation === undefined || isolations.includes(isolation)) return;
+        const message = `must be ${isolations.map((name) => `"${name}"`).join(' or ')} with the provider ${provider}`;
+        context.addIssue({ code: 'custom', path: ['isolation'], message });
       })
       .refine(({ egress, isolation }) => egress === undefined || isolation !== 'none', {
         path: ['egress'],
@@ -101,6 +111,7 @@ export const jobSpecSchema = z
         path: ['env'],
         message: 'must not have the variable of a secret, <NAME>_FILE',
       })
+      .transform((sandbox) => ({ ...sandbox, isolation: sandbox.isolation ?? PROVIDER_ISOLATIONS[sandbox.provider][0] }))
       .default({ provider: 'local', isolation: 'bubblewrap' }),
     workspace: workspaceSchema.default({}).describe('Empty when left out.'),
     labels: labelsSchema.optional().describe('Names and values of your own, to list jobs by. Readable in Temporal.'),
@@ -143,8 +154,6 @@ export type JobSpec = z.output<typeof jobSpecSchema>;
 export type JobInput = Omit<JobSpec, 'prompts'> & { prompts: PromptRef[] };
 /** A coding agent that a job can run. */
 export type AgentName = JobSpec['agent'];
-export type SandboxProviderName = JobSpec['sandbox']['provider'];
-export type Isolation = JobSpec['sandbox']['isolation'];
 export type Workspace = JobSpec['workspace'];
 
 /** Whether this version knows an agent of that name. */

@@ -1,10 +1,20 @@
-import type { SandboxProviderName } from '../contract/spec.ts';
+import { ValetkeyError } from '../contract/errors.ts';
+import { SANDBOX_PROVIDER_TITLES, type ConfiguredProviderName, type SandboxProviderName } from '../contract/sandbox-provider.ts';
 import { createLocalProvider, type LocalProviderOptions } from './local/local.ts';
 import type { SandboxProvider } from './sandbox.ts';
 
-export type Sandboxes = Record<SandboxProviderName, SandboxProvider>;
+/** The sandbox providers that a worker is configured with. Each has the local one, which checks itself whether its host can do it. */
+export type Sandboxes = { local: SandboxProvider } & Partial<Record<ConfiguredProviderName, SandboxProvider>>;
 
-/** Creates every sandbox provider that a job can name. Construction does no I/O. */
+/** Creates the sandbox providers that are configured. Construction does no I/O. */
 export function createSandboxes(options: { local: LocalProviderOptions }): Sandboxes {
   return { local: createLocalProvider(options.local) };
+}
+
+/** Returns a provider by its name. Throws `sandbox_provider_not_configured` for one that this worker does not have. */
+export function providerNamed(sandboxes: Sandboxes, name: SandboxProviderName): SandboxProvider {
+  const provider = sandboxes[name];
+  if (provider === undefined)
+    throw new ValetkeyError('sandbox_provider_not_configured', `This worker is not configured with ${SANDBOX_PROVIDER_TITLES[name]}.`);
+  return provider;
 }

@@ -1,7 +1,8 @@
 import type { ValetkeyError } from '../contract/errors.ts';
 import type { SandboxLimits, SandboxLimitsSpec } from '../contract/limits-spec.ts';
+import type { Isolation, SandboxProviderName } from '../contract/sandbox-provider.ts';
 import type { EgressSpec } from '../contract/sandbox-spec.ts';
-import type { AgentName, Isolation, SandboxProviderName } from '../contract/spec.ts';
+import type { AgentName } from '../contract/spec.ts';
 
 /**
  * The name under which every agent is registered at the sandbox-agent server. The server accepts a fixed list of names and runs

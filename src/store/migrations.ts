@@ -13,6 +13,7 @@ import { modelStops } from './model-stop-migration.ts';
 import { questionEvents } from './questions-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
+import { sandboxProviders } from './sandbox-providers-migration.ts';
 
 const initial: Migration = {
   up: async (db) => {
@@ -189,4 +190,5 @@ export const migrations: Record<string, Migration> = {
   '0015_logins': logins,
   '0016_first_requests': firstRequests,
   '0017_checkpoints': checkpointTables,
+  '0018_sandbox_providers': sandboxProviders,
 };

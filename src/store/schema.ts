@@ -6,6 +6,7 @@ import type { GatewayName } from '../contract/gateway-name.ts';
 import type { EndCause, KeyState } from '../contract/key.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { JobResult, Outcome } from '../contract/result.ts';
+import type { SandboxProviderName } from '../contract/sandbox-provider.ts';
 
 /** The driver returns `numeric` as a string, which keeps money exact. */
 type Numeric = ColumnType<string, number | string, number | string>;
@@ -125,6 +126,8 @@ export interface WorkersTable {
   task_queue: string;
   /** The gateways that it is configured with. */
   gateways: Generated<GatewayName[]>;
+  /** The sandbox providers that it is configured with. */
+  sandbox_providers: Generated<SandboxProviderName[]>;
   seen_at: DefaultTimestamp;
 }
 

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 
 import type { GatewayName } from '../contract/gateway-name.ts';
+import type { SandboxProviderName } from '../contract/sandbox-provider.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** The row of a worker is deleted after this time without a heartbeat. */
@@ -10,26 +11,33 @@ const ABANDONED_SANDBOX_RETENTION = '90 days';
 /** A worker counts as present for this long after a heartbeat: longer than its restart takes. */
 const PRESENCE_TIMEOUT = '1 minute';
 
-/** A worker process: its identity at Temporal, the task queue of its host, and what it can mint keys at. */
+/** A worker process: its identity at Temporal, the task queue of its host, and what it is configured with. */
 export interface WorkerProcess {
   id: string;
   taskQueue: string;
-  /** The gateways that it is configured with. */
+  /** The gateways that it can mint keys at. */
   gateways: readonly GatewayName[];
+  /** The providers that it can start sandboxes with. */
+  sandboxProviders: readonly SandboxProviderName[];
 }
 
 /** A worker and its last heartbeat. */
-export interface SeenWorker extends Omit<WorkerProcess, 'gateways'> {
+export interface SeenWorker extends Omit<WorkerProcess, 'gateways' | 'sandboxProviders'> {
   seenAtMs: number;
   /** ms since the heartbeat, by the clock of Postgres. */
   agoMs: number;
 }
 
 /** Records the heartbeat of a worker process. Idempotent. Throws `database_unreachable`. */
-export async function recordWorkerHeartbeat(db: Db, owner: string, { id, taskQueue, gateways }: WorkerProcess): Promise<void> {
+export async function recordWorkerHeartbeat(
+  db: Db,
+  owner: string,
+  { id, taskQueue, gateways, sandboxProviders }: WorkerProcess,
+): Promise<void> {
   await asDatabaseError(
     sql`
-      insert into workers (owner, id, task_queue, gateways) values (${owner}, ${id}, ${taskQueue}, ${[...gateways]}::text[])
+      insert into workers (owner, id, task_queue, gateways, sandbox_providers)
+      values (${owner}, ${id}, ${taskQueue}, ${[...gateways]}::text[], ${[...sandboxProviders]}::text[])
       on conflict (owner, id) do update set seen_at = now()`.execute(db),
   );
 }
@@ -49,20 +57,30 @@ export async function presentHosts(db: Db, owner: string): Promise<string[]> {
   return [...new Set((await presentWorkers(db, owner)).map(({ task_queue }) => task_queue))];
 }
 
-/**
- * Lists the gateways that a worker of an owner is configured with; null where no worker is present, so it is not known. Throws
- * `database_unreachable`.
- */
-export async function presentGateways(db: Db, owner: string): Promise<ReadonlySet<GatewayName> | null> {
-  const workers = await presentWorkers(db, owner);
-  return workers.length === 0 ? null : new Set(workers.flatMap(({ gateways }) => gateways));
+/** What the workers of an owner are configured with, together. */
+export interface PresentConfiguration {
+  gateways: ReadonlySet<GatewayName>;
+  sandboxProviders: ReadonlySet<SandboxProviderName>;
 }
 
-async function presentWorkers(db: Db, owner: string): Promise<{ task_queue: string; gateways: GatewayName[] }[]> {
+/** Lists what any worker of an owner is configured with; null where no worker is present, so it is not known. Throws `database_unreachable`. */
+export async function presentConfiguration(db: Db, owner: string): Promise<PresentConfiguration | null> {
+  const workers = await presentWorkers(db, owner);
+  if (workers.length === 0) return null;
+  return {
+    gateways: new Set(workers.flatMap(({ gateways }) => gateways)),
+    sandboxProviders: new Set(workers.flatMap(({ sandbox_providers }) => sandbox_providers)),
+  };
+}
+
+async function presentWorkers(
+  db: Db,
+  owner: string,
+): Promise<{ task_queue: string; gateways: GatewayName[]; sandbox_providers: SandboxProviderName[] }[]> {
   return asDatabaseError(
     db
       .selectFrom('workers')
-      .select(['task_queue', 'gateways'])
+      .select(['task_queue', 'gateways', 'sandbox_providers'])
       .where('owner', '=', owner)
       .where(sql<boolean>`seen_at > now() - ${PRESENCE_TIMEOUT}::interval`)
       .execute(),

@@ -139,6 +139,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       id: `${process.pid}@${config.host}/${randomUUID()}`,
       taskQueue: hostTaskQueue(config),
       gateways: Object.values(adapters.gateways).map(({ name }) => name),
+      sandboxProviders: Object.values(adapters.sandboxes).map(({ name }) => name),
     };
     stopWatching = await startWatching({
       database: adapters.database,

@@ -26,6 +26,15 @@ test('hosts are kept as they are compared, and the ports of registries and git s
   expect(JSON.stringify(jobSpecJsonSchema())).toContain('maxMiB');
 });
 
+test.each([
+  ['local', 'bubblewrap'],
+  ['docker', 'container'],
+  ['e2b', 'microvm'],
+  ['daytona', 'container'],
+] as const)('a job with the provider %s has the isolation %s when it names none', (provider, isolation) => {
+  expect(parseJobSpec({ ...JOB, sandbox: { provider } }, 0).sandbox).toEqual({ provider, isolation });
+});
+
 test.each<[string, object, RegExp]>([
   ['an address', { egress: { hosts: ['127.0.0.1'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
   ['a bare name', { egress: { hosts: ['localhost:80'] } }, /^sandbox\.egress\.hosts\.0: must be a host/],
@@ -33,6 +42,13 @@ test.each<[string, object, RegExp]>([
   ['no host', { egress: { hosts: [] } }, /^sandbox\.egress\.hosts: /],
   ['a port that is none', { egress: { hosts: ['a.example'], ports: [0] } }, /^sandbox\.egress\.ports\.0: /],
   ['egress without isolation', { isolation: 'none', egress: { hosts: ['a.example'] } }, /^sandbox\.egress: goes with isolation only/],
+  [
+    'another provider’s isolation',
+    { provider: 'docker', isolation: 'bubblewrap' },
+    /^sandbox\.isolation: must be "container" with the provider docker$/,
+  ],
+  ['no isolation elsewhere', { provider: 'e2b', isolation: 'none' }, /^sandbox\.isolation: must be "microvm"/],
+  ['a provider that is none', { provider: 'podman' }, /^sandbox\.provider: /],
   ['the variable of a secret', { env: { TOKEN_FILE: 'x' }, secrets: { TOKEN: SEALED } }, /^sandbox\.env: must not have/],
   ['a secret that is not sealed', { secrets: { TOKEN: 'plain' } }, /^sandbox\.secrets\.TOKEN: must be sealed/],
   ['a secret whose name leads elsewhere', { secrets: { '../X': SEALED } }, /^sandbox\.secrets.*: must be a name/],

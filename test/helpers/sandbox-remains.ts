@@ -4,8 +4,13 @@ import { basename, join } from 'node:path';
 import type { Stack } from '../../src/dev/stack.ts';
 import { jobFolder } from '../../src/sandboxes/local/folder.ts';
 
+/** Where a host has its sandboxes. */
+interface HostState {
+  config: Pick<Stack['config'], 'stateDir'>;
+}
+
 /** What is there of a job's sandboxes: their folders, also those that are being removed, and the programs of their processes. */
-export async function sandboxRemains({ config: { stateDir } }: Pick<Stack, 'config'>, jobId: string): Promise<string[]> {
+export async function sandboxRemains({ config: { stateDir } }: HostState, jobId: string): Promise<string[]> {
   const own = jobFolder(stateDir, jobId);
   const folders = await readdir(join(stateDir, 'jobs')).catch(() => []);
   const processes = await processesThatName(own);
@@ -13,7 +18,7 @@ export async function sandboxRemains({ config: { stateDir } }: Pick<Stack, 'conf
 }
 
 /** Ends every process of the stack's sandboxes, as a host without memory would. */
-export async function killSandboxes({ config: { stateDir } }: Pick<Stack, 'config'>): Promise<void> {
+export async function killSandboxes({ config: { stateDir } }: HostState): Promise<void> {
   for (const { pid } of await processesThatName(join(stateDir, 'jobs'))) {
     try {
       process.kill(pid, 'SIGKILL');

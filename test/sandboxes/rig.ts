@@ -107,6 +107,13 @@ export async function namespaceOf(folder: string): Promise<{ namespace: string; 
   return { namespace: `pid:[${record['pid-namespace']}]`, pid: record['child-pid'] };
 }
 
+/** The processes of a sandbox: those in its namespace, or without isolation those with the job's home in their environment. */
+export async function processesOfJob({ folderOf }: Pick<Rig, 'folderOf'>, { id, isolation }: SandboxHandle): Promise<number[]> {
+  const folder = folderOf(id);
+  if (isolation !== 'none') return await processesOfNamespace((await namespaceOf(folder)).namespace);
+  return (await processesIn(folder)).members;
+}
+
 /** The living processes of the host in a pid namespace. */
 export async function processesOfNamespace(namespace: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);

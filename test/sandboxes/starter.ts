@@ -1,12 +1,19 @@
-/** A worker for tests: starts a sandbox with the options and the request given as JSON, prints its handle and stays. */
+/** A worker for tests: starts a sandbox with the provider, the options and the request given, prints its handle and stays. */
 import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
+import { ISOLATIONS } from '../../src/contract/sandbox-provider.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
+import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 
 const optionsSchema = z.object({ stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string(), path: z.string() });
-const [options = '', jobId = ''] = process.argv.slice(2);
-const provider = createLocalProvider({ agents, owner: 'default/tests', agentsDir: undefined, ...optionsSchema.parse(JSON.parse(options)) });
-const handle = await provider.start({ jobId, agent: 'codex', isolation: 'bubblewrap' });
+const requestSchema = z.object({ jobId: z.string(), isolation: z.enum(ISOLATIONS) });
+
+const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
+  local: (options) => createLocalProvider({ agents, owner: 'default/tests', agentsDir: undefined, ...optionsSchema.parse(options) }),
+};
+
+const [name = '', options = '', request = ''] = process.argv.slice(2);
+const handle = await PROVIDERS[name]?.(JSON.parse(options)).start({ agent: 'codex', ...requestSchema.parse(JSON.parse(request)) });
 process.stdout.write(`${JSON.stringify(handle)}\n`);
 setInterval(() => {}, 60_000);

@@ -9,7 +9,7 @@ import getPort from 'get-port';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { decideLimits } from '../../contract/limits-spec.ts';
-import type { Isolation } from '../../contract/spec.ts';
+import type { Isolation } from '../../contract/sandbox-provider.ts';
 import { hasErrorCode } from '../../system/error-code.ts';
 import { requireAllowed } from '../egress/egress.ts';
 import { lookupInDns } from '../egress/resolve.ts';

@@ -5,7 +5,7 @@ import type { Agent } from '../../agents/agent.ts';
 import type { Agents } from '../../agents/index.ts';
 import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { Isolation } from '../../contract/spec.ts';
+import type { Isolation } from '../../contract/sandbox-provider.ts';
 import { exists } from '../../system/exists.ts';
 import { findPackage } from '../../system/packages.ts';
 import type { EgressOptions } from '../egress/egress.ts';

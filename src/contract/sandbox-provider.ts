@@ -1,0 +1,25 @@
+/** What starts the sandboxes of jobs. */
+export const SANDBOX_PROVIDERS = ['local', 'docker', 'e2b', 'daytona'] as const;
+export type SandboxProviderName = (typeof SANDBOX_PROVIDERS)[number];
+/** A provider that a worker has only where it is configured. */
+export type ConfiguredProviderName = Exclude<SandboxProviderName, 'local'>;
+
+/** The providers' own names, for messages. */
+export const SANDBOX_PROVIDER_TITLES: Record<SandboxProviderName, string> = {
+  local: 'local sandboxes',
+  docker: 'Docker',
+  e2b: 'E2B',
+  daytona: 'Daytona',
+};
+
+/** What separates an agent from the machine that its sandbox runs on. */
+export const ISOLATIONS = ['bubblewrap', 'container', 'microvm', 'none'] as const;
+export type Isolation = (typeof ISOLATIONS)[number];
+
+/** The isolations that each provider has; the first is its default. */
+export const PROVIDER_ISOLATIONS: Record<SandboxProviderName, readonly [Isolation, ...Isolation[]]> = {
+  local: ['bubblewrap', 'none'],
+  docker: ['container'],
+  e2b: ['microvm'],
+  daytona: ['container'],
+};
