@@ -1,12 +1,14 @@
-import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Agent } from '../../src/agents/agent.ts';
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
+import type { TurnOptions } from '../../src/session/turn/turn.ts';
 import { LLM_ERRORS } from '../helpers/llm-errors.ts';
 import { CREDENTIAL } from '../proxy/rig.ts';
 import { run } from '../sandboxes/rig.ts';
@@ -124,6 +126,15 @@ export function describeAgent(agent: Agent): void {
       expect(await askAgain(job).catch(codeOf)).toContain(abilities.loadsSession ? 'Remember the word heron.' : 'session_lost');
     });
 
+    test.runIf(abilities.loadsSession)('knows its conversation in another sandbox that has its session files', async () => {
+      const { state } = await job.turn(withScript('Remember the word bittern.', [{ say: 'I do.' }]));
+      const other = await rig.startJob('allow');
+      for (const path of agent.sessionPaths) await copyIfThere(join(job.folder, 'home', path), join(other.folder, 'home', path));
+      const home = join(other.folder, 'home');
+      await execa('chown', ['-R', `--reference=${home}`, home]);
+      expect(await askAgain(other, { resume: state, turn: state.turn + 1 })).toContain('Remember the word bittern.');
+    });
+
     test('has opened no connection except to the gateway', async () => {
       expect(await attempts(job.folder)).toBe(before);
     });
@@ -169,9 +180,9 @@ export function describeAgent(agent: Agent): void {
   }
 
   /** Resolves to what the model was sent in the next turn. */
-  async function askAgain(job: AgentJob): Promise<string> {
+  async function askAgain(job: AgentJob, options: Partial<TurnOptions> = {}): Promise<string> {
     const before = rig.requests.length;
-    await job.turn(withScript('Which word?', [{ say: 'I know it.' }]));
+    await job.turn(withScript('Which word?', [{ say: 'I know it.' }]), options);
     return rig.requests.slice(before).join();
   }
 }
@@ -179,6 +190,12 @@ export function describeAgent(agent: Agent): void {
 function codeOf(error: unknown): string {
   if (!ValetkeyError.is(error)) throw error;
   return error.code;
+}
+
+async function copyIfThere(from: string, to: string): Promise<void> {
+  if (!(await isThere(from))) return;
+  await mkdir(dirname(to), { recursive: true });
+  await execa('cp', ['-a', '--', from, to]);
 }
 
 async function isThere(path: string): Promise<boolean> {
