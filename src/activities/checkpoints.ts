@@ -8,7 +8,7 @@ import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/ch
 import type { Database } from '../store/database.ts';
 import { appendEvents, hasBegunTurn } from '../store/events.ts';
 import { giveUpSandboxes } from '../store/sandboxes.ts';
-import { storeStart, touchStart } from '../store/workspace-starts.ts';
+import { storeStart } from '../store/workspace-starts.ts';
 import type { Workspaces } from '../workspace/index.ts';
 import type { Activities, RunSessionInput } from './contracts.ts';
 import { decideRestore } from './decide-restore.ts';
@@ -92,15 +92,17 @@ export async function takeCheckpoint(
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(CHECKPOINT_TIMEOUT_MS)]);
     const { sessionPaths } = deps.agents[agent];
     const { missing, ...parts } = await deps.workspaces.collectCheckpoint(sandbox, folders, { startCommit, sessionPaths, signal });
-    const start = { tenant, startCommit };
-    if (!(await touchStart(db, start))) await storeStart(db, start, deps.workspaces.readStartObjects(folders, startCommit));
     const complete = missing.length === 0;
-    await storeCheckpoint(db, { jobId, tenant, turn, startCommit, session, complete }, parts);
     const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
-    await appendEvents(db, jobId, [
-      { source, body: { type: 'checkpoint.stored', turn, bytes, complete } },
+    const checkpoint = { jobId, tenant, turn, startCommit, session, complete };
+    const events = [
+      { source, body: { type: 'checkpoint.stored', turn, bytes, complete } as const },
       ...(complete ? [] : [{ source: `${source}:missing`, body: warningOf(`The checkpoint is without ${namesOf(missing)}.`) }]),
-    ]);
+    ];
+    if (!(await storeCheckpoint(db, checkpoint, parts, events))) {
+      await storeStart(db, { tenant, startCommit }, deps.workspaces.readStartObjects(folders, startCommit));
+      await storeCheckpoint(db, checkpoint, parts, events);
+    }
     return complete;
   } catch (error) {
     const code = codeOf(error);

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import { deleteBlobs, readBlob, writeBlob } from './blobs.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { appended, type SourcedEvent } from './events.ts';
 
 /** What a checkpoint consists of: the change of the workspace since its start, the agent's commits, and its session files. */
 const PARTS = ['patch', 'commits', 'session'] as const;
@@ -22,26 +23,38 @@ export interface Checkpoint {
 }
 
 /**
- * Stores the checkpoint of a job in place of an older one; one of a later turn stays. Idempotent. Throws `database_unreachable`.
+ * Stores the checkpoint of a job in place of an older one, with its events; one of a later turn stays. Idempotent. Resolves to false, and stores
+ * nothing that is found, where the start of the workspace is not stored (workspace-starts.ts). One round trip where nothing was changed.
+ * Throws `database_unreachable`.
  */
-export async function storeCheckpoint(db: Db, checkpoint: Checkpoint, parts: Record<CheckpointPart, Buffer>): Promise<void> {
-  const { jobId, tenant, turn, startCommit, session, complete } = checkpoint;
-  for (const part of PARTS) await writeBlob(db, keyOf(jobId, turn, part), [parts[part]]);
+export async function storeCheckpoint(
+  db: Db,
+  { jobId, tenant, turn, startCommit, session, complete }: Checkpoint,
+  parts: Record<CheckpointPart, Buffer>,
+  events: readonly SourcedEvent[],
+): Promise<boolean> {
+  for (const part of PARTS) if (parts[part].length > 0) await writeBlob(db, keyOf(jobId, turn, part), [parts[part]]);
   const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
-  const row = { tenant, turn, start_commit: startCommit, session: JSON.stringify(session), bytes, complete, stored_at: sql<Date>`now()` };
-  const replaced = await asDatabaseError(
-    db.transaction().execute(async (transaction) => {
-      const earlier = await transaction.selectFrom('checkpoints').select('turn').where('job_id', '=', jobId).forUpdate().executeTakeFirst();
-      if (earlier !== undefined && earlier.turn > turn) return turn;
-      await transaction
-        .insertInto('checkpoints')
-        .values({ job_id: jobId, ...row })
-        .onConflict((conflict) => conflict.column('job_id').doUpdateSet(row))
-        .execute();
-      return earlier === undefined || earlier.turn === turn ? null : earlier.turn;
-    }),
+  const { rows } = await asDatabaseError(
+    sql<{ earlier: number | null; found: boolean }>`
+      with start as (
+        update workspace_starts set used_at = now() where tenant = ${tenant} and start_commit = ${startCommit} returning tenant
+      ), earlier as (
+        select turn from checkpoints where job_id = ${jobId}
+      ), stored as (
+        insert into checkpoints (job_id, tenant, turn, start_commit, session, bytes, complete)
+        select ${jobId}, tenant, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
+        on conflict (job_id) do update
+          set turn = excluded.turn, start_commit = excluded.start_commit, session = excluded.session, bytes = excluded.bytes,
+              complete = excluded.complete, stored_at = now()
+          where checkpoints.turn <= excluded.turn
+        returning ${appended(jobId, events)}
+      )
+      select (select turn from earlier) as earlier, exists (select from start) as found, (select count(*) from stored)`.execute(db),
   );
-  if (replaced !== null) await deleteCheckpointParts(db, jobId, replaced);
+  const { earlier = null, found = false } = rows[0] ?? {};
+  if (found && earlier !== null && earlier < turn) await deleteCheckpointParts(db, jobId, earlier);
+  return found;
 }
 
 /** Returns the last checkpoint of a job; null where it has none. Throws `database_unreachable`. */

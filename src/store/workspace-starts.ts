@@ -1,5 +1,3 @@
-import { sql } from 'kysely';
-
 import { deleteBlobs, readBlob, writeBlob } from './blobs.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
@@ -7,19 +5,6 @@ import { asDatabaseError, type Db } from './database.ts';
 export interface StartKey {
   tenant: string;
   startCommit: string;
-}
-
-/** Returns whether the objects of a start are stored, and keeps them from being deleted as unused. Throws `database_unreachable`. */
-export async function touchStart(db: Db, { tenant, startCommit }: StartKey): Promise<boolean> {
-  const { numUpdatedRows } = await asDatabaseError(
-    db
-      .updateTable('workspace_starts')
-      .set({ used_at: sql<Date>`now()` })
-      .where('tenant', '=', tenant)
-      .where('start_commit', '=', startCommit)
-      .executeTakeFirst(),
-  );
-  return numUpdatedRows > 0n;
 }
 
 /** Stores the objects of a start, as `packStart` writes them. Idempotent. Throws `database_unreachable` and what `content` throws. */

@@ -15,6 +15,7 @@ const JOB: JobSpecInput = {
   model: 'gpt-5.1',
   budgetUsd: 1,
   deadline: '10m',
+  onSandboxLoss: 'fail',
   prompts: [slowly(600)],
 };
 /** What a job of a host that is gone may be doing. */
@@ -97,6 +98,29 @@ export const HOSTS: readonly Case<HostsRig>[] = [
           () => check(outcome === 'completed', `in mid-turn: ${outcome} ${failure?.code}`),
           () => check(second.outcome === 'cancelled' && !second.sandboxLost, `waiting: ${second.outcome} ${second.failure?.code}`),
           async () => noRemains(host, [jobId, waiting.jobId]),
+        );
+      }),
+  },
+  {
+    name: 'a host that does not come back: a job between two turns continues on another, with its work',
+    isSlow: true,
+    run: async (rig) =>
+      onHosts(rig, async (hosts) => {
+        const [gone, next] = [await started(hosts, 'pod-a'), await hosts.host('pod-b')];
+        const open = { ...JOB, keepOpen: '9m', onSandboxLoss: 'restore' } as const;
+        const { jobId } = await hosts.client.jobs.submit({ ...open, prompts: ['!run echo heron > word'] });
+        await phase(hosts, jobId, 'waiting');
+        await gone.lose();
+        await Promise.all([next.gateway.start(), next.worker.start()]);
+        await hosts.client.jobs.prompt(jobId, '!run cat word word > words');
+        while ((await hosts.client.jobs.status(jobId)).turn !== 2) await sleep(100);
+        await phase(hosts, jobId, 'waiting');
+        await hosts.client.jobs.cancel(jobId);
+        const { turns, sandboxLost } = await hosts.client.jobs.result(jobId);
+        const patch = String((await hosts.client.jobs.artifact(jobId, 'patch'))?.content);
+        return firstOf(
+          () => check(turns.length === 2 && !sandboxLost, `${turns.length} turns, sandbox lost ${sandboxLost}`),
+          () => check(patch.includes('+heron\n+heron'), `the patch is ${patch}`),
         );
       }),
   },
