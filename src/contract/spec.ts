@@ -17,7 +17,7 @@ import { relativePathSchema, workspaceSchema } from './workspace-spec.ts';
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
 const MAX_SPEC_BYTES = 1024 * 1024;
-const MAX_DEADLINE = '7d';
+const MAX_DEADLINE = '30d';
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
@@ -171,7 +171,7 @@ export function parseJobSpec(input: unknown, nowMs: number): JobSpec {
   if (unstorable.length > 0) throw invalidSpec(unstorable.map((path) => ({ path, message: WELL_FORMED })));
   const leftMs = msUntilDeadline(parsed.data.deadline, nowMs);
   if (leftMs <= 0) throw invalidSpec([{ path: 'deadline', message: 'must lie in the future' }]);
-  if (leftMs > durationMs(MAX_DEADLINE)) throw invalidSpec([{ path: 'deadline', message: 'must be at most 7 days away' }]);
+  if (leftMs > durationMs(MAX_DEADLINE)) throw invalidSpec([{ path: 'deadline', message: 'must be at most 30 days away' }]);
   return parsed.data;
 }
 

@@ -10,8 +10,8 @@ const MAX_EVENTS = 5_000;
 const MAX_REQUESTS = 5_000;
 const MAX_PROMPTS = 500;
 const MAX_IDLE_ROWS = 5_000;
-/** A job lasts at most 7 days (contract/spec.ts): an unsettled job without an event for longer was terminated. */
-const MAX_JOB_DAYS = 8;
+/** A job lasts at most 30 days (contract/spec.ts): an unsettled job without an event for longer was terminated. */
+const MAX_JOB_DAYS = 31;
 /** Rows that the gateways update all the time are deleted after this time without an update. */
 const IDLE_ROW_LIFETIME = '1 day';
 

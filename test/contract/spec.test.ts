@@ -47,7 +47,7 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
     ['a deadline in the past', { deadline: '2029-12-31T23:59:59Z' }, 'deadline', /future/],
     ['a deadline of now', { deadline: '2030-01-01T00:00:00Z' }, 'deadline', /future/],
-    ['a deadline in a month', { deadline: '30d' }, 'deadline', /7 days/],
+    ['a deadline in two months', { deadline: '60d' }, 'deadline', /30 days/],
     ['a deadline that is no time', { deadline: 'tomorrow' }, 'deadline', /ISO 8601 instant or a duration/],
     ['a tenant with a slash', { tenant: 'a/b' }, 'tenant', /1 to 64/],
     ['files and git at once', { workspace: { files: {}, git: 'https://example.com/a.git' } }, 'workspace', /at most one/],
@@ -71,7 +71,7 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['a policy that is none', { permissions: 'maybe' }, 'permissions', /allow.*deny.*ask/],
     ['a job that is kept open for nothing', { keepOpen: '0s' }, 'keepOpen', /more than zero/],
     ['a wait that is no duration', { permissionTimeout: 'long' }, 'permissionTimeout', /duration/],
-    ['a stall after a month', { stallAfter: '30d' }, 'stallAfter', /7 days/],
+    ['a stall after two months', { stallAfter: '60d' }, 'stallAfter', /30 days/],
     ['an agent that takes no key of ours', { agent: 'amp' }, 'agent', /no key of a gateway/],
     ['another isolation', { sandbox: { isolation: 'docker' } }, 'sandbox.isolation', /bubblewrap.*none/],
   ])('%s', (_what, change, path, message) => {
