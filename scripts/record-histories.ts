@@ -43,11 +43,16 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   'sandbox-lost': {},
   continued: { prompts: Array.from({ length: 8 }, (_, index) => `prompt ${index}`) },
   'set-up': { workspace: { setup: ['true'] } },
+  restored: { prompts: ['one', 'two'], onInterrupted: 'continue' },
+  hibernated: { keepOpen: '5s', hibernateAfter: '1s' },
+  continuing: { continues: 'completed' },
 };
 
 /** Jobs whose agent asks a question. */
 const ASKING = ['asked', 'waited-for-an-answer'];
 
+/** Sandboxes that `restored` has started. */
+let restoredSandboxes = 0;
 /** Attempts at the end of the key of `stuck`. */
 let failedEnds = 0;
 
@@ -93,6 +98,14 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
     for await (const { type } of client.jobs.events(id)) if (type === 'turn.started') break;
   if (id === 'cancelled') await client.jobs.cancel(id);
   if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies LostSandbox);
+  if (id === 'restored') {
+    for await (const event of client.jobs.events(id)) if (event.type === 'turn.started' && event.turn === 2) break;
+    await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: 'restored-1' } satisfies LostSandbox);
+  }
+  if (id === 'hibernated') {
+    while ((await client.jobs.status(id)).phase !== 'hibernated') await sleep(100);
+    await client.jobs.prompt(id, 'two', { id: 'second' });
+  }
   if (id === 'interrupted') await client.jobs.interrupt(id);
   if (ASKING.includes(id)) {
     while ((await client.jobs.status(id)).question === null) await sleep(100);
@@ -128,7 +141,10 @@ function endAsNamed(adapters: Adapters): Adapters {
     sandboxes: {
       local: {
         ...local,
-        start: async (request) => ({ ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` }),
+        start: async (request) => {
+          const handle = { ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` };
+          return request.jobId === 'restored' ? { ...handle, id: `restored-${(restoredSandboxes += 1)}` } : handle;
+        },
       },
     },
     session: {
@@ -147,6 +163,7 @@ function endAsNamed(adapters: Adapters): Adapters {
         }
         if (jobId === 'budget-exhausted') throw new ValetkeyError('budget_exhausted', 'the budget is spent');
         if (['cancelled', 'deadline-exceeded', 'sandbox-lost'].includes(jobId)) await aborted(cancel);
+        if (jobId === 'restored' && turn === 2 && restoredSandboxes === 1) await aborted(cancel);
         return ended;
       },
     },

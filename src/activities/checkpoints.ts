@@ -3,7 +3,7 @@ import { log } from '@temporalio/activity';
 import type { Agents } from '../agents/index.ts';
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
-import type { SessionState } from '../session/turn/state.ts';
+import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
 import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, hasBegunTurn } from '../store/events.ts';
@@ -28,15 +28,27 @@ export interface CheckpointDeps {
   workspaces: Workspaces;
 }
 
-export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'restoreCheckpoint' | 'giveUpSandbox'> {
+export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'loadCheckpoint' | 'restoreCheckpoint' | 'giveUpSandbox'> {
   const { sandboxes, workspaces } = deps;
   const { db } = deps.database;
   return {
+    loadCheckpoint: async ({ jobId }) => {
+      try {
+        const checkpoint = await findCheckpoint(db, jobId);
+        if (checkpoint === null) throw new ValetkeyError('checkpoint_not_found', 'The checkpoint to continue from is not stored.');
+        // This job numbers its own turns from 1.
+        const session = { ...sessionStateSchema.parse(checkpoint.session), turn: 0, running: null, pending: null };
+        return { startCommit: checkpoint.startCommit, session };
+      } catch (error) {
+        throw toFailure(error, ['database_unreachable']);
+      }
+    },
+
     restoreCheckpoint: async ({ jobId, started: { handle, startCommit }, turn }) => {
       try {
         await withLivenessHeartbeat(async () => {
-          const checkpoint = turn === 0 ? null : await findCheckpoint(db, jobId);
-          if (checkpoint !== null) {
+          const checkpoint = await findCheckpoint(db, jobId);
+          if (checkpoint?.turn === turn) {
             const read = async (part: 'patch' | 'commits' | 'session'): Promise<Buffer> => readCheckpointPart(db, checkpoint, part);
             const [patch, commits, session] = await Promise.all([read('patch'), read('commits'), read('session')]);
             const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
@@ -46,7 +58,7 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 're
               await sandbox.close();
             }
           }
-          const body = { type: 'checkpoint.restored', turn: checkpoint?.turn ?? 0, sandbox: handle.id } as const;
+          const body = { type: 'checkpoint.restored', turn, sandbox: handle.id } as const;
           await appendEvents(db, jobId, [{ source: `checkpoint.restored:${handle.id}`, body }]);
         });
       } catch (error) {
@@ -94,7 +106,7 @@ export async function takeCheckpoint(
     const { missing, ...parts } = await deps.workspaces.collectCheckpoint(sandbox, folders, { startCommit, sessionPaths, signal });
     const complete = missing.length === 0;
     const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
-    const checkpoint = { jobId, tenant, turn, startCommit, session, complete };
+    const checkpoint = { jobId, tenant, agent, turn, startCommit, session, complete };
     const events = [
       { source, body: { type: 'checkpoint.stored', turn, bytes, complete } as const },
       ...(complete ? [] : [{ source: `${source}:missing`, body: warningOf(`The checkpoint is without ${namesOf(missing)}.`) }]),

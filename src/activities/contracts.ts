@@ -63,11 +63,17 @@ export interface PrepareWorkspaceInput extends JobIdentity {
 
 export interface RestoreCheckpointInput extends JobIdentity {
   started: StartedSandbox;
-  /** The turn of the checkpoint; 0: there is none, and the sandbox is as the job’s first one was. */
+  /** The turn of the checkpoint; 0: the state from which the job began. */
   turn: number;
 }
 
-export interface GiveUpSandboxInput extends JobIdentity, Pick<LossFacts, 'onInterrupted' | 'endedTurns' | 'losses'> {
+/** What a job continues from that continues another one. */
+export interface ContinuedCheckpoint {
+  startCommit: string;
+  session: SessionState;
+}
+
+export interface GiveUpSandboxInput extends JobIdentity, Pick<LossFacts, 'onInterrupted' | 'endedTurns' | 'losses' | 'continues'> {
   /** The id of the lost sandbox. */
   sandbox: string;
   /** The turn that ran in it; null between turns. */
@@ -170,6 +176,8 @@ export interface Activities {
   startSandbox(input: StartSandboxInput): Promise<StartedSandbox>;
   /** Runs the job's setup commands; the workspace after them is the one that the agent starts from. */
   prepareWorkspace(input: PrepareWorkspaceInput): Promise<void>;
+  /** Reads the checkpoint that was copied for a job that continues another one. */
+  loadCheckpoint(input: JobIdentity): Promise<ContinuedCheckpoint>;
   /** Brings a new sandbox, after its setup, to the state of the job’s last checkpoint. */
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
   /**

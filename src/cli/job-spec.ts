@@ -15,6 +15,7 @@ export interface JobFlags {
   budget?: number | undefined;
   deadline?: string | undefined;
   keepOpen?: string | undefined;
+  continues?: string | undefined;
   permissions?: string | undefined;
   artifact?: string[] | undefined;
   label?: Record<string, string> | undefined;
@@ -30,7 +31,8 @@ export interface JobFlags {
 
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
-  const { tenant, agent, model, prompt, budget, deadline, keepOpen, permissions, artifact, label, git, path, ref, file, isolation } = flags;
+  const { tenant, agent, model, prompt, budget, deadline, keepOpen, continues } = flags;
+  const { permissions, artifact, label, git, path, ref, file, isolation } = flags;
   const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
   const spec = {
     tenant,
@@ -40,6 +42,7 @@ export function specOfFlags(flags: JobFlags): JobSpec {
     budgetUsd: budget,
     deadline,
     keepOpen,
+    continues,
     permissions,
     labels: label,
     artifacts: artifact,

@@ -7,6 +7,7 @@ import { formatLabels } from '../contract/labels.ts';
 import { searchAttributes } from '../contract/search-attributes.ts';
 import type { JobInput, JobSpec } from '../contract/spec.ts';
 import { JOB_WORKFLOW } from '../contract/status.ts';
+import { copyCheckpoint } from '../store/checkpoints.ts';
 import { storePrompts } from '../store/prompts.ts';
 import { isIdUsed } from '../store/used-ids.ts';
 import { asTemporalError } from '../temporal/errors.ts';
@@ -19,7 +20,7 @@ import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
 /**
  * Starts a job under an id, and resolves to whether it is new. Idempotent on the id for as long as Temporal knows its job. An id of which
  * the store has anything and Temporal nothing is never taken again: its events, usage and budget are those of the earlier job.
- * @throws `job_conflict`, `model_unpriced`, `gateway_not_configured`, `sandbox_provider_not_configured`, `credential_not_found`, `credential_needs_login`, `invalid_spec`,
+ * @throws `job_conflict`, `model_unpriced`, `checkpoint_not_found`, `gateway_not_configured`, `sandbox_provider_not_configured`, `credential_not_found`, `credential_needs_login`, `invalid_spec`,
  * `temporal_unreachable`, `database_unreachable`
  */
 export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
@@ -34,6 +35,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
     await requireSameJob(handle, specSha256);
     return false;
   }
+  if (spec.continues !== undefined) await copyOf(context, jobId, spec, spec.continues);
   const input: JobInput = { ...spec, prompts: await storePrompts(database.db, jobId, spec.prompts) };
   try {
     await asTemporalError(
@@ -63,6 +65,12 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
     await requireSameJob(handle, specSha256);
     return false;
   }
+}
+
+/** A copy of its own, since the other job may go on. */
+async function copyOf({ database: { db } }: ClientContext, jobId: string, { tenant, agent }: JobSpec, continues: string): Promise<void> {
+  if (!(await copyCheckpoint(db, continues, { jobId, tenant, agent })))
+    throw new ValetkeyError('checkpoint_not_found', `The job ${continues} has no checkpoint of ${agent} for ${tenant}.`);
 }
 
 async function requireSameJob(handle: WorkflowHandle, specSha256: string): Promise<void> {

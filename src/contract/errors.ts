@@ -118,6 +118,10 @@ export const FAILURES = {
     retryable: false,
     hint: 'The agent’s process ended during a turn: submit the job again, or set onInterrupted to "continue".',
   },
+  checkpoint_not_found: {
+    retryable: false,
+    hint: 'The job that is to be continued has no checkpoint for this tenant and agent: it completed no turn, or its records were deleted.',
+  },
   stalled: { retryable: true, hint: 'The agent sent no message for stallAfter: submit the job again, or raise stallAfter.' },
   deadline_exceeded: { retryable: false, hint: 'Give the job a later deadline.' },
   client_closed: { retryable: false, hint: 'Create another client: createClient.' },

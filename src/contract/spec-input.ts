@@ -41,6 +41,8 @@ export interface TenantJobSpecInput {
   budgetUsd: number;
   /** Where the agent runs, and what it may use and reach. */
   sandbox?: SandboxInput | undefined;
+  /** The id of another job of the tenant with the same agent: this one begins with the workspace and the session of its last checkpoint. */
+  continues?: string | undefined;
   /** What the agent works on. Empty when left out. */
   workspace?: WorkspaceInput | undefined;
   /** Names and values of your own, to list jobs by. Readable in Temporal. */

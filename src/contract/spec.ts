@@ -30,6 +30,9 @@ const promptSchema = z
   .refine((text) => text.trim() !== '', 'must not be empty')
   .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
 
+const JOB_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+const NOT_A_JOB_ID = 'must be 1 to 128 of A-Z a-z 0-9 . _ : -';
+
 const NOT_A_DEADLINE = `must be an ISO 8601 instant or ${DURATION_EXAMPLES}`;
 
 export const tenantSchema = z
@@ -113,6 +116,13 @@ export const jobSpecSchema = z
       })
       .transform((sandbox) => ({ ...sandbox, isolation: sandbox.isolation ?? PROVIDER_ISOLATIONS[sandbox.provider][0] }))
       .default({ provider: 'local', isolation: 'bubblewrap' }),
+    continues: z
+      .string()
+      .regex(JOB_ID, NOT_A_JOB_ID)
+      .optional()
+      .describe(
+        'The id of another job of the tenant with the same agent: this one begins with the workspace and the session of its last checkpoint.',
+      ),
     workspace: workspaceSchema.default({}).describe('Empty when left out.'),
     labels: labelsSchema.optional().describe('Names and values of your own, to list jobs by. Readable in Temporal.'),
     artifacts: z
@@ -129,6 +139,10 @@ export const jobSpecSchema = z
     path: ['prompts'],
     message: 'must have at least one, or the job keepOpen',
   })
+  .refine(({ continues, workspace: { setup, setupTimeout, ...source } }) => continues === undefined || Object.keys(source).length === 0, {
+    path: ['workspace'],
+    message: 'must have setup commands alone in a job that continues another: its files come from there',
+  })
   .refine(({ agent }) => agent !== 'amp', {
     path: ['agent'],
     message: 'amp takes no key of a gateway, and the strategies that it could take are not there yet',
@@ -139,7 +153,7 @@ export const jobSpecSchema = z
   })
   .refine((spec) => bytes(JSON.stringify(spec)) <= MAX_SPEC_BYTES, `the whole job must be at most ${MAX_SPEC_BYTES} bytes`);
 
-export const jobIdSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ : -');
+export const jobIdSchema = z.string().regex(JOB_ID, NOT_A_JOB_ID);
 
 export const promptIdSchema = z.string().min(1).max(128).refine(isStorable, WELL_FORMED);
 

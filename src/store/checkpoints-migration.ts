@@ -8,6 +8,7 @@ export const checkpointTables: Migration = {
       create table checkpoints (
         job_id text primary key,
         tenant text not null,
+        agent text not null,
         turn integer not null,
         start_commit text not null,
         session jsonb not null,

@@ -12,6 +12,8 @@ export type CheckpointPart = (typeof PARTS)[number];
 export interface Checkpoint {
   jobId: string;
   tenant: string;
+  /** The agent whose session it is. */
+  agent: string;
   /** The turn after which it was stored. */
   turn: number;
   /** The commit that the workspace started from; its objects are stored once per tenant. */
@@ -29,7 +31,7 @@ export interface Checkpoint {
  */
 export async function storeCheckpoint(
   db: Db,
-  { jobId, tenant, turn, startCommit, session, complete }: Checkpoint,
+  { jobId, tenant, agent, turn, startCommit, session, complete }: Checkpoint,
   parts: Record<CheckpointPart, Buffer>,
   events: readonly SourcedEvent[],
 ): Promise<boolean> {
@@ -42,8 +44,8 @@ export async function storeCheckpoint(
       ), earlier as (
         select turn from checkpoints where job_id = ${jobId}
       ), stored as (
-        insert into checkpoints (job_id, tenant, turn, start_commit, session, bytes, complete)
-        select ${jobId}, tenant, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
+        insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
+        select ${jobId}, tenant, ${agent}, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
         on conflict (job_id) do update
           set turn = excluded.turn, start_commit = excluded.start_commit, session = excluded.session, bytes = excluded.bytes,
               complete = excluded.complete, stored_at = now()
@@ -61,8 +63,37 @@ export async function storeCheckpoint(
 export async function findCheckpoint(db: Db, jobId: string): Promise<Checkpoint | null> {
   const row = await asDatabaseError(db.selectFrom('checkpoints').selectAll().where('job_id', '=', jobId).executeTakeFirst());
   if (row === undefined) return null;
-  const { tenant, turn, start_commit: startCommit, session, complete } = row;
-  return { jobId, tenant, turn, startCommit, session, complete };
+  const { tenant, agent, turn, start_commit: startCommit, session, complete } = row;
+  return { jobId, tenant, agent, turn, startCommit, session, complete };
+}
+
+/**
+ * Copies the last checkpoint of a job for another job of the same tenant and agent, which continues from it. Idempotent. Resolves to false where
+ * there is none. Throws `database_unreachable`.
+ */
+export async function copyCheckpoint(
+  db: Db,
+  from: string,
+  { jobId, tenant, agent }: Pick<Checkpoint, 'jobId' | 'tenant' | 'agent'>,
+): Promise<boolean> {
+  return asDatabaseError(
+    db.transaction().execute(async (transaction) => {
+      const { rows } = await sql<{ turn: number }>`
+        select turn from checkpoints where job_id = ${from} and tenant = ${tenant} and agent = ${agent} for share`.execute(transaction);
+      const [found] = rows;
+      if (found === undefined) return false;
+      await sql`
+        insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
+        select ${jobId}, tenant, agent, 0, start_commit, session, bytes, complete from checkpoints where job_id = ${from}
+        on conflict do nothing`.execute(transaction);
+      for (const part of PARTS)
+        await sql`
+          insert into blobs (key, part, content)
+          select ${keyOf(jobId, 0, part)}, part, content from blobs where key = ${keyOf(from, found.turn, part)}
+          on conflict do nothing`.execute(transaction);
+      return true;
+    }),
+  );
 }
 
 /** Reads a part of a checkpoint; empty where it has none. Throws `database_unreachable`. */

@@ -36,7 +36,15 @@ type DeleteBatch = (db: Db) => Promise<{ deleted?: Partial<Deleted>; more: boole
  */
 export async function deleteExpired(db: Db, cutoff: Date, stop: AbortSignal): Promise<Deleted> {
   const total: Deleted = { jobs: 0, events: 0, artifacts: 0, requests: 0 };
-  for (const deleteBatch of [jobRecords(cutoff), prompts(cutoff), requests(cutoff), workspaceStarts, rateBuckets, proxies]) {
+  for (const deleteBatch of [
+    jobRecords(cutoff),
+    prompts(cutoff),
+    requests(cutoff),
+    checkpointsWithoutJob,
+    workspaceStarts,
+    rateBuckets,
+    proxies,
+  ]) {
     for (let more = true; more && !stop.aborted;) {
       const batch = await asDatabaseError(
         db.transaction().execute(async (transaction) => ((await tryLock(transaction)) ? deleteBatch(transaction) : null)),
@@ -96,6 +104,19 @@ function prompts(cutoff: Date): DeleteBatch {
       )`.execute(db);
     return { more: Number(numAffectedRows ?? 0) === MAX_PROMPTS };
   };
+}
+
+/** Deletes checkpoints that were copied for a job that never began. */
+async function checkpointsWithoutJob(db: Db): ReturnType<DeleteBatch> {
+  const { rows } = await sql<{ job_id: string; turn: number }>`
+    delete from checkpoints where job_id in (
+      select job_id from checkpoints as copied
+      where turn = 0 and stored_at < now() - make_interval(days => ${MAX_JOB_DAYS})
+        and not exists (select from events where job_id = copied.job_id)
+      limit ${MAX_JOBS}
+    ) returning job_id, turn`.execute(db);
+  for (const { job_id, turn } of rows) await deleteCheckpointParts(db, job_id, turn);
+  return { more: rows.length === MAX_JOBS };
 }
 
 /** Deletes what workspaces started from, where no checkpoint needs it. A job that is between its start and its first checkpoint has just used it. */

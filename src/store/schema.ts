@@ -233,7 +233,8 @@ export interface ArtifactsTable {
 export interface CheckpointsTable {
   job_id: string;
   tenant: string;
-  /** The turn after which it was stored. */
+  agent: string;
+  /** The turn after which it was stored; 0: that of the job that this one continues. */
   turn: number;
   start_commit: string;
   /** The state of the session, as the session’s own schema checks it. */

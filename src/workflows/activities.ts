@@ -55,7 +55,7 @@ export function restoreActivities(hostTaskQueue: string | null, summary: string)
 }
 
 /** On any worker. */
-export function lossActivities(summary: string): Pick<Activities, 'giveUpSandbox'> {
+export function restartActivities(summary: string): Pick<Activities, 'giveUpSandbox' | 'loadCheckpoint'> {
   return proxyActivities<Activities>({ summary, startToCloseTimeout: SETTLE_TIMEOUT, scheduleToCloseTimeout: '10m', retry: RETRY_FOREVER });
 }
 

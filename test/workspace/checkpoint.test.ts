@@ -38,6 +38,8 @@ async function continueFrom({ startCommit, ...parts }: CollectedCheckpoint & { s
   await rig.workspaces.restoreInside(sandbox, { startCommit, ...parts });
 }
 
+async function* nothing() {}
+
 /** All files of the workspace but those of its repository, with their modes and contents. */
 async function contentOf(): Promise<string> {
   return sh(
@@ -146,7 +148,6 @@ test('a start with a cut history', async () => {
 
 test('a start that is not stored any more is named', async () => {
   const { startCommit } = await rig.put(START);
-  async function* nothing() {}
   await expect(rig.workspaces.put(rig.server().sandbox, { startCommit, content: nothing() }, rig.workerFolder())).rejects.toMatchObject({
     code: 'workspace_failed',
   });

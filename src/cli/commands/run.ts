@@ -55,6 +55,7 @@ export function addRun(program: Command): void {
     .addOption(
       new Option('--permissions <policy>', 'what to do when the agent requests permission').choices(['allow', 'deny', 'ask'] as const),
     )
+    .option('--continues <job>', 'begin with the files and the session of another job of the tenant')
     .option('--artifact <path>', 'a file of the workspace to collect at the end; may be repeated', append)
     .option('--label <name=value>', 'a label to list jobs by; may be repeated', addLabel)
     .option('--git <url>', 'workspace: a repository to clone')
@@ -74,6 +75,7 @@ export function addRun(program: Command): void {
         'budget',
         'deadline',
         'keepOpen',
+        'continues',
         'permissions',
         'artifact',
         'label',

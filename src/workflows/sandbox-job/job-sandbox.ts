@@ -1,9 +1,9 @@
-import type { GiveUpSandboxInput, JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
+import type { ContinuedCheckpoint, GiveUpSandboxInput, JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
 import { SETUP_TIMEOUT } from '../../contract/deadline.ts';
 import { durationMs } from '../../contract/duration.ts';
 import type { JobResult } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
-import { cleanupActivities, lossActivities, restoreActivities, setupActivities, startupActivities } from '../activities.ts';
+import { restartActivities, cleanupActivities, restoreActivities, setupActivities, startupActivities } from '../activities.ts';
 import { LostSandboxes } from './lost-sandboxes.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 
@@ -87,9 +87,22 @@ export class JobSandbox {
   /** Starts another one, in the state after a turn; 0: as the first one was. */
   async restore(turn: number): Promise<void> {
     this.#options.progress.report({ phase: 'starting' });
-    const started = await this.start(turn === 0 ? undefined : this.#startCommit);
+    const started = await this.start(turn === 0 && !this.#continues ? undefined : this.#startCommit);
     const { restoreCheckpoint } = restoreActivities(started.handle.hostTaskQueue, `continue after turn ${turn} in a new sandbox`);
     await this.lost.orLost(started.handle.id, () => restoreCheckpoint({ ...this.#options.job, started, turn }));
+  }
+
+  /** Starts the first sandbox of a job that continues another one. Resolves to the session of that. */
+  async continue(): Promise<ContinuedCheckpoint['session']> {
+    const { loadCheckpoint } = restartActivities('read the checkpoint of the other job');
+    const { startCommit, session } = await loadCheckpoint(this.#options.job);
+    this.#startCommit = startCommit;
+    await this.restore(0);
+    return session;
+  }
+
+  get #continues(): boolean {
+    return this.#options.spec.continues !== undefined;
   }
 
   /** Gives up a lost sandbox. Resolves to the turn after which another one continues; null where the job does not. */
@@ -97,8 +110,8 @@ export class JobSandbox {
     const { spec, job, progress } = this.#options;
     if (spec.onSandboxLoss !== 'restore') return null;
     const sandbox = this.#started?.handle.id ?? '';
-    const { giveUpSandbox } = lossActivities('give up the lost sandbox');
-    const turn = await giveUpSandbox({ ...job, sandbox, ...loss, onInterrupted: spec.onInterrupted });
+    const { giveUpSandbox } = restartActivities('give up the lost sandbox');
+    const turn = await giveUpSandbox({ ...job, sandbox, ...loss, onInterrupted: spec.onInterrupted, continues: this.#continues });
     if (turn === null) return null;
     this.#givenUp = sandbox;
     this.#started = null;

@@ -1,6 +1,7 @@
 import { CancellationScope, condition } from '@temporalio/workflow';
 
 import type { StartedSandbox } from '../../activities/contracts.ts';
+import type { JobInput } from '../../contract/spec.ts';
 import type { Rotation } from '../rotation.ts';
 import { allOrCancel } from '../scopes.ts';
 import { isSandboxLost } from './decide-outcome.ts';
@@ -9,6 +10,7 @@ import type { JobSandbox } from './job-sandbox.ts';
 import type { TurnLoop, TurnsEnd } from './turn-loop.ts';
 
 export interface WorkParts {
+  spec: Pick<JobInput, 'continues'>;
   sandbox: JobSandbox;
   keys: JobKeys;
   rotation: Rotation;
@@ -26,7 +28,7 @@ export async function runWork(parts: WorkParts): Promise<boolean> {
   for (;;) {
     try {
       if (replaceAfter !== null) await replaceSandbox(parts, replaceAfter);
-      else if (sandbox.started === null && !sandbox.isHibernated) await together([sandbox.start(), keys.mint()]);
+      else if (sandbox.started === null && !sandbox.isHibernated) await begin(parts);
       replaceAfter = null;
       const end = sandbox.started === null ? 'idle' : await runTurns(parts, sandbox.started);
       if (end !== 'idle') return end === 'done';
@@ -45,9 +47,14 @@ export async function runWork(parts: WorkParts): Promise<boolean> {
   }
 }
 
+async function begin({ spec, sandbox, keys, turns }: WorkParts): Promise<void> {
+  if (spec.continues === undefined) return together([sandbox.start(), keys.mint()]);
+  await together([sandbox.continue().then((session) => turns.continueFrom(session)), keys.mint()]);
+}
+
 /** In a scope of its own, so that the work goes on where one of them finds the sandbox lost. */
-function together(tasks: readonly Promise<unknown>[]): Promise<unknown> {
-  return CancellationScope.cancellable(() => allOrCancel(tasks));
+async function together(tasks: readonly Promise<unknown>[]): Promise<void> {
+  await CancellationScope.cancellable(() => allOrCancel(tasks));
 }
 
 function runTurns({ sandbox, turns }: WorkParts, started: StartedSandbox): Promise<TurnsEnd> {

@@ -72,7 +72,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
   try {
     isDone = await untilDeadline(
       leftMs,
-      () => runWork({ sandbox, keys, rotation, turns }),
+      () => runWork({ spec, sandbox, keys, rotation, turns }),
       () => (deadlinePassed = true),
     );
   } catch (error) {

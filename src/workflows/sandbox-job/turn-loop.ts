@@ -98,6 +98,11 @@ export class TurnLoop {
     return wait === 'idle' ? 'paused' : wait;
   }
 
+  /** The first turn goes on with the session of another job. */
+  continueFrom(session: CarriedTurns['session']): void {
+    this.#session = session;
+  }
+
   /** The turn that ran in a lost sandbox begins again; what is left of the one before has no effect. */
   restart(): void {
     if (this.#running !== null) this.#running = new RunningTurn(this.#running.carry());

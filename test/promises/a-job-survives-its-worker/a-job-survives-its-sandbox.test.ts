@@ -148,3 +148,55 @@ describe('a job that waits for long', () => {
     expect(await patchOf(jobId)).toContain('+heron');
   });
 });
+
+describe('a job that continues another one', () => {
+  test('has its files, its commits and its conversation, and a key and a budget of its own', async () => {
+    const { client } = stack();
+    const first = await client.jobs.submit(
+      jobSpec({ agent: 'mock', prompts: [run('echo heron > word; git add word; git commit -qm word')] }),
+    );
+    await expectEnded(stack(), first.jobId, { outcome: 'completed', code: null });
+    const spec = jobSpec({
+      agent: 'mock',
+      continues: first.jobId,
+      prompts: ['!recall', run('git log --format=%s > log; cat word > copy')],
+    });
+    const { jobId } = await client.jobs.submit(spec);
+    const result = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+    expect(result.turns[0]?.message).toContain('echo heron');
+    expect(result.keys.every(({ ref }) => ref.startsWith(`${jobId}/`))).toBe(true);
+    const patch = await patchOf(jobId);
+    for (const part of ['b/word', 'b/copy', '+word', '+Start']) expect(patch).toContain(part);
+  });
+
+  test('and loses its sandbox before its first turn: it begins from there again', async () => {
+    const { client } = stack();
+    const first = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: [run('echo heron > word')] }));
+    await client.jobs.result(first.jobId);
+    const jobId = await submitOpen({ continues: first.jobId, prompts: [] });
+    await killSandboxes(stack());
+    await client.jobs.prompt(jobId, run('cat word > copy'));
+    await expect.poll(async () => (await client.jobs.status(jobId)).turn).toBe(1);
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
+    await client.jobs.cancel(jobId);
+    await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
+    expect(await patchOf(jobId)).toContain('b/copy');
+  });
+
+  test.each([
+    ['of another tenant', { tenant: 'other' }],
+    ['of another agent', { agent: 'codex' }],
+    ['that is not there', { continues: 'no-such-job' }],
+  ] as const)('%s: it is refused', async (_what, change) => {
+    const { client } = stack();
+    const first = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'] }));
+    await client.jobs.result(first.jobId);
+    const spec = jobSpec({ agent: 'mock', prompts: ['!recall'], continues: first.jobId, ...change });
+    await expect(client.jobs.submit(spec)).rejects.toMatchObject({ code: 'checkpoint_not_found' });
+  });
+
+  test('has no files of its own', async () => {
+    const spec = jobSpec({ agent: 'mock', continues: 'any', workspace: { files: { a: 'b' } } });
+    await expect(stack().client.jobs.submit(spec)).rejects.toMatchObject({ code: 'invalid_spec' });
+  });
+});

@@ -20,8 +20,8 @@ export const NEWER: Change = {
 /** Other steps than those in the histories of jobs that run: their workflows cannot go on with it. */
 export const INCOMPATIBLE: Change = {
   file: 'workflows/sandbox-job/run-work.ts',
-  text: 'await together([sandbox.start(), keys.mint()])',
-  replacement: 'await together([sandbox.start(), keys.mint(), sandbox.start()])',
+  text: 'return together([sandbox.start(), keys.mint()])',
+  replacement: 'return together([sandbox.start(), keys.mint(), sandbox.start()])',
 };
 /** ms: a turn ends, its last lease is over, and somebody looks. */
 const STUCK_MS = 60_000;
