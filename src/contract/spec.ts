@@ -139,7 +139,7 @@ export const jobSpecSchema = z
     path: ['prompts'],
     message: 'must have at least one, or the job keepOpen',
   })
-  .refine(({ continues, workspace: { setup, setupTimeout, ...source } }) => continues === undefined || Object.keys(source).length === 0, {
+  .refine(({ continues, workspace }) => continues === undefined || Object.keys(workspace).every((field) => field.startsWith('setup')), {
     path: ['workspace'],
     message: 'must have setup commands alone in a job that continues another: its files come from there',
   })
