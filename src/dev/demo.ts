@@ -28,12 +28,13 @@ const TASKS: (Omit<DemoTask, 'credential'> & { upstream: 'openai' | 'anthropic';
   { agent: 'claude', llm: 'claude-sonnet-4-6', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
 ];
 
-const { json, keep, live, agent, strategy, gateway } = new Command()
+const { json, keep, live, agent, strategy, gateway, hibernate } = new Command()
   .name('npm run demo --')
   .description('Has agents fix a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
   .option('--keep', "leave everything running, to look at Temporal's UI and to go on with `valetkey`")
   .option('--live', 'use the real providers whose key is in ANTHROPIC_API_KEY or OPENAI_API_KEY: this costs money')
+  .option('--hibernate', 'each job waits without sandbox and key in between, and goes on with a second prompt')
   .addOption(new Option('--agent <name>', 'only this one').choices(['codex', 'claude']))
   .addOption(
     new Option('--strategy <name>', 'whose credential pays: see docs/credentials.md').choices(DEMO_STRATEGIES).default('gateway' as const),
@@ -157,7 +158,12 @@ async function runAll(
     for (const task of tasks) {
       if (signal.aborted) break;
       const credential = await demoCredential(stack, { strategy, gateway }, task.upstream);
-      jobs.push(await runDemoJob({ ...stack, repository, registry, signal, out: lines, paint: colors }, { ...task, credential }));
+      jobs.push(
+        await runDemoJob(
+          { ...stack, repository, registry, signal, hibernates: hibernate === true, out: lines, paint: colors },
+          { ...task, credential },
+        ),
+      );
     }
     return jobs;
   } finally {

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { followJob } from '../../cli/output/follow-job.ts';
 import type { LiveLines } from '../../cli/output/live-lines.ts';
 import { resultLines } from '../../cli/output/result-lines.ts';
@@ -10,6 +12,7 @@ import type { Isolation } from '../../contract/sandbox-provider.ts';
 import type { JobSpecInput } from '../../contract/spec-input.ts';
 import type { AgentName } from '../../contract/spec.ts';
 import type { ScriptedModel } from '../scripted-model/index.ts';
+import { withScript } from '../scripted-model/script.ts';
 import { DEMO_TENANT } from './credential.ts';
 import type { DemoRegistry } from './registry.ts';
 import type { DemoRepository } from './repository.ts';
@@ -42,6 +45,8 @@ export interface DemoSettings {
   registry: DemoRegistry | null;
   /** Cancels the job; its end is waited for all the same. */
   signal: AbortSignal;
+  /** The job waits, hibernates, and goes on with a second prompt. */
+  hibernates: boolean;
   out: LiveLines;
   paint: Paint;
 }
@@ -54,6 +59,11 @@ export interface DemoTask {
 }
 
 const BUDGET_USD = 1;
+const POLL_MS = 200;
+/** The job ends when no prompt came for that long. */
+const HIBERNATION = { keepOpen: '8s', hibernateAfter: '1s' };
+const SECOND_PROMPT = 'Which file did you change?';
+const SECOND_ANSWER = 'sum.mjs: I still know it, in a new sandbox.';
 
 /** Has an agent fix the repository, shows how, and checks its patch. */
 export async function runDemoJob(settings: DemoSettings, task: DemoTask): Promise<DemoJob> {
@@ -109,7 +119,7 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
 }
 
 async function follow(
-  { client, repository, registry, signal, out, paint }: DemoSettings,
+  { client, model, repository, registry, signal, hibernates, out, paint }: DemoSettings,
   { agent, llm, credential }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
@@ -121,6 +131,7 @@ async function follow(
     prompts: [PROMPT],
     budgetUsd: BUDGET_USD,
     deadline: '10m',
+    ...(hibernates ? HIBERNATION : {}),
     ...sandboxAndWorkspace(repository, registry, isolation),
   });
   let cancelling: Promise<unknown> = Promise.resolve();
@@ -129,11 +140,29 @@ async function follow(
   signal.addEventListener('abort', cancel);
   if (signal.aborted) cancel();
   try {
+    const waking = hibernates
+      ? wake(client, jobId, model === null ? SECOND_PROMPT : withScript(SECOND_PROMPT, [{ say: SECOND_ANSWER }]), out)
+      : null;
     await followJob(client.jobs.events(jobId), out, paint);
+    await waking;
     return await client.jobs.result(jobId);
   } finally {
     signal.removeEventListener('abort', cancel);
     await cancelling;
+  }
+}
+
+/** Gives the job its second prompt once it hibernates, or nothing where it ends before. */
+async function wake(client: ValetkeyClient, jobId: string, prompt: string, out: LiveLines): Promise<void> {
+  for (;;) {
+    const { phase, keyState, state } = await client.jobs.status(jobId);
+    if (state !== 'running') return;
+    if (phase === 'hibernated') {
+      out.line(`the job hibernates: it has no sandbox, and its key is ${String(keyState)}`);
+      await client.jobs.prompt(jobId, prompt);
+      return;
+    }
+    await sleep(POLL_MS);
   }
 }
 
