@@ -11,6 +11,7 @@ import {
   type WorkspaceReport,
 } from '../contract/workspace-report.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
+import type { HostFolders } from '../sandboxes/sandbox.ts';
 import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, eventOf, type SourcedEvent } from '../store/events.ts';
@@ -26,6 +27,8 @@ const MAX_ARTIFACT_BYTES = 10 * MIB;
 const MAX_ARTIFACTS_BYTES = 50 * MIB;
 /** Files that are not collected within this time are reported as missing. */
 const COLLECT_TIMEOUT_MS = 4 * 60_000;
+/** Attempts to collect from a sandbox provider that does not answer. */
+const MAX_COLLECT_ATTEMPTS = 5;
 
 export interface CollectDeps {
   database: Pick<Database, 'db'>;
@@ -103,14 +106,15 @@ async function collectFiles(
 ): Promise<Collected> {
   const provider = providerNamed(sandboxes, handle.provider);
   const signal = AbortSignal.timeout(COLLECT_TIMEOUT_MS);
+  let folders: HostFolders | null = null;
   let work: ArtifactCollector | null = null;
   try {
-    const folders = await provider.halt(handle);
+    folders = await provider.halt(handle);
     if (folders === null) return nothingCollected('sandbox_lost');
     work = await workspaces.openArtifacts(folders, startCommit, signal);
     const patch = await work.collectPatch(store.free());
     // Another attempt may have been removing the files meanwhile; then the patch is not the agent's work.
-    if ((await provider.hostFolders(handle)) === null) return nothingCollected('sandbox_lost');
+    if (!(await folders.isWhole())) return nothingCollected('sandbox_lost');
     if (patch.content.length > 0) await store.add('patch', patch.content);
     const files: Omission[] = [];
     const connection = provider.connect(handle);
@@ -125,10 +129,13 @@ async function collectFiles(
     return { workspace: workspaceReport(omitted), warnings: warningsOf(omitted) };
   } catch (error) {
     if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
+    // A provider that does not answer now may answer the next attempt, and the agent's work is still there.
+    if (ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable' && activityInfo().attempt < MAX_COLLECT_ATTEMPTS) throw error;
     if (signal.aborted) return nothingCollected('timeout');
     return nothingCollected('failed', ValetkeyError.is(error) ? error.message : undefined);
   } finally {
     await work?.close();
+    await folders?.close();
   }
 }
 

@@ -3,7 +3,7 @@ import { activityInfo } from '@temporalio/activity';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { JobEventBody } from '../contract/events.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
-import type { HostFolders, SandboxHandle } from '../sandboxes/sandbox.ts';
+import type { HostFolders, SandboxHandle, SandboxProvider } from '../sandboxes/sandbox.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
 import { createMask } from '../session/events/mask.ts';
@@ -30,7 +30,6 @@ export async function prepareWorkspace(
   signal: AbortSignal,
 ): Promise<void> {
   const { attempt, scheduledTimestampMs } = activityInfo();
-  const folders = await requireFolders(sandboxes, handle);
   const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
   // The mask needs only the tool secrets: the job's key is not in the sandbox yet, and every job key is masked by its format.
   const mask = createMask([...(await openToolSecrets(unsealer, secrets, tenant)).values()]);
@@ -44,12 +43,22 @@ export async function prepareWorkspace(
   } finally {
     await sandbox.close();
   }
-  await workspaces.recordBaseline(folders, startCommit, signal);
+  const folders = await requireFolders(sandboxes, handle);
+  try {
+    await workspaces.recordBaseline(folders, startCommit, signal);
+    await folders.save();
+  } finally {
+    await folders.close();
+  }
 }
 
-/** Returns the sandbox's folders on the host. Throws `sandbox_lost` when they do not exist any more. */
-export async function requireFolders(sandboxes: Sandboxes, handle: SandboxHandle): Promise<HostFolders> {
-  const folders = await providerNamed(sandboxes, handle.provider).hostFolders(handle);
+/** Returns the sandbox's folders on the host, as `hostFolders` does. Throws `sandbox_lost` when they do not exist any more. */
+export async function requireFolders(
+  sandboxes: Sandboxes,
+  handle: SandboxHandle,
+  options?: Parameters<SandboxProvider['hostFolders']>[1],
+): Promise<HostFolders> {
+  const folders = await providerNamed(sandboxes, handle.provider).hostFolders(handle, options);
   if (folders === null) throw new ValetkeyError('sandbox_lost', 'The sandbox has no files any more.');
   return folders;
 }

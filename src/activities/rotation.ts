@@ -46,7 +46,7 @@ export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebind
       });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing']);
+      throw toFailure(error, ['gateway_unreachable', 'database_unreachable', 'root_key_missing', 'sandbox_provider_unreachable']);
     } finally {
       await sandbox.close();
     }

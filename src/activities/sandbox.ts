@@ -52,7 +52,7 @@ export function sandboxActivities(
         const handle = await provider.start(request, stopped);
         const { hostTaskQueue } = handle;
         if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
-        const { workerFolder } = await requireFolders(sandboxes, handle);
+        const folders = await requireFolders(sandboxes, handle, { withWorkspace: false });
         const source = startCommit === undefined ? workspace : { startCommit, content: readStart(db, { tenant, startCommit }) };
         const sandbox = provider.connect(handle);
         const watch = startLimitWatch(db, sandboxes, jobId, handle);
@@ -60,9 +60,10 @@ export function sandboxActivities(
         try {
           await session.putSecrets(sandbox, secrets, signal);
           const [start] = await Promise.all([
-            workspaces.put(sandbox, source, workerFolder, { gitToken, signal }),
+            workspaces.put(sandbox, source, folders.workerFolder, { gitToken, signal }),
             session.warmUp(sandbox, jobId, signal),
           ]);
+          await folders.save();
           await appendEvents(db, jobId, [
             { source: 'job.started', body: { type: 'job.started', tenant, agent, model } },
             { source: `sandbox.started:${handle.id}`, body: { type: 'sandbox.started', sandbox: handle.id, isolation } },
@@ -78,12 +79,13 @@ export function sandboxActivities(
         } finally {
           await watch.stop();
           await sandbox.close();
+          await folders.close();
         }
       });
     } catch (error) {
       if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[providerName], jobId);
       if (stopped.aborted) throw stopped.reason;
-      throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'database_unreachable']);
+      throw toFailure(error, ['sandbox_start_failed', 'sandbox_lost', 'sandbox_provider_unreachable', 'database_unreachable']);
     }
   };
   return {
@@ -96,7 +98,7 @@ export function sandboxActivities(
         } catch (error) {
           if (jobClosed.aborted) await cleanUpClosedJob(deps, sandboxes[input.started.handle.provider], input.jobId);
           if (signal.aborted) throw signal.reason;
-          throw toFailure(error, ['database_unreachable']);
+          throw toFailure(error, ['database_unreachable', 'sandbox_provider_unreachable']);
         }
       }),
 

@@ -37,6 +37,18 @@ export const FAILURES = {
     hint: 'Remove the host that the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',
   },
   sandbox_start_failed: { retryable: true, hint: 'Fix the problem that the message names on the worker’s host.' },
+  sandbox_unsupported: {
+    retryable: false,
+    hint: 'Remove the field that the message names, or name another sandbox provider (docs/sandboxes.md).',
+  },
+  sandbox_provider_unreachable: {
+    retryable: true,
+    hint: 'Look at the status page of the sandbox provider that the message names, and at the limits of your account there.',
+  },
+  sandbox_provider_refused: {
+    retryable: false,
+    hint: 'Correct what the message names: the API key, the address, or the template or snapshot (docs/sandboxes.md).',
+  },
   sandbox_lost: { retryable: false, hint: 'The sandbox ended while the job ran, or its host is lost: submit the job again.' },
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
   disk_full: { retryable: false, hint: 'The job exceeded its disk limit: raise sandbox.limits.diskMiB, or have it write less.' },

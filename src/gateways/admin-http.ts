@@ -1,11 +1,11 @@
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { z } from 'zod';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import { parseJson } from '../contract/json.ts';
+import { boundedRequest } from '../outbound/bounded-request.ts';
 import { createDispatchers } from '../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../outbound/proxies.ts';
-import { readBounded } from '../outbound/read-bounded.ts';
 import { Secret } from '../secrets/secret.ts';
 
 /** Of a whole call, its answer included. */
@@ -92,19 +92,19 @@ export class AdminHttp {
     for (const [name, secret] of Object.entries(auth)) headers[name] = secret.reveal();
     if (body !== undefined) headers['content-type'] = 'application/json';
     try {
-      const answer = await request(`${baseUrl}${path}`, {
+      const answer = await boundedRequest(`${baseUrl}${path}`, {
         method,
         headers,
-        body: body === undefined ? null : JSON.stringify(body),
+        body: body === undefined ? undefined : JSON.stringify(body),
         dispatcher: this.#dispatcher,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        timeoutMs: TIMEOUT_MS,
+        maxBytes: MAX_ANSWER_BYTES,
       });
-      const bytes = await readBounded(answer.body, MAX_ANSWER_BYTES);
       const date = new Date(String(answer.headers.date));
       return {
-        status: answer.statusCode,
+        status: answer.status,
         date: Number.isNaN(date.getTime()) ? new Date() : date,
-        body: bytes?.length === 0 && answer.statusCode < 300 ? {} : parseJson(bytes?.toString() ?? ''),
+        body: answer.body?.length === 0 && answer.status < 300 ? {} : parseJson(answer.body?.toString() ?? ''),
       };
     } catch {
       // The cause stays out: it can hold the request with its headers.

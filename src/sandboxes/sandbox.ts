@@ -53,12 +53,24 @@ export interface SandboxPaths {
   gatewayUrl: string;
 }
 
-/** Folders of this host that belong to a sandbox and exist as long as it does. */
+/**
+ * Folders of this host that belong to a sandbox. Those of a sandbox on this host exist as long as it does; those of a remote one
+ * are copies, which `close` deletes.
+ */
 export interface HostFolders {
   /** Written by the agent: trust nothing in it. */
   workspace: string;
   /** For the worker’s own files, out of the sandbox’s reach. The worker creates it on first use. */
   workerFolder: string;
+  /** Returns whether nothing of them was removed meanwhile, as another attempt to stop the sandbox does. A copy is always whole. */
+  isWhole(): Promise<boolean>;
+  /**
+   * Stores the worker’s own files where the next worker finds them. Idempotent.
+   *
+   * @throws ValetkeyError `workspace_failed` where they are too large, `database_unreachable`
+   */
+  save(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** A connection to the sandbox-agent server in one sandbox. Construction does no I/O. */
@@ -104,11 +116,14 @@ export interface SandboxProvider {
   ): Promise<void>;
   /**
    * Ends every process of a sandbox and keeps its files until `stop`, so that artifacts can be collected. Idempotent. Resolves to
-   * the folders of those files; null where the sandbox is gone.
+   * the folders of those files, which the caller closes; null where the sandbox is gone.
    */
   halt(handle: SandboxHandle): Promise<HostFolders | null>;
-  /** Resolves to the folders of a sandbox’s files while it runs; null where the sandbox is gone. */
-  hostFolders(handle: SandboxHandle): Promise<HostFolders | null>;
+  /**
+   * Resolves to the folders of a sandbox’s files while it runs; null where the sandbox is gone. The caller closes them.
+   * `withWorkspace`: false where the caller needs the worker’s own files only, which are there at less cost; default true.
+   */
+  hostFolders(handle: SandboxHandle, options?: { withWorkspace?: boolean }): Promise<HostFolders | null>;
   /**
    * Ends the sandbox of a job and deletes its files. Idempotent on job id. Works from any process of the host, also where `start`
    * never returned. The caller retries without limit. An unknown job resolves: its sandbox is gone already. Resolves when no

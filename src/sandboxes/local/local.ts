@@ -11,6 +11,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { decideLimits } from '../../contract/limits-spec.ts';
 import type { Isolation } from '../../contract/sandbox-provider.ts';
 import { hasErrorCode } from '../../system/error-code.ts';
+import { isRunning } from '../../system/is-running.ts';
 import { requireAllowed } from '../egress/egress.ts';
 import { lookupInDns } from '../egress/resolve.ts';
 import { createEgressSupervisor, type EgressPlace } from '../egress/supervisor.ts';
@@ -34,7 +35,7 @@ import {
 import { isHealthy, launchSandbox, START_TIMEOUT_MS, waitUntilHealthy } from './launch.ts';
 import { readLimitsRecord } from './limits-record.ts';
 import { locateParts, type LocalProviderOptions, type SandboxParts } from './locate.ts';
-import { killProcesses, isRunning } from './processes.ts';
+import { killProcesses } from './processes.ts';
 import { watchLimits } from './watch-limits.ts';
 
 export type { LocalProviderOptions };
@@ -190,8 +191,9 @@ function connect(folder: SandboxFolder | undefined, isolation: Isolation): Sandb
 }
 
 async function hostFoldersOf({ workspace, workerFolder }: SandboxFolder): Promise<HostFolders | null> {
-  const isThere = await lstat(workspace).catch(() => undefined);
-  return isThere === undefined ? null : { workspace, workerFolder };
+  const isWhole = async (): Promise<boolean> => (await lstat(workspace).catch(() => null)) !== null;
+  const nothing = async (): Promise<void> => {};
+  return (await isWhole()) ? { workspace, workerFolder, isWhole, save: nothing, close: nothing } : null;
 }
 
 async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {

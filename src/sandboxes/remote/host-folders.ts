@@ -1,0 +1,46 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { HostFolders } from '../sandbox.ts';
+import { downloadWorkspace } from './download.ts';
+import type { Vendor } from './vendor.ts';
+import { restoreFolder, saveFolder, type FolderStore, type StoredFor } from './worker-folder.ts';
+
+export interface HostFoldersOptions {
+  vendor: Vendor;
+  store: FolderStore;
+  /** A folder of this host for what is removed again at `close`. */
+  scratchFolder: string;
+  /** PATH, to find tar. */
+  path: string;
+}
+
+/**
+ * Creates the folders of a remote sandbox on this host: a copy of its workspace unless `withWorkspace` is false, and the worker's
+ * own files as the last `save` stored them. Throws what the vendor throws, `workspace_failed`, `database_unreachable`.
+ */
+export async function openHostFolders(
+  { vendor, store, scratchFolder, path }: HostFoldersOptions,
+  { jobId, id }: StoredFor,
+  withWorkspace: boolean,
+): Promise<HostFolders> {
+  await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
+  // The name says whose it is, so that another worker can remove what a killed one has left.
+  const folder = await mkdtemp(join(scratchFolder, `${process.pid}-`));
+  const close = async (): Promise<void> => rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  const [workspace, workerFolder] = [join(folder, 'workspace'), join(folder, 'worker')];
+  try {
+    await Promise.all([mkdir(workspace), mkdir(workerFolder)]);
+    await Promise.all([withWorkspace ? downloadWorkspace(vendor, id, workspace) : undefined, restoreFolder(store, { jobId, id }, workerFolder, path)]);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    workspace,
+    workerFolder,
+    isWhole: () => Promise.resolve(true),
+    save: async () => saveFolder(store, { jobId, id }, workerFolder, path),
+    close,
+  };
+}
