@@ -13,6 +13,13 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
     spend: () =>
       Promise.resolve({ inputTokens: 0, outputTokens: 0, requests: 0, usd: 0, estimatedUsd: 0, completed: 0, estimated: 0, sinceEndMs: 0 }),
   };
+  const folders = {
+    workspace: '/workspace',
+    workerFolder: '/worker',
+    isWhole: () => Promise.resolve(true),
+    save: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
   const local: SandboxProvider = {
     name: 'local',
     start: ({ jobId, isolation }) => Promise.resolve({ provider: 'local', id: jobId, isolation, hostTaskQueue: null }),
@@ -21,8 +28,8 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
       fetch: () => Promise.resolve(new Response()),
       close: () => Promise.resolve(),
     }),
-    halt: () => Promise.resolve({ workspace: '/workspace', workerFolder: '/worker' }),
-    hostFolders: () => Promise.resolve({ workspace: '/workspace', workerFolder: '/worker' }),
+    halt: () => Promise.resolve(folders),
+    hostFolders: () => Promise.resolve(folders),
     stop: () => Promise.resolve(),
     list: () => Promise.resolve([]),
   };

@@ -6,6 +6,7 @@ import { readOutboundProxies } from '../outbound/proxies.ts';
 import type { ProxySettings } from '../proxy/server/settings.ts';
 import type { EgressOptions } from '../sandboxes/egress/egress.ts';
 import type { MachineSettings } from '../sandboxes/machine-settings.ts';
+import { remoteSettings, type RemoteSettings } from '../sandboxes/remote-settings.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { checkedEnvironmentSchema, type Environment } from './environment.ts';
 
@@ -22,6 +23,8 @@ export interface Config {
   host: string;
   stateDir: string;
   sandboxes: MachineSettings;
+  /** The sandbox providers of third parties. */
+  remoteSandboxes: RemoteSettings;
   agentsDir: string | undefined;
   gateway: ProxySettings & { socketPath: string };
   /** The gateways of third parties that a worker mints keys at. */
@@ -71,6 +74,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       mounts: env.VALETKEY_SANDBOX_MOUNTS,
       path: env.VALETKEY_SANDBOX_PATH,
     },
+    remoteSandboxes: remoteSettings(env),
     agentsDir: env.VALETKEY_AGENTS_DIR,
     gateway: {
       host: env.VALETKEY_GATEWAY_HOST,

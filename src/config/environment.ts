@@ -8,6 +8,7 @@ import { durationSchema } from '../contract/duration-schema.ts';
 import { durationMs } from '../contract/duration.ts';
 import { parseAllowedHost, parsePrivateHost } from '../contract/host-rule.ts';
 import { machineVariables } from '../sandboxes/machine-settings.ts';
+import { missingRemoteVariables, remoteVariables } from '../sandboxes/remote-settings.ts';
 import { readRootKeys } from '../secrets/root-key.ts';
 import { readPrivateKeys, readPublicKey } from '../secrets/sealing-key.ts';
 import { Secret } from '../secrets/secret.ts';
@@ -127,6 +128,7 @@ export const environmentSchema = z.object({
     .default(process.getuid?.() === 0 ? '/var/lib/valetkey' : join(tmpdir(), `valetkey-${process.getuid?.() ?? 0}`))
     .describe('Folder of the local sandboxes and of the gateway’s socket.'),
   ...machineVariables,
+  ...remoteVariables,
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
@@ -291,7 +293,7 @@ export const environmentSchema = z.object({
 export type Environment = z.output<typeof environmentSchema>;
 
 /** What the variables must be together. */
-export const checkedEnvironmentSchema = environmentSchema.superRefine(oneSourceOfKeys).superRefine(wholeGateways).superRefine(mountsApart);
+export const checkedEnvironmentSchema = environmentSchema.superRefine(oneSourceOfKeys).superRefine(wholeGateways).superRefine(wholeRemotes).superRefine(mountsApart);
 
 function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {
   if (VALETKEY_KEYRING === undefined) return;
@@ -307,6 +309,12 @@ function wholeGateways({ VALETKEY_LITELLM_BASE_URL, LITELLM_MASTER_KEY, ...other
   if (LITELLM_MASTER_KEY !== undefined && VALETKEY_LITELLM_BASE_URL === undefined)
     missing('VALETKEY_LITELLM_BASE_URL', 'LITELLM_MASTER_KEY');
   if (PORTKEY_API_KEY !== undefined && PORTKEY_WORKSPACE_ID === undefined) missing('PORTKEY_WORKSPACE_ID', 'PORTKEY_API_KEY');
+}
+
+/** A provider that is half configured would be found by the first job. */
+function wholeRemotes(env: Environment, context: z.RefinementCtx): void {
+  for (const { missing, requiredBy } of missingRemoteVariables(env))
+    context.addIssue({ code: 'custom', path: [missing], message: `must be set with ${requiredBy}` });
 }
 
 /** What is in the state directory is other jobs', and the copies that sandboxes see. */

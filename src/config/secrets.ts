@@ -2,7 +2,7 @@ import { Secret } from '../secrets/secret.ts';
 import type { Config } from './config.ts';
 
 /** Lists what of the configuration must never be printed or logged. */
-export function secretsOf({ databaseUrl, rootKey, sealingKey, gateway, gateways }: Config): Secret[] {
+export function secretsOf({ databaseUrl, rootKey, sealingKey, gateway, gateways, remoteSandboxes }: Config): Secret[] {
   const password = databaseUrl === undefined ? '' : (URL.parse(databaseUrl)?.password ?? '');
   return [
     rootKey,
@@ -12,6 +12,8 @@ export function secretsOf({ databaseUrl, rootKey, sealingKey, gateway, gateways 
     gateways.litellm?.masterKey,
     gateways.openrouter?.provisioningKey,
     gateways.portkey?.adminKey,
+    remoteSandboxes.e2b?.apiKey,
+    remoteSandboxes.daytona?.apiKey,
     password === '' ? undefined : new Secret(password),
   ].filter((secret) => secret !== undefined);
 }

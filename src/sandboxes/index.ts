@@ -1,14 +1,18 @@
 import { ValetkeyError } from '../contract/errors.ts';
 import { SANDBOX_PROVIDER_TITLES, type ConfiguredProviderName, type SandboxProviderName } from '../contract/sandbox-provider.ts';
 import { createLocalProvider, type LocalProviderOptions } from './local/local.ts';
+import { createRemoteSandboxes, type RemoteOptions } from './remote/index.ts';
 import type { SandboxProvider } from './sandbox.ts';
 
 /** The sandbox providers that a worker is configured with. Each has the local one, which checks itself whether its host can do it. */
 export type Sandboxes = { local: SandboxProvider } & Partial<Record<ConfiguredProviderName, SandboxProvider>>;
 
 /** Creates the sandbox providers that are configured. Construction does no I/O. */
-export function createSandboxes(options: { local: LocalProviderOptions }): Sandboxes {
-  return { local: createLocalProvider(options.local) };
+export function createSandboxes(options: { local: LocalProviderOptions; remote?: RemoteOptions }): Sandboxes {
+  return {
+    local: createLocalProvider(options.local),
+    ...(options.remote !== undefined && createRemoteSandboxes(options.remote)),
+  };
 }
 
 /** Returns a provider by its name. Throws `sandbox_provider_not_configured` for one that this worker does not have. */

@@ -19,6 +19,7 @@ import { createUnsealer, type Unsealer } from '../secrets/unsealer.ts';
 import { createSandboxOperations } from '../session/index.ts';
 import { migrate, openDatabase, type Database } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
+import { deleteWorkerFiles, readWorkerFiles, storeWorkerFiles } from '../store/worker-files.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { createKeyMetrics, createStuckJobsGauge } from '../telemetry/metrics.ts';
 import { createJobRecords } from '../temporal/job-records.ts';
@@ -233,6 +234,20 @@ function createAdapters(config: Config, { db }: Database, owner: string, unseale
     gateways: createGateways({ ...config.gateways, builtin: { db, socketPath }, owner, outbound: config.gateway.outbound }),
     sandboxes: createSandboxes({
       local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
+      remote: {
+        agents,
+        owner,
+        settings: config.remoteSandboxes,
+        folders: {
+          write: (sandbox, content) => storeWorkerFiles(db, sandbox, content),
+          read: (sandbox) => readWorkerFiles(db, sandbox),
+          remove: (jobId) => deleteWorkerFiles(db, jobId),
+        },
+        egress,
+        stateDir,
+        path,
+        outbound: config.gateway.outbound,
+      },
     }),
     agents,
     session: createSandboxOperations(),

@@ -62,13 +62,7 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
     return found;
   };
   let placeholder: Promise<void> | undefined;
-  const toolboxes = new Map<string, Promise<string>>();
-  const toolbox = async (id: string): Promise<string> => {
-    const known = toolboxes.get(id) ?? read(id).then((found) => `${required(found).toolboxProxyUrl.replace(/\/$/, '')}/${id}`);
-    toolboxes.set(id, known);
-    known.catch(() => toolboxes.delete(id));
-    return known;
-  };
+  const toolbox = async (id: string): Promise<string> => `${required(await read(id)).toolboxProxyUrl.replace(/\/$/, '')}/${id}`;
 
   return {
     name: 'daytona',
@@ -151,7 +145,6 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
     },
 
     async kill(id) {
-      toolboxes.delete(id);
       await http.request(at(`/${id}`), { method: 'DELETE' });
     },
   };

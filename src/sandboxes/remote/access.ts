@@ -10,28 +10,11 @@ export interface Access {
   headers: Readonly<Record<string, string>>;
 }
 
-/** Finds out how sandboxes are reached. Any worker can: all of it comes from the vendor's API and the sandbox itself. */
-export interface AccessCache {
-  /** Resolves to the access of a sandbox. Throws what the vendor throws; `sandbox_lost` also where no server was ever started in it. */
-  get(id: string): Promise<Access>;
-  /** Has the next `get` ask again. */
-  forget(id: string): void;
-}
-
-export function createAccessCache(vendor: Vendor): AccessCache {
-  const known = new Map<string, Promise<Access>>();
-  return {
-    get(id) {
-      const found = known.get(id) ?? readAccess(vendor, id);
-      known.set(id, found);
-      found.catch(() => known.delete(id));
-      return found;
-    },
-    forget: (id) => void known.delete(id),
-  };
-}
-
-async function readAccess(vendor: Vendor, id: string): Promise<Access> {
+/**
+ * Finds out how a sandbox is reached. Any worker can: all of it comes from the vendor's API and the sandbox itself. Throws what the
+ * vendor throws; `sandbox_lost` also where no server was ever started in it.
+ */
+export async function readAccess(vendor: Vendor, id: string): Promise<Access> {
   const [{ url, headers }, content] = await Promise.all([vendor.address(id), vendor.readFile(id, remotePaths.token, 64)]);
   const token = content?.toString() ?? '';
   // The agent can change the file. What it can be changed to must not be a header of its own.

@@ -6,17 +6,18 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { createDispatchers } from '../../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { SandboxConnection, SandboxFetchInit, SandboxPaths } from '../sandbox.ts';
-import type { AccessCache } from './access.ts';
+import { readAccess, type Access } from './access.ts';
 import { decideRetry, type RequestFailure } from './decide-retry.ts';
 import { remoteSandboxLost, vendorUnreachable, type Vendor, type VendorState } from './vendor.ts';
 
 /** Statuses of an answer that can come from the vendor's edge instead of the server. */
 const EDGE_STATUSES: ReadonlySet<number> = new Set([404, 429, 500, 502, 503, 504, 521, 522, 523, 524]);
+/** A request that stayed open this long had reached the server. */
+const ACCEPTED_AFTER_MS = 5_000;
 const TOKEN_STATUSES: ReadonlySet<number> = new Set([401, 403]);
 
 export interface RemoteConnectionOptions {
   vendor: Vendor;
-  access: AccessCache;
   id: string;
   paths: SandboxPaths;
   outbound: OutboundProxies;
@@ -26,11 +27,13 @@ export interface RemoteConnectionOptions {
  * Connects to the server in a remote sandbox through its vendor's edge. It keeps no state but the connection, so any worker can
  * open one. What the edge answers in the sandbox's place never reaches the caller as an answer of the server.
  */
-export function connectRemote({ vendor, access, id, paths, outbound }: RemoteConnectionOptions): SandboxConnection {
+export function connectRemote({ vendor, id, paths, outbound }: RemoteConnectionOptions): SandboxConnection {
   const dispatchers = createDispatchers(outbound);
+  let access: Promise<Access> | null = null;
 
   async function attempt(path: string, init: SandboxFetchInit): Promise<Response | RequestFailure> {
-    const { url, headers } = await access.get(id);
+    access ??= readAccess(vendor, id);
+    const { url, headers } = await access;
     try {
       const response = await fetch(new URL(path, url), {
         ...init,
@@ -51,15 +54,18 @@ export function connectRemote({ vendor, access, id, paths, outbound }: RemoteCon
   return {
     paths,
     async fetch(path, init = {}) {
-      const startedMs = performance.now();
+      let failingSinceMs: number | null = null;
       for (;;) {
+        const startedMs = performance.now();
         const outcome = await attempt(path, init).catch(failureOfVendor);
         if (typeof outcome !== 'string') return outcome;
-        if (outcome === 'token') access.forget(id);
+        // A request that was open for long failed for a reason of its own.
+        if (failingSinceMs === null || performance.now() - startedMs > ACCEPTED_AFTER_MS) failingSinceMs = performance.now();
+        // It may have changed, or could not be read.
+        access = null;
         const state = await stateOf(vendor, id);
-        const decision = decideRetry(outcome, state, performance.now() - startedMs);
+        const decision = decideRetry(outcome, state, performance.now() - failingSinceMs);
         if (decision.action === 'fail') {
-          access.forget(id);
           throw decision.code === 'sandbox_lost'
             ? remoteSandboxLost(vendor.title)
             : vendorUnreachable(vendor.title, 'does not let requests through to the sandbox');

@@ -7,7 +7,6 @@ import type { OutboundProxies } from '../../outbound/proxies.ts';
 import { isRunning } from '../../system/is-running.ts';
 import { requireAllowed, type EgressOptions } from '../egress/egress.ts';
 import type { SandboxConnection, SandboxPaths, SandboxProvider, SandboxRequest } from '../sandbox.ts';
-import { createAccessCache } from './access.ts';
 import { connectRemote } from './connection.ts';
 import { haltProcesses } from './download.ts';
 import { startExtending } from './extend-lifetimes.ts';
@@ -43,10 +42,9 @@ export function createRemoteProvider(vendor: Vendor, options: RemoteProviderOpti
   const { agents, folders: store, gatewayUrl, egress, startsPerSecond, stateDir, path, outbound } = options;
   const { home, workspace } = remotePaths;
   const paths: SandboxPaths = { home, workspace, gatewayUrl };
-  const access = createAccessCache(vendor);
   const limitStarts = createStartLimiter(startsPerSecond);
   const scratchFolder = join(stateDir, 'remote');
-  const connect = (id: string): SandboxConnection => connectRemote({ vendor, access, id, paths, outbound });
+  const connect = (id: string): SandboxConnection => connectRemote({ vendor, id, paths, outbound });
   const findRunning = async (id: string): Promise<VendorSandbox | null> => {
     const found = await vendor.find(id);
     return found?.state === 'running' ? found : null;
@@ -58,7 +56,10 @@ export function createRemoteProvider(vendor: Vendor, options: RemoteProviderOpti
     async start(request, signal) {
       requireSupported(vendor, request);
       if (request.egress !== undefined) requireAllowed(request.egress, egress);
-      const id = await startRemote({ vendor, limitStarts, agent: agents[request.agent], connect }, request, signal);
+      const id = await startRemote({ vendor, limitStarts, agent: agents[request.agent], connect }, request, signal).catch((error) => {
+        signal?.throwIfAborted();
+        throw error;
+      });
       return { provider: vendor.name, id, isolation: request.isolation, hostTaskQueue: null };
     },
 

@@ -12,6 +12,6 @@ export function createStartLimiter(perSecond: number): StartLimiter {
   return async (signal) => {
     const atMs = Math.max(nextMs, performance.now());
     nextMs = atMs + 1_000 / perSecond;
-    await sleep(atMs - performance.now(), undefined, signal && { signal });
+    await sleep(Math.max(0, atMs - performance.now()), undefined, signal && { signal });
   };
 }

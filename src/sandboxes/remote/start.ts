@@ -48,6 +48,8 @@ export async function startRemote(deps: StartDeps, request: SandboxRequest, sign
     return id;
   } catch (error) {
     await vendor.kill(created).catch(() => {});
+    if (ValetkeyError.is(error) && error.code === 'sandbox_lost')
+      throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
     throw error;
   }
 }
