@@ -46,9 +46,15 @@ async function startLocalRig(isolation: Isolation): Promise<SandboxRig> {
   };
 }
 
-describeSandboxProvider('local', () => startLocalRig('bubblewrap'), { isHostBound: true, reportsLimits: true, isolates: true });
+describeSandboxProvider('local', () => startLocalRig('bubblewrap'), {
+  isHostBound: true,
+  reportsLimits: true,
+  isolates: true,
+  hasLimits: true,
+});
 describeSandboxProvider('local without isolation', () => startLocalRig('none'), {
   isHostBound: true,
   reportsLimits: true,
   isolates: false,
+  hasLimits: true,
 });

@@ -3,7 +3,10 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { z } from 'zod';
+
 import { agents } from '../../src/agents/index.ts';
+import { SERVER_PORT } from '../../src/sandboxes/remote/vendor.ts';
 import { createRemoteSandboxes } from '../../src/sandboxes/remote/index.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { Secret } from '../../src/secrets/secret.ts';
@@ -31,6 +34,8 @@ export interface RemoteRig {
   provider: SandboxProvider;
   /** What reached the gateway. */
   requests: string[];
+  /** Where the server of a sandbox is reached from outside, and the vendor's token for it. */
+  addressOf(id: string): Promise<{ url: string; headers: Record<string, string>; token: Record<string, string> }>;
   close(): Promise<void>;
 }
 
@@ -58,6 +63,20 @@ export async function createRemoteRig(name: RemoteName, { lifetimeMs = 10 * 60_0
     place,
     provider: providerAt(place),
     requests,
+    async addressOf(id) {
+      const token = cloud.sandboxes.get(id)?.portToken ?? '';
+      if (name === 'e2b')
+        return {
+          url: cloud.url,
+          headers: { 'e2b-sandbox-id': id, 'e2b-sandbox-port': String(SERVER_PORT) },
+          token: { 'e2b-traffic-access-token': token },
+        };
+      const preview = await fetch(`${cloud.url}/sandbox/${id}/ports/${SERVER_PORT}/preview-url`, {
+        headers: { authorization: `Bearer ${cloud.apiKey}` },
+      });
+      const { url } = z.object({ url: z.string() }).parse(await preview.json());
+      return { url, headers: {}, token: { 'x-daytona-preview-token': token } };
+    },
     async close() {
       await cloud.close();
       gateway.closeAllConnections();

@@ -5,12 +5,23 @@ import { agents } from '../../src/agents/index.ts';
 import { ISOLATIONS } from '../../src/contract/sandbox-provider.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
+import { providerAt } from './remote-rig.ts';
 
 const optionsSchema = z.object({ stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string(), path: z.string() });
+const placeSchema = z.object({
+  name: z.enum(['e2b', 'daytona']),
+  url: z.string(),
+  apiKey: z.string(),
+  stateDir: z.string(),
+  owner: z.string(),
+  lifetimeMs: z.number(),
+});
 const requestSchema = z.object({ jobId: z.string(), isolation: z.enum(ISOLATIONS) });
 
 const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
   local: (options) => createLocalProvider({ agents, owner: 'default/tests', agentsDir: undefined, ...optionsSchema.parse(options) }),
+  e2b: (options) => providerAt(placeSchema.parse(options)),
+  daytona: (options) => providerAt(placeSchema.parse(options)),
 };
 
 const [name = '', options = '', request = ''] = process.argv.slice(2);

@@ -125,18 +125,18 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
 
     async writeFile(id, path, content, signal) {
       const url = `${await toolbox(id)}/files/upload-v2?path=${encodeURIComponent(path)}`;
-      required(await http.request(url, { method: 'POST', content: { type: 'application/octet-stream', body: content }, signal }));
+      required(await http.request(url, { method: 'POST', content: { type: 'application/octet-stream', body: content }, signal, isInside: true }));
     },
 
     async readFile(id, path, maxBytes, signal) {
       const url = `${await toolbox(id)}/files/download?path=${encodeURIComponent(path)}`;
-      return (await http.request(url, { method: 'GET', maxBytes, signal, timeoutMs: MINUTE_MS }))?.body ?? null;
+      return (await http.request(url, { method: 'GET', maxBytes, signal, timeoutMs: MINUTE_MS, isInside: true }))?.body ?? null;
     },
 
     async runFile(id, path, timeoutMs, signal) {
       // Two words, which mean the same with a shell and without one.
       const json = { command: `sh ${path}`, timeout: Math.ceil(timeoutMs / 1_000) };
-      const call = { method: 'POST', json, timeoutMs: timeoutMs + 5_000, signal } as const;
+      const call = { method: 'POST', json, timeoutMs: timeoutMs + 5_000, signal, isInside: true } as const;
       return required(await http.json(`${await toolbox(id)}/process/execute`, executedSchema, call)).exitCode;
     },
 

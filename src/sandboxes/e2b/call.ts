@@ -18,7 +18,8 @@ function toOwnError(sdk: E2bSdk, title: string, error: unknown): unknown {
   if (ValetkeyError.is(error)) return error;
   if (error instanceof sdk.RateLimitError) return new VendorBusy(title, null);
   if (error instanceof sdk.AuthenticationError) return vendorRefused(title, 401);
-  if (error instanceof sdk.SandboxNotFoundError) return remoteSandboxLost(title);
+  // The SDK's own time-out is that of the vendor's program in the sandbox, which does not answer, or whose edge says so (502).
+  if (error instanceof sdk.SandboxNotFoundError || error instanceof sdk.TimeoutError) return remoteSandboxLost(title);
   const status = error instanceof sdk.SandboxError && 'statusCode' in error ? Number(error.statusCode) : Number.NaN;
   if (status === 404) return remoteSandboxLost(title);
   if (status >= 400 && status < 500 && status !== 408 && status !== 409) return vendorRefused(title, status);

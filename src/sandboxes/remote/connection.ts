@@ -12,8 +12,6 @@ import { remoteSandboxLost, vendorUnreachable, type Vendor, type VendorState } f
 
 /** Statuses of an answer that can come from the vendor's edge instead of the server. */
 const EDGE_STATUSES: ReadonlySet<number> = new Set([404, 429, 500, 502, 503, 504, 521, 522, 523, 524]);
-/** A request that stayed open this long had reached the server. */
-const ACCEPTED_AFTER_MS = 5_000;
 const TOKEN_STATUSES: ReadonlySet<number> = new Set([401, 403]);
 
 export interface RemoteConnectionOptions {
@@ -30,10 +28,13 @@ export interface RemoteConnectionOptions {
 export function connectRemote({ vendor, id, paths, outbound }: RemoteConnectionOptions): SandboxConnection {
   const dispatchers = createDispatchers(outbound);
   let access: Promise<Access> | null = null;
+  /** Since when no request has succeeded: the requests of a connection share what they know. */
+  let failingSinceMs: number | null = null;
 
   async function attempt(path: string, init: SandboxFetchInit): Promise<Response | RequestFailure> {
-    access ??= readAccess(vendor, id);
-    const { url, headers } = await access;
+    const known = (access ??= readAccess(vendor, id));
+    known.catch(() => (access = null));
+    const { url, headers } = await known;
     try {
       const response = await fetch(new URL(path, url), {
         ...init,
@@ -54,15 +55,14 @@ export function connectRemote({ vendor, id, paths, outbound }: RemoteConnectionO
   return {
     paths,
     async fetch(path, init = {}) {
-      let failingSinceMs: number | null = null;
       for (;;) {
-        const startedMs = performance.now();
         const outcome = await attempt(path, init).catch(failureOfVendor);
-        if (typeof outcome !== 'string') return outcome;
-        // A request that was open for long failed for a reason of its own.
-        if (failingSinceMs === null || performance.now() - startedMs > ACCEPTED_AFTER_MS) failingSinceMs = performance.now();
-        // It may have changed, or could not be read.
-        access = null;
+        if (typeof outcome !== 'string') {
+          failingSinceMs = null;
+          return outcome;
+        }
+        failingSinceMs ??= performance.now();
+        if (outcome === 'token') access = null;
         const state = await stateOf(vendor, id);
         const decision = decideRetry(outcome, state, performance.now() - failingSinceMs);
         if (decision.action === 'fail') {
@@ -86,9 +86,10 @@ function failureOf(response: Response): RequestFailure | null {
   return !isServers && EDGE_STATUSES.has(response.status) ? 'edge' : null;
 }
 
-/** The address could not be found out because the vendor's API does not answer. */
+/** How the address could not be found out: the vendor's API does not answer, or its program in the sandbox. */
 function failureOfVendor(error: unknown): RequestFailure {
   if (ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable') return 'network';
+  if (ValetkeyError.is(error) && error.code === 'sandbox_lost') return 'edge';
   throw error;
 }
 

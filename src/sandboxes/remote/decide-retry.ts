@@ -8,8 +8,8 @@ export type RequestFailure = 'edge' | 'token' | 'network';
 
 export type RetryDecision = { action: 'retry'; afterMs: number } | { action: 'fail'; code: 'sandbox_lost' | 'sandbox_provider_unreachable' };
 
-/** A server that still starts, or an edge that does not know the sandbox yet, takes less. */
-const EDGE_GRACE_MS = 3_000;
+/** A server that still starts, or an edge that does not know the sandbox yet, takes less. Callers try again for a while, too. */
+const EDGE_GRACE_MS = 1_500;
 /** A connection that breaks on its way is tried again for this long. */
 const NETWORK_GRACE_MS = 20_000;
 const PAUSE_MS = 250;

@@ -15,7 +15,7 @@ import { remotePaths } from './layout.ts';
 import { createStartLimiter } from './start-limiter.ts';
 import { startRemote } from './start.ts';
 import { stopRemote } from './stop.ts';
-import type { Vendor, VendorSandbox } from './vendor.ts';
+import { vendorUnreachable, type Vendor, type VendorSandbox } from './vendor.ts';
 import type { FolderStore } from './worker-folder.ts';
 
 /** What every provider of remote sandboxes needs beside its vendor. */
@@ -45,9 +45,17 @@ export function createRemoteProvider(vendor: Vendor, options: RemoteProviderOpti
   const limitStarts = createStartLimiter(startsPerSecond);
   const scratchFolder = join(stateDir, 'remote');
   const connect = (id: string): SandboxConnection => connectRemote({ vendor, id, paths, outbound });
-  const findRunning = async (id: string): Promise<VendorSandbox | null> => {
+  /** Runs `work` on a sandbox that the vendor runs. Where it does not answer now, the caller may find it again later. */
+  const withRunning = async <T>(id: string, work: (sandbox: VendorSandbox) => Promise<T>): Promise<T | null> => {
     const found = await vendor.find(id);
-    return found?.state === 'running' ? found : null;
+    if (found?.state !== 'running') return null;
+    try {
+      return await work(found);
+    } catch (error) {
+      if (!(ValetkeyError.is(error) && error.code === 'sandbox_lost')) throw error;
+      if ((await vendor.find(id))?.state !== 'running') return null;
+      throw vendorUnreachable(vendor.title, 'does not let requests through to the sandbox');
+    }
   };
 
   return {
@@ -66,15 +74,14 @@ export function createRemoteProvider(vendor: Vendor, options: RemoteProviderOpti
     connect: ({ id }) => connect(id),
 
     async halt({ id }) {
-      const sandbox = await findRunning(id);
-      if (sandbox === null) return null;
-      await haltProcesses(vendor, id);
-      return openHostFolders({ vendor, store, scratchFolder, path }, sandbox, true);
+      return withRunning(id, async (sandbox) => {
+        await haltProcesses(vendor, id);
+        return openHostFolders({ vendor, store, scratchFolder, path }, sandbox, true);
+      });
     },
 
     async hostFolders({ id }, { withWorkspace = true } = {}) {
-      const sandbox = await findRunning(id);
-      return sandbox === null ? null : openHostFolders({ vendor, store, scratchFolder, path }, sandbox, withWorkspace);
+      return withRunning(id, (sandbox) => openHostFolders({ vendor, store, scratchFolder, path }, sandbox, withWorkspace));
     },
 
     async stop(jobId) {

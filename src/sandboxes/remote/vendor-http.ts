@@ -7,7 +7,7 @@ import { boundedRequest, type BoundedAnswer, type BoundedRequest } from '../../o
 import { createDispatchers } from '../../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
-import { VendorBusy, vendorRefused, vendorUnreachable } from './vendor.ts';
+import { remoteSandboxLost, VendorBusy, vendorRefused, vendorUnreachable } from './vendor.ts';
 
 /** Of a call without a limit of its own. */
 const TIMEOUT_MS = 30_000;
@@ -16,6 +16,8 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 /** Statuses below 500 after which the same request can succeed. */
 const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([408, 409, 423, 425]);
 
+const EDGE_STATUSES: ReadonlySet<number> = new Set([502, 503, 504]);
+
 export type VendorCall = Pick<BoundedRequest, 'method' | 'signal'> & {
   json?: object;
   content?: { type: string; body: string };
@@ -23,6 +25,8 @@ export type VendorCall = Pick<BoundedRequest, 'method' | 'signal'> & {
   maxBytes?: number;
   /** A status that is no failure, beside those of a success. */
   accept?: number;
+  /** The request is for the vendor's program in a sandbox: the edge says that it does not answer. */
+  isInside?: boolean;
 };
 
 /**
@@ -51,7 +55,7 @@ export class VendorHttp {
 
   /** Makes a request and resolves to the answer of a success; null for the status 404. Throws as the methods of `Vendor`. */
   async request(url: string, call: VendorCall): Promise<BoundedAnswer | null> {
-    const { method, signal, json, content, timeoutMs = TIMEOUT_MS, maxBytes = MAX_ANSWER_BYTES, accept } = call;
+    const { method, signal, json, content, timeoutMs = TIMEOUT_MS, maxBytes = MAX_ANSWER_BYTES, accept, isInside = false } = call;
     const type = content?.type ?? (json === undefined ? undefined : 'application/json');
     let answer: BoundedAnswer;
     try {
@@ -74,6 +78,7 @@ export class VendorHttp {
     if (status === 404) return null;
     if (status === 429) throw new VendorBusy(this.#title, retryAfterMs(answer.headers));
     if (status >= 400 && status < 500 && !TRANSIENT_STATUSES.has(status)) throw vendorRefused(this.#title, status);
+    if (isInside && EDGE_STATUSES.has(status)) throw remoteSandboxLost(this.#title);
     throw vendorUnreachable(this.#title, `answered with status ${status}`);
   }
 }

@@ -38,7 +38,8 @@ export interface VendorAddress {
  *
  * Every method throws `sandbox_provider_unreachable` where the vendor does not answer, fails or limits the rate (`VendorBusy`):
  * what it has done is then unknown; and `sandbox_provider_refused` where it refuses the request or our credential. Where the sandbox
- * is gone, the methods on one sandbox throw `sandbox_lost`, unless their comment says otherwise.
+ * is gone, or the vendor's program in it does not answer, the methods on one sandbox throw `sandbox_lost`, unless their comment says
+ * otherwise.
  */
 export interface Vendor {
   readonly name: 'e2b' | 'daytona';

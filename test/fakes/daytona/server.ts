@@ -39,7 +39,7 @@ export async function startFakeDaytona(host: MachineHost): Promise<FakeDaytona> 
     const known = (act: (sandbox: CloudSandbox) => { status: number; body?: unknown } | Promise<{ status: number; body?: unknown }>) => async () =>
       found === undefined ? { status: 404, body: { statusCode: 404, message: 'not found' } } : act(found);
     const call = `${req.method} ${area}${id === '' ? '' : '/ID'}${rest.map((part) => `/${part}`).join('')}`;
-    if (area === 'toolbox') return found === undefined ? void res.writeHead(404, JSON_TYPE).end('{}') : toolbox(found, rest, req, res, body, searchParams, json);
+    if (area === 'toolbox') return found === undefined ? void res.writeHead(404, JSON_TYPE).end('{}') : toolbox(found, rest, req, res, body, searchParams, json).catch(() => void res.writeHead(502, JSON_TYPE).end('{}'));
     switch (call.replace(/\/\d+(?=\/|$)/, '/N')) {
       case 'POST secret': {
         const isNew = !secrets.has(String(json['name']));

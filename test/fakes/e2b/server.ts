@@ -38,7 +38,7 @@ export async function startFakeE2b(host: MachineHost, { page = 2 } = {}): Promis
   const server = createServer((req, res) => {
     const id = req.headers['e2b-sandbox-id'];
     const work = typeof id === 'string' ? edge(cloud, id, req, res) : api(cloud, apiKey, page, req, res);
-    work.catch((error: unknown) => (console.error(error), res.headersSent ? res.destroy() : res.writeHead(500).end()));
+    work.catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -139,7 +139,7 @@ async function edge(cloud: Cloud, id: string, req: IncomingMessage, res: ServerR
   const refuse = (message: string): void =>
     void res.writeHead(502, JSON_TYPE).end(JSON.stringify({ sandboxId: id, message, code: 502 }));
   if (sandbox?.state !== 'running') return refuse('The sandbox was not found');
-  if (port === ENVD_PORT) return envd(cloud, sandbox, req, res);
+  if (port === ENVD_PORT) return envd(cloud, sandbox, req, res).catch(() => refuse('The sandbox is running but port is not open'));
   const isPublic = (sandbox.request['network'] as Network | undefined)?.allowPublicTraffic !== false;
   if (!isPublic && req.headers['e2b-traffic-access-token'] !== sandbox.portToken)
     return void res.writeHead(403, JSON_TYPE).end('{"code":403,"message":"no token"}');

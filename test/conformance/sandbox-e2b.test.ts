@@ -1,0 +1,3 @@
+import { describeRemoteProvider } from './sandbox-remote.ts';
+
+describeRemoteProvider('e2b', 'microvm');
