@@ -1,3 +1,5 @@
+import { activityInfo } from '@temporalio/activity';
+
 import { FAILURES } from '../contract/errors.ts';
 import { providerNamed } from '../sandboxes/index.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
@@ -50,8 +52,8 @@ export function sandboxActivities(
         const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
         const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()] };
         const handle = await provider.start(request, stopped);
-        const { hostTaskQueue } = handle;
-        if (hostTaskQueue !== null) await noteSandbox(db, keys.owner, { jobId, id: handle.id }, hostTaskQueue);
+        // One that any worker can drive is noted with the queue that all workers share.
+        await noteSandbox(db, keys.owner, { jobId, id: handle.id }, handle.hostTaskQueue ?? activityInfo().taskQueue);
         const folders = await requireFolders(sandboxes, handle, { withWorkspace: false });
         const source = startCommit === undefined ? workspace : { startCommit, content: readStart(db, { tenant, startCommit }) };
         const sandbox = provider.connect(handle);

@@ -12,6 +12,9 @@ export const SANDBOX_PROVIDER_TITLES: Record<SandboxProviderName, string> = {
   daytona: 'Daytona',
 };
 
+/** The providers whose sandboxes run on the host of the worker that started them; those of others are driven by any worker. */
+export const HOST_BOUND_PROVIDERS: ReadonlySet<SandboxProviderName> = new Set(['local', 'docker']);
+
 /** What separates an agent from the machine that its sandbox runs on. */
 export const ISOLATIONS = ['bubblewrap', 'container', 'microvm', 'none'] as const;
 export type Isolation = (typeof ISOLATIONS)[number];

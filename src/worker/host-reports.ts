@@ -1,7 +1,9 @@
 import { Runtime } from '@temporalio/worker';
 
 import { codeOf } from '../contract/errors.ts';
+import { HOST_BOUND_PROVIDERS } from '../contract/sandbox-provider.ts';
 import type { Sandboxes } from '../sandboxes/index.ts';
+import type { SandboxProvider } from '../sandboxes/sandbox.ts';
 import type { Db } from '../store/database.ts';
 import { forgetSandbox, sandboxesOn, type BoundSandbox } from '../store/sandboxes.ts';
 import { recordWorkerHeartbeat, type WorkerProcess } from '../store/workers.ts';
@@ -9,16 +11,27 @@ import { recordWorkerHeartbeat, type WorkerProcess } from '../store/workers.ts';
 const EVERY_MS = 2_000;
 
 /**
- * Reports on record that this worker process is alive, every two seconds, and ends the sandboxes of its host that their jobs have given up
- * while it was unreachable. What fails is tried again with the next report. What it returns stops it, and resolves once nothing of it runs.
+ * Reports on record that this worker process is alive, every two seconds, and ends the sandboxes that their jobs have given up while it was
+ * unreachable: those of its host, and those that any worker can end. What fails is tried again with the next report. What it returns stops it,
+ * and resolves once nothing of it runs.
  */
-export async function startHostReports(db: Db, owner: string, worker: WorkerProcess, sandboxes: Sandboxes): Promise<() => Promise<void>> {
+export async function startHostReports(
+  db: Db,
+  owner: string,
+  worker: WorkerProcess,
+  { sandboxes, sharedQueue }: { sandboxes: Sandboxes; sharedQueue: string },
+): Promise<() => Promise<void>> {
   let ending = Promise.resolve();
   let isEnding = false;
+  const endAll = async (taskQueue: string, isResponsible: (provider: SandboxProvider) => boolean): Promise<void> => {
+    const responsible = Object.values(sandboxes).filter(isResponsible);
+    for (const given of await sandboxesOn(db, owner, [taskQueue], { givenUp: true })) await endSandbox(db, responsible, given);
+  };
   const endGivenUp = async (): Promise<void> => {
     isEnding = true;
     try {
-      for (const given of await sandboxesOn(db, owner, [worker.taskQueue], { givenUp: true })) await endSandbox(db, sandboxes, given);
+      await endAll(worker.taskQueue, ({ name }) => HOST_BOUND_PROVIDERS.has(name));
+      await endAll(sharedQueue, ({ name }) => !HOST_BOUND_PROVIDERS.has(name));
     } catch (error) {
       Runtime.instance().logger.warn('Sandboxes that were given up could not be ended.', { code: codeOf(error) });
     } finally {
@@ -42,8 +55,8 @@ export async function startHostReports(db: Db, owner: string, worker: WorkerProc
 }
 
 /** A newer sandbox of the same job, of a run that goes on, is left alone. */
-async function endSandbox(db: Db, sandboxes: Sandboxes, given: BoundSandbox): Promise<void> {
-  for (const provider of Object.values(sandboxes)) {
+async function endSandbox(db: Db, providers: readonly SandboxProvider[], given: BoundSandbox): Promise<void> {
+  for (const provider of providers) {
     if ((await provider.list()).some(({ id, jobId }) => id === given.id && jobId === given.jobId)) await provider.stop(given.jobId);
   }
   await forgetSandbox(db, given);

@@ -150,6 +150,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       steps: createJobSteps(client),
       stops: deps.stops,
       closedJobsMs: config.sweepIntervalMs,
+      sharedQueue: config.taskQueue,
     });
     const heartbeatMs = config.heartbeatMs ?? (isPushing ? PUSHED_HEARTBEAT_MS : HEARTBEAT_MS);
     const workers = await createWorkers(config, deps, {

@@ -25,6 +25,8 @@ export interface WatchDeps {
   lock: Lock;
   /** ms between two looks at the jobs that closed. */
   closedJobsMs: number;
+  /** The task queue with which sandboxes are noted that any worker can drive. */
+  sharedQueue: string;
 }
 
 /**
@@ -32,7 +34,7 @@ export interface WatchDeps {
  * their cleanup, takes the steps of workers that have ended, and tells the jobs whose host is gone. What fails is logged, and tried again with
  * the next look. What it returns stops it, and resolves once nothing of it runs.
  */
-export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): () => Promise<void> {
+export function startWatch({ context, steps, lock, closedJobsMs, sharedQueue }: WatchDeps): () => Promise<void> {
   const { keys } = context;
   const { db, owner } = keys;
   let quiet = NO_QUIET_TIMES;
@@ -50,7 +52,8 @@ export function startWatch({ context, steps, lock, closedJobsMs }: WatchDeps): (
       const nowMs = Date.now();
       const { firstMs, lastMs } = taken.get(worker.id) ?? { firstMs: nowMs, lastMs: 0 };
       if (nowMs - lastMs < TAKE_AGAIN_MS || nowMs - firstMs > TAKE_UNTIL_MS) continue;
-      const held = await sandboxesOn(db, owner, [worker.taskQueue], { givenUp: false });
+      // Which worker drives a sandbox that any can is unknown: its job is asked.
+      const held = await sandboxesOn(db, owner, [worker.taskQueue, sharedQueue], { givenUp: false });
       await withEach(held, async ({ jobId }) => steps.takeFrom(worker.id, jobId));
       taken.set(worker.id, { firstMs, lastMs: nowMs });
     }

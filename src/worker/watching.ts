@@ -19,6 +19,8 @@ export interface WatchingOptions {
   stops: StopNotices;
   /** ms between two looks at the jobs that closed. */
   closedJobsMs: number;
+  /** The task queue of what any worker can do. */
+  sharedQueue: string;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface WatchingOptions {
  * over the installation when it is its turn. What it returns stops all that. Throws `database_unreachable`.
  */
 export async function startWatching(options: WatchingOptions): Promise<() => Promise<void>> {
-  const { database, worker, sandboxes, context, steps, stops, closedJobsMs } = options;
+  const { database, worker, sandboxes, context, steps, stops, closedJobsMs, sharedQueue } = options;
   const { owner } = context.keys;
   const lock = new Lock(`valetkey watch ${owner}`);
   const stop = new AbortController();
@@ -35,8 +37,8 @@ export async function startWatching(options: WatchingOptions): Promise<() => Pro
     stops.notifyAll();
   };
   await subscribe(database, { channel: STOP_CHANNEL, onNotice: (jobId) => stops.notify(jobId), catchUp, stop: stop.signal });
-  const stopReports = await startHostReports(database.db, owner, worker, sandboxes);
-  const stopWatch = startWatch({ context, steps, lock, closedJobsMs });
+  const stopReports = await startHostReports(database.db, owner, worker, { sandboxes, sharedQueue });
+  const stopWatch = startWatch({ context, steps, lock, closedJobsMs, sharedQueue });
   return async () => {
     await Promise.all([stopReports(), stopWatch()]);
     stop.abort();
