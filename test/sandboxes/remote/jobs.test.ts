@@ -15,7 +15,7 @@ describe.each(['e2b', 'daytona'] as const)('with the provider %s', (provider) =>
   let stack: Stack;
   beforeAll(async () => {
     remote = await startRemoteCloud(provider);
-    stack = await testStack({ environment: { ...remote.environment, VALETKEY_SWEEP_GRACE: '1s' } });
+    stack = await testStack({ environment: { ...remote.environment, VALETKEY_HEARTBEAT_INTERVAL: '1s' } });
     remote.useGateway(stack.config.gateway.socketDir);
   });
   afterAll(async () => {
