@@ -3,7 +3,9 @@ import { log } from '@temporalio/activity';
 import type { Agents } from '../agents/index.ts';
 import { codeOf, ValetkeyError } from '../contract/errors.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
+import type { HostFolders } from '../sandboxes/sandbox.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
+import type { SessionState } from '../session/turn/state.ts';
 import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, hasBegunTurn } from '../store/events.ts';
@@ -62,7 +64,7 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
           await appendEvents(db, jobId, [{ source: `checkpoint.restored:${handle.id}`, body }]);
         });
       } catch (error) {
-        throw toFailure(error, ['database_unreachable']);
+        throw toFailure(error, ['database_unreachable', 'sandbox_provider_unreachable']);
       }
     },
 
@@ -99,8 +101,9 @@ export async function takeCheckpoint(
   const { db } = deps.database;
   const source = `checkpoint:${turn}`;
   const sandbox = providerNamed(deps.sandboxes, handle.provider).connect(handle);
+  let folders: HostFolders | null = null;
   try {
-    const folders = await requireFolders(deps.sandboxes, handle);
+    folders = await requireFolders(deps.sandboxes, handle);
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(CHECKPOINT_TIMEOUT_MS)]);
     const { sessionPaths } = deps.agents[agent];
     const { missing, ...parts } = await deps.workspaces.collectCheckpoint(sandbox, folders, { startCommit, sessionPaths, signal });
@@ -124,6 +127,7 @@ export async function takeCheckpoint(
     await appendEvents(db, jobId, [{ source: `${source}:failed`, body }]).catch(() => {});
     return undefined;
   } finally {
+    await folders?.close();
     await sandbox.close();
   }
 }

@@ -130,7 +130,8 @@ async function collectFiles(
   } catch (error) {
     if (ValetkeyError.is(error) && error.code === 'database_unreachable') throw error;
     // A provider that does not answer now may answer the next attempt, and the agent's work is still there.
-    if (ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable' && activityInfo().attempt < MAX_COLLECT_ATTEMPTS) throw error;
+    if (ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable' && activityInfo().attempt < MAX_COLLECT_ATTEMPTS)
+      throw error;
     if (signal.aborted) return nothingCollected('timeout');
     return nothingCollected('failed', ValetkeyError.is(error) ? error.message : undefined);
   } finally {

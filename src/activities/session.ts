@@ -30,7 +30,12 @@ import { startLimitWatch } from './limit-watch.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** These never include a failure of the turn itself, for which a retry would charge the tenant twice. */
-const RETRYABLE_CODES: readonly FailureCode[] = ['database_unreachable', 'gateway_unreachable', 'root_key_missing', 'sandbox_provider_unreachable'];
+const RETRYABLE_CODES: readonly FailureCode[] = [
+  'database_unreachable',
+  'gateway_unreachable',
+  'root_key_missing',
+  'sandbox_provider_unreachable',
+];
 /** The limit for the prompt in the event `turn.started`. */
 const MAX_PROMPT_CHARS = 4096;
 /** The rotations within one turn whose keys are masked in advance. */

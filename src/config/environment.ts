@@ -293,7 +293,11 @@ export const environmentSchema = z.object({
 export type Environment = z.output<typeof environmentSchema>;
 
 /** What the variables must be together. */
-export const checkedEnvironmentSchema = environmentSchema.superRefine(oneSourceOfKeys).superRefine(wholeGateways).superRefine(wholeRemotes).superRefine(mountsApart);
+export const checkedEnvironmentSchema = environmentSchema
+  .superRefine(oneSourceOfKeys)
+  .superRefine(wholeGateways)
+  .superRefine(wholeRemotes)
+  .superRefine(mountsApart);
 
 function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {
   if (VALETKEY_KEYRING === undefined) return;

@@ -60,7 +60,9 @@ export const remoteVariables = {
     .positive()
     .max(100)
     .default(1)
-    .describe('Sandboxes that one worker starts per second at E2B or Daytona: E2B allows 1 on its free plan and 5 on others. Workers only.'),
+    .describe(
+      'Sandboxes that one worker starts per second at E2B or Daytona: E2B allows 1 on its free plan and 5 on others. Workers only.',
+    ),
 };
 
 type RemoteVariables = z.output<z.ZodObject<typeof remoteVariables>>;

@@ -14,7 +14,6 @@ import { questionEvents } from './questions-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
 import { sandboxProviders } from './sandbox-providers-migration.ts';
-import { workerFiles } from './worker-files-migration.ts';
 
 const initial: Migration = {
   up: async (db) => {
@@ -192,5 +191,4 @@ export const migrations: Record<string, Migration> = {
   '0016_first_requests': firstRequests,
   '0017_checkpoints': checkpointTables,
   '0018_sandbox_providers': sandboxProviders,
-  '0019_worker_files': workerFiles,
 };

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import { deleteCheckpointParts } from './checkpoints.ts';
 import { asDatabaseError, type Db } from './database.ts';
+import { deleteWorkerFiles } from './worker-files.ts';
 import { deleteStartContent } from './workspace-starts.ts';
 
 /** Limits of one transaction. */
@@ -81,7 +82,7 @@ function jobRecords(cutoff: Date): DeleteBatch {
     const ids = rows.map(({ job_id }) => job_id);
     if (ids.length === 0) return { more: false };
     const artifacts = await db.deleteFrom('artifacts').where('job_id', 'in', ids).executeTakeFirst();
-    await db.deleteFrom('worker_files').where('job_id', 'in', ids).execute();
+    await deleteWorkerFiles(db, ids);
     await db.deleteFrom('turns').where('job_id', 'in', ids).execute();
     const checkpoints = await db.deleteFrom('checkpoints').where('job_id', 'in', ids).returning(['job_id', 'turn']).execute();
     for (const { job_id, turn } of checkpoints) await deleteCheckpointParts(db, job_id, turn);

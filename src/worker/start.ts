@@ -240,9 +240,9 @@ function createAdapters(config: Config, { db }: Database, owner: string, unseale
         owner,
         settings: config.remoteSandboxes,
         folders: {
-          write: (sandbox, content) => storeWorkerFiles(db, sandbox, content),
-          read: (sandbox) => readWorkerFiles(db, sandbox),
-          remove: (jobId) => deleteWorkerFiles(db, jobId),
+          write: (jobId, content) => storeWorkerFiles(db, jobId, content),
+          read: (jobId) => readWorkerFiles(db, jobId),
+          remove: (jobId) => deleteWorkerFiles(db, [jobId]),
         },
         egress,
         stateDir,

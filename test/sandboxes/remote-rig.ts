@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
-import { SERVER_PORT } from '../../src/sandboxes/remote/vendor.ts';
 import { createRemoteSandboxes } from '../../src/sandboxes/remote/index.ts';
+import { SERVER_PORT } from '../../src/sandboxes/remote/vendor.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { Secret } from '../../src/secrets/secret.ts';
 import { startFakeDaytona } from '../fakes/daytona/server.ts';
@@ -102,8 +102,8 @@ export function providerAt({ name, url, apiKey, stateDir, owner, lifetimeMs }: R
       startsPerSecond: 50,
     },
     folders: {
-      write: (sandbox, content) => Promise.resolve(void stored.set(sandbox.id, content)),
-      read: (sandbox) => Promise.resolve(stored.get(sandbox.id) ?? null),
+      write: (jobId, content) => Promise.resolve(void stored.set(jobId, content)),
+      read: (jobId) => Promise.resolve(stored.get(jobId) ?? null),
       remove: () => Promise.resolve(),
     },
     egress: { allowed: [{ host: '*', below: false, port: null }], maxBytes: 1024 ** 3 },

@@ -6,8 +6,8 @@ import { z } from 'zod';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import { webHosts } from '../egress/web-hosts.ts';
-import { remoteSandboxLost, SERVER_PORT, type Vendor, type VendorRequest, type VendorSandbox, type VendorState } from '../remote/vendor.ts';
 import { VendorHttp } from '../remote/vendor-http.ts';
+import { remoteSandboxLost, SERVER_PORT, type Vendor, type VendorRequest, type VendorSandbox, type VendorState } from '../remote/vendor.ts';
 import { ensurePlaceholder, PLACEHOLDER } from './placeholder-secret.ts';
 
 const TITLE = 'Daytona';
@@ -103,7 +103,7 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
       let cursor: string | null | undefined;
       do {
         const query = new URLSearchParams({ labels, limit: String(PAGE), ...(cursor && { cursor }) });
-        const page = await http.json(at(`?${query}`), pageSchema, { method: 'GET' });
+        const page = await http.json(at(`?${query.toString()}`), pageSchema, { method: 'GET' });
         for (const item of page?.items ?? []) found.set(item.id, toVendorSandbox(item));
         cursor = page?.nextCursor;
       } while (cursor);
@@ -125,7 +125,9 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
 
     async writeFile(id, path, content, signal) {
       const url = `${await toolbox(id)}/files/upload-v2?path=${encodeURIComponent(path)}`;
-      required(await http.request(url, { method: 'POST', content: { type: 'application/octet-stream', body: content }, signal, isInside: true }));
+      required(
+        await http.request(url, { method: 'POST', content: { type: 'application/octet-stream', body: content }, signal, isInside: true }),
+      );
     },
 
     async readFile(id, path, maxBytes, signal) {
@@ -150,7 +152,14 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
   };
 }
 
-function toVendorSandbox({ id, labels, state = '', desiredState, createdAt, autoDestroyAt }: z.output<typeof sandboxSchema>): VendorSandbox {
+function toVendorSandbox({
+  id,
+  labels,
+  state = '',
+  desiredState,
+  createdAt,
+  autoDestroyAt,
+}: z.output<typeof sandboxSchema>): VendorSandbox {
   return {
     id,
     jobId: labels[LABELS.job] ?? '',

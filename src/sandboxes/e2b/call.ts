@@ -20,7 +20,7 @@ function toOwnError(sdk: E2bSdk, title: string, error: unknown): unknown {
   if (error instanceof sdk.AuthenticationError) return vendorRefused(title, 401);
   // The SDK's own time-out is that of the vendor's program in the sandbox, which does not answer, or whose edge says so (502).
   if (error instanceof sdk.SandboxNotFoundError || error instanceof sdk.TimeoutError) return remoteSandboxLost(title);
-  const status = error instanceof sdk.SandboxError && 'statusCode' in error ? Number(error.statusCode) : Number.NaN;
+  const status = error instanceof sdk.SandboxError ? (error.statusCode ?? Number.NaN) : Number.NaN;
   if (status === 404) return remoteSandboxLost(title);
   if (status >= 400 && status < 500 && status !== 408 && status !== 409) return vendorRefused(title, status);
   return vendorUnreachable(title, Number.isNaN(status) ? 'does not answer' : `answered with status ${status}`);

@@ -8,7 +8,10 @@ import type { EgressSpec } from '../../contract/sandbox-spec.ts';
  */
 export function webHosts({ hosts, ports }: EgressSpec, title: string): string[] {
   const rules = hosts.flatMap((text) => parseHostRule(text) ?? []);
-  const other = rules.some(({ port }) => port !== null) || ports.length !== DEFAULT_PORTS.length || !DEFAULT_PORTS.every((port) => ports.includes(port));
+  const other =
+    rules.some(({ port }) => port !== null) ||
+    ports.length !== DEFAULT_PORTS.length ||
+    !DEFAULT_PORTS.every((port) => ports.includes(port));
   if (other)
     throw new ValetkeyError(
       'sandbox_unsupported',

@@ -190,10 +190,12 @@ function connect(folder: SandboxFolder | undefined, isolation: Isolation): Sandb
   );
 }
 
+/** The folders are those of the sandbox itself: nothing is to be stored or deleted. */
+const keep = async (): Promise<void> => {};
+
 async function hostFoldersOf({ workspace, workerFolder }: SandboxFolder): Promise<HostFolders | null> {
   const isWhole = async (): Promise<boolean> => (await lstat(workspace).catch(() => null)) !== null;
-  const nothing = async (): Promise<void> => {};
-  return (await isWhole()) ? { workspace, workerFolder, isWhole, save: nothing, close: nothing } : null;
+  return (await isWhole()) ? { workspace, workerFolder, isWhole, save: keep, close: keep } : null;
 }
 
 async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {

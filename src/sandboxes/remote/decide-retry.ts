@@ -6,7 +6,9 @@ import type { VendorState } from './vendor.ts';
  */
 export type RequestFailure = 'edge' | 'token' | 'network';
 
-export type RetryDecision = { action: 'retry'; afterMs: number } | { action: 'fail'; code: 'sandbox_lost' | 'sandbox_provider_unreachable' };
+export type RetryDecision =
+  | { action: 'retry'; afterMs: number }
+  | { action: 'fail'; code: 'sandbox_lost' | 'sandbox_provider_unreachable' };
 
 /** A server that still starts, or an edge that does not know the sandbox yet, takes less. Callers try again for a while, too. */
 const EDGE_GRACE_MS = 1_500;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createGunzip } from 'node:zlib';
 import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { MARKER_VARIABLE, remotePaths as at } from './layout.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 
 import type { HostFolders } from '../sandbox.ts';
 import { downloadWorkspace } from './download.ts';
-import type { Vendor } from './vendor.ts';
-import { restoreFolder, saveFolder, type FolderStore, type StoredFor } from './worker-folder.ts';
+import type { Vendor, VendorSandbox } from './vendor.ts';
+import { restoreFolder, saveFolder, type FolderStore } from './worker-folder.ts';
 
 export interface HostFoldersOptions {
   vendor: Vendor;
@@ -21,7 +21,7 @@ export interface HostFoldersOptions {
  */
 export async function openHostFolders(
   { vendor, store, scratchFolder, path }: HostFoldersOptions,
-  { jobId, id }: StoredFor,
+  { jobId, id }: VendorSandbox,
   withWorkspace: boolean,
 ): Promise<HostFolders> {
   await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
@@ -31,7 +31,10 @@ export async function openHostFolders(
   const [workspace, workerFolder] = [join(folder, 'workspace'), join(folder, 'worker')];
   try {
     await Promise.all([mkdir(workspace), mkdir(workerFolder)]);
-    await Promise.all([withWorkspace ? downloadWorkspace(vendor, id, workspace) : undefined, restoreFolder(store, { jobId, id }, workerFolder, path)]);
+    await Promise.all([
+      withWorkspace ? downloadWorkspace(vendor, id, workspace) : undefined,
+      restoreFolder(store, jobId, workerFolder, path),
+    ]);
   } catch (error) {
     await close();
     throw error;
@@ -40,7 +43,7 @@ export async function openHostFolders(
     workspace,
     workerFolder,
     isWhole: () => Promise.resolve(true),
-    save: async () => saveFolder(store, { jobId, id }, workerFolder, path),
+    save: async () => saveFolder(store, jobId, workerFolder, path),
     close,
   };
 }

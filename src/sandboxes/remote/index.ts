@@ -14,7 +14,10 @@ export interface RemoteOptions extends Omit<RemoteProviderOptions, 'gatewayUrl' 
 }
 
 /** Creates the remote providers that are configured. Construction does no I/O. */
-export function createRemoteSandboxes({ settings, owner, ...options }: RemoteOptions): { e2b?: SandboxProvider; daytona?: SandboxProvider } {
+export function createRemoteSandboxes({ settings, owner, ...options }: RemoteOptions): {
+  e2b?: SandboxProvider;
+  daytona?: SandboxProvider;
+} {
   const { e2b, daytona, gatewayUrl, lifetimeMs, startsPerSecond } = settings;
   const common = { owner, gatewayUrl, lifetimeMs, outbound: options.outbound };
   const provider = { ...options, gatewayUrl, startsPerSecond };

@@ -1,5 +1,5 @@
-import type { SandboxView } from '../launch/tools.ts';
 import { insidePaths } from '../launch/inside.ts';
+import type { SandboxView } from '../launch/tools.ts';
 
 const own = `${insidePaths.home}/.valetkey`;
 

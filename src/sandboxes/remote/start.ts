@@ -24,7 +24,7 @@ export interface StartDeps {
   vendor: Vendor;
   limitStarts: StartLimiter;
   agent: Agent;
-  connect(id: string): SandboxConnection;
+  connect: (id: string) => SandboxConnection;
 }
 
 /**
@@ -82,7 +82,8 @@ async function createOnce({ vendor, limitStarts }: StartDeps, { jobId, egress }:
     return await vendor.create({ jobId, egress });
   } catch (error) {
     const isUnknown = ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable' && !(error instanceof VendorBusy);
-    for (let listing = 1; isUnknown && listing <= LOST_ANSWER_LISTINGS; listing += 1) {
+    if (!isUnknown) throw error;
+    for (let listing = 1; listing <= LOST_ANSWER_LISTINGS; listing += 1) {
       const id = await keepOldest(vendor, await vendor.list(jobId).catch(() => []));
       if (id !== null) return id;
       await sleep(LISTING_PAUSE_MS, undefined, signal && { signal });

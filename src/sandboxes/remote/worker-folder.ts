@@ -7,19 +7,12 @@ const MIB = 1024 * 1024;
 const MAX_BYTES = 256 * MIB;
 const TIMEOUT_MS = 120_000;
 
-/** The sandbox whose files are stored. */
-export interface StoredFor {
-  jobId: string;
-  id: string;
-}
-
-/** Holds the worker's own files of sandboxes, where every worker finds them. The methods throw `database_unreachable`. */
+/** Holds the worker's own files of each job, where every worker finds them. The methods throw `database_unreachable`. */
 export interface FolderStore {
-  /** Replaces what is stored for a sandbox. */
-  write(sandbox: StoredFor, content: Buffer): Promise<void>;
+  /** Replaces what is stored for a job. */
+  write(jobId: string, content: Buffer): Promise<void>;
   /** Reads what is stored; null where nothing is. */
-  read(sandbox: StoredFor): Promise<Buffer | null>;
-  /** Deletes what is stored for all sandboxes of a job. */
+  read(jobId: string): Promise<Buffer | null>;
   remove(jobId: string): Promise<void>;
 }
 
@@ -27,7 +20,7 @@ export interface FolderStore {
  * Stores a folder of ours. Idempotent. `path`: PATH, to find tar. Throws `workspace_failed` where it is larger than 256 MiB,
  * `database_unreachable`.
  */
-export async function saveFolder(store: FolderStore, sandbox: StoredFor, folder: string, path: string): Promise<void> {
+export async function saveFolder(store: FolderStore, jobId: string, folder: string, path: string): Promise<void> {
   const { failed, isMaxBuffer, stdout } = await execa('tar', ['-C', folder, '-cf', '-', '.'], {
     ...optionsWith(path),
     encoding: 'buffer',
@@ -40,15 +33,16 @@ export async function saveFolder(store: FolderStore, sandbox: StoredFor, folder:
       `The start of the workspace is larger than ${MAX_BYTES / MIB} MiB, which remote sandboxes do not support: lower workspace.depth.`,
     );
   if (failed) throw new ValetkeyError('workspace_failed', 'The worker could not pack its files of the workspace: tar failed on its host.');
-  await store.write(sandbox, Buffer.from(stdout));
+  await store.write(jobId, Buffer.from(stdout));
 }
 
 /** Restores what `saveFolder` stored into an empty folder. Throws `workspace_failed`, `database_unreachable`. */
-export async function restoreFolder(store: FolderStore, sandbox: StoredFor, folder: string, path: string): Promise<void> {
-  const content = await store.read(sandbox);
+export async function restoreFolder(store: FolderStore, jobId: string, folder: string, path: string): Promise<void> {
+  const content = await store.read(jobId);
   if (content === null) return;
   const { failed } = await execa('tar', ['-C', folder, '-xf', '-'], { ...optionsWith(path), input: content, stdout: 'ignore' });
-  if (failed) throw new ValetkeyError('workspace_failed', 'The worker could not unpack its files of the workspace: tar failed on its host.');
+  if (failed)
+    throw new ValetkeyError('workspace_failed', 'The worker could not unpack its files of the workspace: tar failed on its host.');
 }
 
 function optionsWith(path: string) {

@@ -26,7 +26,11 @@ export interface Cloud {
   /** Every request that reached the vendor, `POST /path`, and its body. */
   readonly requests: { line: string; body: unknown }[];
   readonly sandboxes: Map<string, CloudSandbox>;
-  create(wanted: Pick<CloudSandbox, 'name' | 'template' | 'labels' | 'request'>, lifetimeMs: number, reachesGateway: boolean): Promise<CloudSandbox>;
+  create(
+    wanted: Pick<CloudSandbox, 'name' | 'template' | 'labels' | 'request'>,
+    lifetimeMs: number,
+    reachesGateway: boolean,
+  ): Promise<CloudSandbox>;
   kill(id: string): Promise<boolean>;
   /** The sandboxes that a listing shows. */
   listed(labels: Record<string, string>): CloudSandbox[];

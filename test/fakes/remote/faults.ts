@@ -34,15 +34,19 @@ export class Faults {
   }
 }
 
-/** Answers a call as its fault has it. `act` resolves to the status and the body of the answer. */
-export async function answer(
-  res: ServerResponse,
-  fault: Fault | null,
-  act: () => Promise<{ status: number; body?: unknown; headers?: Record<string, string> }>,
-): Promise<void> {
+export interface Answer {
+  status: number;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** Answers a call as its fault has it. */
+export async function answer(res: ServerResponse, fault: Fault | null, act: () => Promise<Answer>): Promise<void> {
   if (fault?.is === 'status') {
     if (fault.retryAfterS !== undefined) res.setHeader('retry-after', fault.retryAfterS);
-    res.writeHead(fault.status, { 'content-type': 'application/json' }).end(JSON.stringify({ code: fault.status, message: 'the fault says so' }));
+    res
+      .writeHead(fault.status, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ code: fault.status, message: 'the fault says so' }));
     return;
   }
   if (fault?.is === 'slow') await sleep(fault.ms);

@@ -5,8 +5,10 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { execa } from 'execa';
+import { z } from 'zod';
 
 import { agents } from '../../../src/agents/index.ts';
+import { parseJson } from '../../../src/contract/json.ts';
 import { INSIDE_GATEWAY_PORT } from '../../../src/sandboxes/launch/inside.ts';
 import { bubblewrapArguments } from '../../../src/sandboxes/local/bubblewrap.ts';
 import { claimFolder, jobFolder } from '../../../src/sandboxes/local/folder.ts';
@@ -48,7 +50,8 @@ export async function startMachine(host: MachineHost, id: string, reachesGateway
   const folder = await claimFolder(stateDir, { jobId: id, owner: 'fake' }, INSIDE_GATEWAY_PORT);
   if (folder === undefined || codex.bubblewrap === undefined) throw new Error('The fake machine cannot be started here.');
   for (const name of [folder.home, folder.workspace, folder.run, folder.tools, folder.tmp, folder.varTmp]) await mkdir(name);
-  await copyFile(join(import.meta.dirname, 'guest.mjs'), join(folder.tools, 'guest.mjs'));
+  await copyFile(join(import.meta.dirname, 'guest.ts'), join(folder.tools, 'guest.ts'));
+  await writeFile(join(folder.tools, 'package.json'), '{"type":"module"}\n');
   await writeFile(join(folder.tools, 'machine-id'), `${'0'.repeat(32)}\n`);
   const noGateway = join(stateDir, 'no-gateway');
   await mkdir(noGateway, { recursive: true });
@@ -63,12 +66,18 @@ export async function startMachine(host: MachineHost, id: string, reachesGateway
     limits: LIMITS,
     groups: [],
     env: { PATH: `/opt/node/bin:/usr/local/bin:/usr/bin:/bin`, HOME: '/home/agent', LANG: 'C.UTF-8' },
-    command: ['/opt/node/bin/node', '/opt/valetkey/guest.mjs', String(INSIDE_GATEWAY_PORT)],
+    command: ['/opt/node/bin/node', '/opt/valetkey/guest.ts', String(INSIDE_GATEWAY_PORT)],
     hasEgress: false,
   });
   await using log = await open(folder.log, 'a');
   await using record = await open(folder.record, 'w', 0o600);
-  const child = spawn(codex.bubblewrap, args, { ...codex.identity, cwd: '/', env: {}, detached: true, stdio: ['ignore', log.fd, log.fd, record.fd] });
+  const child = spawn(codex.bubblewrap, args, {
+    ...codex.identity,
+    cwd: '/',
+    env: {},
+    detached: true,
+    stdio: ['ignore', log.fd, log.fd, record.fd],
+  });
   child.unref();
   const job = jobFolder(stateDir, id);
   const call = async (method: string, target: string, body?: Uint8Array | string): Promise<{ status: number; body: Buffer }> =>
@@ -84,7 +93,7 @@ export async function startMachine(host: MachineHost, id: string, reachesGateway
   const machine: Machine = {
     async run(command) {
       const { body } = await call('POST', '/run', command);
-      return Number((JSON.parse(body.toString()) as { exitCode: number }).exitCode);
+      return z.object({ exitCode: z.number() }).parse(parseJson(body.toString())).exitCode;
     },
     writeFile: async (file, content) => void (await call('POST', `/files?path=${encodeURIComponent(file)}`, content)),
     async readFile(file) {

@@ -21,7 +21,10 @@ const CASES: [RequestFailure, VendorState | null, number, string][] = [
   ['network', 'suspended', 0, 'sandbox_lost'],
 ];
 
-test.each(CASES)('a request that failed by %s while the sandbox is %s, %i ms after the first failure: %s', (failure, state, elapsedMs, wanted) => {
-  const decision = decideRetry(failure, state, elapsedMs);
-  expect(decision.action === 'retry' ? 'retry' : decision.code).toBe(wanted);
-});
+test.each(CASES)(
+  'a request that failed by %s while the sandbox is %s, %i ms after the first failure: %s',
+  (failure, state, elapsedMs, wanted) => {
+    const decision = decideRetry(failure, state, elapsedMs);
+    expect(decision.action === 'retry' ? 'retry' : decision.code).toBe(wanted);
+  },
+);

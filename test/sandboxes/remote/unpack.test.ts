@@ -103,10 +103,7 @@ describe('an archive that the agent has forged', () => {
         { path: 'link', type: '0', content: 'x' },
       ],
     ],
-    [
-      'more files than allowed',
-      Array.from({ length: 101 }, (_, index) => ({ path: `f${index}`, type: '0' })),
-    ],
+    ['more files than allowed', Array.from({ length: 101 }, (_, index) => ({ path: `f${index}`, type: '0' }))],
     ['more bytes than allowed', [{ path: 'large', type: '0', content: 'x'.repeat(LIMITS.bytes + 1) }]],
   ])('is refused with %s, and nothing outside is written', async (_what, entries) => {
     const around = await temporaryFolder();

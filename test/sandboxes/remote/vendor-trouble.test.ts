@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { SandboxRequest } from '../../../src/sandboxes/sandbox.ts';
-import { run } from '../rig.ts';
 import { createRemoteRig, providerAt, type RemoteRig } from '../remote-rig.ts';
+import { run } from '../rig.ts';
 
 describe.each(['e2b', 'daytona'] as const)('at %s', (name) => {
   let rig: RemoteRig;
@@ -72,14 +72,17 @@ describe.each(['e2b', 'daytona'] as const)('at %s', (name) => {
     await rig.provider.stop('surplus');
   });
 
-  test.each(name === 'e2b' ? ['paused'] : ['paused', 'stopped', 'archived', 'error'])('a sandbox that is %s is listed and stopped', async (state) => {
-    const jobId = `is-${state}`;
-    await rig.provider.start(request(jobId));
-    for (const sandbox of ofJob(jobId)) sandbox.state = state;
-    expect((await rig.provider.list()).map((listed) => listed.jobId)).toContain(jobId);
-    await rig.provider.stop(jobId);
-    expect(ofJob(jobId)).toEqual([]);
-  });
+  test.each(name === 'e2b' ? ['paused'] : ['paused', 'stopped', 'archived', 'error'])(
+    'a sandbox that is %s is listed and stopped',
+    async (state) => {
+      const jobId = `is-${state}`;
+      await rig.provider.start(request(jobId));
+      for (const sandbox of ofJob(jobId)) sandbox.state = state;
+      expect((await rig.provider.list()).map((listed) => listed.jobId)).toContain(jobId);
+      await rig.provider.stop(jobId);
+      expect(ofJob(jobId)).toEqual([]);
+    },
+  );
 
   test('all pages of a listing are read', async () => {
     const jobs = ['page-1', 'page-2', 'page-3', 'page-4', 'page-5'];
