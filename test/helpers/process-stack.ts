@@ -73,9 +73,9 @@ async function startProcesses(options: Options): Promise<ProcessStack> {
   };
   const config = loadConfig(environment);
   const log = await open(join(stateDir, 'log.jsonl'), 'a');
-  const { VALETKEY_ROOT_KEY, ANTHROPIC_API_KEY, OPENAI_API_KEY, ...both } = environment;
+  const { VALETKEY_ROOT_KEY, ANTHROPIC_API_KEY, OPENAI_API_KEY, E2B_API_KEY, DAYTONA_API_KEY, ...both } = environment;
   const gateway = part('gateway', { ...both, ANTHROPIC_API_KEY, OPENAI_API_KEY }, log.fd);
-  const worker = part('worker', { ...both, VALETKEY_ROOT_KEY }, log.fd);
+  const worker = part('worker', { ...both, VALETKEY_ROOT_KEY, E2B_API_KEY, DAYTONA_API_KEY }, log.fd);
   if (options.gateway !== 'later') await gateway.start();
   await worker.start();
   const client = await createClient({

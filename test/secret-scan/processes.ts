@@ -15,6 +15,8 @@ const TOLD: Record<string, readonly (string | undefined)[]> = {
   LITELLM_MASTER_KEY: ['worker'],
   OPENROUTER_PROVISIONING_KEY: ['worker'],
   PORTKEY_API_KEY: ['worker'],
+  E2B_API_KEY: ['worker'],
+  DAYTONA_API_KEY: ['worker'],
 };
 
 /** A process of this machine. */

@@ -14,8 +14,8 @@ Examples:
   $ DATABASE_URL=postgres://… ANTHROPIC_API_KEY=… valetkey gateway
 `;
 
-/** A gateway meets the requests of sandboxes, so it is not to have a key that mints keys. Throws `invalid_config`. */
-function refuseAdminKeys({ gateways: { litellm, openrouter, portkey } }: Config): void {
+/** A gateway meets the requests of sandboxes, so it is not to have a key that mints keys or opens sandboxes. Throws `invalid_config`. */
+function refuseAdminKeys({ gateways: { litellm, openrouter, portkey }, remoteSandboxes: { e2b, daytona } }: Config): void {
   refuseVariables(
     {
       LITELLM_MASTER_KEY: litellm?.masterKey,
@@ -23,6 +23,10 @@ function refuseAdminKeys({ gateways: { litellm, openrouter, portkey } }: Config)
       PORTKEY_API_KEY: portkey?.adminKey,
     },
     'is for workers, which mint the keys; unset it for a gateway, which meets the requests of sandboxes',
+  );
+  refuseVariables(
+    { E2B_API_KEY: e2b?.apiKey, DAYTONA_API_KEY: daytona?.apiKey },
+    'is for workers, which start the sandboxes; unset it for a gateway, which meets their requests',
   );
 }
 
