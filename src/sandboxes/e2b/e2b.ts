@@ -57,7 +57,7 @@ export function createE2bVendor(options: E2bOptions): Vendor {
     const sdk = await loadSdk();
     return callE2b(sdk, TITLE, () => request(sdk));
   };
-  /** Also starts the lifetime of the sandbox anew, and resumes one that somebody has paused. */
+  /** Also starts the lifetime of the sandbox again, and resumes one that somebody has paused. */
   const open = (id: string): Promise<E2bSandbox> => call(({ Sandbox }) => Sandbox.connect(id, { ...connection, timeoutMs: lifetimeMs }));
 
   return {

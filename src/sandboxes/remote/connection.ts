@@ -7,7 +7,7 @@ import { createDispatchers } from '../../outbound/dispatchers.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
 import type { SandboxConnection, SandboxFetchInit, SandboxPaths } from '../sandbox.ts';
 import { readAccess, type Access } from './access.ts';
-import { decideRetry, type RequestFailure } from './decide-retry.ts';
+import { decideRequestRetry, type RequestFailure } from './decide-request-retry.ts';
 import { remoteSandboxLost, vendorUnreachable, type Vendor, type VendorState } from './vendor.ts';
 
 /** Statuses of an answer that can come from the vendor's edge instead of the server. */
@@ -64,7 +64,7 @@ export function connectRemote({ vendor, id, paths, outbound }: RemoteConnectionO
         failingSinceMs ??= performance.now();
         if (outcome === 'token') access = null;
         const state = await stateOf(vendor, id);
-        const decision = decideRetry(outcome, state, performance.now() - failingSinceMs);
+        const decision = decideRequestRetry(outcome, state, performance.now() - failingSinceMs);
         if (decision.action === 'fail') {
           throw decision.code === 'sandbox_lost'
             ? remoteSandboxLost(vendor.title)

@@ -14,7 +14,7 @@ export interface UnpackLimits {
 
 /**
  * Unpacks the archive of an untrusted workspace into a new, empty folder of this host. Nothing outside the folder is written,
- * whatever the archive says: each name is created anew and only below folders that this function created, so no link is ever
+ * whatever the archive says: each name is created new and only below folders that this function created, so no link is ever
  * followed. Links are created as they are, and pipes, sockets and devices left out. Throws `workspace_failed` where the archive is
  * damaged, repeats or forges a path, or exceeds a limit.
  */

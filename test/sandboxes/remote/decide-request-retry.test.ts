@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { decideRetry, type RequestFailure } from '../../../src/sandboxes/remote/decide-retry.ts';
+import { decideRequestRetry, type RequestFailure } from '../../../src/sandboxes/remote/decide-request-retry.ts';
 import type { VendorState } from '../../../src/sandboxes/remote/vendor.ts';
 
 const CASES: [RequestFailure, VendorState | null, number, string][] = [
@@ -24,7 +24,7 @@ const CASES: [RequestFailure, VendorState | null, number, string][] = [
 test.each(CASES)(
   'a request that failed by %s while the sandbox is %s, %i ms after the first failure: %s',
   (failure, state, elapsedMs, wanted) => {
-    const decision = decideRetry(failure, state, elapsedMs);
+    const decision = decideRequestRetry(failure, state, elapsedMs);
     expect(decision.action === 'retry' ? 'retry' : decision.code).toBe(wanted);
   },
 );

@@ -6,7 +6,7 @@ import type { VendorState } from './vendor.ts';
  */
 export type RequestFailure = 'edge' | 'token' | 'network';
 
-export type RetryDecision =
+export type RequestRetryDecision =
   | { action: 'retry'; afterMs: number }
   | { action: 'fail'; code: 'sandbox_lost' | 'sandbox_provider_unreachable' };
 
@@ -21,7 +21,7 @@ const PAUSE_MS = 250;
  * safe: the shim drops repeated messages, and files and scripts are idempotent. A sandbox that the vendor runs is never declared
  * lost because of the network between us.
  */
-export function decideRetry(failure: RequestFailure, state: VendorState | null, elapsedMs: number): RetryDecision {
+export function decideRequestRetry(failure: RequestFailure, state: VendorState | null, elapsedMs: number): RequestRetryDecision {
   if (state === 'ended' || state === 'suspended') return { action: 'fail', code: 'sandbox_lost' };
   if (failure === 'network' || state === null) {
     return elapsedMs < NETWORK_GRACE_MS ? { action: 'retry', afterMs: PAUSE_MS } : { action: 'fail', code: 'sandbox_provider_unreachable' };
