@@ -83,6 +83,27 @@ describe.each(['e2b', 'daytona'] as const)('with the provider %s', (provider) =>
     await expect.poll(() => remote.ofJob(jobId).length, { timeout: 60_000 }).toBe(0);
   });
 
+  test('a sandbox that the vendor ends between turns costs nothing: the work goes on in a new one', async () => {
+    const { client } = stack;
+    const { jobId } = await client.jobs.submit(
+      jobSpec({ agent: 'mock', model: 'gpt-5.1-codex', sandbox, keepOpen: '2m', prompts: ['!write word heron'] }),
+    );
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+    const [lost] = remote.ofJob(jobId);
+    if (lost === undefined) throw new Error('The sandbox is missing.');
+    await remote.cloud.kill(lost.id);
+    await client.jobs.prompt(jobId, '!run cp word copy');
+    await expect.poll(async () => (await client.jobs.status(jobId)).turn, { timeout: 30_000 }).toBe(2);
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase, { timeout: 30_000 }).toBe('waiting');
+    expect(remote.ofJob(jobId).map(({ id }) => id)).not.toContain(lost.id);
+    await client.jobs.cancel(jobId);
+    const result = await expectEnded(stack, jobId, { outcome: 'cancelled', code: 'cancelled' });
+    expect(result).toMatchObject({ sandboxLost: false, workspace: { complete: true } });
+    const patch = String((await client.jobs.artifact(jobId, 'patch'))?.content);
+    expect(patch).toContain('+heron');
+    expect(patch).toContain('b/copy');
+  });
+
   test('a sandbox that the vendor ends in mid-turn ends the job as lost', async () => {
     const jobId = await inMidTurn(stack, 60, { sandbox });
     for (const { id } of remote.ofJob(jobId)) await remote.cloud.kill(id);
