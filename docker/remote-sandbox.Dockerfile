@@ -1,6 +1,5 @@
 # The image of sandboxes at E2B and Daytona. A template or a snapshot is made of it: docs/sandboxes.md.
-ARG BASE=node:24-bookworm
-FROM ${BASE}
+FROM node:24-bookworm
 USER 0
 # What the worker uses inside: a base that lacks one of these is found now, not by the first job.
 RUN for tool in sh bash git curl tar gzip split od flock setsid timeout find; do \

@@ -12,7 +12,10 @@ const PART_BYTES = 8 * MIB;
 /** The archive, compressed. */
 const MAX_PARTS = 128;
 const MAX_UNPACKED = { bytes: 8 * 1024 * MIB, entries: 1_000_000 };
-const SCRIPT_TIMEOUT_MS = 180_000;
+// Together less than the step that collects the work of a job may take: one that timed out would begin again.
+const HALT_TIMEOUT_MS = 30_000;
+const PACK_TIMEOUT_MS = 90_000;
+const DOWNLOAD_TIMEOUT_MS = 120_000;
 
 /**
  * Ends every process of the server, also what an agent detached: it inherited a variable. The last round finds none, so nothing
@@ -35,18 +38,19 @@ exit 1
 export async function haltProcesses(vendor: Vendor, id: string): Promise<void> {
   const script = `${at.own}/halt-${randomUUID()}.sh`;
   await vendor.writeFile(id, script, HALT_SCRIPT);
-  const exitCode = await vendor.runFile(id, script, SCRIPT_TIMEOUT_MS);
+  const exitCode = await vendor.runFile(id, script, HALT_TIMEOUT_MS);
   if (exitCode !== 0) throw new ValetkeyError('workspace_failed', 'The processes in the sandbox could not be ended.');
 }
 
 /**
  * Copies the workspace of a remote sandbox into an empty folder of this host, without its `.git`. Nothing in it is trusted. Throws
- * `workspace_failed` where it is larger than 1 GiB compressed or 8 GiB unpacked, and what the vendor throws.
+ * `workspace_failed` where it is larger than 1 GiB compressed or 8 GiB unpacked, or takes longer than two minutes to transfer, and what the
+ * vendor throws.
  */
 export async function downloadWorkspace(vendor: Vendor, id: string, folder: string): Promise<void> {
   const parts = `${at.own}/pack-${randomUUID()}`;
   await vendor.writeFile(id, `${parts}.sh`, packScript(parts));
-  const exitCode = await vendor.runFile(id, `${parts}.sh`, SCRIPT_TIMEOUT_MS);
+  const exitCode = await vendor.runFile(id, `${parts}.sh`, PACK_TIMEOUT_MS);
   if (exitCode !== 0)
     throw new ValetkeyError('workspace_failed', `The workspace could not be packed in the sandbox (exit code ${exitCode}).`);
   const archive = createGunzip();
@@ -67,11 +71,12 @@ cd ${at.workspace}
 }
 
 async function* readParts(vendor: Vendor, id: string, parts: string): AsyncGenerator<Buffer, void> {
-  for (let part = 0; part <= MAX_PARTS; part += 1) {
+  const untilMs = performance.now() + DOWNLOAD_TIMEOUT_MS;
+  for (let part = 0; part <= MAX_PARTS && performance.now() < untilMs; part += 1) {
     const content = await vendor.readFile(id, `${parts}/part-${String(part).padStart(5, '0')}`, PART_BYTES);
     if (content === null) return;
     yield content;
     if (content.length < PART_BYTES) return;
   }
-  throw new ValetkeyError('workspace_failed', 'The workspace in the sandbox is too large to be collected from a remote sandbox.');
+  throw new ValetkeyError('workspace_failed', 'The workspace is too large to be collected from a remote sandbox in the time there is.');
 }
