@@ -1,6 +1,6 @@
 import { hasErrorCode } from './error-code.ts';
 
-/** Returns whether a process with this pid exists on this host. */
+/** Returns whether there is a process with this pid, a zombie included. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
