@@ -5,7 +5,6 @@ import { codeOf, ValetkeyError } from '../contract/errors.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { HostFolders } from '../sandboxes/sandbox.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
-import type { SessionState } from '../session/turn/state.ts';
 import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, hasBegunTurn } from '../store/events.ts';
