@@ -6,7 +6,6 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
-import { hasErrorCode } from '../../system/error-code.ts';
 
 const KILL_TIMEOUT_MS = 15_000;
 /** The outer bubblewrap reaps the inner one and then ends by itself; killed first, it would leave the sandbox running. */
@@ -95,15 +94,6 @@ function scanProcesses(): Promise<Process[]> {
   });
   runningScan = nextScan;
   return nextScan;
-}
-
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasErrorCode(error, 'EPERM');
-  }
 }
 
 async function parentOf(pid: number): Promise<number> {
