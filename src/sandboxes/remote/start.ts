@@ -48,8 +48,12 @@ export async function startRemote(deps: StartDeps, request: SandboxRequest, sign
     return id;
   } catch (error) {
     await vendor.kill(created).catch(() => {});
-    if (ValetkeyError.is(error) && error.code === 'sandbox_lost')
+    if (ValetkeyError.is(error) && error.code === 'sandbox_lost') {
+      // A worker that created an older one, which the listing did not show yet, has ended this one.
+      const other = await keepOldest(vendor, await vendor.list(request.jobId));
+      if (other !== null && (await canServe(deps, request, other, signal))) return other;
       throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
+    }
     throw error;
   }
 }
