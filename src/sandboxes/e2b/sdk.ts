@@ -1,8 +1,10 @@
+import type * as Sdk from 'e2b';
+
 import { ValetkeyError } from '../../contract/errors.ts';
 
 /** What is used of the vendor's SDK, an optional peer. */
 export type E2bSdk = Pick<
-  typeof import('e2b'),
+  typeof Sdk,
   | 'Sandbox'
   | 'AuthenticationError'
   | 'CommandExitError'
