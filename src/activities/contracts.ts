@@ -43,6 +43,8 @@ export interface StartSandboxInput extends JobIdentity {
   workspace: JobSpec['workspace'];
   /** The stored start of the workspace, of a job that continues in another sandbox. */
   startCommit?: string;
+  /** The job's deadline, ISO 8601; absent where an older workflow scheduled the step. */
+  deadline?: string;
 }
 
 export interface StartedSandbox {

@@ -22,6 +22,8 @@ import { prepareWorkspace, requireFolders } from './prepare-workspace.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 const NOTHING = Buffer.alloc(0);
+/** A sandbox ends by itself this long after its job's deadline: its artifacts are collected before. */
+const SANDBOX_SLACK_MS = 15 * 60_000;
 
 export interface SandboxDeps extends CollectDeps, CleanUpDeps, StopDeps {
   session: Pick<SandboxOperations, 'putSecrets' | 'warmUp'>;
@@ -43,6 +45,7 @@ export function sandboxActivities(
       sandbox: { provider: providerName, isolation, limits, egress, env, secrets: sealedSecrets },
       workspace,
       startCommit,
+      deadline,
     } = input;
     try {
       const provider = providerNamed(sandboxes, providerName);
@@ -50,7 +53,8 @@ export function sandboxActivities(
         const { gitToken: sealed } = workspace;
         const gitToken = sealed === undefined ? undefined : await unsealer.open(sealed, { tenant, purpose: 'git-token' });
         const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
-        const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()] };
+        const expiresAt = deadline === undefined ? undefined : new Date(Date.parse(deadline) + SANDBOX_SLACK_MS);
+        const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()], expiresAt };
         const handle = await provider.start(request, stopped);
         // One that any worker can drive is noted with the queue that all workers share.
         await noteSandbox(db, keys.owner, { jobId, id: handle.id }, handle.hostTaskQueue ?? activityInfo().taskQueue);

@@ -32,6 +32,8 @@ export interface SandboxRequest {
   secretNames?: readonly string[] | undefined;
   /** The limits that the job sets; the provider applies its defaults and maxima. */
   limits?: SandboxLimitsSpec | undefined;
+  /** The sandbox ends by itself then, also where nobody is left to stop it; its files stay until `stop`. Left out: never. */
+  expiresAt?: Date | undefined;
 }
 
 /** Reports a limit that a sandbox is close to or has reached. `times` counts since the start of the sandbox and is never zero. */

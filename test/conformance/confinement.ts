@@ -28,6 +28,8 @@ export interface ConfinementRig {
   requests: readonly string[];
   /** The folder of a sandbox's files on the host. */
   folderOf(id: string): string;
+  /** Places that a sandbox has of its own where the host has others. */
+  ownPlaces: readonly string[];
   close(): Promise<void>;
 }
 
@@ -78,7 +80,7 @@ export function describeConfinement(title: string, isolation: Isolation, start: 
         '/etc/shadow',
         '/mnt',
         '/boot',
-      ];
+      ].filter((place) => !rig.ownPlaces.includes(place));
       const seen = await run(
         inside,
         `for place in ${places.map((place) => `'${place}'`).join(' ')}; do [ -e "$place" ] && echo "$place"; done; true`,
@@ -110,7 +112,7 @@ export function describeConfinement(title: string, isolation: Isolation, start: 
       expect(visits).toEqual([]);
       expect(await run(inside, `curl -s ${inside.paths.gatewayUrl}/knock`)).toBe('gateway');
       expect(rig.requests).toContain('GET /knock');
-      expect(await run(inside, 'ls /sys/class/net 2> /dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1')).toMatch(/^\s*lo\s*$/);
+      expect(await run(inside, 'ls /sys/class/net 2> /dev/null; cat /proc/net/dev | tail -n +3 | cut -d: -f1')).toMatch(/^(\s*lo\s*)+$/);
       for (const listener of listeners) listener.close();
     });
 
@@ -141,6 +143,25 @@ export function describeConfinement(title: string, isolation: Isolation, start: 
       await runCommand(inside, 'node', ['-e', send, String(server.address().port)]);
       expect(asked).toBe(0);
       server.close();
+    });
+
+    test.each([
+      ['a link to another job’s socket', (socket: string) => `ln -s '${socket}' agent.sock`],
+      ['a link to itself', () => 'ln -s agent.sock agent.sock'],
+      ['a file', () => 'echo HTTP > agent.sock'],
+      ['a folder', () => 'mkdir agent.sock'],
+    ])('the host refuses %s in the place of the agent’s socket', async (name, place) => {
+      const { provider } = rig;
+      const jobId = `attacker-${name.length}`;
+      const handle = await provider.start({ jobId, agent: 'codex', isolation });
+      const before = provider.connect(handle);
+      await run(before, `cd /run/valetkey && rm agent.sock && ${place(`${rig.folderOf(otherId)}/run/agent.sock`)}`);
+      const after = provider.connect(handle);
+      await expect(after.fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_socket_refused' });
+      expect((await provider.list()).map((listed) => listed.jobId)).toContain(jobId);
+      await Promise.all([before.close(), after.close()]);
+      await provider.stop(jobId);
+      await expect(provider.connect(handle).fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_lost' });
     });
 
     test('no socket of the engine, of the session bus or of another sandbox is there', async () => {

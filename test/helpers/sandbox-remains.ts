@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import type { Stack } from '../../src/dev/stack.ts';
-import { jobFolder } from '../../src/sandboxes/local/folder.ts';
+import { jobFolder } from '../../src/sandboxes/host/folder.ts';
 
 /** Where a host has its sandboxes. */
 interface HostState {

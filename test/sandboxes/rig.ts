@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
 import type { EgressOptions } from '../../src/sandboxes/egress/egress.ts';
-import { sandboxFolder } from '../../src/sandboxes/local/folder.ts';
+import { sandboxFolder } from '../../src/sandboxes/host/folder.ts';
 import { createLocalProvider, type LocalProviderOptions } from '../../src/sandboxes/local/local.ts';
 import { processesIn, recordedProcess } from '../../src/sandboxes/local/processes.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
@@ -25,8 +25,19 @@ export interface Rig {
   close(): Promise<void>;
 }
 
-/** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
-export async function createRig(egress?: EgressOptions, machine: MachineSettings = DEFAULT_MACHINE_SETTINGS): Promise<Rig> {
+/** A state directory of its own, and a gateway in it that answers `gateway` to everything. */
+export interface HostStub {
+  stateDir: string;
+  socketDir: string;
+  /** What reached the gateway's socket. */
+  requests: string[];
+  /** The provider, with its sandboxes remembered: `close` stops them. */
+  remember: (provider: SandboxProvider) => SandboxProvider;
+  close: () => Promise<void>;
+}
+
+/** Starts the gateway of a host without sandboxes yet. */
+export async function startHostStub(): Promise<HostStub> {
   const stateDir = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
   await chmod(stateDir, 0o755);
   const socketDir = join(stateDir, 'gateway');
@@ -38,10 +49,33 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
   });
   await new Promise<void>((resolve) => gateway.listen(join(socketDir, 'gateway.sock'), resolve));
   await chmod(join(socketDir, 'gateway.sock'), 0o666);
-  const owner = 'default/tests';
+  const stops: (() => Promise<void>)[] = [];
+  return {
+    stateDir,
+    socketDir,
+    requests,
+    remember: (provider) => ({
+      ...provider,
+      async start(request, signal) {
+        stops.push(() => provider.stop(request.jobId));
+        return await provider.start(request, signal);
+      },
+    }),
+    async close() {
+      for (const stop of stops) await stop();
+      gateway.closeAllConnections();
+      await new Promise((resolve) => gateway.close(resolve));
+      await rm(stateDir, { recursive: true });
+    },
+  };
+}
+
+/** A local provider with a state directory of its own, and a gateway that answers `gateway` to everything. */
+export async function createRig(egress?: EgressOptions, machine: MachineSettings = DEFAULT_MACHINE_SETTINGS): Promise<Rig> {
+  const { stateDir, socketDir, requests, remember, close } = await startHostStub();
   const options = {
     agents,
-    owner,
+    owner: 'default/tests',
     stateDir,
     socketDir,
     agentsDir: undefined,
@@ -50,18 +84,9 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
     ...(egress === undefined ? {} : { egress }),
     machine,
   };
-  const jobs: string[] = [];
-  const inner = createLocalProvider(options);
-  const provider: SandboxProvider = {
-    ...inner,
-    async start(request, signal) {
-      jobs.push(request.jobId);
-      return await inner.start(request, signal);
-    },
-  };
   return {
     options,
-    provider,
+    provider: remember(createLocalProvider(options)),
     requests,
     folderOf: (id) => join(stateDir, 'jobs', id),
     async isAlive({ id, isolation }) {
@@ -71,12 +96,7 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
         ? (await processesIn(folder.path)).members.length > 0
         : (await recordedProcess(folder.record)) !== undefined;
     },
-    async close() {
-      for (const job of jobs) await inner.stop(job);
-      gateway.closeAllConnections();
-      await new Promise((resolve) => gateway.close(resolve));
-      await rm(stateDir, { recursive: true });
-    },
+    close,
   };
 }
 

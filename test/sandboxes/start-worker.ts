@@ -26,8 +26,11 @@ export async function startAndKillWorker(
 ): Promise<SandboxHandle> {
   const args = [STARTER, provider, JSON.stringify(options), JSON.stringify(request)];
   const worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = z.tuple([z.string()]).parse(await once(createInterface(worker.stdout), 'line'));
   const gone = once(worker, 'exit');
+  const failed = gone.then(() => Promise.reject(new Error('The worker ended before its sandbox was up.')));
+  // The worker is killed in the end.
+  failed.catch(() => {});
+  const [line] = z.tuple([z.string()]).parse(await Promise.race([once(createInterface(worker.stdout), 'line'), failed]));
   worker.kill('SIGKILL');
   await gone;
   return handleSchema.parse(JSON.parse(line));

@@ -3,11 +3,20 @@ import { z } from 'zod';
 
 import { agents } from '../../src/agents/index.ts';
 import { ISOLATIONS } from '../../src/contract/sandbox-provider.ts';
+import { createDockerProvider } from '../../src/sandboxes/docker/docker.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { providerAt } from './remote-rig.ts';
 
-const optionsSchema = z.object({ stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string(), path: z.string() });
+const hostSchema = z.object({ owner: z.string(), stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string() });
+const localSchema = hostSchema.extend({ path: z.string() });
+const dockerSchema = hostSchema.extend({
+  baseDir: z.string(),
+  image: z.string(),
+  socketPath: z.string(),
+  maxConcurrentStarts: z.number(),
+  engineStateDir: z.string().optional(),
+});
 const placeSchema = z.object({
   name: z.enum(['e2b', 'daytona']),
   url: z.string(),
@@ -19,9 +28,13 @@ const placeSchema = z.object({
 const requestSchema = z.object({ jobId: z.string(), isolation: z.enum(ISOLATIONS) });
 
 const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
-  local: (options) => createLocalProvider({ agents, owner: 'default/tests', agentsDir: undefined, ...optionsSchema.parse(options) }),
+  local: (options) => createLocalProvider({ agents, agentsDir: undefined, ...localSchema.parse(options) }),
   e2b: (options) => providerAt(placeSchema.parse(options)),
   daytona: (options) => providerAt(placeSchema.parse(options)),
+  docker: (options) => {
+    const { engineStateDir, ...parsed } = dockerSchema.parse(options);
+    return createDockerProvider({ agents, ...parsed, engineStateDir });
+  },
 };
 
 const [name = '', options = '', request = ''] = process.argv.slice(2);

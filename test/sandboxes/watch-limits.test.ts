@@ -3,9 +3,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { sandboxFolder, type SandboxFolder } from '../../src/sandboxes/local/folder.ts';
-import { writeLimitsRecord } from '../../src/sandboxes/local/limits-record.ts';
-import { watchLimits } from '../../src/sandboxes/local/watch-limits.ts';
+import { sandboxFolder, type SandboxFolder } from '../../src/sandboxes/host/folder.ts';
+import { writeLimitsRecord } from '../../src/sandboxes/host/limits-record.ts';
+import { watchLimits } from '../../src/sandboxes/host/watch-limits.ts';
 import type { LimitWarning } from '../../src/sandboxes/sandbox.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 

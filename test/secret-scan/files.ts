@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
-import { jobFolder } from '../../src/sandboxes/local/folder.ts';
+import { jobFolder } from '../../src/sandboxes/host/folder.ts';
 import type { Place } from './place.ts';
 
 /** Every file in a stack's folder but its log. The sandbox of a job that runs has the key in its home: that is left out. */

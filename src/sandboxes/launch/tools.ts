@@ -54,9 +54,13 @@ export function sandboxPaths({ home, workspace, gatewayPort }: Pick<SandboxView,
   return { home, workspace, gatewayUrl: `http://127.0.0.1:${gatewayPort}` };
 }
 
-export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: SandboxView): string[] {
+/** Returns the command of a sandbox’s first program, which ends by itself at `expiresAt`. */
+export function initCommand({ node, tools, gatewayPort, gatewaySocket, run, server, egress }: SandboxView, expiresAt?: Date): string[] {
   const command = [node, insideFile(tools, 'init'), String(gatewayPort), gatewaySocket, run, server];
-  return egress === null ? command : [...command, String(egress.port), egress.socket];
+  if (egress !== null) command.push(String(egress.port), egress.socket);
+  if (expiresAt === undefined) return command;
+  const seconds = Math.max(1, Math.ceil((expiresAt.getTime() - Date.now()) / 1000));
+  return ['timeout', '-s', 'KILL', String(seconds), ...command];
 }
 
 /** The folder, in the sandbox’s home, of the job’s secrets for tools. */

@@ -8,11 +8,11 @@ import { findAgentPackage } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { findExecutable, findPackage } from '../../system/packages.ts';
+import type { SandboxFolder } from '../host/folder.ts';
 import { insidePaths } from '../launch/inside.ts';
 import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
 import { groupMounts, type Group } from './cgroup.ts';
 import { decideNamespaceProblem, NAMESPACE_SETTINGS, type NamespaceSettings } from './decide-namespace-problem.ts';
-import type { SandboxFolder } from './folder.ts';
 import { prlimitCommand } from './prlimit.ts';
 
 const MIB = 1024 * 1024;

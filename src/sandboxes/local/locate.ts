@@ -7,34 +7,24 @@ import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { Isolation } from '../../contract/sandbox-provider.ts';
 import { exists } from '../../system/exists.ts';
-import { findPackage } from '../../system/packages.ts';
-import type { EgressOptions } from '../egress/egress.ts';
+import type { HostProviderOptions } from '../host/host-provider.ts';
 import { insidePaths } from '../launch/inside.ts';
+import { serverBinary } from '../launch/server-binary.ts';
 import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
-import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../machine-settings.ts';
+import { DEFAULT_MACHINE_SETTINGS } from '../machine-settings.ts';
 import { bubblewrapCandidates, canIsolate, isolationUnavailable } from './bubblewrap.ts';
 import { findGroupParents, type GroupParent } from './cgroup.ts';
 import { copyEtc } from './etc.ts';
 import { makeReadable, createOpenFolder, requireReadable } from './readable.ts';
 
-export interface LocalProviderOptions {
-  /** Namespace and deployment of the workers: distinguishes their sandboxes from others on this host. */
-  owner: string;
-  /** The folder of all sandboxes. */
-  stateDir: string;
+export interface LocalProviderOptions extends HostProviderOptions {
   /** The folder of the gateway’s socket, `gateway.sock`. */
   socketDir: string;
   agents: Agents;
   /** Folder whose `node_modules` holds the agents' adapters. */
   agentsDir: string | undefined;
-  /** The task queue on which this host's sandboxes are driven. */
-  hostTaskQueue: string;
   /** PATH, to look for bubblewrap and adapters. */
   path: string;
-  /** The egress that jobs may have; left out: none. */
-  egress?: EgressOptions;
-  /** Default: `DEFAULT_MACHINE_SETTINGS`. */
-  machine?: MachineSettings;
 }
 
 /** Folders in which installers put toolchains outside the standard PATH. */
@@ -138,15 +128,6 @@ async function workingBubblewrap(
     if (await canIsolate(bubblewrap, identity)) return bubblewrap;
   }
   throw await isolationUnavailable(candidates);
-}
-
-async function serverBinary(): Promise<string> {
-  const name = `@sandbox-agent/cli-${process.platform}-${process.arch}`;
-  const cli = await findPackage('@sandbox-agent/cli');
-  const platform = await findPackage(name, cli?.folder);
-  if (platform === undefined)
-    throw new ValetkeyError('sandbox_start_failed', `The package ${name} is not installed: run npm install without --omit=optional.`);
-  return join(platform.folder, 'bin/sandbox-agent');
 }
 
 /** Prepares the state folders. Other users can pass through the folder of the jobs’ folders, but not list it. */

@@ -66,7 +66,8 @@ async function fingerprint(parts: readonly HostPart[]): Promise<string> {
   return hash.digest('hex').slice(0, 16);
 }
 
-async function copyReadable(from: string, to: string): Promise<void> {
+/** Links or copies a file or a folder so that everyone can read it. Throws the file system’s errors. */
+export async function copyReadable(from: string, to: string): Promise<void> {
   const stats = await lstat(from);
   await createOpenFolder(dirname(to));
   if (stats.isSymbolicLink()) return await symlink(await readlink(from), to);

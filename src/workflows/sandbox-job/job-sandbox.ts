@@ -10,6 +10,7 @@ import type { ProgressReporter } from './progress-reporter.ts';
 export interface JobSandboxOptions {
   spec: JobInput;
   job: JobIdentity;
+  deadline: Date;
   progress: ProgressReporter;
 }
 
@@ -64,12 +65,12 @@ export class JobSandbox {
 
   /** Starts it, and runs the setup of its workspace. `startCommit`: the stored start of the workspace, of a job that continues. */
   async start(startCommit?: string): Promise<StartedSandbox> {
-    const { spec, job, progress } = this.#options;
+    const { spec, job, deadline, progress } = this.#options;
     const { agent, model, sandbox, workspace } = spec;
     const { startSandbox } = startupActivities(`start ${sandbox.provider} sandbox`);
     const stored = startCommit === undefined ? {} : { startCommit };
     this.#isStarting = true;
-    const started = await startSandbox({ ...job, agent, model, sandbox, workspace, ...stored });
+    const started = await startSandbox({ ...job, agent, model, sandbox, workspace, deadline: deadline.toISOString(), ...stored });
     this.#isStarting = false;
     this.#started = started;
     this.#startCommit = started.startCommit;

@@ -55,7 +55,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     spentUsd: carried?.spentUsd ?? 0,
     deadline: deadline.toISOString(),
   });
-  const sandbox = new JobSandbox({ spec, job: { jobId, tenant }, progress }, carried);
+  const sandbox = new JobSandbox({ spec, job: { jobId, tenant }, deadline, progress }, carried);
   const turnTimeoutMs = leftMs + KEY_SLACK_MS;
   const turns = new TurnLoop({ spec, conversation, keys, rotation: () => rotation, progress, turnTimeoutMs }, carried ?? NO_TURNS);
   const rotation = new Rotation({

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 
 import { freePort } from '../../../src/dev/process.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import { jobFolder } from '../../../src/sandboxes/local/folder.ts';
+import { jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { valetkey } from '../../cli/valetkey.ts';
 import { findSecrets } from '../../helpers/secrets.ts';
 import { jobSpec, useStack } from '../../helpers/stack.ts';

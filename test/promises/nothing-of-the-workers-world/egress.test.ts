@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 
 import type { JobEvent } from '../../../src/contract/events.ts';
 import { withScript } from '../../../src/dev/scripted-model/script.ts';
-import { jobFolder } from '../../../src/sandboxes/local/folder.ts';
+import { jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { expectEnded } from '../../helpers/ended.ts';

@@ -1,6 +1,6 @@
 // Nothing of the worker's world reaches a sandbox, also not by way of the worker: the socket that the worker opens to talk to a
-// sandbox is the agent's to change. Here it is changed into a link to what the agent cannot reach itself (another job's socket),
-// and into what is no socket; the worker refuses each.
+// sandbox is the agent's to change, and a handle may name anything. What is put in the socket's place is in confinement.ts, for
+// every provider.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import type { SandboxHandle } from '../../../src/sandboxes/sandbox.ts';
@@ -14,24 +14,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await rig.close();
-});
-
-test.each([
-  ['a link to another job’s socket', (socket: string) => `ln -s '${socket}' agent.sock`],
-  ['a link to itself', () => 'ln -s agent.sock agent.sock'],
-  ['a file', () => 'echo HTTP > agent.sock'],
-  ['a folder', () => 'mkdir agent.sock'],
-])('the host refuses %s in the place of the agent’s socket', async (name, place) => {
-  const { provider } = rig;
-  const handle = await provider.start({ jobId: `attacker-${name.length}`, agent: 'codex', isolation: 'bubblewrap' });
-  const before = provider.connect(handle);
-  await run(before, `cd /run/valetkey && rm agent.sock && ${place(`${rig.folderOf(victim.id)}/run/agent.sock`)}`);
-  const after = provider.connect(handle);
-  await expect(after.fetch('/v1/health')).rejects.toMatchObject({ code: 'sandbox_socket_refused' });
-  expect(await rig.isAlive(handle)).toBe(true);
-  await Promise.all([before.close(), after.close()]);
-  await provider.stop(`attacker-${name.length}`);
-  expect(await rig.isAlive(handle)).toBe(false);
 });
 
 test('no socket in its place means that the sandbox is lost', async () => {

@@ -5,8 +5,8 @@ import { promisify } from 'node:util';
 
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { exists } from '../../system/exists.ts';
+import { countLimitHits } from '../local/cgroup.ts';
 import type { LimitWarning } from '../sandbox.ts';
-import { countLimitHits } from './cgroup.ts';
 import type { SandboxFolder } from './folder.ts';
 import { readLimitsRecord } from './limits-record.ts';
 

@@ -1,0 +1,44 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { ValetkeyError } from '../../contract/errors.ts';
+import type { SandboxConnection } from '../sandbox.ts';
+
+/** On a busy host a sandbox starts in a second or two. */
+export const START_TIMEOUT_MS = 30_000;
+const HEALTH_TIMEOUT_MS = 5_000;
+const HEALTH_POLL_INTERVAL_MS = 10;
+
+/** A sandbox that was launched and may not answer yet. */
+export interface LaunchedSandbox {
+  /** Returns how it ended, as a fragment such as `ended at its start`; undefined while it runs, as far as this process knows. */
+  ended(): string | undefined;
+  /** Reads the last line of its log; empty where there is none. A sandbox holds no secret yet when its start fails. Throws nothing. */
+  lastLogLine(): Promise<string>;
+  /** Ends what this process has open for it; the sandbox goes on. */
+  release(): void;
+}
+
+/** Waits until the server answers. Throws `sandbox_start_failed` where the sandbox ends first, or after `START_TIMEOUT_MS`. */
+export async function waitUntilHealthy(sandbox: LaunchedSandbox, connection: SandboxConnection, signal?: AbortSignal): Promise<void> {
+  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  while (!(await isHealthy(connection))) {
+    signal?.throwIfAborted();
+    const failure = sandbox.ended() ?? (Date.now() > deadlineMs ? `did not answer within ${START_TIMEOUT_MS / 1000} s` : undefined);
+    if (failure !== undefined) {
+      const line = (await sandbox.lastLogLine()).slice(0, 300).replace(/\.$/, '');
+      throw new ValetkeyError('sandbox_start_failed', `The sandbox ${failure}${line === '' ? '' : `: ${line}`}.`);
+    }
+    await delay(HEALTH_POLL_INTERVAL_MS);
+  }
+}
+
+/** Returns whether the server answers within five seconds. Throws nothing. */
+export async function isHealthy(connection: SandboxConnection): Promise<boolean> {
+  try {
+    const response = await connection.fetch('/v1/health', { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
