@@ -11,6 +11,7 @@ import { FAILURES } from '../src/contract/errors.ts';
 import { GATEWAYS } from '../src/contract/gateway-name.ts';
 import { jobSpecSchema } from '../src/contract/spec.ts';
 import { gatewayRows } from './docs-gateways.ts';
+import { sandboxRows } from './docs-sandboxes.ts';
 
 const DOCS = join(import.meta.dirname, '..', 'docs');
 const CONFORMANCE = join(import.meta.dirname, '..', 'test', 'conformance');
@@ -30,6 +31,7 @@ export const PAGES: Record<string, (() => string[])[]> = {
   'configuration.md': [variables],
   'failures.md': [failures],
   'gateways.md': [gatewayRows],
+  'sandboxes.md': [sandboxRows],
 };
 
 /** Returns a page with its tables replaced. Throws where it has not as many places for them. */

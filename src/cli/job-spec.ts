@@ -23,6 +23,7 @@ export interface JobFlags {
   path?: string | undefined;
   ref?: string | undefined;
   file?: Record<string, string> | undefined;
+  sandbox?: string | undefined;
   isolation?: string | undefined;
   strategy?: string | undefined;
   credential?: string | undefined;
@@ -32,7 +33,7 @@ export interface JobFlags {
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
   const { tenant, agent, model, prompt, budget, deadline, keepOpen, continues } = flags;
-  const { permissions, artifact, label, git, path, ref, file, isolation } = flags;
+  const { permissions, artifact, label, git, path, ref, file, sandbox: provider, isolation } = flags;
   const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
   const spec = {
     tenant,
@@ -47,7 +48,7 @@ export function specOfFlags(flags: JobFlags): JobSpec {
     labels: label,
     artifacts: artifact,
     workspace,
-    sandbox: isolation === undefined ? undefined : { isolation },
+    sandbox: provider === undefined && isolation === undefined ? undefined : { provider, isolation },
     credential: credentialOfFlags(flags),
   };
   return parseJobSpec(spec, Date.now());

@@ -10,6 +10,7 @@ import { addCredentials } from './commands/credentials.ts';
 import { addDev } from './commands/dev.ts';
 import { addEvents } from './commands/events.ts';
 import { addGateway } from './commands/gateway.ts';
+import { addImages } from './commands/images.ts';
 import { addInterrupt } from './commands/interrupt.ts';
 import { addKeyring } from './commands/keyring.ts';
 import { addKeys } from './commands/keys.ts';
@@ -82,6 +83,7 @@ export function createProgram(): Command {
     addKeyring,
     addCredentials,
     addModels,
+    addImages,
     addSchema,
     addDev,
     addWorker,

@@ -4,6 +4,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import type { GatewaySettings } from '../gateways/index.ts';
 import { readOutboundProxies } from '../outbound/proxies.ts';
 import type { ProxySettings } from '../proxy/server/settings.ts';
+import type { DockerSettings } from '../sandboxes/docker/settings.ts';
 import type { EgressOptions } from '../sandboxes/egress/egress.ts';
 import type { MachineSettings } from '../sandboxes/machine-settings.ts';
 import { remoteSettings, type RemoteSettings } from '../sandboxes/remote-settings.ts';
@@ -25,6 +26,8 @@ export interface Config {
   sandboxes: MachineSettings;
   /** The sandbox providers of third parties. */
   remoteSandboxes: RemoteSettings;
+  /** Sandboxes in containers; jobs can have them where an image is named. */
+  docker: Omit<DockerSettings, 'image'> & { image: string | undefined };
   agentsDir: string | undefined;
   gateway: ProxySettings & { socketPath: string };
   /** The gateways of third parties that a worker mints keys at. */
@@ -75,6 +78,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       path: env.VALETKEY_SANDBOX_PATH,
     },
     remoteSandboxes: remoteSettings(env),
+    docker: {
+      image: env.VALETKEY_DOCKER_IMAGE,
+      socketPath: env.DOCKER_HOST.replace(/^unix:\/\//, ''),
+      engineStateDir: env.VALETKEY_DOCKER_STATE_DIR,
+      maxConcurrentStarts: env.VALETKEY_DOCKER_STARTS,
+    },
     agentsDir: env.VALETKEY_AGENTS_DIR,
     gateway: {
       host: env.VALETKEY_GATEWAY_HOST,

@@ -129,6 +129,23 @@ export const environmentSchema = z.object({
     .describe('Folder of the local sandboxes and of the gateway’s socket.'),
   ...machineVariables,
   ...remoteVariables,
+  VALETKEY_DOCKER_IMAGE: z
+    .string()
+    .regex(/^[\w][\w.\-/:@]{0,254}$/, 'must be the name of an image')
+    .optional()
+    .describe(
+      'Image of sandboxes in containers, which `valetkey images build` made; jobs can name the sandbox provider `docker` where workers have it. Workers.',
+    ),
+  DOCKER_HOST: z
+    .string()
+    .default('unix:///var/run/docker.sock')
+    .describe('Unix socket of the Docker Engine, which runs on the host of the worker.'),
+  VALETKEY_DOCKER_STATE_DIR: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('VALETKEY_STATE_DIR as the Docker Engine finds it, where workers and gateway run in containers of their own.'),
+  VALETKEY_DOCKER_STARTS: limitSchema.default(4).describe('Containers of sandboxes that one worker starts at once.'),
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),
@@ -297,7 +314,8 @@ export const checkedEnvironmentSchema = environmentSchema
   .superRefine(oneSourceOfKeys)
   .superRefine(wholeGateways)
   .superRefine(wholeRemotes)
-  .superRefine(mountsApart);
+  .superRefine(mountsApart)
+  .superRefine(engineOfHost);
 
 function oneSourceOfKeys({ VALETKEY_KEYRING, VALETKEY_ROOT_KEY, VALETKEY_SEALING_KEY }: Environment, context: z.RefinementCtx): void {
   if (VALETKEY_KEYRING === undefined) return;
@@ -319,6 +337,13 @@ function wholeGateways({ VALETKEY_LITELLM_BASE_URL, LITELLM_MASTER_KEY, ...other
 function wholeRemotes(env: Environment, context: z.RefinementCtx): void {
   for (const { missing, requiredBy } of missingRemoteVariables(env))
     context.addIssue({ code: 'custom', path: [missing], message: `must be set with ${requiredBy}` });
+}
+
+/** A sandbox's folders are mounted by their path, so the engine has to be that of this host. */
+function engineOfHost({ VALETKEY_DOCKER_IMAGE, DOCKER_HOST }: Environment, context: z.RefinementCtx): void {
+  if (VALETKEY_DOCKER_IMAGE === undefined || DOCKER_HOST.startsWith('unix:///')) return;
+  const message = 'must be a unix socket like unix:///var/run/docker.sock: sandboxes run on the engine of the worker’s own host';
+  context.addIssue({ code: 'custom', path: ['DOCKER_HOST'], message });
 }
 
 /** What is in the state directory is other jobs', and the copies that sandboxes see. */

@@ -9,12 +9,13 @@ import { loadConfig, type Config } from '../config/config.ts';
 import { ValetkeyError } from '../contract/errors.ts';
 import { GATEWAYS } from '../contract/gateway-name.ts';
 import { parseAllowedHost } from '../contract/host-rule.ts';
+import { DEFAULT_IMAGE } from '../sandboxes/docker/default-image.ts';
 import { generateSealingKey } from '../secrets/sealing-key.ts';
 import { Secret } from '../secrets/secret.ts';
 import { demoCredential, DEMO_STRATEGIES } from './demo/credential.ts';
 import { sandboxesHaveNpm, startDemoRegistry, type DemoRegistry } from './demo/registry.ts';
 import { createDemoRepository } from './demo/repository.ts';
-import { runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
+import { DEMO_PROVIDERS, runDemoJob, type DemoJob, type DemoTask } from './demo/run-job.ts';
 import { SCRIPT } from './demo/script.ts';
 import { exportLines } from './folder/environment-file.ts';
 import { stackEnvironment } from './run-dev.ts';
@@ -28,7 +29,7 @@ const TASKS: (Omit<DemoTask, 'credential'> & { upstream: 'openai' | 'anthropic';
   { agent: 'claude', llm: 'claude-sonnet-4-6', upstream: 'anthropic', variable: 'ANTHROPIC_API_KEY' },
 ];
 
-const { json, keep, live, agent, strategy, gateway, hibernate } = new Command()
+const { json, keep, live, agent, strategy, gateway, hibernate, sandbox } = new Command()
   .name('npm run demo --')
   .description('Has agents fix a small repository, each as a job with a key of its own, and shows what became of the key.')
   .option('--json', 'print one JSON document on standard output, the rest on standard error')
@@ -43,6 +44,11 @@ const { json, keep, live, agent, strategy, gateway, hibernate } = new Command()
     new Option('--gateway <name>', 'what mints the key, with the strategy gateway: see docs/gateways.md')
       .choices(GATEWAYS)
       .default('builtin' as const),
+  )
+  .addOption(
+    new Option('--sandbox <provider>', 'what starts the sandboxes: see docs/sandboxes.md')
+      .choices(DEMO_PROVIDERS)
+      .default('local' as const),
   )
   .parse()
   .opts();
@@ -62,8 +68,9 @@ try {
 /** The exit code: 0 where every job completed and fixed the test. */
 async function demo(lines: LiveLines, colors: Paint): Promise<number> {
   const { path } = loadConfig();
-  const registry = (await sandboxesHaveNpm(path)) ? await startDemoRegistry(path) : null;
-  if (registry === null) lines.line('npm is not in /usr, where sandboxes see it: the project brings its dependency along');
+  // What an image has of tools, the demo does not know.
+  const registry = sandbox === 'local' && (await sandboxesHaveNpm(path)) ? await startDemoRegistry(path) : null;
+  if (registry === null) lines.line('npm is not where sandboxes see it: the project brings its dependency along');
   try {
     return await runDemo(registry, lines, colors);
   } finally {
@@ -72,7 +79,7 @@ async function demo(lines: LiveLines, colors: Paint): Promise<number> {
 }
 
 async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: Paint): Promise<number> {
-  const own = await withSealingKey(loadConfig());
+  const own = await withSealingKey(withImage(loadConfig()));
   const config = registry === null ? own : { ...own, egress: { ...own.egress, ...egressTo(registry) } };
   const tasks = choose(config, lines);
   const interrupt = new AbortController();
@@ -113,6 +120,11 @@ async function runDemo(registry: DemoRegistry | null, lines: LiveLines, colors: 
   } finally {
     await stack.stop(signals.hurry);
   }
+}
+
+/** Sandboxes in containers run in the image that `valetkey images build` makes where none is configured. */
+function withImage(config: Config): Config {
+  return sandbox === 'docker' ? { ...config, docker: { ...config.docker, image: config.docker.image ?? DEFAULT_IMAGE } } : config;
 }
 
 /** Credentials are stored sealed, so the demo needs a key where none is configured. */
@@ -160,7 +172,7 @@ async function runAll(
       const credential = await demoCredential(stack, { strategy, gateway }, task.upstream);
       jobs.push(
         await runDemoJob(
-          { ...stack, repository, registry, signal, hibernates: hibernate === true, out: lines, paint: colors },
+          { ...stack, provider: sandbox, repository, registry, signal, hibernates: hibernate === true, out: lines, paint: colors },
           { ...task, credential },
         ),
       );

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 
 import { Client, isGrpcServiceError } from '@temporalio/client';
 import { DefaultLogger, makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
@@ -229,12 +230,16 @@ function hostTaskQueue({ taskQueue, host }: Config): string {
 
 function createAdapters(config: Config, { db }: Database, owner: string, unsealer: Unsealer): Omit<Adapters, 'database' | 'jobs'> {
   const { stateDir, agentsDir, path, sandboxes: machine } = config;
+  const { image } = config.docker;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
+  const onHost = { agents, owner, socketDir, hostTaskQueue: hostTaskQueue(config), egress, machine };
   return {
     gateways: createGateways({ ...config.gateways, builtin: { db, socketPath }, owner, outbound: config.gateway.outbound }),
     sandboxes: createSandboxes({
-      local: { agents, owner, stateDir, socketDir, agentsDir, hostTaskQueue: hostTaskQueue(config), path, egress, machine },
+      local: { ...onHost, stateDir, agentsDir, path },
+      docker:
+        image === undefined ? undefined : { ...onHost, ...config.docker, image, stateDir: join(stateDir, 'docker'), baseDir: stateDir },
       remote: {
         agents,
         owner,

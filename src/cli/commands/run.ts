@@ -6,6 +6,7 @@ import type { ValetkeyClient } from '../../client/client.ts';
 import { STRATEGIES } from '../../contract/credential-spec.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import { GATEWAYS } from '../../contract/gateway-name.ts';
+import { SANDBOX_PROVIDERS } from '../../contract/sandbox-provider.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import { exitCodeOfOutcome, INTERRUPTED_EXIT_CODE } from '../exit-code.ts';
 import { readSpec, specOfFlags } from '../job-spec.ts';
@@ -62,7 +63,8 @@ export function addRun(program: Command): void {
     .option('--path <folder>', "workspace: a folder or repository on the worker's host")
     .option('--ref <name>', 'branch, tag or commit of --git or --path')
     .option('--file <path=content>', 'workspace: a text file; may be repeated', addFile)
-    .option('--isolation <how>', 'bubblewrap, or none: the agent then runs on the host itself')
+    .addOption(new Option('--sandbox <provider>', 'what starts the sandbox; local unless given').choices(SANDBOX_PROVIDERS))
+    .option('--isolation <how>', 'with local: bubblewrap, or none: the agent then runs on the host itself')
     .addOption(new Option('--strategy <name>', 'whose credential pays; gateway unless given').choices(STRATEGIES))
     .option('--credential <name>', 'with shared or byok: the stored credential')
     .addOption(new Option('--gateway <name>', 'with gateway: what mints the key; builtin unless given').choices(GATEWAYS))
@@ -83,6 +85,7 @@ export function addRun(program: Command): void {
         'path',
         'ref',
         'file',
+        'sandbox',
         'isolation',
         'strategy',
         'credential',

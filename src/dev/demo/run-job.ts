@@ -8,7 +8,7 @@ import type { ValetkeyClient } from '../../client/client.ts';
 import { describeCredential, gatewayOf, type JobCredential } from '../../contract/credential.ts';
 import { roundUsd } from '../../contract/money.ts';
 import type { JobResult, KeyLife, Outcome } from '../../contract/result.ts';
-import type { Isolation } from '../../contract/sandbox-provider.ts';
+import { PROVIDER_ISOLATIONS, type Isolation } from '../../contract/sandbox-provider.ts';
 import type { JobSpecInput } from '../../contract/spec-input.ts';
 import type { AgentName } from '../../contract/spec.ts';
 import type { ScriptedModel } from '../scripted-model/index.ts';
@@ -37,9 +37,13 @@ export interface DemoJob {
   endedAt: string;
 }
 
+/** The sandbox providers that run on this machine. */
+export const DEMO_PROVIDERS = ['local', 'docker'] as const;
+
 export interface DemoSettings {
   client: ValetkeyClient;
   model: ScriptedModel | null;
+  provider: (typeof DEMO_PROVIDERS)[number];
   repository: DemoRepository;
   /** The registry that its dependency is installed from; null: nothing is to be installed. */
   registry: DemoRegistry | null;
@@ -107,7 +111,7 @@ export async function runDemoJob(settings: DemoSettings, task: DemoTask): Promis
 
 /** With isolation, and without where this machine has none. */
 async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobResult> {
-  const result = await follow(settings, task, 'bubblewrap');
+  const result = await follow(settings, task, PROVIDER_ISOLATIONS[settings.provider][0]);
   if (result.failure?.code !== 'isolation_unavailable') return result;
   settings.out.line(
     settings.paint(
@@ -119,7 +123,7 @@ async function runIsolated(settings: DemoSettings, task: DemoTask): Promise<JobR
 }
 
 async function follow(
-  { client, model, repository, registry, signal, hibernates, out, paint }: DemoSettings,
+  { client, model, provider, repository, registry, signal, hibernates, out, paint }: DemoSettings,
   { agent, llm, credential }: DemoTask,
   isolation: Isolation,
 ): Promise<JobResult> {
@@ -132,7 +136,7 @@ async function follow(
     budgetUsd: BUDGET_USD,
     deadline: '10m',
     ...(hibernates ? HIBERNATION : {}),
-    ...sandboxAndWorkspace(repository, registry, isolation),
+    ...sandboxAndWorkspace(repository, registry, { provider, isolation }),
   });
   let cancelling: Promise<unknown> = Promise.resolve();
   // Where it fails the job goes on to its end.
@@ -170,12 +174,11 @@ async function wake(client: ValetkeyClient, jobId: string, prompt: string, out: 
 function sandboxAndWorkspace(
   { path }: DemoRepository,
   registry: DemoRegistry | null,
-  isolation: Isolation,
+  sandbox: Pick<DemoSettings, 'provider'> & { isolation: Isolation },
 ): Pick<JobSpecInput, 'sandbox' | 'workspace'> {
-  if (registry === null) return { sandbox: { isolation }, workspace: { path } };
-  if (isolation === 'none')
-    return { sandbox: { isolation }, workspace: { path, setup: [`npm install --registry=${registry.loopbackUrl}`] } };
-  return { sandbox: { isolation, egress: { hosts: [registry.target] } }, workspace: { path, setup: ['npm install'] } };
+  if (registry === null) return { sandbox, workspace: { path } };
+  if (sandbox.isolation === 'none') return { sandbox, workspace: { path, setup: [`npm install --registry=${registry.loopbackUrl}`] } };
+  return { sandbox: { ...sandbox, egress: { hosts: [registry.target] } }, workspace: { path, setup: ['npm install'] } };
 }
 
 function colored(line: string, paint: Paint): string {
