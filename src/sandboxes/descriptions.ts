@@ -50,7 +50,7 @@ export const sandboxDescriptions: Record<SandboxProviderName, SandboxDescription
     egress: 'by name, through the worker',
     server: 'a unix socket in a folder that only the worker enters',
     expiry: 'a timer in it, 15 minutes after the job’s deadline',
-    testedOn: 'engine 20.10',
+    testedOn: 'engines 20.10 and 26.1',
   },
   e2b: {
     place: 'E2B; any worker',

@@ -28,7 +28,7 @@ export function addImages(program: Command): void {
     .action(async ({ base, image: name, json }) => {
       const { docker, agentsDir, path } = loadConfig();
       const image = name ?? docker.image ?? DEFAULT_IMAGE;
-      const engine = await openEngine(docker.socketPath);
+      const engine = await openEngine(docker.socketPath, 0);
       const built = await buildImage(engine, { image, base, agents, agentsDir, path, report: reportProgress });
       if (json === true) return printJson(built);
       const missing = built.missing.length === 0 ? [] : [`Not installed here, so not in it: ${built.missing.join(', ')}.`];
@@ -41,7 +41,7 @@ export function addImages(program: Command): void {
     .action(async (name) => {
       const { docker } = loadConfig();
       const image = name ?? docker.image ?? DEFAULT_IMAGE;
-      await pullImage(await openEngine(docker.socketPath), image, reportProgress);
+      await pullImage(await openEngine(docker.socketPath, 0), image, reportProgress);
       printLines([`${image} is pulled.`]);
     });
 }

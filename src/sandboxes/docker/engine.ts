@@ -8,8 +8,10 @@ const REQUEST_TIMEOUT_MS = 60_000;
 /** The Docker Engine of this host. Requests name no version of its API, so that old and new engines accept them. */
 export type Engine = Docker;
 
-/** Opens the engine at a unix socket; does no I/O to it. Throws `sandbox_provider_not_configured` where dockerode is not installed. */
-export async function openEngine(socketPath: string): Promise<Engine> {
+/**
+ * Opens the engine at a unix socket; does no I/O to it. `timeoutMs`: how long it may be silent; 0, as a build or a pull needs: without limit. Throws `sandbox_provider_not_configured` where dockerode is not installed.
+ */
+export async function openEngine(socketPath: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<Engine> {
   const { default: Client } = await import('dockerode').catch(() => {
     throw new ValetkeyError(
       'sandbox_provider_not_configured',
@@ -17,7 +19,7 @@ export async function openEngine(socketPath: string): Promise<Engine> {
     );
   });
   // Everything that the client would else read from DOCKER_* variables of its own is named here.
-  return new Client({ socketPath, host: undefined, port: undefined, version: undefined, timeout: REQUEST_TIMEOUT_MS });
+  return new Client({ socketPath, host: undefined, port: undefined, version: undefined, timeout: timeoutMs });
 }
 
 /** Returns the status with which the engine refused a request; undefined for another error. */

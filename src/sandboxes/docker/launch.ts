@@ -18,6 +18,9 @@ import { removeContainer, runContainer } from './containers.ts';
 import type { Engine } from './engine.ts';
 import type { DockerProviderOptions } from './settings.ts';
 
+/** Lines of the log that are read where a start fails. */
+const LOG_LINES = 20;
+
 export interface ContainerLaunch extends Pick<DockerProviderOptions, 'owner' | 'image' | 'socketDir' | 'egress'> {
   engine: Engine;
   name: string;
@@ -72,13 +75,17 @@ function watchContainer(engine: Engine, id: string): LaunchedSandbox {
   );
   return {
     ended: () => ended,
-    lastLogLine: async () => {
-      const log = await container.logs({ stdout: true, stderr: true, tail: 1 }).catch(() => Buffer.alloc(0));
-      // Eight bytes of each frame name the stream and the length.
-      return log.subarray(8).toString().trim().split('\n').at(-1) ?? '';
-    },
+    logTail: async () => textOf(await container.logs({ stdout: true, stderr: true, tail: LOG_LINES }).catch(() => Buffer.alloc(0))),
     release: () => released.abort(),
   };
+}
+
+/** Joins the frames of a log: eight bytes, of which the last four are the length, and then the text. */
+function textOf(log: Buffer): string {
+  let text = '';
+  for (let at = 0; at + 8 <= log.length; at += 8 + log.readUInt32BE(at + 4))
+    text += log.toString('utf8', at + 8, at + 8 + log.readUInt32BE(at + 4));
+  return text;
 }
 
 /** The user inside: never root, and the owner of the folders on the host, which only a worker that is root can give to another user. */

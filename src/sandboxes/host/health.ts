@@ -12,8 +12,8 @@ const HEALTH_POLL_INTERVAL_MS = 10;
 export interface LaunchedSandbox {
   /** Returns how it ended, as a fragment such as `ended at its start`; undefined while it runs, as far as this process knows. */
   ended(): string | undefined;
-  /** Reads the last line of its log; empty where there is none. A sandbox holds no secret yet when its start fails. Throws nothing. */
-  lastLogLine(): Promise<string>;
+  /** Reads the end of its log; empty where there is none. A sandbox holds no secret yet when its start fails. Throws nothing. */
+  logTail(): Promise<string>;
   /** Ends what this process has open for it; the sandbox goes on. */
   release(): void;
 }
@@ -25,11 +25,18 @@ export async function waitUntilHealthy(sandbox: LaunchedSandbox, connection: San
     signal?.throwIfAborted();
     const failure = sandbox.ended() ?? (Date.now() > deadlineMs ? `did not answer within ${START_TIMEOUT_MS / 1000} s` : undefined);
     if (failure !== undefined) {
-      const line = (await sandbox.lastLogLine()).slice(0, 300).replace(/\.$/, '');
+      const line = reasonIn(await sandbox.logTail());
       throw new ValetkeyError('sandbox_start_failed', `The sandbox ${failure}${line === '' ? '' : `: ${line}`}.`);
     }
     await delay(HEALTH_POLL_INTERVAL_MS);
   }
+}
+
+/** Finds the line of a log that says why a program ended: after a crash Node prints more lines. */
+function reasonIn(log: string): string {
+  const lines = log.trim().split('\n');
+  const line = lines.findLast((text) => /error/i.test(text)) ?? lines.at(-1) ?? '';
+  return line.trim().slice(0, 300).replace(/\.$/, '');
 }
 
 /** Returns whether the server answers within five seconds. Throws nothing. */

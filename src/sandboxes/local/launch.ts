@@ -79,7 +79,7 @@ async function spawnDetached(
   let ended: string | undefined;
   child.once('error', () => (ended = 'cannot be started'));
   child.once('exit', () => (ended = 'ended at its start'));
-  return { ended: () => ended, lastLogLine: () => lastLineOf(log), release() {} };
+  return { ended: () => ended, logTail: () => readFile(log, 'utf8').catch(() => ''), release() {} };
 }
 
 /** Without isolation a sandbox sees the host’s own paths. */
@@ -87,9 +87,4 @@ function hostView(folder: SandboxFolder, { node, server }: SandboxParts, gateway
   const { home, workspace, run, tools, gatewayPort } = folder;
   const gatewaySocket = join(gatewayFolder, 'gateway.sock');
   return { home, workspace, run, tools, node, server, nodeModules: join(tools, 'node_modules'), gatewaySocket, gatewayPort, egress: null };
-}
-
-async function lastLineOf(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return text.trim().split('\n').at(-1) ?? '';
 }

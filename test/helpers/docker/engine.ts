@@ -24,7 +24,7 @@ export interface TestEngine {
  */
 export async function startTestEngine(): Promise<TestEngine | string> {
   const running = /^unix:\/\/(.+)$/.exec(process.env['DOCKER_HOST'] ?? '')?.[1];
-  if (running !== undefined) return { engine: await openEngine(running), socketPath: running, stop: () => Promise.resolve() };
+  if (running !== undefined) return { engine: await openEngine(running, 0), socketPath: running, stop: () => Promise.resolve() };
   const reason = await whyNoEngine();
   if (reason !== null) return reason;
   const folder = await mkdtemp(join(tmpdir(), 'vk-docker-'));
@@ -38,7 +38,7 @@ export async function startTestEngine(): Promise<TestEngine | string> {
     stdio: ['ignore', log.fd, log.fd],
     env: { ...process.env, PATH: withSystemFolders() },
   });
-  const engine = await openEngine(socketPath);
+  const engine = await openEngine(socketPath, 0);
   const stop = async (): Promise<void> => {
     if (daemon.exitCode === null && daemon.signalCode === null) {
       const gone = once(daemon, 'exit');
