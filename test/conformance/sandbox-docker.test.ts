@@ -9,6 +9,7 @@ import { createDockerProvider } from '../../src/sandboxes/docker/docker.ts';
 import type { DockerProviderOptions } from '../../src/sandboxes/docker/settings.ts';
 import { startTestEngine, type TestEngine } from '../helpers/docker/engine.ts';
 import { buildTestImage } from '../helpers/docker/image.ts';
+import { describeDockerEgress } from '../sandboxes/docker/egress.ts';
 import { describeDockerJobs } from '../sandboxes/docker/jobs.ts';
 import { describeOtherWorkers } from '../sandboxes/docker/other-workers.ts';
 import { createDockerRig, type DockerRig } from '../sandboxes/docker/rig.ts';
@@ -48,6 +49,7 @@ describe.skipIf(typeof docker === 'string')(`sandboxes of Docker${reason}`, () =
     ...{ isHostBound: true, hasLimits: true, reportsLimits: true, isolates: true },
   });
   describeConfinement('docker', 'container', async () => ({ ...(await start()), ownPlaces: OWN_PLACES }));
+  describeDockerEgress(testEngine, image);
   describeDockerJobs(testEngine, image);
   describeOtherWorkers(testEngine, image);
 });

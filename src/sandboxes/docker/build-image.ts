@@ -10,7 +10,7 @@ import { ValetkeyError } from '../../contract/errors.ts';
 import { insidePaths } from '../launch/inside.ts';
 import { serverBinary } from '../launch/server-binary.ts';
 import { copyReadable } from '../local/readable.ts';
-import { asEngineError, type Engine } from './engine.ts';
+import { asEngineError, unlessStatus, type Engine } from './engine.ts';
 import { followEngine } from './follow-engine.ts';
 
 const DOCKERFILE = join(import.meta.dirname, '../../../docker/sandbox.Dockerfile');
@@ -38,6 +38,8 @@ export interface BuiltImage {
  */
 export async function buildImage(engine: Engine, options: BuildOptions): Promise<BuiltImage> {
   const { image, base, agents, report } = options;
+  // What is packed is large: an engine that does not answer is found before.
+  await unlessStatus(engine.ping());
   const context = await mkdtemp(join(tmpdir(), 'valetkey-image-'));
   try {
     await copyFile(DOCKERFILE, join(context, 'Dockerfile'));
