@@ -9,9 +9,9 @@ import { z } from 'zod';
 
 import { agents } from '../../../src/agents/index.ts';
 import { parseJson } from '../../../src/contract/json.ts';
+import { claimFolder, jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { INSIDE_GATEWAY_PORT } from '../../../src/sandboxes/launch/inside.ts';
 import { bubblewrapArguments } from '../../../src/sandboxes/local/bubblewrap.ts';
-import { claimFolder, jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { locateParts } from '../../../src/sandboxes/local/locate.ts';
 import { killProcesses } from '../../../src/sandboxes/local/processes.ts';
 
