@@ -32,7 +32,10 @@ export interface SandboxRequest {
   secretNames?: readonly string[] | undefined;
   /** The limits that the job sets; the provider applies its defaults and maxima. */
   limits?: SandboxLimitsSpec | undefined;
-  /** The sandbox ends by itself then, also where nobody is left to stop it; its files stay until `stop`. Left out: never. */
+  /**
+   * On a host the sandbox ends by itself then, also where nobody is left to stop it; its files stay until `stop`. Left out: never. At a
+   * vendor it ends when no worker extends it.
+   */
   expiresAt?: Date | undefined;
 }
 

@@ -51,10 +51,12 @@ describeSandboxProvider('local', () => startLocalRig('bubblewrap'), {
   reportsLimits: true,
   isolates: true,
   hasLimits: true,
+  endsAtExpiry: true,
 });
 describeSandboxProvider('local without isolation', () => startLocalRig('none'), {
   isHostBound: true,
   reportsLimits: true,
   isolates: false,
   hasLimits: true,
+  endsAtExpiry: true,
 });

@@ -9,6 +9,7 @@ export function describeRemoteProvider(name: RemoteName, isolation: SandboxRig['
     reportsLimits: false,
     isolates: true,
     hasLimits: false,
+    endsAtExpiry: false,
   });
 }
 

@@ -52,6 +52,8 @@ export interface SandboxAbilities {
   isolates: boolean;
   /** It limits what a sandbox uses, as its job says; else the limits are those of its image. */
   hasLimits: boolean;
+  /** A sandbox ends at `expiresAt`; else its vendor ends it by a time of its own. */
+  endsAtExpiry: boolean;
 }
 
 /** Registers the tests of a provider. `start` resolves to null where it cannot run, with the reason logged. */
@@ -259,8 +261,7 @@ export function describeSandboxProvider(name: string, start: () => Promise<Sandb
       });
     });
 
-    // A vendor ends those that no worker extends: test/sandboxes/remote.
-    test.runIf(abilities.isHostBound)('a sandbox that nobody stops ends by itself, and is listed until it is stopped', async () => {
+    test.runIf(abilities.endsAtExpiry)('a sandbox that nobody stops ends by itself, and is listed until it is stopped', async () => {
       const jobId = `job-${randomUUID()}`;
       const expiresAt = new Date(Date.now() + 8_000);
       const handle = await rig.provider.start({ jobId, agent: 'codex', isolation: rig.isolation, expiresAt });

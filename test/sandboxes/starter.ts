@@ -8,14 +8,6 @@ import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
 import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { providerAt } from './remote-rig.ts';
 
-const placeSchema = z.object({
-  name: z.enum(['e2b', 'daytona']),
-  url: z.string(),
-  apiKey: z.string(),
-  stateDir: z.string(),
-  owner: z.string(),
-  lifetimeMs: z.number(),
-});
 const hostSchema = z.object({ owner: z.string(), stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string() });
 const localSchema = hostSchema.extend({ path: z.string() });
 const dockerSchema = hostSchema.extend({
@@ -25,16 +17,24 @@ const dockerSchema = hostSchema.extend({
   maxConcurrentStarts: z.number(),
   engineStateDir: z.string().optional(),
 });
+const placeSchema = z.object({
+  name: z.enum(['e2b', 'daytona']),
+  url: z.string(),
+  apiKey: z.string(),
+  stateDir: z.string(),
+  owner: z.string(),
+  lifetimeMs: z.number(),
+});
 const requestSchema = z.object({ jobId: z.string(), isolation: z.enum(ISOLATIONS) });
 
 const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
   local: (options) => createLocalProvider({ agents, agentsDir: undefined, ...localSchema.parse(options) }),
+  e2b: (options) => providerAt(placeSchema.parse(options)),
+  daytona: (options) => providerAt(placeSchema.parse(options)),
   docker: (options) => {
     const { engineStateDir, ...parsed } = dockerSchema.parse(options);
     return createDockerProvider({ agents, ...parsed, engineStateDir });
   },
-  e2b: (options) => providerAt(placeSchema.parse(options)),
-  daytona: (options) => providerAt(placeSchema.parse(options)),
 };
 
 const [name = '', options = '', request = ''] = process.argv.slice(2);
