@@ -136,10 +136,10 @@ describe('what is kept no longer', () => {
     expect(await readTurns(db, 'old', 1)).toEqual([]);
   });
 
-  test('a job that was never settled may run still for a week after its last event', async () => {
-    await storeJob('quiet', 6, { settled: false });
-    await storeJob('terminated', 9, { settled: false });
-    await storeJob('settled', 6);
+  test('a job that was never settled may run still for a month after its last event', async () => {
+    await storeJob('quiet', 29, { settled: false });
+    await storeJob('terminated', 33, { settled: false });
+    await storeJob('settled', 29);
     expect(await deleteExpired(database.db, daysAgo(1), never)).toMatchObject({ jobs: 2 });
     expect(await left()).toEqual({ events: { quiet: 3 }, artifacts: ['quiet'] });
   });

@@ -15,7 +15,7 @@ test('a worker deletes at its start what is kept no longer, and the events of su
   await appendEvents(database.db, 'old', [{ source: 'a', body: { type: 'message', turn: 1, text: 'some text' } }]);
   await database.db
     .updateTable('events')
-    .set({ at: new Date(Date.now() - 9 * DAY_MS) })
+    .set({ at: new Date(Date.now() - 33 * DAY_MS) })
     .execute();
   const stack = await testStack({ environment: { DATABASE_URL: url, VALETKEY_EVENT_RETENTION: '2d' } });
   try {
