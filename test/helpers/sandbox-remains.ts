@@ -17,15 +17,17 @@ export async function sandboxRemains({ config: { stateDir } }: HostState, jobId:
   return [...folders.filter((name) => name.startsWith(basename(own))), ...processes.map(({ command }) => command)];
 }
 
-/** Ends every process of the stack's sandboxes, as a host without memory would. */
-export async function killSandboxes({ config: { stateDir } }: HostState): Promise<void> {
-  for (const { pid } of await processesThatName(join(stateDir, 'jobs'))) {
+/** Ends every process of the stack's sandboxes, or of those of one job, as a host without memory would. Resolves to how many there were. */
+export async function killSandboxes({ config: { stateDir } }: HostState, jobId?: string): Promise<number> {
+  const processes = await processesThatName(jobId === undefined ? join(stateDir, 'jobs') : jobFolder(stateDir, jobId));
+  for (const { pid } of processes) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
       // It ended with the one before.
     }
   }
+  return processes.length;
 }
 
 async function processesThatName(folder: string): Promise<{ pid: number; command: string }[]> {

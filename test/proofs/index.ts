@@ -6,6 +6,7 @@ import { GATEWAYS } from './gateways/rigs.ts';
 import { holdsForKeys, keys } from './keys/keys.ts';
 import { holdsForProxy, proxy } from './proxy.ts';
 import { holds } from './report.ts';
+import { holdsForSandboxes, sandboxes } from './sandboxes.ts';
 import { PROVEN_AGENTS } from './script.ts';
 import { session } from './session.ts';
 import { soak } from './soak.ts';
@@ -17,6 +18,7 @@ const USAGE = `usage: npm run prove -- session [--json] [--seed N] [--quick] [--
        npm run prove -- proxy [--json] [--seed N] [--quick] [--requests N] [--only NAME]
        npm run prove -- spend [--json] [--seed N] [--quick] [--only NAME]
        npm run prove -- field [--json] [--quick] [--only NAME]
+       npm run prove -- sandboxes [--json] [--seed N] [--quick]
        npm run prove -- broker [--json] [--seed N] [--requests N] [--only NAME]
 `;
 
@@ -49,6 +51,7 @@ const proofs: Record<string, () => Promise<[object, boolean]>> = {
   },
   spend: async () => judged(await spend({ ...options, only: values.only }), holdsForSpend),
   field: async () => judged(await field({ quick: options.quick, only: values.only }), holdsForField),
+  sandboxes: async () => judged(await sandboxes(options), holdsForSandboxes),
   broker: async () =>
     judged(await broker({ seed: options.seed, requests: Number(values.requests ?? 100_000), only: values.only }), holdsForBroker),
 };

@@ -119,7 +119,7 @@ async function startParts(
     model,
     stop: () => started.disposeAsync(),
   };
-  started.defer(() => killSandboxes(stack));
+  started.defer(async () => void (await killSandboxes(stack)));
   const gatewayPart = { halt: () => gateway.halt(), resume: () => gateway.start() };
   return { stack, parts: { temporal: server, postgres, gateway: gatewayPart } };
 }
