@@ -41,6 +41,8 @@ export interface StartSandboxInput extends JobIdentity {
   model: string;
   sandbox: JobSpec['sandbox'];
   workspace: JobSpec['workspace'];
+  /** The id of the lost sandbox in whose place it starts: that one is ended where it can be. */
+  replaces?: string;
   /** The stored start of the workspace, of a job that continues in another sandbox. */
   startCommit?: string;
   /** The job's deadline, ISO 8601; absent where an older workflow scheduled the step. */

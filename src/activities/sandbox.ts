@@ -55,6 +55,7 @@ export function sandboxActivities(
         const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
         const expiresAt = deadline === undefined ? undefined : new Date(Date.parse(deadline) + SANDBOX_SLACK_MS);
         const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()], expiresAt };
+        if (input.replaces !== undefined) await provider.stop(jobId, input.replaces);
         const handle = await provider.start(request, stopped);
         // One that any worker can drive is noted with the queue that all workers share.
         await noteSandbox(db, keys.owner, { jobId, id: handle.id }, handle.hostTaskQueue ?? activityInfo().taskQueue);

@@ -133,8 +133,9 @@ export interface SandboxProvider {
    * Ends the sandbox of a job and deletes its files. Idempotent on job id. Works from any process of the host, also where `start`
    * never returned. The caller retries without limit. An unknown job resolves: its sandbox is gone already. Resolves when no
    * process, socket or file of it is left.
+   * `only`: the id of a sandbox; then none that the job has started since is touched.
    */
-  stop(jobId: string): Promise<void>;
+  stop(jobId: string, only?: string): Promise<void>;
   /**
    * Lists the sandboxes that workers of this deployment started and this worker can stop. One that is starting right now may be
    * missing.

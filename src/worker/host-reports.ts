@@ -57,7 +57,8 @@ export async function startHostReports(
 /** A newer sandbox of the same job, of a run that goes on, is left alone. */
 async function endSandbox(db: Db, providers: readonly SandboxProvider[], given: BoundSandbox): Promise<void> {
   for (const provider of providers) {
-    if ((await provider.list()).some(({ id, jobId }) => id === given.id && jobId === given.jobId)) await provider.stop(given.jobId);
+    if ((await provider.list()).some(({ id, jobId }) => id === given.id && jobId === given.jobId))
+      await provider.stop(given.jobId, given.id);
   }
   await forgetSandbox(db, given);
 }

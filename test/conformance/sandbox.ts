@@ -261,6 +261,20 @@ export function describeSandboxProvider(name: string, start: () => Promise<Sandb
       });
     });
 
+    test('a stop that names an earlier sandbox leaves the one that the job has since', async () => {
+      const jobId = `job-${randomUUID()}`;
+      const request = { jobId, agent: 'codex', isolation: rig.isolation } as const;
+      const first = await rig.provider.start(request);
+      await rig.provider.stop(jobId, first.id);
+      expect(await isAnswering(first)).toBe(false);
+      const second = await rig.provider.start(request);
+      expect(second.id).not.toBe(first.id);
+      await Promise.all([1, 2, 3].map(async () => rig.provider.stop(jobId, first.id)));
+      expect(await isAnswering(second)).toBe(true);
+      await rig.provider.stop(jobId);
+      expect(await rig.remains(jobId)).toEqual([]);
+    });
+
     test.runIf(abilities.endsAtExpiry)('a sandbox that nobody stops ends by itself, and is listed until it is stopped', async () => {
       const jobId = `job-${randomUUID()}`;
       const expiresAt = new Date(Date.now() + 8_000);

@@ -54,9 +54,9 @@ export function createDockerProvider(options: DockerProviderOptions): SandboxPro
 
     paths: ({ gatewayPort }) => sandboxPaths({ ...insidePaths, gatewayPort }),
 
-    async kill(job, folders) {
+    async kill(job, folders, only) {
       const container = await findContainer(await engine(), nameOf(job));
-      if (container === null) return;
+      if (container === null || (only !== undefined && container.sandbox !== only)) return;
       // A job whose claim was released may have a newer sandbox by now, whose folder is there under its own name.
       if (!folders.includes(job) && (await exists(join(dirname(job), container.sandbox)))) return;
       await removeContainer(await engine(), container.id);

@@ -153,14 +153,18 @@ export async function readClaim(
 
 /**
  * Releases the claim on a job’s folder. Resolves to the folders whose processes and files still have to be removed, including
- * those of earlier attempts.
+ * those of earlier attempts. `only`: the id of the sandbox whose claim and folders are meant.
  */
-export async function releaseFolder(stateDir: string, jobId: string): Promise<string[]> {
+export async function releaseFolder(stateDir: string, jobId: string, only?: string): Promise<string[]> {
   const job = jobFolder(stateDir, jobId);
-  await rename(job, `${job}.ended-${randomBytes(4).toString('hex')}`).catch((error: unknown) => {
-    if (!hasErrorCode(error, 'ENOENT')) throw error;
-  });
+  if (only === undefined || (await readClaim(stateDir, jobId))?.folder?.id === only)
+    await rename(job, `${job}.ended-${randomBytes(4).toString('hex')}`).catch((error: unknown) => {
+      if (!hasErrorCode(error, 'ENOENT')) throw error;
+    });
   const jobs = join(stateDir, 'jobs');
   const names = await readdir(jobs).catch(() => []);
-  return names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
+  const ended = names.filter((name) => name.startsWith(`${job.slice(-20)}.ended-`)).map((name) => join(jobs, name));
+  if (only === undefined) return ended;
+  const incarnations = await Promise.all(ended.map(async (folder) => readdir(folder).catch((): string[] => [])));
+  return ended.filter((_, index) => incarnations[index]?.includes(basename(only)));
 }

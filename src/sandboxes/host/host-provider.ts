@@ -54,9 +54,10 @@ export interface HostBackend {
   paths(folder: Pick<SandboxFolder, 'home' | 'workspace' | 'gatewayPort'>, isolation: Isolation): SandboxPaths;
   /**
    * Ends all processes of a job whose folder is `job`, a path that they know and that may have been renamed; `folders` are where the
-   * records of its sandboxes are now. Idempotent; resolves when nothing runs any more. The caller retries.
+   * records of its sandboxes are now. `only`: the id of the sandbox whose processes are meant. Idempotent; resolves when nothing runs any
+   * more. The caller retries.
    */
-  kill(job: string, folders: readonly string[]): Promise<void>;
+  kill(job: string, folders: readonly string[], only?: string): Promise<void>;
   /** Removes what the host keeps for the sandboxes in a job's folder beside its files. Their processes have ended. Idempotent. */
   removeRecords?(folder: string): Promise<void>;
   /** Lists the owner's sandboxes that may have lost their folder. Absent where a sandbox is its folder. */
@@ -118,11 +119,11 @@ export function createHostProvider(options: HostProviderOptions, backend: HostBa
       return folder === undefined ? null : hostFoldersOf(folder);
     },
 
-    async stop(jobId) {
-      const folders = await releaseFolder(stateDir, jobId);
+    async stop(jobId, only) {
+      const folders = await releaseFolder(stateDir, jobId, only);
       const job = jobFolder(stateDir, jobId);
-      await backend.kill(job, folders);
-      await egressSupervisor.stop(`${basename(job)}/`);
+      await backend.kill(job, folders, only);
+      await egressSupervisor.stop(only ?? `${basename(job)}/`);
       for (const folder of folders) {
         await backend.removeRecords?.(folder);
         await removeFolder(folder);

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import getPort from 'get-port';
 
@@ -40,7 +40,7 @@ export function createLocalProvider(options: LocalProviderOptions): SandboxProvi
       return sandboxPaths(isolation === 'none' ? { home, workspace, gatewayPort } : { ...insidePaths, gatewayPort });
     },
 
-    kill: (job, folders) => killProcesses(job, folders),
+    kill: (job, folders, only) => killProcesses(only === undefined ? job : join(dirname(job), only), folders),
     removeRecords: removeGroupsOf,
     check: () => checkHost(options),
   });

@@ -84,7 +84,8 @@ export function createRemoteProvider(vendor: Vendor, options: RemoteProviderOpti
       return withRunning(id, (sandbox) => openHostFolders({ vendor, store, scratchFolder, path }, sandbox, withWorkspace));
     },
 
-    async stop(jobId) {
+    async stop(jobId, only) {
+      if (only !== undefined) return vendor.kill(only);
       await stopRemote(vendor, jobId);
       await store.remove(jobId);
     },

@@ -69,8 +69,18 @@ export class JobSandbox {
     const { agent, model, sandbox, workspace } = spec;
     const { startSandbox } = startupActivities(`start ${sandbox.provider} sandbox`);
     const stored = startCommit === undefined ? {} : { startCommit };
+    const replaced = this.#givenUp === null ? {} : { replaces: this.#givenUp };
     this.#isStarting = true;
-    const started = await startSandbox({ ...job, agent, model, sandbox, workspace, deadline: deadline.toISOString(), ...stored });
+    const started = await startSandbox({
+      ...job,
+      agent,
+      model,
+      sandbox,
+      workspace,
+      deadline: deadline.toISOString(),
+      ...stored,
+      ...replaced,
+    });
     this.#isStarting = false;
     this.#started = started;
     this.#startCommit = started.startCommit;
@@ -114,7 +124,7 @@ export class JobSandbox {
     const { giveUpSandbox } = restartActivities('give up the lost sandbox');
     const turn = await giveUpSandbox({ ...job, sandbox, ...loss, onInterrupted: spec.onInterrupted, continues: this.#continues });
     if (turn === null) return null;
-    this.#givenUp = sandbox;
+    this.#givenUp = sandbox === '' ? null : sandbox;
     this.#started = null;
     progress.report({ sandbox: null });
     return turn;
