@@ -48,8 +48,8 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
     restoreCheckpoint: async ({ jobId, started: { handle, startCommit }, turn }) => {
       try {
         await withLivenessHeartbeat(async () => {
-          const checkpoint = await findCheckpoint(db, jobId);
-          if (checkpoint?.turn === turn) {
+          const checkpoint = await findCheckpoint(db, jobId, turn);
+          if (checkpoint !== null) {
             const read = async (part: 'patch' | 'commits' | 'session'): Promise<Buffer> => readCheckpointPart(db, checkpoint, part);
             const [patch, commits, session] = await Promise.all([read('patch'), read('commits'), read('session')]);
             const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
@@ -70,10 +70,10 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
     giveUpSandbox: async ({ jobId, sandbox, turn, ...facts }) => {
       try {
         const [checkpoint, promptSent] = await Promise.all([
-          findCheckpoint(db, jobId),
+          findCheckpoint(db, jobId, facts.endedTurns),
           turn === null ? false : hasBegunTurn(db, jobId, turn),
         ]);
-        const from = decideRestore({ ...facts, promptSent, checkpointTurn: checkpoint?.turn ?? null });
+        const from = decideRestore({ ...facts, promptSent, hasCheckpoint: checkpoint !== null });
         if (from === null) return null;
         await giveUpSandboxes(db, { jobId, id: sandbox });
         const message = 'The sandbox or its host is lost; the job continues in another one.';
@@ -87,8 +87,8 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
 }
 
 /**
- * Stores the state of the sandbox after a turn. Throws nothing: a turn that ended has ended, and a warning says that its work is in its sandbox
- * alone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
+ * Stores the state of the sandbox after a turn. What fails is a warning: the work is in the sandbox then, and nowhere else. Throws `sandbox_lost`, so
+ * that no turn counts as ended whose work is gone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
  */
 export async function takeCheckpoint(
   deps: CheckpointDeps,
@@ -120,6 +120,7 @@ export async function takeCheckpoint(
     return complete;
   } catch (error) {
     const code = codeOf(error);
+    if (code === 'sandbox_lost' && !stopped.aborted) throw error;
     log.warn('no checkpoint was stored', { jobId, code });
     const reason = ValetkeyError.is(error) ? error.message : 'An unexpected error, which the log of the worker has.';
     const body = warningOf(`No checkpoint was stored: ${reason}`);

@@ -13,15 +13,15 @@ export interface LossFacts {
   losses: number;
   /** Whether the agent may have received the prompt of a turn that has not ended. */
   promptSent: boolean;
-  /** The turn of the last checkpoint; null where none is stored. */
-  checkpointTurn: number | null;
+  /** Whether the checkpoint of the last turn that ended is stored. */
+  hasCheckpoint: boolean;
 }
 
 /**
  * Decides from which turn another sandbox continues a job; 0: from its start. Null: the job fails, since its work so far is not stored, or since
  * the agent may have received the prompt and the job does not allow that it runs again.
  */
-export function decideRestore({ onInterrupted, endedTurns, continues, losses, promptSent, checkpointTurn }: LossFacts): number | null {
+export function decideRestore({ onInterrupted, endedTurns, continues, losses, promptSent, hasCheckpoint }: LossFacts): number | null {
   if (losses > MAX_LOSSES || (promptSent && onInterrupted !== 'continue')) return null;
-  return (endedTurns === 0 && !continues) || checkpointTurn === endedTurns ? endedTurns : null;
+  return (endedTurns === 0 && !continues) || hasCheckpoint ? endedTurns : null;
 }

@@ -64,13 +64,15 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
     });
     try {
       const turn = await driveSession(deps, input, key, signals, cancelled);
-      const result = await recordResult(db, input, turn);
-      if (turn.kind === 'asks') return result;
       const { state } = turn;
-      const complete = await withHeartbeat(
-        () => state,
-        () => takeCheckpoint(deps, input, state, signals.any),
-      );
+      const complete =
+        turn.kind === 'asks'
+          ? undefined
+          : await withHeartbeat(
+              () => state,
+              () => takeCheckpoint(deps, input, state, signals.any),
+            );
+      const result = await recordResult(db, input, turn);
       return complete === undefined ? result : { ...result, checkpointComplete: complete };
     } catch (error) {
       await cleanUp();

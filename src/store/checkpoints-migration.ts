@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 
-/** The last checkpoint of each job, and what the workspaces of a tenant started from. */
+/** The last two checkpoints of each job, and what the workspaces of a tenant started from. */
 export const checkpointTables: Migration = {
   up: async (db) => {
     await sql`
       create table checkpoints (
-        job_id text primary key,
+        job_id text not null,
         tenant text not null,
         agent text not null,
         turn integer not null,
@@ -14,7 +14,8 @@ export const checkpointTables: Migration = {
         session jsonb not null,
         bytes integer not null,
         complete boolean not null,
-        stored_at timestamptz not null default now()
+        stored_at timestamptz not null default now(),
+        primary key (job_id, turn)
       )`.execute(db);
     await sql`create index checkpoints_start on checkpoints (tenant, start_commit)`.execute(db);
     await sql`

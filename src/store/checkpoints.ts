@@ -25,9 +25,9 @@ export interface Checkpoint {
 }
 
 /**
- * Stores the checkpoint of a job in place of an older one, with its events; one of a later turn stays. Idempotent. Resolves to false, and stores
- * nothing that is found, where the start of the workspace is not stored (workspace-starts.ts). One round trip where nothing was changed.
- * Throws `database_unreachable`.
+ * Stores the checkpoint of a job after a turn, with its events. That of the turn before is kept, since the job may not know yet that this turn
+ * ended; older ones are deleted. Idempotent. Resolves to false, and stores nothing that is found, where the start of the workspace is not
+ * stored (workspace-starts.ts). One round trip where nothing was changed. Throws `database_unreachable`.
  */
 export async function storeCheckpoint(
   db: Db,
@@ -38,33 +38,33 @@ export async function storeCheckpoint(
   for (const part of PARTS) if (parts[part].length > 0) await writeBlob(db, keyOf(jobId, turn, part), [parts[part]]);
   const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
   const { rows } = await asDatabaseError(
-    sql<{ earlier: number | null; found: boolean }>`
+    sql<{ old: number[]; found: boolean }>`
       with start as (
         update workspace_starts set used_at = now() where tenant = ${tenant} and start_commit = ${startCommit} returning tenant
-      ), earlier as (
-        select turn from checkpoints where job_id = ${jobId}
+      ), old as (
+        delete from checkpoints where job_id = ${jobId} and turn < ${turn - 1} returning turn
       ), stored as (
         insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
         select ${jobId}, tenant, ${agent}, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
-        on conflict (job_id) do update
-          set turn = excluded.turn, start_commit = excluded.start_commit, session = excluded.session, bytes = excluded.bytes,
-              complete = excluded.complete, stored_at = now()
-          where checkpoints.turn <= excluded.turn
+        on conflict (job_id, turn) do update
+          set session = excluded.session, bytes = excluded.bytes, complete = excluded.complete, stored_at = now()
         returning ${appended(jobId, events)}
       )
-      select (select turn from earlier) as earlier, exists (select from start) as found, (select count(*) from stored)`.execute(db),
+      select array(select turn from old) as old, exists (select from start) as found, (select count(*) from stored)`.execute(db),
   );
-  const { earlier = null, found = false } = rows[0] ?? {};
-  if (found && earlier !== null && earlier < turn) await deleteCheckpointParts(db, jobId, earlier);
+  const { old = [], found = false } = rows[0] ?? {};
+  for (const earlier of old) await deleteCheckpointParts(db, jobId, earlier);
   return found;
 }
 
-/** Returns the last checkpoint of a job; null where it has none. Throws `database_unreachable`. */
-export async function findCheckpoint(db: Db, jobId: string): Promise<Checkpoint | null> {
-  const row = await asDatabaseError(db.selectFrom('checkpoints').selectAll().where('job_id', '=', jobId).executeTakeFirst());
+/** Returns the checkpoint of a job after a turn, or its last one; null where it has none. Throws `database_unreachable`. */
+export async function findCheckpoint(db: Db, jobId: string, turn?: number): Promise<Checkpoint | null> {
+  const all = db.selectFrom('checkpoints').selectAll().where('job_id', '=', jobId);
+  const wanted = turn === undefined ? all : all.where('turn', '=', turn);
+  const row = await asDatabaseError(wanted.orderBy('turn', 'desc').limit(1).executeTakeFirst());
   if (row === undefined) return null;
-  const { tenant, agent, turn, start_commit: startCommit, session, complete } = row;
-  return { jobId, tenant, agent, turn, startCommit, session, complete };
+  const { tenant, agent, start_commit: startCommit, session, complete } = row;
+  return { jobId, tenant, agent, turn: row.turn, startCommit, session, complete };
 }
 
 /**
@@ -79,12 +79,14 @@ export async function copyCheckpoint(
   return asDatabaseError(
     db.transaction().execute(async (transaction) => {
       const { rows } = await sql<{ turn: number }>`
-        select turn from checkpoints where job_id = ${from} and tenant = ${tenant} and agent = ${agent} for share`.execute(transaction);
+        select turn from checkpoints where job_id = ${from} and tenant = ${tenant} and agent = ${agent}
+        order by turn desc limit 1 for share`.execute(transaction);
       const [found] = rows;
       if (found === undefined) return false;
       await sql`
         insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
-        select ${jobId}, tenant, agent, 0, start_commit, session, bytes, complete from checkpoints where job_id = ${from}
+        select ${jobId}, tenant, agent, 0, start_commit, session, bytes, complete
+        from checkpoints where job_id = ${from} and turn = ${found.turn}
         on conflict do nothing`.execute(transaction);
       for (const part of PARTS)
         await sql`

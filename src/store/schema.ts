@@ -229,7 +229,7 @@ export interface ArtifactsTable {
   content: Buffer;
 }
 
-/** The last checkpoint of each job. Its parts are blobs. */
+/** The last two checkpoints of each job. Their parts are blobs. */
 export interface CheckpointsTable {
   job_id: string;
   tenant: string;
