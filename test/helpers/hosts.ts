@@ -28,13 +28,14 @@ export interface Hosts {
   stop(): Promise<void>;
 }
 
-export async function startHosts(temporal: Stack['temporal'], databaseUrl: string): Promise<Hosts> {
+/** `environment`: of all workers and gateways, beside their own. */
+export async function startHosts(temporal: Stack['temporal'], databaseUrl: string, environment: NodeJS.ProcessEnv = {}): Promise<Hosts> {
   const logs: FileHandle[] = [];
   const folders: string[] = [];
   const hosts: Host[] = [];
   const credential = randomBytes(16).toString('hex');
   const model = await startScriptedModel({ credential });
-  const shared = processEnvironment({ databaseUrl, temporal, stateDir: '/', model, credential });
+  const shared = { ...processEnvironment({ databaseUrl, temporal, stateDir: '/', model, credential }), ...environment };
   const client = await createClient({
     databaseUrl,
     taskQueue: String(shared['VALETKEY_TASK_QUEUE']),

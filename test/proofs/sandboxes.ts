@@ -41,12 +41,14 @@ const AT_ONCE = 6;
 const PAUSE_MS = { least: 500, most: 3_000 };
 /** ms: longer than a host may be away without being given up. */
 const AWAY_MS = 60_000;
+/** A worker that is killed while it starts a sandbox leaves one that an inventory finds. */
+const SWEEPS = { VALETKEY_SWEEP_INTERVAL: '2s', VALETKEY_INVENTORY_INTERVAL: '10s', VALETKEY_SWEEP_GRACE: '5s' };
 /** ms until nothing is left. */
 const QUIET_MS = 90_000;
 
 export async function sandboxes({ seed, quick }: SandboxesOptions): Promise<SandboxesProof> {
   return withLanes(async (_open, parts) => {
-    const hosts = await startHosts(parts.temporal, await parts.createDatabase('prove_sandboxes'));
+    const hosts = await startHosts(parts.temporal, await parts.createDatabase('prove_sandboxes'), SWEEPS);
     try {
       const all = await Promise.all(['host-a', 'host-b'].map(async (name) => hosts.host(name)));
       for (const host of all) await restart(host);
