@@ -103,13 +103,13 @@ export class JobSandbox {
     await this.lost.orLost(started.handle.id, () => restoreCheckpoint({ ...this.#options.job, started, turn }));
   }
 
-  /** Starts the first sandbox of a job that continues another one. Resolves to the session of that. */
-  async continue(): Promise<ContinuedCheckpoint['session']> {
+  /** Starts the first sandbox of a job that continues another one. `onSession` receives the session of that before, since the start may be lost. */
+  async continue(onSession: (session: ContinuedCheckpoint['session']) => void): Promise<void> {
     const { loadCheckpoint } = restartActivities('read the checkpoint of the other job');
     const { startCommit, session } = await loadCheckpoint(this.#options.job);
     this.#startCommit = startCommit;
+    onSession(session);
     await this.restore(0);
-    return session;
   }
 
   get #continues(): boolean {

@@ -49,7 +49,7 @@ export async function runWork(parts: WorkParts): Promise<boolean> {
 
 async function begin({ spec, sandbox, keys, turns }: WorkParts): Promise<void> {
   if (spec.continues === undefined) return together([sandbox.start(), keys.mint()]);
-  await together([sandbox.continue().then((session) => turns.continueFrom(session)), keys.mint()]);
+  await together([sandbox.continue((session) => turns.continueFrom(session)), keys.mint()]);
 }
 
 /** In a scope of its own, so that the work goes on where one of them finds the sandbox lost. */
