@@ -22,6 +22,8 @@ const CHECKPOINT_TIMEOUT_MS = 2 * 60_000;
 /** The names in a warning. */
 const MAX_NAMED = 10;
 
+const INCOMPLETE = 'The checkpoint does not hold all that the agent had changed: see the warning of the turn after which it was stored.';
+
 export interface CheckpointDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
@@ -35,7 +37,7 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
   return {
     loadCheckpoint: async ({ jobId }) => {
       try {
-        const checkpoint = await findCheckpoint(db, jobId);
+        const checkpoint = await findCheckpoint(db, jobId, 0);
         if (checkpoint === null) throw new ValetkeyError('checkpoint_not_found', 'The checkpoint to continue from is not stored.');
         // This job numbers its own turns from 1.
         const session = { ...sessionStateSchema.parse(checkpoint.session), turn: 0, running: null, pending: null };
@@ -60,7 +62,11 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
             }
           }
           const body = { type: 'checkpoint.restored', turn, sandbox: handle.id } as const;
-          await appendEvents(db, jobId, [{ source: `checkpoint.restored:${handle.id}`, body }]);
+          const isWhole = checkpoint === null || checkpoint.complete;
+          await appendEvents(db, jobId, [
+            { source: `checkpoint.restored:${handle.id}`, body },
+            ...(isWhole ? [] : [{ source: `checkpoint.incomplete:${handle.id}`, body: warningOf(INCOMPLETE) }]),
+          ]);
         });
       } catch (error) {
         throw toFailure(error, ['database_unreachable', 'sandbox_provider_unreachable']);
@@ -113,10 +119,12 @@ export async function takeCheckpoint(
       { source, body: { type: 'checkpoint.stored', turn, bytes, complete } as const },
       ...(complete ? [] : [{ source: `${source}:missing`, body: warningOf(`The checkpoint is without ${namesOf(missing)}.`) }]),
     ];
-    if (!(await storeCheckpoint(db, checkpoint, parts, events))) {
+    let stored = await storeCheckpoint(db, handle.id, checkpoint, parts, events);
+    if (stored === 'no_start') {
       await storeStart(db, { tenant, startCommit }, deps.workspaces.readStartObjects(folders, startCommit));
-      await storeCheckpoint(db, checkpoint, parts, events);
+      stored = await storeCheckpoint(db, handle.id, checkpoint, parts, events);
     }
+    if (stored === 'given_up') throw new ValetkeyError('sandbox_lost', 'The job has gone on in another sandbox.');
     return complete;
   } catch (error) {
     const code = codeOf(error);

@@ -38,7 +38,8 @@ export async function prepareWorkspace(
       commands: setup,
       untilMs: scheduledTimestampMs + timeoutMs,
       signal,
-      onProgress: (progress) => appendEvents(db, jobId, [{ source: sourceOf(progress, attempt), body: mask.event(bodyOf(progress)) }]),
+      onProgress: (progress) =>
+        appendEvents(db, jobId, [{ source: sourceOf(handle.id, progress, attempt), body: mask.event(bodyOf(progress)) }]),
     });
   } finally {
     await sandbox.close();
@@ -64,11 +65,12 @@ export async function requireFolders(
 }
 
 /**
- * Returns the source that identifies an event. The start and the end of a command are stored once; a piece of output is identified by attempt
+ * Returns the source that identifies an event of a sandbox. The start and the end of a command are stored once; a piece of output is identified by attempt
  * and offset, because each attempt reads the output from its beginning.
  */
-function sourceOf({ type, command, ...progress }: SetupProgress, attempt: number): string {
-  return 'offset' in progress ? `setup:${command}:${type}:${attempt}:${progress.offset}` : `setup:${command}:${type}`;
+function sourceOf(sandbox: string, { type, command, ...progress }: SetupProgress, attempt: number): string {
+  const step = `setup:${sandbox}:${command}:${type}`;
+  return 'offset' in progress ? `${step}:${attempt}:${progress.offset}` : step;
 }
 
 function bodyOf(progress: SetupProgress): JobEventBody {

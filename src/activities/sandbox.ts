@@ -133,7 +133,7 @@ export function sandboxActivities(
         await giveUpSandboxes(db, { jobId, id });
         const message = await readTurnMessage(db, jobId, lastTurn);
         if (message !== '') await storeArtifact(db, jobId, 'message', Buffer.from(message));
-        const checkpoint = await findCheckpoint(db, jobId);
+        const checkpoint = await findCheckpoint(db, jobId, lastTurn);
         const patch = checkpoint === null ? NOTHING : await readCheckpointPart(db, checkpoint, 'patch');
         if (patch.length > 0) await storeArtifact(db, jobId, 'patch', patch);
         const { hint } = FAILURES.sandbox_lost;

@@ -1,26 +1,43 @@
+import { sql } from 'kysely';
+
 import { asDatabaseError, type Db } from './database.ts';
 
 /** Bytes of one row: small enough that a worker holds only a little of a blob in memory. */
 const PART_BYTES = 1024 * 1024;
 
-/** Stores bytes under a key, in place of what was there, and resolves to how many. One transaction. Throws `database_unreachable` and what `content` throws. */
-export async function writeBlob(db: Db, key: string, content: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<number> {
-  return asDatabaseError(
+/**
+ * Stores bytes under a key that has none, and resolves to how many. The caller's transaction makes them visible at once. Throws
+ * `database_unreachable` and what `content` throws.
+ */
+export async function insertBlob(db: Db, key: string, content: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<number> {
+  let part = 0;
+  let total = 0;
+  for await (const bytes of inParts(content)) {
+    await asDatabaseError(db.insertInto('blobs').values({ key, part, content: bytes }).execute());
+    part += 1;
+    total += bytes.length;
+  }
+  return total;
+}
+
+/** Stores bytes under a key, in place of what was there; of calls at the same time the last one counts. Throws `database_unreachable`. */
+export async function replaceBlob(db: Db, key: string, content: Buffer): Promise<void> {
+  await asDatabaseError(
     db.transaction().execute(async (transaction) => {
-      await transaction.deleteFrom('blobs').where('key', '=', key).execute();
-      let part = 0;
-      let total = 0;
-      for await (const bytes of inParts(content)) {
-        await transaction.insertInto('blobs').values({ key, part, content: bytes }).execute();
-        part += 1;
-        total += bytes.length;
-      }
-      return total;
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`blob ${key}`}, 0))`.execute(transaction);
+      await deleteBlobs(transaction, [key]);
+      await insertBlob(transaction, key, [content]);
     }),
   );
 }
 
-/** Reads the bytes under a key, part by part; nothing where there are none. Throws `database_unreachable`. */
+/** Reads all bytes under a key, as they were at one moment; empty where there are none. Throws `database_unreachable`. */
+export async function readWholeBlob(db: Db, key: string): Promise<Buffer> {
+  const rows = await asDatabaseError(db.selectFrom('blobs').select('content').where('key', '=', key).orderBy('part').execute());
+  return Buffer.concat(rows.map(({ content }) => content));
+}
+
+/** Reads the bytes under a key, which do not change, part by part; nothing where there are none. Throws `database_unreachable`. */
 export async function* readBlob(db: Db, key: string): AsyncGenerator<Buffer> {
   for (let part = 0; ; part += 1) {
     const row = await asDatabaseError(

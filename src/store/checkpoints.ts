@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 
-import { deleteBlobs, readBlob, writeBlob } from './blobs.ts';
+import { deleteBlobs, insertBlob, readWholeBlob } from './blobs.ts';
 import { asDatabaseError, type Db } from './database.ts';
 import { appended, type SourcedEvent } from './events.ts';
 
@@ -24,47 +24,87 @@ export interface Checkpoint {
   complete: boolean;
 }
 
+/** `no_start`: the start of the workspace is not stored (workspace-starts.ts). `given_up`: the job has gone on in another sandbox. */
+export type StoredCheckpoint = 'stored' | 'no_start' | 'given_up';
+
 /**
- * Stores the checkpoint of a job after a turn, with its events. That of the turn before is kept, since the job may not know yet that this turn
- * ended; older ones are deleted. Idempotent. Resolves to false, and stores nothing that is found, where the start of the workspace is not
- * stored (workspace-starts.ts). One round trip where nothing was changed. Throws `database_unreachable`.
+ * Stores the checkpoint of a job after a turn in a sandbox, with its events. That of the turn before is kept, since the job may not know yet that
+ * this turn ended; older ones are deleted. Idempotent; what is not `stored` has no effect. One round trip where nothing was changed. Throws
+ * `database_unreachable`.
  */
 export async function storeCheckpoint(
   db: Db,
-  { jobId, tenant, agent, turn, startCommit, session, complete }: Checkpoint,
+  sandbox: string,
+  checkpoint: Checkpoint,
   parts: Record<CheckpointPart, Buffer>,
   events: readonly SourcedEvent[],
-): Promise<boolean> {
-  for (const part of PARTS) if (parts[part].length > 0) await writeBlob(db, keyOf(jobId, turn, part), [parts[part]]);
-  const bytes = Object.values(parts).reduce((sum, { length }) => sum + length, 0);
-  const { rows } = await asDatabaseError(
-    sql<{ old: number[]; found: boolean }>`
-      with start as (
-        update workspace_starts set used_at = now() where tenant = ${tenant} and start_commit = ${startCommit} returning tenant
-      ), old as (
-        delete from checkpoints where job_id = ${jobId} and turn < ${turn - 1} returning turn
-      ), stored as (
-        insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
-        select ${jobId}, tenant, ${agent}, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
-        on conflict (job_id, turn) do update
-          set session = excluded.session, bytes = excluded.bytes, complete = excluded.complete, stored_at = now()
-        returning ${appended(jobId, events)}
-      )
-      select array(select turn from old) as old, exists (select from start) as found, (select count(*) from stored)`.execute(db),
+): Promise<StoredCheckpoint> {
+  const { jobId, turn } = checkpoint;
+  const changed = PARTS.filter((part) => parts[part].length > 0);
+  const bytes = changed.reduce((sum, part) => sum + parts[part].length, 0);
+  const store = async (on: Db): Promise<StoredCheckpoint> => {
+    const stored = await replaceCheckpoint(on, sandbox, checkpoint, bytes, events);
+    if (stored === 'stored') for (const part of changed) await insertBlob(on, keyOf(jobId, turn, part), [parts[part]]);
+    return stored;
+  };
+  if (changed.length === 0) return asDatabaseError(store(db));
+  return asDatabaseError(
+    db.transaction().execute(async (transaction) => {
+      // A statement does not see the parts that another attempt has stored since it began.
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`checkpoint ${jobId}`}, 0))`.execute(transaction);
+      return store(transaction);
+    }),
   );
-  const { old = [], found = false } = rows[0] ?? {};
-  for (const earlier of old) await deleteCheckpointParts(db, jobId, earlier);
-  return found;
 }
 
-/** Returns the checkpoint of a job after a turn, or its last one; null where it has none. Throws `database_unreachable`. */
-export async function findCheckpoint(db: Db, jobId: string, turn?: number): Promise<Checkpoint | null> {
-  const all = db.selectFrom('checkpoints').selectAll().where('job_id', '=', jobId);
-  const wanted = turn === undefined ? all : all.where('turn', '=', turn);
-  const row = await asDatabaseError(wanted.orderBy('turn', 'desc').limit(1).executeTakeFirst());
+/**
+ * Writes the row and removes the parts of what it replaces. The use of the start is noted once a day:
+ * noted each time, the jobs of a tenant would wait for each other.
+ */
+async function replaceCheckpoint(
+  db: Db,
+  sandbox: string,
+  { jobId, tenant, agent, turn, startCommit, session, complete }: Checkpoint,
+  bytes: number,
+  events: readonly SourcedEvent[],
+): Promise<StoredCheckpoint> {
+  const { rows } = await sql<{ has_start: boolean; is_given_up: boolean }>`
+    with start as (
+      select tenant from workspace_starts where tenant = ${tenant} and start_commit = ${startCommit}
+    ), used as (
+      update workspace_starts set used_at = now()
+      where tenant = ${tenant} and start_commit = ${startCommit} and used_at < now() - interval '1 day'
+    ), given_up as (
+      select id from sandboxes where job_id = ${jobId} and id = ${sandbox} and lost_at is not null
+    ), stored as (
+      insert into checkpoints (job_id, tenant, agent, turn, start_commit, session, bytes, complete)
+      select ${jobId}, tenant, ${agent}, ${turn}, ${startCommit}, ${JSON.stringify(session)}::jsonb, ${bytes}, ${complete} from start
+      where not exists (select from given_up)
+      on conflict (job_id, turn) do update
+        set session = excluded.session, bytes = excluded.bytes, complete = excluded.complete, stored_at = now()
+      returning turn, ${appended(jobId, events)}
+    ), old as (
+      delete from checkpoints where job_id = ${jobId} and turn < (select turn from stored) - 1 returning turn
+    ), replaced as (
+      delete from blobs using (select turn from stored union select turn from old) as gone, unnest(${[...PARTS]}::text[]) as parts (name)
+      where key = 'checkpoint ' || ${jobId}::text || ' ' || gone.turn || ' ' || parts.name
+    )
+    select exists (select from start) as has_start, exists (select from given_up) as is_given_up, (select count(*) from stored)`.execute(
+    db,
+  );
+  const [row] = rows;
+  if (row?.is_given_up === true) return 'given_up';
+  return row?.has_start === true ? 'stored' : 'no_start';
+}
+
+/** Returns the checkpoint of a job after a turn; null where none is stored. Throws `database_unreachable`. */
+export async function findCheckpoint(db: Db, jobId: string, turn: number): Promise<Checkpoint | null> {
+  const row = await asDatabaseError(
+    db.selectFrom('checkpoints').selectAll().where('job_id', '=', jobId).where('turn', '=', turn).executeTakeFirst(),
+  );
   if (row === undefined) return null;
   const { tenant, agent, start_commit: startCommit, session, complete } = row;
-  return { jobId, tenant, agent, turn: row.turn, startCommit, session, complete };
+  return { jobId, tenant, agent, turn, startCommit, session, complete };
 }
 
 /**
@@ -80,7 +120,7 @@ export async function copyCheckpoint(
     db.transaction().execute(async (transaction) => {
       const { rows } = await sql<{ turn: number }>`
         select turn from checkpoints where job_id = ${from} and tenant = ${tenant} and agent = ${agent}
-        order by turn desc limit 1 for share`.execute(transaction);
+        order by stored_at desc limit 1 for share`.execute(transaction);
       const [found] = rows;
       if (found === undefined) return false;
       await sql`
@@ -100,9 +140,7 @@ export async function copyCheckpoint(
 
 /** Reads a part of a checkpoint; empty where it has none. Throws `database_unreachable`. */
 export async function readCheckpointPart(db: Db, { jobId, turn }: Checkpoint, part: CheckpointPart): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of readBlob(db, keyOf(jobId, turn, part))) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return readWholeBlob(db, keyOf(jobId, turn, part));
 }
 
 /** Deletes what a checkpoint consists of. Idempotent. Throws `database_unreachable`. */

@@ -1,4 +1,4 @@
-import { deleteBlobs, readBlob, writeBlob } from './blobs.ts';
+import { deleteBlobs, insertBlob, readBlob } from './blobs.ts';
 import { asDatabaseError, type Db } from './database.ts';
 
 /** What workspaces of a tenant started from: a commit, whose id is that of its content. */
@@ -7,16 +7,28 @@ export interface StartKey {
   startCommit: string;
 }
 
-/** Stores the objects of a start, as `packStart` writes them. Idempotent. Throws `database_unreachable` and what `content` throws. */
+/**
+ * Stores the objects of a start, as `packStart` writes them, unless they are stored: they never change. Of jobs that do so at the same time one
+ * stores them, and the others wait for it. Throws `database_unreachable` and what `content` throws.
+ */
 export async function storeStart(db: Db, start: StartKey, content: AsyncIterable<Buffer>): Promise<void> {
-  const { tenant, startCommit } = start;
-  const bytes = await writeBlob(db, keyOf(start), content);
+  const row = { tenant: start.tenant, start_commit: start.startCommit };
   await asDatabaseError(
-    db
-      .insertInto('workspace_starts')
-      .values({ tenant, start_commit: startCommit, bytes })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute(),
+    db.transaction().execute(async (transaction) => {
+      const { numInsertedOrUpdatedRows: inserted } = await transaction
+        .insertInto('workspace_starts')
+        .values({ ...row, bytes: 0 })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if (inserted !== 1n) return;
+      const bytes = await insertBlob(transaction, keyOf(start), content);
+      await transaction
+        .updateTable('workspace_starts')
+        .set({ bytes })
+        .where('tenant', '=', row.tenant)
+        .where('start_commit', '=', row.start_commit)
+        .execute();
+    }),
   );
 }
 

@@ -32,26 +32,27 @@ export interface CheckpointOptions {
   signal?: AbortSignal | undefined;
 }
 
-/**
- * Runs in the sandbox. The agent may have changed or removed its repository: then its commits are left out, and its files are in the
- * patch all the same.
- */
-const COLLECT = `mkdir -p "$OUT/of-commits" && touch "$OUT/commits" "$OUT/session" || exit 1
-cd "$WORKSPACE" && {
-  head=$(git symbolic-ref -q HEAD || git rev-parse HEAD)
-  timeout 60 git bundle create -q "$OUT/bundle" --all HEAD --not "$START"
-  if test -f "$OUT/bundle" || { test -n "$head" && test "$head" != refs/heads/main; }; then
-    echo "$head" > "$OUT/of-commits/head" && git for-each-ref --format='%(objectname) %(refname)' > "$OUT/of-commits/refs"
-    if test -f "$OUT/bundle"; then mv "$OUT/bundle" "$OUT/of-commits/bundle"; fi
+/** The agent may have changed or removed its repository: then its commits are left out, and its files are in the patch all the same. */
+const COLLECT_COMMITS = `cd "$WORKSPACE" || exit 0
+head=$(git symbolic-ref -q HEAD || git rev-parse HEAD)
+git bundle create -q "$OUT/of-commits/bundle" --all HEAD --not "$START"
+if test -f "$OUT/of-commits/bundle" || { test -n "$head" && test "$head" != refs/heads/main; }; then
+  echo "$head" > "$OUT/of-commits/head" && git for-each-ref --format='%(objectname) %(refname)' > "$OUT/of-commits/refs" &&
     tar -C "$OUT/of-commits" -cf "$OUT/commits" .
-  fi
-} > /dev/null 2>&1
+fi`;
+
+/** The exit code of a script that could not pack the session files, and all else. */
+const SESSION_LEFT_OUT = 3;
+
+/** Runs in the sandbox. A repository in which git waits without limit, or a session that is packed for minutes, is left out. */
+const COLLECT = `mkdir -p "$OUT/of-commits" && touch "$OUT/commits" "$OUT/session" || exit 1
+timeout -k 1 30 sh -c "$COLLECT_COMMITS" > /dev/null 2>&1
 cd "$HOME_FOLDER" || exit 1
 set --
 while read -r path; do if test -e "$path"; then set -- "$@" "$path"; fi; done << END
 $SESSION_PATHS
 END
-if test $# -gt 0; then timeout 60 tar -czf "$OUT/session" -- "$@" || test $? -eq 1; fi`;
+if test $# -gt 0; then timeout -k 1 45 tar -czf "$OUT/session" -- "$@" || test $? -eq 1 || exit ${SESSION_LEFT_OUT}; fi`;
 
 /** The index is one of its own: what a setup command changed in a file does not matter to the agent’s change of it. */
 const RESTORE = `set -eu
@@ -64,15 +65,16 @@ if test -f "$IN/patch"; then
   git diff-index -z --cached --no-renames --diff-filter=d --name-only "$START" | git checkout-index -f -z --stdin
   unset GIT_INDEX_FILE
 fi
-if test -f "$IN/commits"; then
+restore_commits() {
   mkdir "$IN/of-commits"
   tar -C "$IN/of-commits" -xf "$IN/commits"
   if test -f "$IN/of-commits/bundle"; then git bundle unbundle "$IN/of-commits/bundle" > /dev/null; fi
   while read -r id name; do git update-ref "$name" "$id" || true; done < "$IN/of-commits/refs"
   read -r head < "$IN/of-commits/head"
   case $head in refs/*) git symbolic-ref HEAD "$head" ;; *) git update-ref --no-deref HEAD "$head" ;; esac
-  git reset --quiet --mixed || true
-fi
+  git reset --quiet --mixed
+}
+if test -f "$IN/commits"; then restore_commits || true; fi
 if test -f "$IN/session"; then tar -C "$HOME_FOLDER" -xzf "$IN/session"; fi
 rm -rf "$IN"`;
 
@@ -117,13 +119,13 @@ async function collectInside(
   signal?: AbortSignal,
 ): Promise<{ commits: Buffer | null; session: Buffer | null }> {
   const out = folderIn(sandbox);
-  const env = { ...GIT_ENV, ...foldersOf(sandbox), OUT: out, START: startCommit, SESSION_PATHS: sessionPaths.join('\n') };
+  const env = { ...GIT_ENV, ...foldersOf(sandbox), OUT: out, START: startCommit, COLLECT_COMMITS, SESSION_PATHS: sessionPaths.join('\n') };
   try {
     const exitCode = await runScript(sandbox, COLLECT, env, signal);
-    if (exitCode !== 0)
+    if (exitCode !== 0 && exitCode !== SESSION_LEFT_OUT)
       throw new ValetkeyError('workspace_failed', `The sandbox could not collect its state (exit code ${exitCode ?? 'none'}).`);
     const read = async (name: string): Promise<Buffer | null> => readFile(sandbox, `${out}/${name}`, MAX_PART_BYTES, signal);
-    const [commits, session] = await Promise.all([read('commits'), read('session')]);
+    const [commits, session] = await Promise.all([read('commits'), exitCode === SESSION_LEFT_OUT ? null : read('session')]);
     return { commits, session };
   } finally {
     await runScript(sandbox, 'rm -rf "$OUT"', { OUT: out }).catch(() => null);

@@ -102,6 +102,8 @@ test.each([
   ['removed', 'rm -rf .git'],
   ['made anew', 'rm -rf .git && git init -q && git add -A && git commit -qm other'],
   ['broken', 'echo broken > .git/HEAD'],
+  ['one in which git waits without limit', 'rm .git/HEAD && mkfifo .git/HEAD'],
+  ['without an object that a branch needs', `git commit -q --allow-empty -m one && rm -rf .git/objects/pack`],
   ['nested in another one', 'mkdir sub && cd sub && git init -q && echo x > x && git add -A && git commit -qm sub'],
   [
     'with a hook, a filter and a monitor',

@@ -86,8 +86,8 @@ export function createDaytonaVendor(options: DaytonaOptions): Vendor {
           user: USER,
           labels: { [LABELS.owner]: owner, [LABELS.job]: jobId },
           public: false,
-          // Its time to live ends it. A stop for want of traffic would end a turn that runs.
-          autoStopInterval: 0,
+          // Never 0, with which nothing but the time to live would end it. A turn that runs has traffic all the time.
+          autoStopInterval: minutes,
           autoDeleteInterval: 0,
           ttlMinutes: minutes,
           secrets: [PLACEHOLDER],

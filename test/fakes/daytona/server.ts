@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 
 import { createCloud, type Cloud, type CloudSandbox } from '../remote/cloud.ts';
@@ -13,7 +14,7 @@ export interface FakeDaytona extends Cloud {
 
 /** Daytona’s API, its toolbox in each sandbox and its previews, on loopback. */
 export async function startFakeDaytona(host: MachineHost): Promise<FakeDaytona> {
-  const apiKey = 'dtn_0123456789abcdef0123456789abcdef';
+  const apiKey = `dtn_${randomBytes(16).toString('hex')}`;
   const cloud = createCloud(host);
   const previews = new Map<string, { server: Server; url: string }>();
   const account = { apiKey, url: '', secrets: new Set<string>(), previewOf };

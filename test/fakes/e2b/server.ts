@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
 import { createCloud, type Cloud } from '../remote/cloud.ts';
@@ -14,7 +15,7 @@ export interface FakeE2b extends Cloud {
 
 /** E2B’s API, its edge and its program in each sandbox, on one loopback port. `page`: sandboxes in one page of a listing. */
 export async function startFakeE2b(host: MachineHost, { page = 2 } = {}): Promise<FakeE2b> {
-  const apiKey = 'e2b_0123456789abcdef0123456789abcdef01234567';
+  const apiKey = `e2b_${randomBytes(20).toString('hex')}`;
   const cloud = createCloud(host);
   const server = createServer((req, res) => {
     const id = req.headers['e2b-sandbox-id'];

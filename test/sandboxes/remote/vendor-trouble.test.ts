@@ -134,7 +134,7 @@ describe.each(['e2b', 'daytona'] as const)('at %s', (name) => {
             networkAllowList: '127.0.0.1/32',
             domainAllowList: 'git.example.com,*.npm.example.com',
             public: false,
-            autoStopInterval: 0,
+            autoStopInterval: 5,
             autoDeleteInterval: 0,
             ttlMinutes: 5,
             secrets: [{ VALETKEY_PLACEHOLDER: 'valetkey-placeholder' }],
