@@ -42,7 +42,12 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
     return jobSpec({ agent: 'mock', model, budgetUsd: 5, credential: { strategy: 'gateway', gateway }, ...change });
   };
   const isWaiting = async (jobId: string): Promise<void> => {
-    await expect.poll(async () => (await stack().client.jobs.status(jobId)).phase).toBe('waiting');
+    const { jobs } = stack().client;
+    const seen = async (): Promise<unknown> => {
+      const { phase } = await jobs.status(jobId);
+      return phase === 'ending' || phase === 'ended' ? jobs.result(jobId) : phase;
+    };
+    await expect.poll(seen).toBe('waiting');
   };
   const open = async (change: Partial<JobSpecInput> = {}): Promise<string> => {
     const { jobId } = await stack().client.jobs.submit(spec({ keepOpen: '2m', ...change }));

@@ -7,7 +7,7 @@ import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
 import { remotePaths } from './layout.ts';
 import type { StartLimiter } from './start-limiter.ts';
 import { explainStart, startScript } from './start-script.ts';
-import { VendorBusy, type Vendor, type VendorSandbox } from './vendor.ts';
+import { remoteSandboxLost, VendorBusy, type Vendor } from './vendor.ts';
 import { waitWhileBusy } from './wait-while-busy.ts';
 
 /** Shorter than the step that starts a sandbox may take. */
@@ -15,6 +15,9 @@ const BUSY_WAIT_MS = 3 * 60_000;
 const RUNNING_TIMEOUT_MS = 60_000;
 const SCRIPT_TIMEOUT_MS = 60_000;
 const HEALTH_TIMEOUT_MS = 30_000;
+const PROBE_TIMEOUT_MS = 5_000;
+/** Each time another start has ended the sandbox of this one. */
+const MAX_TRIES = 5;
 const POLL_INTERVAL_MS = 250;
 /** A sandbox whose creation was not answered shows in a listing after a moment, or never. */
 const LOST_ANSWER_LISTINGS = 3;
@@ -28,58 +31,78 @@ export interface StartDeps {
 }
 
 /**
- * Starts the sandbox of a job, or adopts the one that it has. A vendor's creation is not idempotent, so the job's sandboxes are
- * listed before it and after it: the oldest is the job's, and every other is ended. Throws what `SandboxProvider.start` throws.
+ * Starts the sandbox of a job, or adopts the one that it has. A vendor's creation is not idempotent, and a listing shows it late, so
+ * the job's sandboxes are listed before a creation, after it, and once more when the server runs: all starts of a job settle on one,
+ * and every other is ended. Throws what `SandboxProvider.start` throws.
  */
 export async function startRemote(deps: StartDeps, request: SandboxRequest, signal?: AbortSignal): Promise<string> {
   const { vendor } = deps;
-  const earlier = await keepOldest(vendor, await vendor.list(request.jobId));
-  if (earlier !== null) {
-    if (await canServe(deps, request, earlier, signal)) return earlier;
-    await vendor.kill(earlier);
-  }
-  const created = await waitWhileBusy(() => createOnce(deps, request, signal), BUSY_WAIT_MS, signal);
+  const { jobId } = request;
+  const created = new Set<string>();
   try {
-    signal?.throwIfAborted();
-    // Another worker may have created one at the same time. Both see the same oldest one.
-    const id = (await keepOldest(vendor, await vendor.list(request.jobId))) ?? created;
-    if (id !== created) await vendor.kill(created);
-    await serve(deps, request, id, signal);
-    return id;
-  } catch (error) {
-    await vendor.kill(created).catch(() => {});
-    if (ValetkeyError.is(error) && error.code === 'sandbox_lost') {
-      // A worker that created an older one, which the listing did not show yet, has ended this one.
-      const other = await keepOldest(vendor, await vendor.list(request.jobId));
-      if (other !== null && (await canServe(deps, request, other, signal))) return other;
-      throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
+    for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
+      signal?.throwIfAborted();
+      let id = await keepOne(deps, jobId);
+      if (id === null) {
+        const own = await waitWhileBusy(() => createOnce(deps, request, signal), BUSY_WAIT_MS, signal);
+        created.add(own);
+        signal?.throwIfAborted();
+        id = (await keepOne(deps, jobId)) ?? own;
+        if (id !== own) await vendor.kill(own);
+      }
+      const failure = await serveOr(deps, request, id, signal);
+      if (failure === null && ((await keepOne(deps, jobId)) ?? id) === id) return id;
+      if (failure?.code === 'sandbox_start_failed' && created.has(id)) throw failure;
+      if (failure !== null) await vendor.kill(id);
     }
+    throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
+  } catch (error) {
+    for (const id of created) await vendor.kill(id).catch(() => {});
     throw error;
   }
 }
 
-/** Ends all but the oldest of a job's sandboxes. Resolves to its id; null where there is none. */
-async function keepOldest(vendor: Vendor, found: readonly VendorSandbox[]): Promise<string | null> {
-  const [oldest, ...surplus] = found
+/**
+ * Ends all but one of a job's sandboxes. Resolves to its id; null where there is none. One whose server answers may be in use, so it
+ * comes before one that is only older.
+ */
+async function keepOne({ vendor, connect }: StartDeps, jobId: string): Promise<string | null> {
+  const ids = (await vendor.list(jobId))
     .filter(({ state }) => state !== 'ended')
-    .toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1));
-  for (const { id } of surplus) await vendor.kill(id);
-  return oldest?.id ?? null;
+    .toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1))
+    .map(({ id }) => id);
+  if (ids.length <= 1) return ids[0] ?? null;
+  const answering = await Promise.all(ids.map(async (id) => isAnswering(connect(id))));
+  const kept = ids[Math.max(0, answering.indexOf(true))] ?? null;
+  for (const id of ids) if (id !== kept) await vendor.kill(id);
+  return kept;
 }
 
-async function canServe(deps: StartDeps, request: SandboxRequest, id: string, signal?: AbortSignal): Promise<boolean> {
+async function isAnswering(connection: SandboxConnection): Promise<boolean> {
+  try {
+    return (await askHealth(connection, AbortSignal.timeout(PROBE_TIMEOUT_MS))).ok;
+  } catch {
+    return false;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Resolves to null when the server runs, or to the reason why this sandbox cannot run it. */
+async function serveOr(deps: StartDeps, request: SandboxRequest, id: string, signal?: AbortSignal): Promise<ValetkeyError | null> {
   try {
     await serve(deps, request, id, signal);
-    return true;
+    return null;
   } catch (error) {
     signal?.throwIfAborted();
-    if (ValetkeyError.is(error) && (error.code === 'sandbox_lost' || error.code === 'sandbox_start_failed')) return false;
+    if (ValetkeyError.is(error) && (error.code === 'sandbox_lost' || error.code === 'sandbox_start_failed')) return error;
     throw error;
   }
 }
 
 /** Creates a sandbox. Where the answer was lost, it looks for what the request may have created. */
-async function createOnce({ vendor, limitStarts }: StartDeps, { jobId, egress }: SandboxRequest, signal?: AbortSignal): Promise<string> {
+async function createOnce(deps: StartDeps, { jobId, egress }: SandboxRequest, signal?: AbortSignal): Promise<string> {
+  const { vendor, limitStarts } = deps;
   await limitStarts(signal);
   try {
     // Not aborted in between: whether anything was created would be unknown.
@@ -88,7 +111,7 @@ async function createOnce({ vendor, limitStarts }: StartDeps, { jobId, egress }:
     const isUnknown = ValetkeyError.is(error) && error.code === 'sandbox_provider_unreachable' && !(error instanceof VendorBusy);
     if (!isUnknown) throw error;
     for (let listing = 1; listing <= LOST_ANSWER_LISTINGS; listing += 1) {
-      const id = await keepOldest(vendor, await vendor.list(jobId).catch(() => []));
+      const id = await keepOne(deps, jobId).catch(() => null);
       if (id !== null) return id;
       await sleep(LISTING_PAUSE_MS, undefined, signal && { signal });
     }
@@ -106,13 +129,17 @@ async function serve({ vendor, agent, connect }: StartDeps, request: SandboxRequ
   const connection = connect(id);
   try {
     const limit = AbortSignal.timeout(HEALTH_TIMEOUT_MS);
-    const response = await connection.fetch('/v1/health', { signal: signal === undefined ? limit : AbortSignal.any([limit, signal]) });
-    await response.body?.cancel();
-    if (!response.ok)
-      throw new ValetkeyError('sandbox_start_failed', `The sandbox-agent server answered with status ${response.status} at its start.`);
+    const { ok, status } = await askHealth(connection, signal === undefined ? limit : AbortSignal.any([limit, signal]));
+    if (!ok) throw new ValetkeyError('sandbox_start_failed', `The sandbox-agent server answered with status ${status} at its start.`);
   } finally {
     await connection.close();
   }
+}
+
+async function askHealth(connection: SandboxConnection, signal: AbortSignal): Promise<Response> {
+  const response = await connection.fetch('/v1/health', { signal });
+  await response.body?.cancel();
+  return response;
 }
 
 async function waitUntilRunning(vendor: Vendor, id: string, signal?: AbortSignal): Promise<void> {
@@ -120,6 +147,7 @@ async function waitUntilRunning(vendor: Vendor, id: string, signal?: AbortSignal
   for (;;) {
     const state = (await vendor.find(id))?.state ?? 'ended';
     if (state === 'running') return;
+    if (state === 'ended') throw remoteSandboxLost(vendor.title);
     if (state !== 'starting' || performance.now() > untilMs)
       throw new ValetkeyError('sandbox_start_failed', `The sandbox at ${vendor.title} did not start: its state is ${state}.`);
     await sleep(POLL_INTERVAL_MS, undefined, signal && { signal });
