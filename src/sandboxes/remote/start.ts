@@ -63,8 +63,8 @@ export async function startRemote(deps: StartDeps, request: SandboxRequest, sign
 }
 
 /**
- * Ends all but one of a job's sandboxes. Resolves to its id; null where there is none. One whose server answers may be in use, so it
- * comes before one that is only older.
+ * Keeps one of the sandboxes that a job has, and ends the others. Resolves to its id; null where there is none. A sandbox whose server
+ * answers may be in use, so it comes before one that is only older.
  */
 async function keepOne({ vendor, connect }: StartDeps, jobId: string): Promise<string | null> {
   const ids = (await vendor.list(jobId))
