@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 
 import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
@@ -18,6 +18,9 @@ import { acceptedKeys, type ExternalRig, type MintedRecord } from './rigs/rig.ts
 const AGENTS = ['codex', 'claude', 'opencode', 'qwen', 'mock'] as const;
 /** One agent for each protocol: Responses, Messages, Chat Completions. */
 const BY_PROTOCOL = ['codex', 'claude', 'qwen'] as const;
+
+/** Of `vi.waitFor`: `expect.poll` needs to know its test, which is not known among concurrent ones. */
+const WAIT = { timeout: 120_000, interval: 100 };
 
 export interface Jobs {
   stack: () => Stack;
@@ -47,7 +50,7 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
       const { phase } = await jobs.status(jobId);
       return phase === 'ending' || phase === 'ended' ? jobs.result(jobId) : phase;
     };
-    await expect.poll(seen).toBe('waiting');
+    await vi.waitFor(async () => expect(await seen()).toBe('waiting'), WAIT);
   };
   const open = async (change: Partial<JobSpecInput> = {}): Promise<string> => {
     const { jobId } = await stack().client.jobs.submit(spec({ keepOpen: '2m', ...change }));
@@ -67,7 +70,7 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
       const jobId = await open({ agent, artifacts: ['found.txt'] });
       const { secret } = await keyOf(jobId);
       await client.jobs.prompt(jobId, withScript('Search.', [{ run: searchFor(secret) }, { say: 'Searched.' }]));
-      await expect.poll(async () => (await client.jobs.status(jobId)).turns).toBe(2);
+      await vi.waitFor(async () => expect((await client.jobs.status(jobId)).turns).toBe(2), WAIT);
       await isWaiting(jobId);
       await client.jobs.cancel(jobId);
       const { turns, usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });

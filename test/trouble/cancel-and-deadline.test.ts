@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import type { Adapters } from '../../src/worker/start.ts';
@@ -59,7 +59,8 @@ describe.concurrent('a cancel', () => {
     await client.jobs.cancel(jobId);
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
     expect(usage.usd).toBeGreaterThan(0);
-    await expect.poll(() => model?.served.filter((request) => request.model === 'gpt-5.1').map(({ hungUp }) => hungUp)).toEqual([true]);
+    const hungUp = () => model?.served.filter((request) => request.model === 'gpt-5.1').map((request) => request.hungUp);
+    await vi.waitFor(() => expect(hungUp()).toEqual([true]), { timeout: 30_000 });
   });
 
   test('while the job is ending comes too late: it has completed', async () => {
