@@ -13,14 +13,12 @@ import { expectEnded, secretOf, statusWith } from '../helpers/ended.ts';
 import { findSecrets } from '../helpers/secrets.ts';
 import { inMidTurn } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
+import { WAIT } from '../helpers/wait.ts';
 import { acceptedKeys, type ExternalRig, type MintedRecord } from './rigs/rig.ts';
 
 const AGENTS = ['codex', 'claude', 'opencode', 'qwen', 'mock'] as const;
 /** One agent for each protocol: Responses, Messages, Chat Completions. */
 const BY_PROTOCOL = ['codex', 'claude', 'qwen'] as const;
-
-/** Of `vi.waitFor`: `expect.poll` needs to know its test, which is not known among concurrent ones. */
-const WAIT = { timeout: 120_000, interval: 100 };
 
 export interface Jobs {
   stack: () => Stack;
@@ -124,7 +122,7 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
     const connection = await Connection.connect({ address });
     await new Client({ connection, namespace }).workflow.getHandle(jobId).terminate();
     await connection.close();
-    await expect.poll(async () => acceptedKeys(rig, jobId)).toEqual([]);
+    await vi.waitFor(async () => expect(await acceptedKeys(rig, jobId)).toEqual([]), WAIT);
   });
 
   test('a key that somebody deletes there fails its job with what names the key', async () => {
@@ -159,7 +157,7 @@ export async function describeJobs(rig: ExternalRig): Promise<Jobs> {
     await keyOf(jobId);
     const restore = rig.rotateAdmin();
     await client.jobs.cancel(jobId);
-    await expect.poll(async () => (await client.jobs.status(jobId)).keyState).toBe('stuck');
+    await vi.waitFor(async () => expect((await client.jobs.status(jobId)).keyState).toBe('stuck'), WAIT);
     expect(await acceptedKeys(rig, jobId)).toHaveLength(1);
     restore();
     await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });

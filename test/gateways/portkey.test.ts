@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { ValetkeyError } from '../../src/contract/errors.ts';
 import type { KeyRef } from '../../src/contract/ref.ts';
@@ -13,6 +13,7 @@ import type { Call, Fault } from '../fakes/gateway/faults.ts';
 import { DIRECT, endWithRetries, gatewayKey, gatewayOf, metered, mintRequest, mintWithRetries, OWNER } from '../fakes/portkey/client.ts';
 import { COST_USD } from '../fakes/portkey/ledger.ts';
 import { startFakePortkey, type FakePortkey } from '../fakes/portkey/server.ts';
+import { WAIT } from '../helpers/wait.ts';
 import { startConnectProxy } from '../outbound/connect-proxy.ts';
 
 let portkey: FakePortkey;
@@ -209,7 +210,7 @@ it('a key that Portkey has on record as deleted, and still accepts, is not revok
   portkey.faults.arm('disable', { is: 'cached', ms: 1_500 }, { times: 1 });
   await gateway.disable(key);
   expect(await gateway.probe(key)).toBe(false);
-  await expect.poll(() => gateway.probe(key)).toBe(true);
+  await vi.waitFor(async () => expect(await gateway.probe(key)).toBe(true), WAIT);
 });
 
 it('a key that was never minted is disabled, refused and without usage', async () => {

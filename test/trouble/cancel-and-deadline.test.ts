@@ -9,6 +9,7 @@ import { expectEnded } from '../helpers/ended.ts';
 import { before, Gate } from '../helpers/gate.ts';
 import { inMidTurn, slowly } from '../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../helpers/stack.ts';
+import { WAIT } from '../helpers/wait.ts';
 
 type Step = 'mint' | 'sandbox' | 'bind' | 'end';
 /** Each holds one job before one step. */
@@ -60,7 +61,7 @@ describe.concurrent('a cancel', () => {
     const { usage } = await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
     expect(usage.usd).toBeGreaterThan(0);
     const hungUp = () => model?.served.filter((request) => request.model === 'gpt-5.1').map((request) => request.hungUp);
-    await vi.waitFor(() => expect(hungUp()).toEqual([true]), { timeout: 30_000 });
+    await vi.waitFor(() => expect(hungUp()).toEqual([true]), WAIT);
   });
 
   test('while the job is ending comes too late: it has completed', async () => {

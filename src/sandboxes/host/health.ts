@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ValetkeyError } from '../../contract/errors.ts';
+import { isHealthy } from '../is-healthy.ts';
 import type { SandboxConnection } from '../sandbox.ts';
 
 /** On a busy host a sandbox starts in a second or two. */
 export const START_TIMEOUT_MS = 30_000;
-const HEALTH_TIMEOUT_MS = 5_000;
 const HEALTH_POLL_INTERVAL_MS = 10;
 
 /** A sandbox that was launched and may not answer yet. */
@@ -37,15 +37,4 @@ function reasonIn(log: string): string {
   const lines = log.trim().split('\n');
   const line = lines.findLast((text) => /error/i.test(text)) ?? lines.at(-1) ?? '';
   return line.trim().slice(0, 300).replace(/\.$/, '');
-}
-
-/** Returns whether the server answers within five seconds. Throws nothing. */
-export async function isHealthy(connection: SandboxConnection): Promise<boolean> {
-  try {
-    const response = await connection.fetch('/v1/health', { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
-    await response.body?.cancel();
-    return response.ok;
-  } catch {
-    return false;
-  }
 }

@@ -10,6 +10,7 @@ import { isRunning } from '../../system/is-running.ts';
 import { requireAllowed, type EgressOptions } from '../egress/egress.ts';
 import { lookupInDns } from '../egress/resolve.ts';
 import { createEgressSupervisor, type EgressPlace } from '../egress/supervisor.ts';
+import { isAnswering } from '../is-healthy.ts';
 import { connectTo } from '../launch/connection.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../machine-settings.ts';
 import type {
@@ -22,7 +23,7 @@ import type {
   SandboxRequest,
 } from '../sandbox.ts';
 import { claimFolder, jobFolder, listLabeledFolders, readClaim, releaseFolder, sandboxFolder, type SandboxFolder } from './folder.ts';
-import { isHealthy, START_TIMEOUT_MS, waitUntilHealthy, type LaunchedSandbox } from './health.ts';
+import { START_TIMEOUT_MS, waitUntilHealthy, type LaunchedSandbox } from './health.ts';
 import { removeFolder } from './remove-folder.ts';
 import { watchLimits } from './watch-limits.ts';
 
@@ -179,7 +180,7 @@ export function createHostProvider(options: HostProviderOptions, backend: HostBa
         const { folder, ageMs } = claim;
         // This is checked first: a socket that appears between the two checks must not be taken for one that no longer answers.
         const starting = ageMs < START_TIMEOUT_MS && (await isStarting(folder));
-        if (folder !== undefined && (await isAnswering(folder, isolation))) return folder;
+        if (folder !== undefined && (await isAnswering(connect(folder, isolation)))) return folder;
         if (starting) await delay(25);
         else await provider.stop(jobId);
         continue;
@@ -217,15 +218,6 @@ export function createHostProvider(options: HostProviderOptions, backend: HostBa
   /** Connects to a sandbox. An unknown folder is treated like that of a sandbox that has ended. */
   function connect(folder: SandboxFolder | undefined, isolation: Isolation): SandboxConnection {
     return connectTo(folder?.socket ?? '', backend.paths(folder ?? NO_FOLDER, isolation));
-  }
-
-  async function isAnswering(folder: SandboxFolder, isolation: Isolation): Promise<boolean> {
-    const connection = connect(folder, isolation);
-    try {
-      return await isHealthy(connection);
-    } finally {
-      await connection.close();
-    }
   }
 }
 

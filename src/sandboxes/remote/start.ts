@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Agent } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import { isAnswering } from '../is-healthy.ts';
 import type { SandboxConnection, SandboxRequest } from '../sandbox.ts';
 import { remotePaths } from './layout.ts';
 import type { StartLimiter } from './start-limiter.ts';
@@ -15,8 +16,7 @@ const BUSY_WAIT_MS = 3 * 60_000;
 const RUNNING_TIMEOUT_MS = 60_000;
 const SCRIPT_TIMEOUT_MS = 60_000;
 const HEALTH_TIMEOUT_MS = 30_000;
-const PROBE_TIMEOUT_MS = 5_000;
-/** Each time another start has ended the sandbox of this one. */
+/** A start tries again where another start of the job has ended its sandbox. */
 const MAX_TRIES = 5;
 const POLL_INTERVAL_MS = 250;
 /** A sandbox whose creation was not answered shows in a listing after a moment, or never. */
@@ -38,26 +38,27 @@ export interface StartDeps {
 export async function startRemote(deps: StartDeps, request: SandboxRequest, signal?: AbortSignal): Promise<string> {
   const { vendor } = deps;
   const { jobId } = request;
-  const created = new Set<string>();
+  let created: string | null = null;
   try {
     for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
       signal?.throwIfAborted();
       let id = await keepOne(deps, jobId);
       if (id === null) {
-        const own = await waitWhileBusy(() => createOnce(deps, request, signal), BUSY_WAIT_MS, signal);
-        created.add(own);
+        // Whoever ended the one of this start has another, or the vendor ends what it creates.
+        if (created !== null) break;
+        created = await waitWhileBusy(() => createOnce(deps, request, signal), BUSY_WAIT_MS, signal);
         signal?.throwIfAborted();
-        id = (await keepOne(deps, jobId)) ?? own;
-        if (id !== own) await vendor.kill(own);
+        id = (await keepOne(deps, jobId)) ?? created;
+        if (id !== created) await vendor.kill(created);
       }
       const failure = await serveOr(deps, request, id, signal);
       if (failure === null && ((await keepOne(deps, jobId)) ?? id) === id) return id;
-      if (failure?.code === 'sandbox_start_failed' && created.has(id)) throw failure;
+      if (failure?.code === 'sandbox_start_failed' && id === created) throw failure;
       if (failure !== null) await vendor.kill(id);
     }
     throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
   } catch (error) {
-    for (const id of created) await vendor.kill(id).catch(() => {});
+    if (created !== null) await vendor.kill(created).catch(() => {});
     throw error;
   }
 }
@@ -76,16 +77,6 @@ async function keepOne({ vendor, connect }: StartDeps, jobId: string): Promise<s
   const kept = ids[Math.max(0, answering.indexOf(true))] ?? null;
   for (const id of ids) if (id !== kept) await vendor.kill(id);
   return kept;
-}
-
-async function isAnswering(connection: SandboxConnection): Promise<boolean> {
-  try {
-    return (await askHealth(connection, AbortSignal.timeout(PROBE_TIMEOUT_MS))).ok;
-  } catch {
-    return false;
-  } finally {
-    await connection.close();
-  }
 }
 
 /** Resolves to null when the server runs, or to the reason why this sandbox cannot run it. */
@@ -129,17 +120,13 @@ async function serve({ vendor, agent, connect }: StartDeps, request: SandboxRequ
   const connection = connect(id);
   try {
     const limit = AbortSignal.timeout(HEALTH_TIMEOUT_MS);
-    const { ok, status } = await askHealth(connection, signal === undefined ? limit : AbortSignal.any([limit, signal]));
-    if (!ok) throw new ValetkeyError('sandbox_start_failed', `The sandbox-agent server answered with status ${status} at its start.`);
+    const response = await connection.fetch('/v1/health', { signal: signal === undefined ? limit : AbortSignal.any([limit, signal]) });
+    await response.body?.cancel();
+    if (!response.ok)
+      throw new ValetkeyError('sandbox_start_failed', `The sandbox-agent server answered with status ${response.status} at its start.`);
   } finally {
     await connection.close();
   }
-}
-
-async function askHealth(connection: SandboxConnection, signal: AbortSignal): Promise<Response> {
-  const response = await connection.fetch('/v1/health', { signal });
-  await response.body?.cancel();
-  return response;
 }
 
 async function waitUntilRunning(vendor: Vendor, id: string, signal?: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { noopMetricMeter } from '@temporalio/common';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import type { FailureCode } from '../../../src/contract/errors.ts';
 import type { Outcome } from '../../../src/contract/result.ts';
@@ -91,7 +91,7 @@ describe('at the gateway', () => {
   test('a key that nobody ends is dead by itself when its time is up', async () => {
     const key = await mint({ livesMs: 3_000 });
     expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(200);
-    await expect.poll(() => statusWith(stack(), secretOf(stack(), key.ref)), { timeout: 10_000 }).toBe(401);
+    await vi.waitFor(async () => expect(await statusWith(stack(), secretOf(stack(), key.ref))).toBe(401), { timeout: 10_000 });
     expect(Date.now()).toBeGreaterThanOrEqual(key.hardExpiresAt.getTime());
   });
 

@@ -72,6 +72,28 @@ describe.each(['e2b', 'daytona'] as const)('at %s', (name) => {
     await rig.provider.stop('surplus');
   });
 
+  test('of several sandboxes of a job the one whose server answers stays, although another is older', async () => {
+    const { id } = await rig.provider.start(request('answers'));
+    const [used] = ofJob('answers');
+    if (used === undefined) throw new Error('The sandbox is missing.');
+    const older = await rig.cloud.create({ ...used, name: 'older' }, 600_000, true);
+    Object.assign(older, { state: used.state, startedAt: new Date(used.startedAt.getTime() - 1_000) });
+    expect((await rig.provider.start(request('answers'))).id).toBe(id);
+    expect(ofJob('answers').map((sandbox) => sandbox.id)).toEqual([id]);
+    await rig.provider.stop('answers');
+  });
+
+  test('a start whose sandbox is ended meanwhile is an error that may be tried again, and creates no second one', async () => {
+    const before = creations();
+    rig.cloud.faults.arm('run', { is: 'slow', ms: 1_000 });
+    const starting = rig.provider.start(request('ended'));
+    const failing = expect(starting).rejects.toMatchObject({ code: 'sandbox_start_failed', retryable: true });
+    await expect.poll(() => ofJob('ended').length).toBe(1);
+    for (const { id } of ofJob('ended')) await rig.cloud.kill(id);
+    await failing;
+    expect([creations() - before, ofJob('ended')]).toEqual([1, []]);
+  });
+
   test.each(name === 'e2b' ? ['paused'] : ['paused', 'stopped', 'archived', 'error'])(
     'a sandbox that is %s is listed and stopped',
     async (state) => {
