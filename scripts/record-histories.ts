@@ -3,6 +3,7 @@
  * in a way of its own, on a real server, over adapters that do nothing. A change of the workflow that makes the replay fail breaks
  * jobs that run while it is deployed: guard it with `patched`, keep the old histories, and record only what is new beside them.
  */
+import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -45,11 +46,12 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   'set-up': { workspace: { setup: ['true'] } },
   restored: { prompts: ['one', 'two'], onInterrupted: 'continue' },
   hibernated: { keepOpen: '5s', hibernateAfter: '1s' },
+  'hibernated-at-a-question': { permissions: 'ask', hibernateAfter: '3s' },
   continuing: { continues: 'completed' },
 };
 
 /** Jobs whose agent asks a question. */
-const ASKING = ['asked', 'waited-for-an-answer'];
+const ASKING = ['asked', 'waited-for-an-answer', 'hibernated-at-a-question'];
 
 /** Sandboxes that `restored` has started. */
 let restoredSandboxes = 0;
@@ -109,6 +111,7 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   if (id === 'interrupted') await client.jobs.interrupt(id);
   if (ASKING.includes(id)) {
     while ((await client.jobs.status(id)).question === null) await sleep(100);
+    if (id === 'hibernated-at-a-question') while ((await client.jobs.status(id)).phase !== 'hibernated') await sleep(100);
     if (id === 'waited-for-an-answer') while ((await client.jobs.questions()).length === 0) await sleep(100);
     await client.jobs.answer(id, QUESTION.id, 'allow');
   }
@@ -143,7 +146,8 @@ function endAsNamed(adapters: Adapters): Adapters {
         ...local,
         start: async (request) => {
           const handle = { ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` };
-          return request.jobId === 'restored' ? { ...handle, id: `restored-${(restoredSandboxes += 1)}` } : handle;
+          if (request.jobId === 'restored') return { ...handle, id: `restored-${(restoredSandboxes += 1)}` };
+          return request.jobId.startsWith('hibernated') ? { ...handle, id: randomUUID() } : handle;
         },
       },
     },

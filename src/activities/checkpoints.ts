@@ -8,6 +8,7 @@ import { sessionStateSchema, type SessionState } from '../session/turn/state.ts'
 import { findCheckpoint, readCheckpointPart, storeCheckpoint } from '../store/checkpoints.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, hasBegunTurn } from '../store/events.ts';
+import { readOpenQuestions } from '../store/questions.ts';
 import { giveUpSandboxes } from '../store/sandboxes.ts';
 import { storeStart } from '../store/workspace-starts.ts';
 import type { Workspaces } from '../workspace/index.ts';
@@ -16,6 +17,7 @@ import { decideRestore } from './decide-restore.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
 import { requireFolders } from './prepare-workspace.ts';
+import { withStopSignals, type StopDeps } from './stop-signals.ts';
 
 /** A checkpoint that takes longer is given up: the turn has ended, and its result waits. */
 const CHECKPOINT_TIMEOUT_MS = 2 * 60_000;
@@ -24,14 +26,16 @@ const MAX_NAMED = 10;
 
 const INCOMPLETE = 'The checkpoint does not hold all that the agent had changed: see the warning of the turn after which it was stored.';
 
-export interface CheckpointDeps {
+export interface CheckpointDeps extends StopDeps {
   database: Pick<Database, 'db'>;
   sandboxes: Sandboxes;
   agents: Agents;
   workspaces: Workspaces;
 }
 
-export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'loadCheckpoint' | 'restoreCheckpoint' | 'giveUpSandbox'> {
+type CheckpointActivity = 'loadCheckpoint' | 'restoreCheckpoint' | 'storeCheckpoint' | 'giveUpSandbox';
+
+export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, CheckpointActivity> {
   const { sandboxes, workspaces } = deps;
   const { db } = deps.database;
   return {
@@ -73,6 +77,20 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
       }
     },
 
+    storeCheckpoint: async (input) =>
+      withStopSignals(deps, input.jobId, async ({ any: signal }) => {
+        try {
+          const { jobId, agent, turn, question, session } = input;
+          if (!deps.agents[agent].abilities.loadsSession) return false;
+          if ((await readOpenQuestions(db, [jobId])).some(({ id }) => id !== question.id)) return false;
+          const source = `checkpoint:${turn}:${question.id}`;
+          return await withLivenessHeartbeat(async () => (await takeCheckpoint(deps, input, { source, session }, signal)) === true);
+        } catch (error) {
+          if (signal.aborted) throw signal.reason;
+          throw toFailure(error, ['database_unreachable', 'sandbox_provider_unreachable']);
+        }
+      }),
+
     giveUpSandbox: async ({ jobId, sandbox, turn, ...facts }) => {
       try {
         const [checkpoint, promptSent] = await Promise.all([
@@ -92,19 +110,20 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, 'lo
   };
 }
 
+export type CheckpointedTurn = Pick<RunSessionInput, 'jobId' | 'tenant' | 'agent' | 'turn' | 'handle' | 'startCommit'>;
+
 /**
- * Stores the state of the sandbox after a turn. What fails is a warning: the work is in the sandbox then, and nowhere else. Throws `sandbox_lost`, so
+ * Stores the state of the sandbox after a turn, or in a turn that waits. `source` names the occurrence, for its events. What fails is a warning: the work is in the sandbox then, and nowhere else. Throws `sandbox_lost`, so
  * that no turn counts as ended whose work is gone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
  */
 export async function takeCheckpoint(
   deps: CheckpointDeps,
-  { jobId, tenant, agent, turn, handle, startCommit }: RunSessionInput,
-  session: SessionState,
+  { jobId, tenant, agent, turn, handle, startCommit }: CheckpointedTurn,
+  { source, session }: { source: string; session: SessionState },
   stopped: AbortSignal,
 ): Promise<boolean | undefined> {
   if (startCommit === undefined) return undefined;
   const { db } = deps.database;
-  const source = `checkpoint:${turn}`;
   const sandbox = providerNamed(deps.sandboxes, handle.provider).connect(handle);
   let folders: HostFolders | null = null;
   try {

@@ -105,6 +105,26 @@ export interface RunSessionInput extends KeyInput {
   answer: Answer | null;
   /** Whether to interrupt the turn as soon as it runs. */
   interrupt: boolean;
+  /** The question at which the job hibernated in the middle of this turn: in this sandbox the agent is asked to go on from there. */
+  resumes?: AnsweredQuestion;
+}
+
+/** A question and what was decided. */
+export interface AnsweredQuestion {
+  question: Question;
+  answer: PermissionDecision['answer'];
+}
+
+export interface StoreCheckpointInput extends JobIdentity {
+  agent: AgentName;
+  handle: SandboxHandle;
+  startCommit: string;
+  /** The turn that waits. */
+  turn: number;
+  /** The question that it waits at. */
+  question: Question;
+  /** The session's state in the turn. */
+  session: SessionState;
 }
 
 /** The decision about a question. */
@@ -184,6 +204,11 @@ export interface Activities {
   loadCheckpoint(input: JobIdentity): Promise<ContinuedCheckpoint>;
   /** Brings a new sandbox, after its setup, to the state of the job’s last checkpoint. */
   restoreCheckpoint(input: RestoreCheckpointInput): Promise<void>;
+  /**
+   * Stores the state of a sandbox whose agent waits for an answer. Resolves to whether another sandbox can go on from there with nothing lost: the
+   * agent can load its session, waits at this question alone, and all that it changed is in the checkpoint.
+   */
+  storeCheckpoint(input: StoreCheckpointInput): Promise<boolean>;
   /**
    * Gives up a lost sandbox for another one, so that its host ends it when it returns. Resolves to the turn after which the other one continues
    * (0: the start of the job), and to null where the job cannot continue: then the files of the lost one may still be collected.

@@ -10,14 +10,14 @@ import type { Secret } from '../secrets/secret.ts';
 import { openToolSecrets } from '../secrets/tool-secrets.ts';
 import type { Unsealer } from '../secrets/unsealer.ts';
 import type { SandboxOperations } from '../session/index.ts';
+import { answeredEvent } from '../session/turn/permissions.ts';
 import { sessionStateSchema, type SessionState } from '../session/turn/state.ts';
-import type { EndedTurn, Turn, TurnOptions } from '../session/turn/turn-options.ts';
+import type { EndedTurn, Turn } from '../session/turn/turn-options.ts';
 import type { Database, Db } from '../store/database.ts';
 import { appendEvents, type SourcedEvent } from '../store/events.ts';
 import { markBound } from '../store/key-transitions.ts';
 import { spentUsd } from '../store/key-usage.ts';
 import { readPrompt } from '../store/prompts.ts';
-import { readDecisions } from '../store/questions.ts';
 import { lastModelStop } from '../store/request-records.ts';
 import { endTurn } from '../store/turns.ts';
 import { takeCheckpoint, type CheckpointDeps } from './checkpoints.ts';
@@ -27,6 +27,7 @@ import { explainFailure } from './explain-failure.ts';
 import { toFailure } from './failures.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { startLimitWatch } from './limit-watch.ts';
+import { loadPermissionPolicy } from './permission-policy.ts';
 import { withStopSignals, type StopDeps, type StopSignals } from './stop-signals.ts';
 
 /** These never include a failure of the turn itself, for which a retry would charge the tenant twice. */
@@ -70,7 +71,7 @@ export function sessionActivities(deps: SessionDeps): Pick<Activities, 'runSessi
           ? undefined
           : await withHeartbeat(
               () => state,
-              () => takeCheckpoint(deps, input, state, signals.any),
+              () => takeCheckpoint(deps, input, { source: `checkpoint:${input.turn}`, session: state }, signals.any),
             );
       const result = await recordResult(db, input, turn);
       return complete === undefined ? result : { ...result, checkpointComplete: complete };
@@ -122,6 +123,7 @@ async function driveSession(
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
           { source: turnStartedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_PROMPT_CHARS) } },
+          ...decidedBefore(input),
         ]);
         // A turn that waits for an answer may report no further state, so the interrupt of a running prompt applies at once.
         if (input.interrupt && state?.turn === turn && state.running !== null) interrupt.abort();
@@ -136,6 +138,7 @@ async function driveSession(
           secrets: [secret, ...toolSecrets.values(), ...predictKeys(deps.keys, input)],
           decide,
           onInterrupted: input.onInterrupted,
+          resumes: input.resumes,
           stallMs: input.stallMs,
           onEvent: (events) => appendEvents(db, jobId, events),
           onState: (next) => {
@@ -194,12 +197,10 @@ function runOnAbort(signal: AbortSignal, work: () => Promise<void>): () => Promi
   return () => running;
 }
 
-/** Returns the policy for the turn's questions. It knows the stored decisions, because the agent's earlier messages are read again. */
-async function loadPermissionPolicy(db: Db, { jobId, turn, permissions, answer }: RunSessionInput): Promise<TurnOptions['decide']> {
-  if (permissions !== 'ask') return () => ({ answer: permissions, by: 'policy' });
-  const decisions = await readDecisions(db, jobId, turn);
-  if (answer !== null) decisions.set(answer.question, { answer: answer.answer, by: answer.by });
-  return ({ id }) => decisions.get(id) ?? 'ask';
+/** The event of the answer to the question at which the job hibernated: the process that asked it is gone, and never receives it. */
+function decidedBefore({ resumes, answer }: RunSessionInput): SourcedEvent[] {
+  if (resumes === undefined || answer?.question !== resumes.question.id) return [];
+  return [answeredEvent(resumes.question, { answer: answer.answer, by: answer.by })];
 }
 
 /** Stores the end of a turn and returns the step's result for the workflow. */

@@ -33,7 +33,7 @@ export interface TenantJobSpecInput {
    * received runs again only with `onInterrupted: 'continue'`. Default: "restore".
    */
   onSandboxLoss?: 'restore' | 'fail' | undefined;
-  /** A job that has waited for a prompt for that long holds no sandbox and no active key until the next one comes. Default: "5m". */
+  /** A job that has waited for a prompt or an answer for that long holds no sandbox and no active key until it comes. Default: "5m". */
   hibernateAfter?: string | undefined;
   /** Whose credential the gateway sends to the provider in place of the job's key. Default: strategy `gateway`, gateway `builtin`. */
   credential?: CredentialInput | undefined;

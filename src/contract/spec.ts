@@ -83,7 +83,7 @@ export const jobSpecSchema = z
       ),
     hibernateAfter: durationSchema(MAX_DEADLINE)
       .default('5m')
-      .describe('A job that has waited for a prompt for that long holds no sandbox and no active key until the next one comes.'),
+      .describe('A job that has waited for a prompt or an answer for that long holds no sandbox and no active key until it comes.'),
     credential: jobCredentialSchema
       .default({ strategy: 'gateway', gateway: 'builtin' })
       .describe('The strategy: whose credential the gateway sends to the provider in place of the job’s key.'),

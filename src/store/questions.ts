@@ -75,3 +75,26 @@ export async function readQuestionSubject(db: Db, jobId: string, question: strin
   const { toolCall, details } = event;
   return { toolCall, details };
 }
+
+/**
+ * Whether a question of a job was asked once more later, and answered: with the same text, by another process of the agent.
+ * @throws `database_unreachable`
+ */
+export async function hasRepeated(
+  db: Db,
+  jobId: string,
+  { id, title, kind, details }: Pick<StoredQuestion, 'id' | 'title' | 'kind' | 'details'>,
+): Promise<boolean> {
+  const { rows } = await asDatabaseError(
+    sql`
+      select from events as asked
+      join events as answered on answered.job_id = asked.job_id and answered.source = 'question:' || (asked.body ->> 'id') || ':answered'
+      where asked.job_id = ${jobId} and asked.type = 'permission.asked'
+        and asked.seq > (select seq from events where job_id = ${jobId} and source = ${`question:${id}:asked`})
+        and asked.body ->> 'title' = ${title}
+        and asked.body ->> 'kind' is not distinct from ${kind}
+        and asked.body ->> 'details' is not distinct from ${details}
+      limit 1`.execute(db),
+  );
+  return rows.length > 0;
+}

@@ -54,6 +54,18 @@ export function restoreActivities(hostTaskQueue: string | null, summary: string)
   });
 }
 
+/** Where it takes too long the job goes on without it. */
+export function questionActivities(hostTaskQueue: string | null, summary: string): Pick<Activities, 'storeCheckpoint'> {
+  return proxyActivities<Activities>({
+    ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
+    ...WAIT_FOR_CANCELLATION,
+    summary,
+    scheduleToCloseTimeout: '10m',
+    heartbeatTimeout: '20s',
+    retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 3 },
+  });
+}
+
 /** On any worker. */
 export function restartActivities(summary: string): Pick<Activities, 'giveUpSandbox' | 'loadCheckpoint'> {
   return proxyActivities<Activities>({ summary, startToCloseTimeout: SETTLE_TIMEOUT, scheduleToCloseTimeout: '10m', retry: RETRY_FOREVER });

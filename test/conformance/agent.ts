@@ -129,9 +129,7 @@ export function describeAgent(agent: Agent): void {
     test.runIf(abilities.loadsSession)('knows its conversation in another sandbox that has its session files', async () => {
       const { state } = await job.turn(withScript('Remember the word bittern.', [{ say: 'I do.' }]));
       const other = await rig.startJob('allow');
-      for (const path of agent.sessionPaths) await copyIfThere(join(job.folder, 'home', path), join(other.folder, 'home', path));
-      const home = join(other.folder, 'home');
-      await execa('chown', ['-R', `--reference=${home}`, home]);
+      await copySession(job, other);
       expect(await askAgain(other, { resume: state, turn: state.turn + 1 })).toContain('Remember the word bittern.');
     });
 
@@ -169,6 +167,30 @@ export function describeAgent(agent: Agent): void {
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });
 
+    test.runIf(abilities.requestsPermission && abilities.loadsSession).each(['allow', 'deny'] as const)(
+      'goes on from its question in another sandbox that has its session files: %s',
+      async (answer) => {
+        const command = `touch resumed-${answer}`;
+        const question = await job.untilQuestion(withScript('Touch it.', [{ run: command }, { run: command }, { say: 'ready' }]));
+        if (question === null) throw new Error('the agent asked nothing');
+        const other = await rig.startJob('ask');
+        await copySession(job, other);
+        const asked: string[] = [];
+        const { message, stopReason } = await other.turn('not sent', {
+          ...{ resume: job.state(), turn: question.turn, resumes: { question, answer } },
+          decide: ({ title }) => {
+            asked.push(title);
+            return { answer, by: 'user' };
+          },
+        });
+        expect(asked).toEqual([question.title]);
+        expect(await isThere(join(other.folder, `workspace/resumed-${answer}`))).toBe(answer === 'allow');
+        const isEnded = answer === 'deny' && abilities.endsTurnWhenDenied !== undefined;
+        expect([stopReason, message.includes('ready')]).toEqual([isEnded ? abilities.endsTurnWhenDenied : 'end_turn', !isEnded]);
+        await job.answer('', 'deny');
+      },
+    );
+
     test.skipIf(abilities.requestsPermission)('requests no permission', async () => {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
@@ -177,6 +199,12 @@ export function describeAgent(agent: Agent): void {
   /** Answers that the model was asked for. */
   function askedSince(earlier: number): number {
     return rig.requests.slice(earlier).filter((body) => body.includes('Do two things.') && body.includes('"stream":true')).length;
+  }
+
+  async function copySession(from: AgentJob, to: AgentJob): Promise<void> {
+    for (const path of agent.sessionPaths) await copyIfThere(join(from.folder, 'home', path), join(to.folder, 'home', path));
+    const home = join(to.folder, 'home');
+    await execa('chown', ['-R', `--reference=${home}`, home]);
   }
 
   /** Resolves to what the model was sent in the next turn. */

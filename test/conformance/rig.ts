@@ -51,6 +51,8 @@ export interface AgentJob {
   turn(prompt: string, options?: Partial<TurnOptions>): Promise<EndedTurn & { events: EventStore }>;
   /** Runs the next turn up to the agent's first question; null where it asked none. */
   untilQuestion(prompt: string): Promise<PermissionAsked | null>;
+  /** The newest state of its session. */
+  state(): SessionState | null;
   /** Goes on with that turn; `decide` decides what else it asks. */
   answer(prompt: string, answer: 'allow' | 'deny'): Promise<EndedTurn & { events: EventStore }>;
   /** What the gateway says of the newest request of the key. */
@@ -154,6 +156,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
           const turn = await run(prompt, { decide: () => 'ask' });
           return turn.kind === 'asks' ? (turn.events.events.findLast((event) => event.type === 'permission.asked') ?? null) : null;
         },
+        state: () => state,
         answer: async (prompt, answer) => ended(await run(prompt, { decide: () => ({ answer, by: 'user' }) })),
         failure: () => lastFailure(gateway.database.db, jobOf(key)),
         async rotate() {

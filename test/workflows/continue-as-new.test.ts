@@ -1,12 +1,14 @@
 import { Client, Connection } from '@temporalio/client';
-import { afterAll, beforeAll, test } from 'vitest';
+import { afterAll, beforeAll, test, vi } from 'vitest';
 
 import type { ValetkeyClient } from '../../src/client/client.ts';
 import type { JobEvent } from '../../src/contract/events.ts';
+import { withScript, type Step } from '../../src/dev/scripted-model/script.ts';
 import { startTemporal, type DevTemporal } from '../../src/dev/temporal.ts';
 import { expectEnded } from '../helpers/ended.ts';
 import { processStack } from '../helpers/process-stack.ts';
 import { jobSpec } from '../helpers/stack.ts';
+import { WAIT } from '../helpers/wait.ts';
 
 /** Events of a history: Temporal suggests a new run after these, a hundredth of what it does by itself. */
 const LONG = 40;
@@ -100,6 +102,27 @@ test('a turn of many questions goes on over the runs of its workflow, and a prog
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(3);
   const answers = (await eventsOf(client, jobId)).flatMap((event) => (event.type === 'permission.answered' ? [event.by] : []));
   expect(answers).toEqual(Array.from({ length: count }, () => 'user'));
+});
+
+test('a turn whose job hibernates at each of its questions goes on over the runs of its workflow', async (context) => {
+  const { expect } = context;
+  const stack = await processStack(context, { temporal: server().temporal });
+  const { client } = stack;
+  const commands = ['one', 'two', 'three', 'four'].map((word): Step => ({ run: `echo ${word} >> made` }));
+  // The agent is asked to go on, and repeats what it had asked for.
+  const prompt = withScript('Work.', [...commands.flatMap((step) => [step, step]), { say: 'done' }]);
+  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: [prompt], permissions: 'ask', hibernateAfter: '3s' }));
+  for (const _ of commands) {
+    await vi.waitFor(async () => expect((await client.jobs.status(jobId)).phase).toBe('hibernated'), WAIT);
+    const { question } = await client.jobs.status(jobId);
+    await client.jobs.answer(jobId, question?.id ?? '', 'allow');
+    await vi.waitFor(async () => expect((await client.jobs.status(jobId)).question?.id).not.toBe(question?.id), WAIT);
+  }
+  const { keys, turns } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
+  expect([keys.length, turns.length]).toEqual([commands.length + 1, 1]);
+  expect(await runsOf(jobId), 'runs').toBeGreaterThan(1);
+  const patch = String((await client.jobs.artifact(jobId, 'patch'))?.content);
+  expect(patch).toContain('+one\n+two\n+three\n+four\n');
 });
 
 test('a job that waits goes on in a new run, and ends when nobody came, with all of its keys', async (context) => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
+import { isOwnPrompt } from '../../session/turn/own-prompts.ts';
 import type { ModelConversation, ConversationEntry, Part, Reply, ScriptedToolCall } from './protocol.ts';
 import { answerAt, findScript, type Step } from './script.ts';
 import { readCall, readsBeforeWrite, shellCall, writeCall } from './tools.ts';
@@ -39,8 +40,9 @@ function thinkingOf(parts: Part[]): string {
   return parts.map((part) => (part.is === 'thinking' ? part.text : '')).join('');
 }
 
-/** The newest prompt (all prompt entries in a row), and how many tool results follow it. */
-function newestTurn(entries: ConversationEntry[]): { prompt: string; toolResults: number } {
+/** The newest prompt (all prompt entries in a row), and how many tool results follow it. A prompt by which an agent goes on is part of its turn. */
+function newestTurn(all: ConversationEntry[]): { prompt: string; toolResults: number } {
+  const entries = all.map((entry): ConversationEntry => (entry.is === 'prompt' && isOwnPrompt(entry.text) ? { is: 'other' } : entry));
   const last = entries.findLastIndex(({ is }) => is === 'prompt');
   const first = entries.findLastIndex(({ is }, index) => index < last && is !== 'prompt') + 1;
   const prompt = entries.slice(first, last + 1).map((entry) => (entry.is === 'prompt' ? entry.text : ''));

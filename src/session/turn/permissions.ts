@@ -101,6 +101,17 @@ export function questionOf({ rpcId, title, kind }: PermissionRequest, startedAtM
   return { id: `${startedAtMs}-${rpcId}`, turn, title, kind };
 }
 
+/**
+ * Whether two questions are about the very same thing, as far as it is shown: what is cut, or says nothing, is no other's equal. The details of
+ * both are those that a person saw.
+ */
+export function isSameQuestion(one: ShownQuestion, other: ShownQuestion): boolean {
+  const isWhole = one.details == null ? one.title !== '' && one.title.length < MAX_TITLE_CHARS : one.details.length < MAX_DETAILS_CHARS;
+  return isWhole && one.title === other.title && one.kind === other.kind && (one.details ?? null) === (other.details ?? null);
+}
+
+type ShownQuestion = Pick<Question, 'title' | 'kind'> & { details?: string | null };
+
 /** Returns the event of an open question. Its source is derived from the question, so that every reader creates the same event. */
 export function askedEvent(question: Question, { toolCall, details }: QuestionSubject = { toolCall: null, details: null }): SourcedEvent {
   return { source: `question:${question.id}:asked`, body: { type: 'permission.asked', ...question, toolCall, details } };

@@ -1,7 +1,8 @@
-import type { PermissionDecision, Question } from '../../contract/status.ts';
+import type { PermissionDecision } from '../../contract/status.ts';
 import type { SourcedEvent } from '../../store/events.ts';
 import type { AcpConnection } from '../acp/connection.ts';
 import { answeredEvent, askedEvent, permissionOutcome, questionOf, type AskedPermission } from './permissions.ts';
+import type { TurnOptions } from './turn-options.ts';
 
 /** Further questions are answered as cancelled, because open ones are kept in memory. */
 const MAX_WAITING = 4096;
@@ -10,7 +11,7 @@ export interface QuestionsOptions {
   acp: () => AcpConnection;
   startedAtMs: number;
   turn: number;
-  decide: (question: Question) => PermissionDecision | 'ask';
+  decide: TurnOptions['decide'];
   /** Aborted when the turn has to end: no question is decided any more. */
   cancel: AbortSignal;
   /** A question was denied earlier in this turn. */
@@ -45,7 +46,7 @@ export function createQuestions({ acp, startedAtMs, turn, decide, cancel, denied
     settle(request) {
       const question = questionOf(request, startedAtMs, turn);
       const asked = askedEvent(question, request.subject);
-      const decision = cancel.aborted ? 'ask' : decide(question);
+      const decision = cancel.aborted ? 'ask' : decide(question, request.subject);
       if (decision === 'ask' && waiting.size >= MAX_WAITING) {
         void answer(request, 'cancelled');
         return { asked, answered: null };

@@ -6,16 +6,15 @@ import type { AcpAnswer } from '../acp/acp.ts';
 import type { AgentProcess } from '../acp/agent-process.ts';
 import type { AcpConnection } from '../acp/connection.ts';
 import type { EventQueue } from '../events/event-queue.ts';
+import { CONTINUE_PROMPT, resumePrompt } from './own-prompts.ts';
 import type { TurnOptions } from './turn-options.ts';
 
-const CONTINUE_PROMPT = 'Your process was ended before you had finished. Look at what is done already, then go on from there.';
-
-/** The request ids of a turn's own prompt and of the one that asks the agent to continue it. */
-export function promptIdsOf(turn: number): [string, string] {
-  return [`turn-${turn}`, `turn-${turn}-continue`];
+/** The request ids of a turn's own prompt, of the one that asks the agent to continue it, and of the one that brings an answer to a new sandbox. */
+export function promptIdsOf(turn: number): [prompt: string, continued: string, resumed: string] {
+  return [`turn-${turn}`, `turn-${turn}-continue`, `turn-${turn}-resume`];
 }
 
-export interface SendPromptOptions extends Pick<TurnOptions, 'turn' | 'prompt' | 'onInterrupted'> {
+export interface SendPromptOptions extends Pick<TurnOptions, 'turn' | 'prompt' | 'onInterrupted' | 'resumes'> {
   acp: AcpConnection;
   queue: EventQueue;
   process: AgentProcess;
@@ -27,15 +26,15 @@ export interface SendPromptOptions extends Pick<TurnOptions, 'turn' | 'prompt' |
  * they received, and the agent is asked to continue at most once per turn. Throws `turn_interrupted`, `session_lost`.
  */
 export async function sendPrompt(options: SendPromptOptions): Promise<AcpAnswer> {
-  const { acp, queue, process, sessionId, turn, prompt, onInterrupted } = options;
+  const { acp, queue, process, sessionId, turn, prompt, onInterrupted, resumes } = options;
   const send = (id: string, text: string): Promise<AcpAnswer> =>
     acp.request(id, AGENT_METHODS.session_prompt, {
       sessionId,
       prompt: [{ type: 'text', text: escapeCommand(text) }],
     } satisfies PromptRequest);
 
-  const [promptId, continueId] = promptIdsOf(turn);
-  const answer = await send(promptId, prompt);
+  const [promptId, continueId, resumeId] = promptIdsOf(turn);
+  const answer = await (resumes === undefined ? send(promptId, prompt) : send(resumeId, resumePrompt(resumes)));
   if (answer.errorCode !== INTERRUPTED_CODE) return answer;
   if (process.number === 0) throw new ValetkeyError('session_lost', "The agent's process ended, and its session is unknown.");
   if (onInterrupted === 'fail') throw interrupted();

@@ -1,6 +1,6 @@
 import type { SessionSettings } from '../../agents/agent.ts';
 import type { JobSpec } from '../../contract/spec.ts';
-import type { PermissionDecision, Question } from '../../contract/status.ts';
+import type { PermissionDecision, Question, QuestionSubject } from '../../contract/status.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { SourcedEvent } from '../../store/events.ts';
@@ -22,9 +22,11 @@ export interface TurnOptions {
   /** The secrets to mask in events, in the message and in questions. */
   secrets: readonly Secret[];
   /** Decides a permission request; called again for the same question whenever it is read again. */
-  decide: (question: Question) => PermissionDecision | 'ask';
+  decide: (question: Question, subject?: QuestionSubject) => PermissionDecision | 'ask';
   /** The reaction when the agent's process ended after it had received the prompt: the session continues in a new process, or the turn fails. */
   onInterrupted: JobSpec['onInterrupted'];
+  /** The question at which the sandbox of this turn was stopped, and its answer: the agent is asked to go on from there, in place of the prompt. */
+  resumes?: { question: Question; answer: PermissionDecision['answer'] } | undefined;
   /** The turn ends as `stalled` when the agent sends no message for so many ms. */
   stallMs: number;
   /** Stores events, each source once; one call at a time. Its error ends the call and leaves the agent running. */

@@ -39,11 +39,9 @@ function waitsFor({ phase, turn, question }: JobProgress): string {
     case 'running':
       return `the agent, turn ${turn}`;
     case 'waiting':
-      return question === null
-        ? 'a prompt'
-        : `an answer, until ${question.until}, to: ${plain(question.title)} (question \`${plain(question.id)}\`)`;
+      return promptOrAnswer(question);
     case 'hibernated':
-      return 'a prompt, without sandbox and key';
+      return `without sandbox and key: ${promptOrAnswer(question)}`;
     case 'ending':
       return 'the end of the sandbox and of the key';
     case 'settling':
@@ -51,6 +49,11 @@ function waitsFor({ phase, turn, question }: JobProgress): string {
     case 'ended':
       return 'nothing';
   }
+}
+
+function promptOrAnswer(question: JobProgress['question']): string {
+  if (question === null) return 'a prompt';
+  return `an answer, until ${question.until}, to: ${plain(question.title)} (question \`${plain(question.id)}\`)`;
 }
 
 /** An agent's words as text of one line that Markdown does not change. */

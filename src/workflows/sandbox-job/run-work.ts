@@ -34,13 +34,13 @@ export async function runWork(parts: WorkParts): Promise<boolean> {
       if (end !== 'idle') return end === 'done';
       await CancellationScope.nonCancellable(() => hibernate(parts));
       const wait = await turns.waitHibernated();
-      if (wait !== 'prompt') return wait === 'done';
-      await together([sandbox.restore(turns.endedTurns), keys.mintNext()]);
+      if (wait !== 'wake') return wait === 'done';
+      await together([sandbox.restore(turns.checkpointedTurns), keys.mintNext()]);
     } catch (error) {
       if (!isSandboxLost(error)) throw error;
-      const { endedTurns } = turns;
-      losses.count = losses.endedTurns === endedTurns ? losses.count + 1 : 1;
-      losses.endedTurns = endedTurns;
+      const { checkpointedTurns } = turns;
+      losses.count = losses.endedTurns === checkpointedTurns ? losses.count + 1 : 1;
+      losses.endedTurns = checkpointedTurns;
       replaceAfter = await giveUp(parts, losses.count);
       if (replaceAfter === null) throw error;
     }
@@ -70,9 +70,9 @@ async function hibernate({ sandbox, keys, rotation, turns }: WorkParts): Promise
 
 /** Resolves to the turn after which another sandbox continues; null where the job fails. */
 async function giveUp({ sandbox, turns }: WorkParts, losses: number): Promise<number | null> {
-  const turn = turns.running?.turn ?? null;
+  const { unsavedTurn: turn, checkpointedTurns: endedTurns } = turns;
   turns.restart();
-  const from = await sandbox.giveUp({ turn, endedTurns: turns.endedTurns, losses });
+  const from = await sandbox.giveUp({ turn, endedTurns, losses });
   if (from === null) turns.drop();
   return from;
 }

@@ -12,6 +12,7 @@ import { JobKeys, KEY_SLACK_MS, type CarriedKeys } from './job-keys.ts';
 import { JobSandbox, type CarriedSandbox } from './job-sandbox.ts';
 import { handleMessages } from './message-handlers.ts';
 import { ProgressReporter } from './progress-reporter.ts';
+import { openQuestionOf } from './run-turn.ts';
 import { runWork } from './run-work.ts';
 import { TurnLoop, type CarriedTurns } from './turn-loop.ts';
 
@@ -51,7 +52,7 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
     sandbox: carried?.started?.handle.id ?? null,
     turn: carried?.turn?.turn ?? carried?.endedTurns ?? 0,
     turns: conversation.turns,
-    question: null,
+    question: openQuestionOf(carried?.turn),
     spentUsd: carried?.spentUsd ?? 0,
     deadline: deadline.toISOString(),
   });

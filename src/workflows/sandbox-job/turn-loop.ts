@@ -1,15 +1,16 @@
-import { allHandlersFinished, condition, workflowInfo } from '@temporalio/workflow';
+import { allHandlersFinished, condition, isCancellation, workflowInfo } from '@temporalio/workflow';
 
 import type { RunSessionInput, RunSessionResult, StartedSandbox } from '../../activities/contracts.ts';
 import { durationMs } from '../../contract/duration.ts';
 import type { JobInput } from '../../contract/spec.ts';
-import { turnActivities } from '../activities.ts';
+import type { Question } from '../../contract/status.ts';
+import { questionActivities, turnActivities } from '../activities.ts';
 import type { Rotation } from '../rotation.ts';
 import type { Conversation } from './conversation.ts';
 import { isSandboxLost } from './decide-outcome.ts';
 import { isKeyEnded, type JobKeys } from './job-keys.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
-import { RunningTurn, type CarriedTurn } from './run-turn.ts';
+import { RunningTurn, type CarriedTurn, type QuestionOptions } from './run-turn.ts';
 
 /** The turns of a job as one run of the workflow hands them to the next. */
 export interface CarriedTurns {
@@ -68,6 +69,16 @@ export class TurnLoop {
     return this.#endedTurns;
   }
 
+  /** How many ended with a stop reason before the checkpoint from which another sandbox goes on; the turn that hibernates counts as one. */
+  get checkpointedTurns(): number {
+    return this.#running?.isHibernated === true ? this.#running.turn : this.#endedTurns;
+  }
+
+  /** The turn whose prompt a sandbox may have received without a checkpoint since. */
+  get unsavedTurn(): number | null {
+    return this.#running === null || this.#running.isHibernated ? null : this.#running.turn;
+  }
+
   carry(): CarriedTurns {
     const turn = this.#running?.carry() ?? null;
     const complete = this.#checkpointComplete ? { checkpointComplete: true } : {};
@@ -83,7 +94,8 @@ export class TurnLoop {
         if (next !== null) this.#running = new RunningTurn(next);
       }
       if (this.#running !== null) {
-        if (!(await this.#runTurn(started, this.#running))) return 'paused';
+        const end = await this.#runTurn(started, this.#running);
+        if (end !== 'ended') return end;
       } else {
         const wait = await this.#waitForPrompt({ hibernates: true });
         if (wait !== 'prompt') return wait;
@@ -92,9 +104,14 @@ export class TurnLoop {
     }
   }
 
-  /** Waits for the prompt that wakes a hibernated job. */
-  async waitHibernated(): Promise<Exclude<TurnsEnd, 'idle'> | 'prompt'> {
+  /** Waits for the prompt or the answer that wakes a hibernated job. */
+  async waitHibernated(): Promise<Exclude<TurnsEnd, 'idle'> | 'wake'> {
+    if (this.#running !== null) {
+      this.#options.progress.report({ phase: 'hibernated' });
+      return (await this.#running.waitHibernated(this.#questionOptions)) ? 'wake' : 'paused';
+    }
     const wait = await this.#waitForPrompt({ hibernates: false });
+    if (wait === 'prompt') return 'wake';
     return wait === 'idle' ? 'paused' : wait;
   }
 
@@ -105,7 +122,9 @@ export class TurnLoop {
 
   /** The turn that ran in a lost sandbox begins again; what is left of the one before has no effect. */
   restart(): void {
-    if (this.#running !== null) this.#running = new RunningTurn(this.#running.carry());
+    if (this.#running === null || this.#running.isHibernated) return;
+    const { resumes: _resumes, ...turn } = this.#running.carry();
+    this.#running = new RunningTurn(turn);
   }
 
   /** No turn begins again. */
@@ -113,18 +132,27 @@ export class TurnLoop {
     this.#running = null;
   }
 
-  /** Resolves to false where the turn pauses. */
-  async #runTurn(started: StartedSandbox, turn: RunningTurn): Promise<boolean> {
+  get #questionOptions(): QuestionOptions {
+    const { progress } = this.#options;
+    return {
+      onQuestion: (question, untilMs) => progress.reportQuestion(question, untilMs),
+      onWaiting: (isWaiting) => progress.reportWaiting(isWaiting),
+      pauses: () => this.#mayPause(),
+    };
+  }
+
+  async #runTurn(started: StartedSandbox, turn: RunningTurn): Promise<'ended' | 'paused' | 'idle'> {
     const { spec, progress } = this.#options;
     try {
       const ended = await turn.run({
+        ...this.#questionOptions,
         permissionTimeoutMs: durationMs(spec.permissionTimeout),
-        onQuestion: (question, untilMs) => progress.reportQuestion(question, untilMs),
-        onWaiting: (isWaiting) => progress.reportWaiting(isWaiting),
-        pauses: () => this.#mayPause(),
+        hibernateAfterMs: spec.onSandboxLoss === 'restore' ? durationMs(spec.hibernateAfter) : Infinity,
         attempt: (how) => this.#attempt(started, turn, how),
+        mayHibernate: (question) => this.#storeCheckpoint(started, turn, question),
       });
-      if (ended === null || this.#running !== turn) return false;
+      if (this.#running !== turn) return 'paused';
+      if (ended === 'paused' || ended === 'idle') return ended;
       this.#session = ended.session;
       this.#endedTurns += 1;
       this.#checkpointComplete = ended.checkpointComplete === true;
@@ -134,14 +162,29 @@ export class TurnLoop {
       throw error;
     }
     this.#running = null;
-    return true;
+    return 'ended';
+  }
+
+  /** Resolves to whether another sandbox can go on from the question. What fails, other than the sandbox itself, is no reason to end the job. */
+  async #storeCheckpoint({ handle, startCommit }: StartedSandbox, { turn }: RunningTurn, question: Question): Promise<boolean> {
+    const { spec, keys } = this.#options;
+    const session = this.#session;
+    if (session === null) return false;
+    const { jobId, tenant } = keys.current;
+    const { storeCheckpoint } = questionActivities(handle.hostTaskQueue, `store a checkpoint: turn ${turn} waits for an answer`);
+    try {
+      return await storeCheckpoint({ jobId, tenant, agent: spec.agent, turn, handle, startCommit, session, question });
+    } catch (error) {
+      if (isSandboxLost(error) || isCancellation(error)) throw error;
+      return false;
+    }
   }
 
   /** Runs the activity of a turn; where its key has ended meanwhile, again with the next key. */
   async #attempt(
     { handle, startCommit }: StartedSandbox,
     running: RunningTurn,
-    how: Pick<RunSessionInput, 'answer' | 'interrupt'>,
+    how: Pick<RunSessionInput, 'answer' | 'interrupt' | 'resumes'>,
   ): Promise<RunSessionResult> {
     const { spec, keys, progress, turnTimeoutMs } = this.#options;
     const { agent, model, permissions, onInterrupted, stallAfter } = spec;
