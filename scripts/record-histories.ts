@@ -16,7 +16,7 @@ import { noopAdapters } from '../bench/noop-adapters.ts';
 import { loadConfig } from '../src/config/config.ts';
 import { ValetkeyError } from '../src/contract/errors.ts';
 import { parseKeyRef } from '../src/contract/ref.ts';
-import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../src/contract/requests.ts';
+import { LEAVE_SANDBOX_SIGNAL, SANDBOX_LOST_SIGNAL, type SandboxSignal } from '../src/contract/requests.ts';
 import type { JobResult } from '../src/contract/result.ts';
 import type { JobSpecInput } from '../src/contract/spec-input.ts';
 import type { Question } from '../src/contract/status.ts';
@@ -47,6 +47,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   restored: { prompts: ['one', 'two'], onInterrupted: 'continue' },
   hibernated: { keepOpen: '5s', hibernateAfter: '1s' },
   'hibernated-at-a-question': { permissions: 'ask', hibernateAfter: '3s' },
+  'hibernated-for-a-drain': { keepOpen: '5s' },
   continuing: { continues: 'completed' },
 };
 
@@ -99,12 +100,17 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
   if (['cancelled', 'interrupted', ...ASKING, 'sandbox-lost'].includes(id))
     for await (const { type } of client.jobs.events(id)) if (type === 'turn.started') break;
   if (id === 'cancelled') await client.jobs.cancel(id);
-  if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies LostSandbox);
+  if (id === 'sandbox-lost') await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: id } satisfies SandboxSignal);
   if (id === 'restored') {
     for await (const event of client.jobs.events(id)) if (event.type === 'turn.started' && event.turn === 2) break;
-    await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: 'restored-1' } satisfies LostSandbox);
+    await workflow.getHandle(id).signal(SANDBOX_LOST_SIGNAL, { sandbox: 'restored-1' } satisfies SandboxSignal);
   }
-  if (id === 'hibernated') {
+  if (id === 'hibernated-for-a-drain') {
+    while ((await client.jobs.status(id)).phase !== 'waiting') await sleep(100);
+    const { sandbox } = await client.jobs.status(id);
+    await workflow.getHandle(id).signal(LEAVE_SANDBOX_SIGNAL, { sandbox: sandbox ?? '' } satisfies SandboxSignal);
+  }
+  if (id.startsWith('hibernated') && !ASKING.includes(id)) {
     while ((await client.jobs.status(id)).phase !== 'hibernated') await sleep(100);
     await client.jobs.prompt(id, 'two', { id: 'second' });
   }

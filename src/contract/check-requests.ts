@@ -27,7 +27,7 @@ const PROMPT: Form = {
   words: [`must be text of at most ${MAX_TEXT_CHARS} characters`, (value) => typeof value === 'string' && value.length <= MAX_TEXT_CHARS],
 };
 const ANSWER: Form = { ...QUESTION_FIELD, turn: ['must be the number of a turn', whole(1)], ...ANSWER_FIELD };
-const LOST_SANDBOX: Form = { sandbox: ['must be the id of a sandbox', (value) => typeof value === 'string' && value !== ''] };
+const SANDBOX_SIGNAL: Form = { sandbox: ['must be the id of a sandbox', (value) => typeof value === 'string' && value !== ''] };
 const SWEEP: Form = { dryRun: ['must be true or false', (value) => typeof value === 'boolean'] };
 const ROTATION: Form = { olderThanMs: ['must be a number of milliseconds', (value) => typeof value === 'number' && value >= 0] };
 const TARGET: Check = (value) => typeof value === 'string' && value !== '';
@@ -40,7 +40,7 @@ export const promptProblem = (request: unknown): string | null => problemOf(requ
 export const answerProblem = (request: unknown): string | null => problemOf(request, ANSWER);
 /** As a client sees it: the turn is not its to know. */
 export const answerArgumentsProblem = (request: unknown): string | null => problemOf(request, { ...QUESTION_FIELD, ...ANSWER_FIELD });
-export const lostSandboxProblem = (signal: unknown): string | null => problemOf(signal, LOST_SANDBOX);
+export const sandboxSignalProblem = (signal: unknown): string | null => problemOf(signal, SANDBOX_SIGNAL);
 export const sweepProblem = (input: unknown): string | null => problemOf(input, SWEEP);
 export const rotationProblem = (input: unknown): string | null => problemOf(input, ROTATION);
 

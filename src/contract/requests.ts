@@ -50,10 +50,11 @@ export interface JobUpdates {
   [ROTATE_UPDATE]: { request: Record<string, never>; response: Rotated };
 }
 
-/** A signal of the workers, not of clients: the host of a sandbox is gone. */
+/** Signals of the workers, not of clients: the host of a sandbox is gone, or is about to go. */
 export const SANDBOX_LOST_SIGNAL = 'sandboxLost';
+export const LEAVE_SANDBOX_SIGNAL = 'leaveSandbox';
 
-export interface LostSandbox {
+export interface SandboxSignal {
   /** Id of the sandbox: a job that has another by now goes on. */
   sandbox: string;
 }

@@ -14,6 +14,7 @@ import { questionEvents } from './questions-migration.ts';
 import { requestTries } from './request-tries-migration.ts';
 import { reservations } from './reservations-migration.ts';
 import { sandboxProviders } from './sandbox-providers-migration.ts';
+import { workerDrain } from './worker-drain-migration.ts';
 
 const initial: Migration = {
   up: async (db) => {
@@ -191,4 +192,5 @@ export const migrations: Record<string, Migration> = {
   '0016_first_requests': firstRequests,
   '0017_checkpoints': checkpointTables,
   '0018_sandbox_providers': sandboxProviders,
+  '0022_worker_drain': workerDrain,
 };

@@ -128,6 +128,8 @@ export interface WorkersTable {
   gateways: Generated<GatewayName[]>;
   /** The sandbox providers that it is configured with. */
   sandbox_providers: Generated<SandboxProviderName[]>;
+  /** Since when it takes no more work and moves its jobs to other hosts; null: it does not. */
+  draining_at: Date | null;
   seen_at: DefaultTimestamp;
 }
 

@@ -28,18 +28,35 @@ export interface SeenWorker extends Omit<WorkerProcess, 'gateways' | 'sandboxPro
   agoMs: number;
 }
 
-/** Records the heartbeat of a worker process. Idempotent. Throws `database_unreachable`. */
+/** Records the heartbeat of a worker process. Resolves to whether it is to drain. Idempotent. Throws `database_unreachable`. */
 export async function recordWorkerHeartbeat(
   db: Db,
   owner: string,
   { id, taskQueue, gateways, sandboxProviders }: WorkerProcess,
-): Promise<void> {
-  await asDatabaseError(
-    sql`
+): Promise<boolean> {
+  const { rows } = await asDatabaseError(
+    sql<{ is_draining: boolean }>`
       insert into workers (owner, id, task_queue, gateways, sandbox_providers)
       values (${owner}, ${id}, ${taskQueue}, ${[...gateways]}::text[], ${[...sandboxProviders]}::text[])
-      on conflict (owner, id) do update set seen_at = now()`.execute(db),
+      on conflict (owner, id) do update set seen_at = now()
+      returning draining_at is not null as is_draining`.execute(db),
   );
+  return rows[0]?.is_draining === true;
+}
+
+/** Has the worker processes of a host drain. Resolves to their number. Idempotent. Throws `database_unreachable`. */
+export async function drainWorkers(db: Db, owner: string, taskQueue: string): Promise<number> {
+  const { numAffectedRows } = await asDatabaseError(
+    sql`
+      update workers set draining_at = coalesce(draining_at, now())
+      where owner = ${owner} and task_queue = ${taskQueue} and seen_at > now() - ${PRESENCE_TIMEOUT}::interval`.execute(db),
+  );
+  return Number(numAffectedRows ?? 0);
+}
+
+/** Whether a host other than the one with that task queue has a worker that takes work. Throws `database_unreachable`. */
+export async function hasWorkerBeside(db: Db, owner: string, taskQueue: string): Promise<boolean> {
+  return (await presentWorkers(db, owner)).some((worker) => worker.task_queue !== taskQueue && worker.draining_at === null);
 }
 
 /** Lists the worker processes of an owner, including those that ended within the last day. Throws `database_unreachable`. */
@@ -76,11 +93,11 @@ export async function presentConfiguration(db: Db, owner: string): Promise<Prese
 async function presentWorkers(
   db: Db,
   owner: string,
-): Promise<{ task_queue: string; gateways: GatewayName[]; sandbox_providers: SandboxProviderName[] }[]> {
+): Promise<{ task_queue: string; gateways: GatewayName[]; sandbox_providers: SandboxProviderName[]; draining_at: Date | null }[]> {
   return asDatabaseError(
     db
       .selectFrom('workers')
-      .select(['task_queue', 'gateways', 'sandbox_providers'])
+      .select(['task_queue', 'gateways', 'sandbox_providers', 'draining_at'])
       .where('owner', '=', owner)
       .where(sql<boolean>`seen_at > now() - ${PRESENCE_TIMEOUT}::interval`)
       .execute(),

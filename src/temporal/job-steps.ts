@@ -2,7 +2,7 @@ import { ActivityNotFoundError, WorkflowNotFoundError, type Client } from '@temp
 import { ApplicationFailure } from '@temporalio/common';
 
 import { ValetkeyError } from '../contract/errors.ts';
-import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../contract/requests.ts';
+import { LEAVE_SANDBOX_SIGNAL, SANDBOX_LOST_SIGNAL, type SandboxSignal } from '../contract/requests.ts';
 import { asTemporalError } from './errors.ts';
 import { isCancelRequested, isStarted } from './pending-steps.ts';
 
@@ -14,7 +14,9 @@ export interface JobSteps {
    */
   takeFrom(worker: string, jobId: string): Promise<void>;
   /** Has a job go on without a sandbox. Resolves to false where it has ended. Idempotent. Throws `temporal_unreachable`. */
-  giveUp(jobId: string, lost: LostSandbox): Promise<boolean>;
+  giveUp(jobId: string, lost: SandboxSignal): Promise<boolean>;
+  /** Has a job continue on another host as soon as nothing is lost by that. An unknown job resolves. Idempotent. Throws `temporal_unreachable`. */
+  leave(jobId: string, left: SandboxSignal): Promise<void>;
 }
 
 /** Construction does no I/O. */
@@ -36,6 +38,10 @@ export function createJobSteps({ workflow, activity }: Pick<Client, 'workflow' |
 
     async giveUp(jobId, lost) {
       return unlessGone(async () => asTemporalError(workflow.getHandle(jobId).signal(SANDBOX_LOST_SIGNAL, lost)));
+    },
+
+    async leave(jobId, left) {
+      await unlessGone(async () => asTemporalError(workflow.getHandle(jobId).signal(LEAVE_SANDBOX_SIGNAL, left)));
     },
   };
 }

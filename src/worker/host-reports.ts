@@ -10,6 +10,13 @@ import { recordWorkerHeartbeat, type WorkerProcess } from '../store/workers.ts';
 
 const EVERY_MS = 2_000;
 
+export interface HostReportsOptions {
+  sandboxes: Sandboxes;
+  sharedQueue: string;
+  /** Is called with each report while the worker drains. */
+  leaveHost: () => Promise<void>;
+}
+
 /**
  * Reports on record that this worker process is alive, every two seconds, and ends the sandboxes that their jobs have given up while it was
  * unreachable: those of its host, and those that any worker can end. What fails is tried again with the next report. What it returns stops it,
@@ -19,7 +26,7 @@ export async function startHostReports(
   db: Db,
   owner: string,
   worker: WorkerProcess,
-  { sandboxes, sharedQueue }: { sandboxes: Sandboxes; sharedQueue: string },
+  { sandboxes, sharedQueue, leaveHost }: HostReportsOptions,
 ): Promise<() => Promise<void>> {
   let ending = Promise.resolve();
   let isEnding = false;
@@ -39,7 +46,11 @@ export async function startHostReports(
     }
   };
   const report = async (): Promise<void> => {
-    await recordWorkerHeartbeat(db, owner, worker).catch(() => {});
+    const isDraining = await recordWorkerHeartbeat(db, owner, worker).catch(() => false);
+    if (isDraining)
+      await leaveHost().catch((error: unknown) => {
+        Runtime.instance().logger.warn('Jobs could not be asked to leave this host.', { code: codeOf(error) });
+      });
     if (!isEnding) ending = endGivenUp();
   };
   await recordWorkerHeartbeat(db, owner, worker);

@@ -30,6 +30,7 @@ import { temporalUnreachable } from '../temporal/unreachable.ts';
 import { createWorkspaces } from '../workspace/index.ts';
 import { reportGatewayProblems } from './gateway-problems.ts';
 import { reportHostProblems } from './host-problems.ts';
+import { hostTaskQueue } from './host-task-queue.ts';
 import { startKeyCounts } from './key-counts.ts';
 import { startRetention } from './retention.ts';
 import { checkRootKeys } from './root-key-check.ts';
@@ -91,6 +92,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
   let connection: NativeConnection | undefined;
   let stopRetention: (() => Promise<void>) | undefined;
   let stopCounts: (() => Promise<void>) | undefined;
+  const shared: Worker[] = [];
   const serving: { close(): Promise<void> }[] = [];
   let stopWatching: (() => Promise<void>) | undefined;
   let stopStuckJobs: (() => Promise<void>) | undefined;
@@ -152,6 +154,7 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       stops: deps.stops,
       closedJobsMs: config.sweepIntervalMs,
       sharedQueue: config.taskQueue,
+      stopTaking: () => stopWorkers(shared),
     });
     const heartbeatMs = config.heartbeatMs ?? (isPushing ? PUSHED_HEARTBEAT_MS : HEARTBEAT_MS);
     const workers = await createWorkers(config, deps, {
@@ -160,9 +163,8 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
       identity: self.id,
       maxHeartbeatThrottleInterval: heartbeatMs,
     });
-    const stop = (): void => {
-      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-    };
+    shared.push(...workers.slice(0, 1));
+    const stop = (): void => stopWorkers(workers);
     const { logger: workerLog, metricMeter } = Runtime.instance();
     stopStuckJobs = watchStuckJobs(client.workflow, {
       taskQueue: config.taskQueue,
@@ -182,6 +184,10 @@ export async function startWorker({ config, logger, temporal, adapt = (adapters)
     await close();
     throw error;
   }
+}
+
+function stopWorkers(workers: readonly Worker[]): void {
+  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
 }
 
 /** One that fails takes the others along: half a host's work would stay undone. */
@@ -221,11 +227,6 @@ function installRuntime(logger: Logger, { metricsAddress }: Pick<Config, 'metric
 /** The public key of the proxies: the configured one, else that of this worker's own keyring, which they then have, too. Throws `invalid_config`. */
 function publicKeyOfProxies({ sealingPublicKey }: Config, own: Pick<Unsealer, 'publicKey'>): string {
   return sealingPublicKey ?? required(own.publicKey() ?? undefined, 'VALETKEY_SEALING_PUBLIC_KEY');
-}
-
-/** The task queue of what only this host can do: drive the sandboxes that run on it. */
-function hostTaskQueue({ taskQueue, host }: Config): string {
-  return `${taskQueue}-host-${host}`;
 }
 
 function createAdapters(config: Config, { db }: Database, owner: string, unsealer: Unsealer): Omit<Adapters, 'database' | 'jobs'> {

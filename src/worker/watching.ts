@@ -7,6 +7,7 @@ import { subscribe } from '../store/subscription.ts';
 import type { WorkerProcess } from '../store/workers.ts';
 import type { JobSteps } from '../temporal/job-steps.ts';
 import { startHostReports } from './host-reports.ts';
+import { createLeaveHost } from './leave-host.ts';
 import { Lock } from './lock.ts';
 import { startWatch } from './watch.ts';
 
@@ -21,6 +22,8 @@ export interface WatchingOptions {
   closedJobsMs: number;
   /** The task queue of what any worker can do. */
   sharedQueue: string;
+  /** Takes no more of what any worker can do, since this one drains. Idempotent. */
+  stopTaking: () => void;
 }
 
 /**
@@ -28,7 +31,7 @@ export interface WatchingOptions {
  * over the installation when it is its turn. What it returns stops all that. Throws `database_unreachable`.
  */
 export async function startWatching(options: WatchingOptions): Promise<() => Promise<void>> {
-  const { database, worker, sandboxes, context, steps, stops, closedJobsMs, sharedQueue } = options;
+  const { database, worker, sandboxes, context, steps, stops, closedJobsMs, sharedQueue, stopTaking } = options;
   const { owner } = context.keys;
   const lock = new Lock(`valetkey watch ${owner}`);
   const stop = new AbortController();
@@ -37,7 +40,8 @@ export async function startWatching(options: WatchingOptions): Promise<() => Pro
     stops.notifyAll();
   };
   await subscribe(database, { channel: STOP_CHANNEL, onNotice: (jobId) => stops.notify(jobId), catchUp, stop: stop.signal });
-  const stopReports = await startHostReports(database.db, owner, worker, { sandboxes, sharedQueue });
+  const leaveHost = createLeaveHost({ db: database.db, owner, taskQueue: worker.taskQueue, steps, stopTaking });
+  const stopReports = await startHostReports(database.db, owner, worker, { sandboxes, sharedQueue, leaveHost });
   const stopWatch = startWatch({ context, steps, lock, closedJobsMs, sharedQueue });
   return async () => {
     await Promise.all([stopReports(), stopWatch()]);

@@ -56,7 +56,7 @@ export function restoreActivities(hostTaskQueue: string | null, summary: string)
 
 /** Where it takes too long the job goes on without it. */
 export function questionActivities(hostTaskQueue: string | null, summary: string): Pick<Activities, 'storeCheckpoint'> {
-  return proxyActivities<Activities>({
+  const { storeCheckpoint } = proxyActivities<Activities>({
     ...(hostTaskQueue === null ? {} : { taskQueue: hostTaskQueue }),
     ...WAIT_FOR_CANCELLATION,
     summary,
@@ -64,6 +64,7 @@ export function questionActivities(hostTaskQueue: string | null, summary: string
     heartbeatTimeout: '20s',
     retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 3 },
   });
+  return { storeCheckpoint: withStopNotice(storeCheckpoint) };
 }
 
 /** On any worker. */

@@ -6,6 +6,7 @@ import { createLogger } from '../../telemetry/log.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { stopSignal } from '../output/stop-signal.ts';
 import { refuseVariables } from '../refuse-variables.ts';
+import { addDrain } from './drain.ts';
 
 const EXAMPLES = `
 Logs JSON lines on standard error; says on standard output when it is ready. SIGTERM or SIGINT: it takes no more work and
@@ -24,8 +25,9 @@ function refuseUpstreamCredentials({ gateway: { anthropic, openai } }: Config): 
 }
 
 export function addWorker(program: Command): void {
-  program
-    .command('worker')
+  const worker = program.command('worker');
+  addDrain(worker);
+  worker
     .description('Run a worker, which runs jobs and drives the sandboxes of this host')
     .option('--json', 'report readiness as one JSON document')
     .addHelpText('after', EXAMPLES)
@@ -35,10 +37,10 @@ export function addWorker(program: Command): void {
       const { startWorker } = await import('../../worker/start.ts');
       const logger = createLogger({ level: config.logLevel, secrets: secretsOf(config) });
       const stop = stopSignal();
-      const worker = await startWorker({ config, logger });
+      const running = await startWorker({ config, logger });
       if (json === true) printJson({ ready: true, taskQueue: config.taskQueue, host: config.host });
       else printLines([`ready: task queue ${config.taskQueue}, host ${config.host}`]);
-      await Promise.race([stop, worker.done]);
-      await worker.shutdown();
+      await Promise.race([stop, running.done]);
+      await running.shutdown();
     });
 }

@@ -1,11 +1,13 @@
 import type { ContinuedCheckpoint, GiveUpSandboxInput, JobIdentity, StartedSandbox } from '../../activities/contracts.ts';
 import { SETUP_TIMEOUT } from '../../contract/deadline.ts';
 import { durationMs } from '../../contract/duration.ts';
+import { LEAVE_SANDBOX_SIGNAL } from '../../contract/requests.ts';
 import type { JobResult } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
 import { restartActivities, cleanupActivities, restoreActivities, setupActivities, startupActivities } from '../activities.ts';
 import { LostSandboxes } from './lost-sandboxes.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
+import { onSandboxSignal } from './sandbox-signals.ts';
 
 export interface JobSandboxOptions {
   spec: JobInput;
@@ -23,6 +25,8 @@ export interface CarriedSandbox {
   started: StartedSandbox | null;
   /** While the job hibernates: what its sandbox left. */
   hibernated?: Hibernated;
+  /** The host of the sandbox drains. */
+  leaves?: true;
 }
 
 interface Hibernated {
@@ -33,6 +37,8 @@ interface Hibernated {
 /** The sandbox of one job; after a loss or a hibernation another one. */
 export class JobSandbox {
   readonly lost = new LostSandboxes();
+  /** Sandboxes whose host drains. */
+  readonly #left = new Set<string>();
   readonly #options: JobSandboxOptions;
   #started: StartedSandbox | null;
   #hibernated: Hibernated | null;
@@ -43,11 +49,13 @@ export class JobSandbox {
   /** The id of the sandbox that was given up. */
   #givenUp: string | null = null;
 
-  constructor(options: JobSandboxOptions, { started, hibernated }: CarriedSandbox = { started: null }) {
+  constructor(options: JobSandboxOptions, { started, hibernated, leaves }: CarriedSandbox = { started: null }) {
     this.#options = options;
     this.#started = started;
     this.#hibernated = hibernated ?? null;
     this.#startCommit = started?.startCommit ?? hibernated?.startCommit;
+    if (started !== null && leaves === true) this.#left.add(started.handle.id);
+    onSandboxSignal(LEAVE_SANDBOX_SIGNAL, 'the host of a sandbox drains', (sandbox) => void this.#left.add(sandbox));
   }
 
   /** Null until it has started, and while the job hibernates. */
@@ -55,12 +63,18 @@ export class JobSandbox {
     return this.#started;
   }
 
+  /** The job is to continue on another host as soon as it can. */
+  get leaves(): boolean {
+    return this.#started !== null && this.#left.has(this.#started.handle.id);
+  }
+
   get isHibernated(): boolean {
     return this.#hibernated !== null;
   }
 
   carry(): CarriedSandbox {
-    return { started: this.#started, ...(this.#hibernated === null ? {} : { hibernated: this.#hibernated }) };
+    const hibernated = this.#hibernated === null ? {} : { hibernated: this.#hibernated };
+    return { started: this.#started, ...hibernated, ...(this.leaves ? { leaves: true } : {}) };
   }
 
   /** Starts it, and runs the setup of its workspace. `startCommit`: the stored start of the workspace, of a job that continues. */

@@ -1,8 +1,8 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, defineSignal, log, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, CancelledFailure } from '@temporalio/workflow';
 
-import { lostSandboxProblem } from '../../contract/check-requests.ts';
 import { FAILURES } from '../../contract/errors.ts';
-import { SANDBOX_LOST_SIGNAL, type LostSandbox } from '../../contract/requests.ts';
+import { SANDBOX_LOST_SIGNAL } from '../../contract/requests.ts';
+import { onSandboxSignal } from './sandbox-signals.ts';
 
 /**
  * The sandboxes of a job whose hosts are gone, as the workers signal it. A step on such a host has no worker, so nothing would end the
@@ -13,14 +13,9 @@ export class LostSandboxes {
   readonly #wakes = new Set<() => void>();
 
   constructor() {
-    const onLost = (signal: LostSandbox): void => {
-      // A signal cannot be refused, and one that its handler throws for would keep the workflow from going on.
-      if (lostSandboxProblem(signal) !== null) return log.warn('a malformed signal was ignored', { signal: SANDBOX_LOST_SIGNAL });
-      this.#lost.add(signal.sandbox);
+    onSandboxSignal(SANDBOX_LOST_SIGNAL, 'the host of a sandbox is gone', (sandbox) => {
+      this.#lost.add(sandbox);
       for (const wake of this.#wakes) wake();
-    };
-    setHandler(defineSignal<[LostSandbox]>(SANDBOX_LOST_SIGNAL), onLost, {
-      description: 'Sent by workers: the host of a sandbox is gone. Argument: {"sandbox": "<its id>"}.',
     });
   }
 

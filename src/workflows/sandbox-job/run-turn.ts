@@ -51,6 +51,8 @@ export interface RunTurnOptions extends QuestionOptions {
   permissionTimeoutMs: number;
   /** ms after which an open question has the job hibernate. */
   hibernateAfterMs: number;
+  /** Whether it hibernates at once, since the host of its sandbox drains. */
+  leaves: () => boolean;
   /** Stores what another sandbox needs to go on from the question. Resolves to false where none could. */
   mayHibernate: (question: Question) => Promise<boolean>;
 }
@@ -181,7 +183,7 @@ export class RunningTurn {
       this.#answer = { question: question.id, answer: early, by: 'user' };
       return true;
     }
-    const { permissionTimeoutMs, hibernateAfterMs, mayHibernate, onQuestion, onWaiting } = options;
+    const { permissionTimeoutMs, hibernateAfterMs, mayHibernate, leaves, onQuestion, onWaiting } = options;
     const open: OpenQuestion = { question, untilMs: Date.now() + permissionTimeoutMs, isListed: false };
     this.#decision = this.#interrupted ? { answer: 'deny', by: 'user' } : null;
     this.#open = open;
@@ -191,10 +193,9 @@ export class RunningTurn {
         open.isListed = true;
         onWaiting(true);
       }
-      if (hibernateAfterMs < permissionTimeoutMs) {
-        const leftMs = Math.max(1, hibernateAfterMs - LISTED_AFTER_MS);
-        const isDecided = await this.#decidedWithin(leftMs, 'the job hibernates unless an answer comes (hibernateAfter)');
-        this.#isHibernated = !isDecided && (await mayHibernate(question)) && this.#decision === null;
+      await this.#untilHibernation(Math.min(hibernateAfterMs, permissionTimeoutMs) - (open.isListed ? LISTED_AFTER_MS : 0), leaves);
+      if (this.#decision === null && (leaves() || Date.now() < open.untilMs)) {
+        this.#isHibernated = (await mayHibernate(question)) && this.#decision === null;
         if (this.#isHibernated) return false;
       }
       await this.#untilDenied(open);
@@ -220,9 +221,15 @@ export class RunningTurn {
 
   /** Resolves when the question is decided, when its time is over, or when the turn pauses. */
   async #untilDenied({ untilMs }: OpenQuestion, pauses = (): boolean => false): Promise<void> {
-    if (this.#decision !== null) return;
-    const leftMs = Math.max(1, untilMs - Date.now());
+    const leftMs = untilMs - Date.now();
+    if (this.#decision !== null || leftMs <= 0) return;
     await condition(() => this.#decision !== null || pauses(), leftMs, { summary: 'the question is denied (permissionTimeout)' });
+  }
+
+  async #untilHibernation(ms: number, leaves: () => boolean): Promise<void> {
+    if (this.#decision !== null) return;
+    const summary = 'the job hibernates unless an answer comes (hibernateAfter)';
+    await condition(() => this.#decision !== null || leaves(), Math.max(1, ms), { summary });
   }
 
   async #decidedWithin(ms: number, summary: string): Promise<boolean> {

@@ -58,7 +58,10 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
   });
   const sandbox = new JobSandbox({ spec, job: { jobId, tenant }, deadline, progress }, carried);
   const turnTimeoutMs = leftMs + KEY_SLACK_MS;
-  const turns = new TurnLoop({ spec, conversation, keys, rotation: () => rotation, progress, turnTimeoutMs }, carried ?? NO_TURNS);
+  const turns = new TurnLoop(
+    { spec, conversation, keys, rotation: () => rotation, leaves: () => sandbox.leaves, progress, turnTimeoutMs },
+    carried ?? NO_TURNS,
+  );
   const rotation = new Rotation({
     mint: () => keys.replace(),
     adopt: () => keys.adopt({ handle: sandbox.started?.handle ?? null, running: () => turns.running, lost: sandbox.lost }),

@@ -36,6 +36,8 @@ export interface TurnLoopOptions {
   conversation: Conversation;
   keys: JobKeys;
   rotation: () => Rotation;
+  /** The host of the sandbox drains. */
+  leaves: () => boolean;
   progress: ProgressReporter;
   /** ms for one turn, from when it was scheduled. */
   turnTimeoutMs: number;
@@ -90,6 +92,7 @@ export class TurnLoop {
     const { conversation } = this.#options;
     for (;;) {
       if (this.#running === null) {
+        if (conversation.hasNext && this.#leaves) return 'idle';
         const next = conversation.next();
         if (next !== null) this.#running = new RunningTurn(next);
       }
@@ -110,7 +113,7 @@ export class TurnLoop {
       this.#options.progress.report({ phase: 'hibernated' });
       return (await this.#running.waitHibernated(this.#questionOptions)) ? 'wake' : 'paused';
     }
-    const wait = await this.#waitForPrompt({ hibernates: false });
+    const wait = this.#options.conversation.hasNext ? 'prompt' : await this.#waitForPrompt({ hibernates: false });
     if (wait === 'prompt') return 'wake';
     return wait === 'idle' ? 'paused' : wait;
   }
@@ -143,11 +146,13 @@ export class TurnLoop {
 
   async #runTurn(started: StartedSandbox, turn: RunningTurn): Promise<'ended' | 'paused' | 'idle'> {
     const { spec, progress } = this.#options;
+    const isRestored = spec.onSandboxLoss === 'restore';
     try {
       const ended = await turn.run({
         ...this.#questionOptions,
         permissionTimeoutMs: durationMs(spec.permissionTimeout),
-        hibernateAfterMs: spec.onSandboxLoss === 'restore' ? durationMs(spec.hibernateAfter) : Infinity,
+        hibernateAfterMs: isRestored ? durationMs(spec.hibernateAfter) : Infinity,
+        leaves: () => isRestored && this.#options.leaves(),
         attempt: (how) => this.#attempt(started, turn, how),
         mayHibernate: (question) => this.#storeCheckpoint(started, turn, question),
       });
@@ -230,16 +235,25 @@ export class TurnLoop {
       const idleMs = hibernates && this.#mayHibernate ? leftMs(durationMs(spec.hibernateAfter)) : Infinity;
       const summary =
         idleMs < endsMs ? 'the job hibernates unless a prompt comes (hibernateAfter)' : 'the job ends unless a prompt comes (keepOpen)';
-      const continues = await condition(() => conversation.hasNext || this.#mayPause(), Math.min(endsMs, idleMs), { summary });
+      const mayLeave = (): boolean => hibernates && this.#leaves;
+      const continues = await condition(() => conversation.hasNext || this.#mayPause() || mayLeave(), Math.min(endsMs, idleMs), {
+        summary,
+      });
       if (conversation.hasNext) {
         this.#idleSinceMs = null;
         return 'prompt';
       }
+      if (mayLeave()) return 'idle';
       if (continues) return 'paused';
       if (idleMs < endsMs) return 'idle';
     }
     conversation.close();
     return 'done';
+  }
+
+  /** The host of the sandbox drains, and the job can continue on another. */
+  get #leaves(): boolean {
+    return this.#options.leaves() && this.#mayHibernate;
   }
 
   /** All of the job’s work is in its checkpoint, or there is none yet. */
