@@ -1,7 +1,9 @@
 import type { Workspace } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
+import { withTemporaryFolder } from '../system/temporary-folder.ts';
 import { collectCheckpoint, restoreInside, type CheckpointOptions, type CollectedCheckpoint } from './checkpoint.ts';
 import { recordBaseline, openArtifacts, readStartObjects, type ArtifactCollector, type WorkspaceFolders } from './collect.ts';
+import { pushPatch, type PushOptions } from './push.ts';
 import { putWorkspace, type PutWorkspaceResult, type PutWorkspaceOptions } from './put.ts';
 import { runSetup } from './setup.ts';
 import type { StoredStart } from './stored-start.ts';
@@ -24,6 +26,7 @@ export interface Workspaces {
   ): Promise<CollectedCheckpoint>;
   readStartObjects(folders: WorkspaceFolders, startCommit: string): AsyncGenerator<Buffer>;
   restoreInside: typeof restoreInside;
+  pushPatch(patch: Buffer, options: PushOptions): Promise<string>;
 }
 
 /** `path`: PATH, to find git. */
@@ -36,5 +39,6 @@ export function createWorkspaces({ path }: { path: string }): Workspaces {
     collectCheckpoint: (sandbox, folders, start) => collectCheckpoint(sandbox, folders, { ...start, path }),
     readStartObjects: (folders, startCommit) => readStartObjects(folders, startCommit, path),
     restoreInside,
+    pushPatch: (patch, options) => withTemporaryFolder('valetkey-push-', (cwd) => pushPatch(patch, options, { path, cwd })),
   };
 }

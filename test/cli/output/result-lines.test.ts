@@ -17,6 +17,7 @@ function told(code: FailureCode, message: string, newer: object = {}): string[] 
       keys: [],
       artifacts,
       sandboxLost: false,
+      push: null,
       outcome: 'failed',
       failure: { code, message },
       usage,
