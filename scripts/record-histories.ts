@@ -46,6 +46,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   restored: { prompts: ['one', 'two'], onInterrupted: 'continue' },
   hibernated: { keepOpen: '5s', hibernateAfter: '1s' },
   continuing: { continues: 'completed' },
+  pushed: { workspace: { git: 'https://git.example.com/shop.git', push: { branch: 'fix' } } },
 };
 
 /** Jobs whose agent asks a question. */
@@ -116,7 +117,7 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
 }
 
 function endAsNamed(adapters: Adapters): Adapters {
-  const { gateways, sandboxes, session, ...others } = noopAdapters(adapters);
+  const { gateways, sandboxes, session, workspaces, ...others } = noopAdapters(adapters);
   const { builtin } = gateways;
   const { local } = sandboxes;
   return {
@@ -146,6 +147,14 @@ function endAsNamed(adapters: Adapters): Adapters {
           return request.jobId === 'restored' ? { ...handle, id: `restored-${(restoredSandboxes += 1)}` } : handle;
         },
       },
+    },
+    workspaces: {
+      ...workspaces,
+      // What `pushed` has to push.
+      openArtifacts: async (folders, startCommit) => ({
+        ...(await workspaces.openArtifacts(folders, startCommit)),
+        collectPatch: () => Promise.resolve({ content: Buffer.from('patch'), omitted: [] }),
+      }),
     },
     session: {
       ...session,

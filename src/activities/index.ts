@@ -2,7 +2,7 @@ import { announceStop } from '../store/stop-notices.ts';
 import { checkpointActivities } from './checkpoints.ts';
 import type { Activities } from './contracts.ts';
 import { keyActivities, type KeyDeps } from './keys.ts';
-import { pushActivities, type PushDeps } from './push-branch.ts';
+import { branchActivities, type PushDeps } from './push-branch.ts';
 import { rotationActivities, type RotationDeps } from './rotation.ts';
 import { sandboxActivities, type SandboxDeps } from './sandbox.ts';
 import { sessionActivities, type SessionDeps } from './session.ts';
@@ -18,7 +18,7 @@ export function createActivities(deps: ActivityDeps): Activities {
     ...sandboxActivities(deps),
     ...sessionActivities(deps),
     ...checkpointActivities(deps),
-    ...pushActivities(deps),
+    ...branchActivities(deps),
     ...rotationActivities(deps),
     ...sweepActivities(deps),
     ...usageActivities(deps),

@@ -11,7 +11,7 @@ import type { Activities, PushBranchInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
 
-/** Attempts at a server that fails or cannot be reached: some two and a half minutes. */
+/** Attempts at a server that fails or cannot be reached: some two minutes. */
 const MAX_PUSH_ATTEMPTS = 6;
 
 export interface PushDeps {
@@ -20,7 +20,7 @@ export interface PushDeps {
   unsealer: Unsealer;
 }
 
-export function pushActivities(deps: PushDeps): Pick<Activities, 'pushBranch'> {
+export function branchActivities(deps: PushDeps): Pick<Activities, 'pushBranch'> {
   const { db } = deps.database;
   return {
     pushBranch: async (input) => {

@@ -19,8 +19,8 @@ const NOT_COMPLETED = 'The job did not complete: its work is in the patch, and w
 const INCOMPLETE = 'The patch does not hold all of the work, so it was not pushed.';
 
 /**
- * Decides whether the work of a job is pushed: that of a completed one, and only whole, since nobody looks at a result before a pipeline has
- * taken the branch.
+ * Decides whether the work of a job is pushed: that of a completed one, and only whole, since a pipeline starts on a branch
+ * before anybody reads a result.
  */
 export function decidePush({ push, ending, named, artifacts, workspace }: PushFacts): PushDecision {
   if (push === undefined) return { action: 'report', report: null };

@@ -173,7 +173,7 @@ export class JobSandbox {
     const decision = decidePush({ push, ending, named: spec.artifacts, ...left });
     if (decision.action === 'report') return decision.report;
     const { branch, token = gitToken } = decision.push;
-    const { pushBranch } = pushActivities(`push the branch ${branch}`);
+    const { pushBranch } = pushActivities('push the branch');
     const committedAt = new Date().toISOString();
     const input = { ...job, git: git ?? '', branch, startCommit: this.#startCommit ?? '', committedAt };
     return pushBranch({ ...input, ...(token === undefined ? {} : { token }) }).catch((error: unknown) => ({
