@@ -1,5 +1,5 @@
 /** The work of a completed job is on a branch of its repository, once, and its result says so; what keeps it from there is in the result, too. */
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { Client, Connection } from '@temporalio/client';
@@ -77,6 +77,7 @@ test('the branch holds what the patch makes of the start; result, event and comm
   expect(await eventsOf('pushes')).toContainEqual(expect.objectContaining({ type: 'branch.pushed', branch: 'agent/fix', commit }));
   expect(stdout).toContain(`pushed   agent/fix at ${commit}`);
   expect(stdout).toContain(`agent/fix pushed at ${commit}`);
+  expect((await valetkey(['status', 'pushes'], { env })).stdout).toMatch(new RegExp(`^pushed +agent/fix at ${commit}$`, 'm'));
 });
 
 test('a job that hibernated pushes its last state when it ends', async () => {
@@ -206,6 +207,8 @@ test('a worker that is killed once the server has the commit: the next one finds
   const { push } = await expectEnded(processes, jobId, { outcome: 'completed', code: null });
   expect(push).toEqual({ branch: 'agent/fix', commit, failure: null });
   expect(await attemptsAtPush(processes, jobId)).toBe(2);
+  // What the killed one left there is removed as well.
+  expect(await readdir(join(processes.config.stateDir, 'push'))).toEqual([]);
   expect(await findSecrets(processes, [TOKEN, privateKey])).toEqual([]);
 });
 

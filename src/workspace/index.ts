@@ -1,6 +1,5 @@
 import type { Workspace } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
-import { withTemporaryFolder } from '../system/temporary-folder.ts';
 import { collectCheckpoint, restoreInside, type CheckpointOptions, type CollectedCheckpoint } from './checkpoint.ts';
 import { recordBaseline, openArtifacts, readStartObjects, type ArtifactCollector, type WorkspaceFolders } from './collect.ts';
 import { pushPatch, type PushOptions } from './push.ts';
@@ -29,8 +28,8 @@ export interface Workspaces {
   pushPatch(patch: Buffer, options: PushOptions): Promise<string>;
 }
 
-/** `path`: PATH, to find git. */
-export function createWorkspaces({ path }: { path: string }): Workspaces {
+/** `path`: PATH, to find git. `scratchFolder`: a folder of this host for what is removed again. */
+export function createWorkspaces({ path, scratchFolder }: { path: string; scratchFolder: string }): Workspaces {
   return {
     put: (sandbox, source, workerFolder, options) => putWorkspace(sandbox, source, workerFolder, path, options),
     runSetup,
@@ -39,6 +38,6 @@ export function createWorkspaces({ path }: { path: string }): Workspaces {
     collectCheckpoint: (sandbox, folders, start) => collectCheckpoint(sandbox, folders, { ...start, path }),
     readStartObjects: (folders, startCommit) => readStartObjects(folders, startCommit, path),
     restoreInside,
-    pushPatch: (patch, options) => withTemporaryFolder('valetkey-push-', (cwd) => pushPatch(patch, options, { path, cwd })),
+    pushPatch: (patch, options) => pushPatch(patch, options, { path, scratchFolder }),
   };
 }

@@ -1,7 +1,9 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Secret } from '../secrets/secret.ts';
+import { createScratchFolder, removeLeftovers } from '../system/scratch-folder.ts';
 import { COMMITTER, type GitOptions } from './git.ts';
 import { createRepository, type Repository } from './repository.ts';
 import { listRefs, serverOptions } from './source.ts';
@@ -25,11 +27,17 @@ export interface PushOptions {
 /**
  * Pushes a patch of ours to a branch, as one commit on the start, and resolves to its id. Idempotent: the same patch, message and date make the
  * same commit, and a branch that holds it is left as it is. The branch may be at the start commit, too; with other commits it is never
- * overwritten. The start comes from the server, by its id, so nothing that an agent has written takes part but the patch. `cwd`: an empty
- * folder of ours, `path`: PATH. Throws `branch_exists`, `push_rejected`, and the codes of `gitBytes`.
+ * overwritten. The start comes from the server, by its id, so nothing that an agent has written takes part but the patch. `path`: PATH.
+ * Throws `branch_exists`, `push_rejected`, and the codes of `gitBytes`.
  */
-export async function pushPatch(patch: Buffer, options: PushOptions, { path, cwd }: Pick<GitOptions, 'path' | 'cwd'>): Promise<string> {
+export async function pushPatch(
+  patch: Buffer,
+  options: PushOptions,
+  { path, scratchFolder }: { path: string; scratchFolder: string },
+): Promise<string> {
   const signal = AbortSignal.timeout(PUSH_TIMEOUT_MS);
+  await removeLeftovers(scratchFolder);
+  const cwd = await createScratchFolder(scratchFolder);
   const { gitToken } = options;
   try {
     const server = await serverOptions(options.git, { path, cwd, signal, gitToken });
@@ -37,6 +45,8 @@ export async function pushPatch(patch: Buffer, options: PushOptions, { path, cwd
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new ValetkeyError('git_timeout', `Pushing the branch took longer than ${PUSH_TIMEOUT_MS / 1000} s.`);
+  } finally {
+    await rm(cwd, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 

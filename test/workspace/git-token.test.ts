@@ -46,7 +46,7 @@ test('a push hands the token over in the same way', async () => {
   const { commit: startCommit } = await createStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken });
   const patch = Buffer.from('diff --git a/b b/b\nnew file mode 100644\n--- /dev/null\n+++ b/b\n@@ -0,0 +1 @@\n+b\n');
   const target = { git: server.url, branch: 'b', startCommit, message: 'b', committedAt: '2026-01-02T03:04:05Z', gitToken };
-  await pushPatch(patch, target, { path, cwd });
+  await pushPatch(patch, target, { path, scratchFolder: cwd });
   expect(seen.some((text) => text.includes(server.url))).toBe(existsSync('/proc/self/environ'));
   expect([...seen, ...(await files(cwd))].filter(holdsToken)).toEqual([]);
 });
@@ -56,7 +56,9 @@ test('the sandbox gets the repository, and neither its token nor its address', a
   const sandbox = await startServer();
   onTestFinished(() => sandbox.stop());
   const workerFolder = await temporaryFolder();
-  await createWorkspaces({ path }).put(sandbox.sandbox, { git: git.url }, workerFolder, { gitToken: new Secret(TOKEN) });
+  await createWorkspaces({ path, scratchFolder: '/nowhere' }).put(sandbox.sandbox, { git: git.url }, workerFolder, {
+    gitToken: new Secret(TOKEN),
+  });
   expect(await readFile(join(sandbox.paths.workspace, 'a.txt'), 'utf8')).toBe('text\n');
   const inside = await files(dirname(sandbox.paths.workspace));
   expect(inside.some((content) => content.includes('[core]'))).toBe(true);

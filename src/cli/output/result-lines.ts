@@ -34,7 +34,7 @@ export function resultLines(result: JobResult, paint: Paint, columns = Infinity)
     ),
     ...keys.flatMap((key) => field('key', keyLifeLine(key, startedAt))),
     ...(workspace.complete ? [] : field('files', paint('yellow', incompleteText(workspace)))),
-    ...(push === null ? [] : field('pushed', pushText(push, paint))),
+    ...(push === null ? [] : field('pushed', push.failure === null ? pushText(push) : paint('yellow', pushText(push)))),
     ...artifacts.flatMap(({ name, bytes }) => field(`${sanitize(name)} `, plural(bytes, 'byte'))),
   ];
 }
@@ -46,9 +46,10 @@ function advice({ code, message }: JobFailure, field: Field): string[] {
   return message.includes(hint) ? [] : field('', hint);
 }
 
-function pushText({ branch, commit, failure }: PushReport, paint: Paint): string {
+/** What became of a push, for a person. */
+export function pushText({ branch, commit, failure }: PushReport): string {
   if (commit !== null) return `${sanitize(branch)} at ${sanitize(commit)}`;
-  return failure === null ? 'nothing: no file was changed' : paint('yellow', `nothing: ${failure.code}: ${sanitize(failure.message)}`);
+  return failure === null ? 'nothing: no file was changed' : `nothing: ${failure.code}: ${sanitize(failure.message)}`;
 }
 
 function plural(count: number, noun: string): string {
