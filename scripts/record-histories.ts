@@ -3,6 +3,7 @@
  * in a way of its own, on a real server, over adapters that do nothing. A change of the workflow that makes the replay fail breaks
  * jobs that run while it is deployed: guard it with `patched`, keep the old histories, and record only what is new beside them.
  */
+import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -144,7 +145,9 @@ function endAsNamed(adapters: Adapters): Adapters {
         ...local,
         start: async (request) => {
           const handle = { ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` };
-          return request.jobId === 'restored' ? { ...handle, id: `restored-${(restoredSandboxes += 1)}` } : handle;
+          if (request.jobId === 'restored') return { ...handle, id: `restored-${(restoredSandboxes += 1)}` };
+          // A sandbox that was given up is never one that runs again.
+          return request.jobId === 'hibernated' ? { ...handle, id: `hibernated-${randomUUID()}` } : handle;
         },
       },
     },
