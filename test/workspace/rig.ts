@@ -43,6 +43,7 @@ export function useWorkspace(): WorkspaceRig {
   afterAll(async () => {
     await server.stop();
     await rm(workerFolder, { recursive: true, force: true });
+    await rm(SCRATCH_FOLDER, { recursive: true, force: true });
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));
