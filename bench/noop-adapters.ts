@@ -57,6 +57,7 @@ export function noopAdapters({ agents, unsealer, database, jobs }: Adapters): Ad
       recordBaseline: () => Promise.resolve(),
       collectCheckpoint: () => Promise.resolve({ patch: Buffer.alloc(0), commits: Buffer.alloc(0), session: Buffer.alloc(0), missing: [] }),
       restoreInside: () => Promise.resolve(),
+      pushPatch: () => Promise.resolve('0'.repeat(40)),
       async *readStartObjects() {},
       openArtifacts: () =>
         Promise.resolve({

@@ -49,6 +49,7 @@ const JOBS: Record<string, Partial<JobSpecInput>> = {
   'hibernated-at-a-question': { permissions: 'ask', hibernateAfter: '3s' },
   'hibernated-for-a-drain': { keepOpen: '5s' },
   continuing: { continues: 'completed' },
+  pushed: { workspace: { git: 'https://git.example.com/shop.git', push: { branch: 'fix' } } },
 };
 
 /** Jobs whose agent asks a question. */
@@ -125,7 +126,7 @@ async function run(id: string, spec: JobSpecInput): Promise<JobResult> {
 }
 
 function endAsNamed(adapters: Adapters): Adapters {
-  const { gateways, sandboxes, session, ...others } = noopAdapters(adapters);
+  const { gateways, sandboxes, session, workspaces, ...others } = noopAdapters(adapters);
   const { builtin } = gateways;
   const { local } = sandboxes;
   return {
@@ -153,9 +154,18 @@ function endAsNamed(adapters: Adapters): Adapters {
         start: async (request) => {
           const handle = { ...(await local.start(request)), hostTaskQueue: `${config.taskQueue}-host-${HOST}` };
           if (request.jobId === 'restored') return { ...handle, id: `restored-${(restoredSandboxes += 1)}` };
+          // A sandbox that was given up is never one that runs again.
           return request.jobId.startsWith('hibernated') ? { ...handle, id: randomUUID() } : handle;
         },
       },
+    },
+    workspaces: {
+      ...workspaces,
+      // What `pushed` has to push.
+      openArtifacts: async (folders, startCommit) => ({
+        ...(await workspaces.openArtifacts(folders, startCommit)),
+        collectPatch: () => Promise.resolve({ content: Buffer.from('patch'), omitted: [] }),
+      }),
     },
     session: {
       ...session,

@@ -29,7 +29,7 @@ export type { BlockedTenant, FailedEnd, RevokeReport, UnknownTenant } from './co
 export type { JobProgress, Phase, Question } from './contract/status.ts';
 export { ValetkeyError, type FailureCode, type FieldIssue } from './contract/errors.ts';
 export type { JobEvent, JobEventBody, UnknownEventBody } from './contract/events.ts';
-export type { Artifact, ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, TurnResult, Usage } from './contract/result.ts';
+export type { Artifact, ArtifactInfo, JobFailure, JobResult, KeyLife, Outcome, PushReport, TurnResult, Usage } from './contract/result.ts';
 export type { EndCause, KeyState } from './contract/key.ts';
 export type { KeyRef } from './contract/ref.ts';
 export type { Rotated, UpdateAccepted } from './contract/requests.ts';

@@ -12,7 +12,7 @@ import {
 } from '../contract/workspace-report.ts';
 import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { HostFolders } from '../sandboxes/sandbox.ts';
-import { listArtifacts, storeArtifact } from '../store/artifacts.ts';
+import { deleteArtifact, listArtifacts, storeArtifact } from '../store/artifacts.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvents, eventOf, type SourcedEvent } from '../store/events.ts';
 import { readTurnMessage } from '../store/turns.ts';
@@ -62,6 +62,7 @@ export async function collectArtifacts(
   const store: Store = {
     free: () => Math.min(MAX_ARTIFACT_BYTES, MAX_ARTIFACTS_BYTES - [...artifacts.values()].reduce((sum, { bytes }) => sum + bytes, 0)),
     add: async (name, content) => void artifacts.set(name, await storeArtifact(db, jobId, name, content)),
+    remove: async (name) => deleteArtifact(db, jobId, name),
   };
   const message = await readTurnMessage(db, jobId, lastTurn);
   if (message !== '') await store.add('message', Buffer.from(message));
@@ -82,6 +83,8 @@ interface Store {
   /** Returns the bytes that the next artifact may have. */
   free(): number;
   add(name: string, content: Buffer): Promise<void>;
+  /** Removes what an earlier sandbox of the job left under a name. */
+  remove(name: string): Promise<void>;
 }
 
 interface Collected {
@@ -116,6 +119,7 @@ async function collectFiles(
     // Another attempt may have been removing the files meanwhile; then the patch is not the agent's work.
     if (!(await folders.isWhole())) return nothingCollected('sandbox_lost');
     if (patch.content.length > 0) await store.add('patch', patch.content);
+    else await store.remove('patch');
     const files: Omission[] = [];
     const connection = provider.connect(handle);
     const inside = connection.paths.workspace;

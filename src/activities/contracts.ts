@@ -2,7 +2,7 @@ import type { JobCredential } from '../contract/credential.ts';
 import type { GatewayName } from '../contract/gateway-name.ts';
 import type { KeyRef } from '../contract/ref.ts';
 import type { PromptRef } from '../contract/requests.ts';
-import type { JobFailure, Outcome, ArtifactInfo, SettledJob } from '../contract/result.ts';
+import type { JobFailure, Outcome, ArtifactInfo, PushReport, SettledJob } from '../contract/result.ts';
 import type { EndedKeys, RevokeTarget } from '../contract/revocation.ts';
 import type { RotationReport } from '../contract/rotation.ts';
 import type { SandboxProviderName } from '../contract/sandbox-provider.ts';
@@ -179,6 +179,18 @@ export interface StoppedSandbox {
   workspace: WorkspaceReport;
 }
 
+export interface PushBranchInput extends JobIdentity {
+  /** URL of the repository that the workspace came from. */
+  git: string;
+  branch: string;
+  /** Sealed; absent: the server wants none. */
+  token?: string;
+  /** The commit that the workspace started from: the parent of the one that is pushed. */
+  startCommit: string;
+  /** The date of the commit, ISO 8601: each attempt makes the same one. */
+  committedAt: string;
+}
+
 export interface SettleUsageInput extends JobIdentity {
   leaseId: string;
   agent: AgentName;
@@ -189,6 +201,8 @@ export interface SettleUsageInput extends JobIdentity {
   artifacts: ArtifactInfo[];
   sandboxLost: boolean;
   workspace: WorkspaceReport;
+  /** Absent where an older workflow scheduled the step. */
+  push?: PushReport | null;
   /** ISO 8601. */
   startedAt: string;
 }
@@ -231,6 +245,11 @@ export interface Activities {
    * artifacts that were collected before. Idempotent.
    */
   abandonSandbox(input: AbandonSandboxInput): Promise<ArtifactInfo[]>;
+  /**
+   * Pushes the patch of a job, which is among its artifacts, as one commit on the start. Idempotent: a branch that holds that commit was pushed
+   * before. What cannot be pushed is in the report; what another attempt may fix is retried some times.
+   */
+  pushBranch(input: PushBranchInput): Promise<PushReport>;
   /** Makes the job's running steps check at once whether they have to stop. */
   announceStop(input: { jobId: string }): Promise<void>;
   /** Ends the key; with the cause `job` also every other key that the job still has. */

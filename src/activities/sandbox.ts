@@ -50,8 +50,10 @@ export function sandboxActivities(
     try {
       const provider = providerNamed(sandboxes, providerName);
       return await withLivenessHeartbeat(async () => {
-        const { gitToken: sealed } = workspace;
+        const { gitToken: sealed, push } = workspace;
         const gitToken = sealed === undefined ? undefined : await unsealer.open(sealed, { tenant, purpose: 'git-token' });
+        // A token that does not open fails the job before its work, not after.
+        if (push?.token !== undefined) await unsealer.open(push.token, { tenant, purpose: 'git-token' });
         const secrets = await openToolSecrets(unsealer, sealedSecrets, tenant);
         const expiresAt = deadline === undefined ? undefined : new Date(Date.parse(deadline) + SANDBOX_SLACK_MS);
         const request = { jobId, agent, isolation, limits, egress, env, secretNames: [...secrets.keys()], expiresAt };

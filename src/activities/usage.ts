@@ -11,10 +11,10 @@ export interface UsageDeps {
 
 export function usageActivities({ database: { db } }: UsageDeps): Pick<Activities, 'settleUsage'> {
   return {
-    settleUsage: async ({ leaseId, ...job }) => {
+    settleUsage: async ({ leaseId, push = null, ...job }) => {
       const { runId = '' } = activityInfo().workflowExecution ?? {};
       try {
-        const settled = await settleJob(db, job, { leaseId, runId });
+        const settled = await settleJob(db, { ...job, push }, { leaseId, runId });
         const { outcome, usage, turns } = settled;
         const code = job.failure === null ? {} : { code: job.failure.code };
         log.info('Job ended.', { tenant: job.tenant, outcome, ...code, turns, usd: usage.usd });

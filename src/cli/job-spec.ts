@@ -22,6 +22,7 @@ export interface JobFlags {
   git?: string | undefined;
   path?: string | undefined;
   ref?: string | undefined;
+  push?: string | undefined;
   file?: Record<string, string> | undefined;
   sandbox?: string | undefined;
   isolation?: string | undefined;
@@ -33,8 +34,14 @@ export interface JobFlags {
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
 export function specOfFlags(flags: JobFlags): JobSpec {
   const { tenant, agent, model, prompt, budget, deadline, keepOpen, continues } = flags;
-  const { permissions, artifact, label, git, path, ref, file, sandbox: provider, isolation } = flags;
-  const workspace = { files: file, git, path: path === undefined ? undefined : resolve(path), ref };
+  const { permissions, artifact, label, git, path, ref, push, file, sandbox: provider, isolation } = flags;
+  const workspace = {
+    files: file,
+    git,
+    path: path === undefined ? undefined : resolve(path),
+    ref,
+    push: push === undefined ? undefined : { branch: push },
+  };
   const spec = {
     tenant,
     agent,

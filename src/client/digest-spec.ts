@@ -8,7 +8,8 @@ import { readSealKeyId } from '../secrets/seal.ts';
  * each time that they are sealed.
  */
 export function digestSpec(spec: JobSpec): string {
-  const { gitToken: _, ...workspace } = spec.workspace;
+  const { gitToken: _, push, ...others } = spec.workspace;
+  const workspace = push === undefined ? others : { ...others, push: { branch: push.branch } };
   const { secrets, ...sandbox } = spec.sandbox;
   const { sealed: _sealed, ...credential } = { sealed: undefined, ...spec.credential };
   const names = secrets === undefined ? {} : { secrets: Object.keys(secrets).toSorted() };
@@ -24,9 +25,11 @@ export function digestSpec(spec: JobSpec): string {
  * For which sealing keys a job holds secrets, one or several, for the job's memo: such a job needs it to start, and nobody else can tell. Empty
  * where it holds none.
  */
-export function sealedFor({ workspace: { gitToken }, sandbox: { secrets = {} }, credential }: JobSpec): { sealedFor?: string | string[] } {
+export function sealedFor({ workspace: { gitToken, push }, sandbox: { secrets = {} }, credential }: JobSpec): {
+  sealedFor?: string | string[];
+} {
   const byok = credential.strategy === 'byok' ? credential.sealed : undefined;
-  const sealed = [gitToken, byok, ...Object.values(secrets)].filter((text) => text !== undefined);
+  const sealed = [gitToken, push?.token, byok, ...Object.values(secrets)].filter((text) => text !== undefined);
   const kids = [...new Set(sealed.flatMap((text) => readSealKeyId(text) ?? []))];
   const [kid] = kids;
   if (kid === undefined) return {};

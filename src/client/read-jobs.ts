@@ -38,6 +38,7 @@ export async function readStatus(context: ClientContext, handle: WorkflowHandle)
     sandbox: progress?.sandbox ?? null,
     question,
     failure: isRunning ? null : (result?.failure ?? null),
+    push: isRunning ? null : (result?.push ?? null),
     keys,
   };
 }

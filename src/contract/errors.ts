@@ -53,8 +53,11 @@ export const FAILURES = {
   sandbox_socket_refused: { retryable: false, hint: 'The agent replaced its socket: treat the job as hostile.' },
   disk_full: { retryable: false, hint: 'The job exceeded its disk limit: raise sandbox.limits.diskMiB, or have it write less.' },
   workspace_failed: { retryable: false, hint: 'Check the workspace of the job: the URL, the path, the ref.' },
-  git_unauthorized: { retryable: false, hint: 'Seal a token that may read the repository into workspace.gitToken: valetkey seal.' },
-  git_forbidden: { retryable: false, hint: 'Give the token the right to read the repository, or use another.' },
+  git_unauthorized: { retryable: false, hint: 'Seal a token that may read the repository, and push where the job pushes: valetkey seal.' },
+  git_forbidden: {
+    retryable: false,
+    hint: 'Give the token the right to read the repository, and to push where the job pushes, or use another.',
+  },
   git_not_found: {
     retryable: false,
     hint: 'Correct workspace.git. Servers also answer so for a private repository without a token that may read it.',
@@ -72,6 +75,18 @@ export const FAILURES = {
   git_timeout: { retryable: true, hint: 'The repository is large or its server slow: lower workspace.depth, or submit the job again.' },
   git_server_failed: { retryable: true, hint: 'The git server failed or limits the rate: submit the job again later.' },
   git_protocol_failed: { retryable: false, hint: 'Correct workspace.git: it is the address of a web page or of another service.' },
+  branch_exists: {
+    retryable: false,
+    hint: 'Name a branch in workspace.push that the repository does not have, or start from that branch: workspace.ref.',
+  },
+  push_rejected: {
+    retryable: false,
+    hint: 'Look at the protected branches, hooks and limits of the git server, or name another branch in workspace.push.',
+  },
+  push_incomplete: {
+    retryable: false,
+    hint: 'Read workspace of the result: it names what the patch does not hold. Have a .gitignore name what does not belong to the work.',
+  },
   worker_disk_full: { retryable: true, hint: 'Free space on the worker’s host, in VALETKEY_STATE_DIR.' },
   setup_failed: { retryable: false, hint: 'Read the output of the command among the events of the job: setup.output.' },
   artifact_not_found: { retryable: false, hint: 'List the job’s artifacts: valetkey artifacts <job>.' },

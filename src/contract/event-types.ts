@@ -22,6 +22,7 @@ export type JobEventBody =
   | SetupOutput
   | SetupEnded
   | WorkspaceCollected
+  | BranchPushed
   | CheckpointStored
   | CheckpointRestored
   | TurnStarted
@@ -164,6 +165,16 @@ export interface SetupEnded {
 export interface WorkspaceCollected extends WorkspaceReport {
   /** Everything that can be collected from the workspace was. */
   type: 'workspace.collected';
+}
+
+/** The work of the job was pushed. */
+export interface BranchPushed {
+  /** The work of the job was pushed. */
+  type: 'branch.pushed';
+  /** Name of the branch. */
+  branch: string;
+  /** Id of the commit that it holds. */
+  commit: string;
 }
 
 /** A turn began. */

@@ -26,6 +26,7 @@ export const jobEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('setup.output'), command: z.number(), output: z.string() }),
   z.object({ type: z.literal('setup.ended'), command: z.number(), exitCode: z.number() }),
   workspaceReportSchema.extend({ type: z.literal('workspace.collected') }),
+  z.object({ type: z.literal('branch.pushed'), branch: z.string(), commit: z.string() }),
   z.object({ type: z.literal('checkpoint.stored'), turn: z.number(), bytes: z.number(), complete: z.boolean() }),
   z.object({ type: z.literal('checkpoint.restored'), turn: z.number(), sandbox: z.string() }),
   z.object({ type: z.literal('turn.started'), turn: z.number(), prompt: z.string() }),

@@ -1,7 +1,7 @@
 import type { FailureCode } from './errors.ts';
 import type { KeyState } from './key.ts';
 import type { Labels } from './labels.ts';
-import type { JobFailure, KeyLife, Outcome } from './result.ts';
+import type { JobFailure, KeyLife, Outcome, PushReport } from './result.ts';
 import type { AgentName } from './spec.ts';
 import type { JobProgress, Phase, Question, QuestionSubject } from './status.ts';
 
@@ -56,6 +56,8 @@ export interface JobStatus extends JobSummary {
   question: WaitingQuestion | null;
   /** Why it failed; null where it runs or has completed. */
   failure: JobFailure | null;
+  /** What became of the branch that it pushes; null where it runs, or pushes none. */
+  push: PushReport | null;
   /** Life of each of its keys, the oldest first. */
   keys: KeyLife[];
 }

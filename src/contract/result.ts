@@ -45,12 +45,22 @@ export interface TurnResult {
   message: string;
 }
 
-/** Why a job failed. */
+/** Why a job failed, or the push of its work. */
 export interface JobFailure {
   /** Stable: what a program can rely on. */
   code: FailureCode;
   /** What happened, for a person. */
   message: string;
+}
+
+/** What became of the branch that a job pushes. */
+export interface PushReport {
+  /** Name of the branch. */
+  branch: string;
+  /** Id of the commit that the branch holds; null: nothing was pushed. */
+  commit: string | null;
+  /** Why nothing was pushed; null where the commit was, and where the agent changed nothing. */
+  failure: JobFailure | null;
 }
 
 /** The description of a stored artifact. */
@@ -105,6 +115,8 @@ export interface JobResult {
   sandboxLost: boolean;
   /** Whether everything in the workspace was collected, and what was not. */
   workspace: WorkspaceReport;
+  /** What became of the branch of `workspace.push`; null where the job has none. */
+  push: PushReport | null;
   /** ISO 8601. */
   startedAt: string;
   /** ISO 8601. */

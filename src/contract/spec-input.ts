@@ -136,8 +136,18 @@ export interface WorkspaceInput {
   depth?: number | 'full' | undefined;
   /** A token for `git`, sealed. Neither Temporal nor the agent sees it. */
   gitToken?: string | undefined;
+  /** The branch of `git` to which the worker pushes the work of the job once it has completed. */
+  push?: PushInput | undefined;
   /** Shell commands that run in the workspace before the first turn, in order. Readable in Temporal. */
   setup?: string[] | undefined;
   /** How long all setup commands together may take; 10m when left out. */
   setupTimeout?: string | undefined;
+}
+
+/** The branch that a job’s work is pushed to. */
+export interface PushInput {
+  /** Name of the branch, without `refs/heads/`. It must not exist yet, or be at the commit that the workspace starts from. */
+  branch: string;
+  /** A token that may push, sealed; `gitToken` when left out. Neither Temporal nor the agent sees it. */
+  token?: string | undefined;
 }

@@ -54,6 +54,15 @@ export const workspaceSchema = z
       .optional()
       .describe('Commits of history that come along from `git` or `path`; 50 when left out.'),
     gitToken: sealedSchema.optional().describe('A token for `git`, sealed. Neither Temporal nor the agent sees it.'),
+    push: z
+      .strictObject({
+        branch: z.string().refine(isBranch, 'must be the name of a branch as git has it, without refs/heads/ before it'),
+        token: sealedSchema
+          .optional()
+          .describe('A token that may push, sealed; gitToken when left out. Neither Temporal nor the agent sees it.'),
+      })
+      .optional()
+      .describe('The branch of `git` to which the worker pushes the work of the job once it has completed.'),
     setup: z
       .array(
         z
@@ -81,6 +90,11 @@ export const workspaceSchema = z
     path: ['gitToken'],
     message: 'goes with an https URL in git only',
   })
+  .refine(({ git, push }) => push === undefined || git !== undefined, { path: ['push'], message: 'needs git' })
+  .refine(({ git, push }) => push?.token === undefined || git?.startsWith('https://') === true, {
+    path: ['push', 'token'],
+    message: 'goes with an https URL in git only',
+  })
   .refine(({ setup, setupTimeout }) => setupTimeout === undefined || setup !== undefined, {
     path: ['setupTimeout'],
     message: 'needs setup',
@@ -92,6 +106,11 @@ export function isRef(name: string): boolean {
   if (Array.from(name).some((char) => char <= ' ' || char === '\u007F')) return false;
   if (/[~^:?*[\\]|\.\.|@\{|^-|\.$/.test(name)) return false;
   return name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'));
+}
+
+/** Whether git accepts a branch of that name. */
+function isBranch(name: string): boolean {
+  return isRef(name) && name !== 'HEAD' && !name.startsWith('refs/');
 }
 
 /** Returns the folders above a path. */

@@ -17,6 +17,11 @@ export async function storeArtifact(db: Db, jobId: string, name: string, content
   return info;
 }
 
+/** Deletes an artifact of a job. Idempotent. Throws `database_unreachable`. */
+export async function deleteArtifact(db: Db, jobId: string, name: string): Promise<void> {
+  await asDatabaseError(db.deleteFrom('artifacts').where('job_id', '=', jobId).where('name', '=', name).execute());
+}
+
 /** Lists the artifacts of a job by name, without their content. Throws `database_unreachable`. */
 export async function listArtifacts(db: Db, jobId: string): Promise<ArtifactInfo[]> {
   return asDatabaseError(

@@ -258,7 +258,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, unseale
     }),
     agents,
     session: createSandboxOperations(),
-    workspaces: createWorkspaces({ path }),
+    workspaces: createWorkspaces({ path, scratchFolder: join(stateDir, 'push') }),
     unsealer,
   };
 }

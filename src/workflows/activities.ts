@@ -98,6 +98,17 @@ export function turnActivities(hostTaskQueue: string | null, summary: string, ti
   return { runSession: withStopNotice(runSession) };
 }
 
+/** On any worker: the sandbox is gone. The activity counts its attempts; the time bounds it where no worker takes it. */
+export function pushActivities(summary: string): Pick<Activities, 'pushBranch'> {
+  return proxyActivities<Activities>({
+    summary,
+    startToCloseTimeout: '6m',
+    scheduleToCloseTimeout: '15m',
+    heartbeatTimeout: '20s',
+    retry: { initialInterval: '5s', maximumInterval: '1m' },
+  });
+}
+
 /** Unless it says so without limit: a key or a sandbox that cannot be ended now is ended later, and shows in the UI until then. */
 export function cleanupActivities(
   summary: string,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
 import { OMIT_TEXTS } from '../contract/workspace-report.ts';
+import { COMMITTER } from './git.ts';
 import { openHostFolder } from './host-folder.ts';
 import { findMissingContent } from './missing-content.ts';
 import { blobId } from './object-id.ts';
@@ -19,15 +20,8 @@ const MAX_PACK_BYTES = 256 * MIB;
 const MAX_FOLDER_BYTES = 1024 * MIB;
 const MAX_WARNINGS = 10;
 
-/** A fixed identity and date, so that the same files give the same commit when this is repeated. */
-const IDENTITY = {
-  GIT_AUTHOR_NAME: 'valetkey',
-  GIT_AUTHOR_EMAIL: 'valetkey@localhost',
-  GIT_AUTHOR_DATE: '2000-01-01T00:00:00Z',
-  GIT_COMMITTER_NAME: 'valetkey',
-  GIT_COMMITTER_EMAIL: 'valetkey@localhost',
-  GIT_COMMITTER_DATE: '2000-01-01T00:00:00Z',
-};
+/** A fixed date, so that the same files give the same commit when this is repeated. */
+const IDENTITY = { ...COMMITTER, GIT_AUTHOR_DATE: '2000-01-01T00:00:00Z', GIT_COMMITTER_DATE: '2000-01-01T00:00:00Z' };
 
 /** The start of a workspace, as it is sent into a sandbox. */
 export interface WorkspaceStart extends Source {

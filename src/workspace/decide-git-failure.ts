@@ -16,17 +16,20 @@ export interface GitFailure {
 
 /** What git prints in English, the class of failure that it stands for, and the reason. The first that matches counts. */
 const FAILURES_BY_TEXT: readonly [RegExp, FailureCode, string][] = [
+  [/^ ! \[remote rejected\]/m, 'push_rejected', 'the server refuses the branch or the commit: a protected branch, a hook, or a limit'],
+  [/^ ! \[rejected\]/m, 'branch_exists', 'the branch has other commits'],
+  [/returned error: 413/i, 'push_rejected', 'the server refuses so large a push'],
   [
     /could not read (Username|Password)|Authentication failed|returned error: 401/i,
     'git_unauthorized',
-    'the server requires a credential, or refuses the one in gitToken',
+    'the server requires a token, or refuses the one of the job',
   ],
-  [/returned error: 403/i, 'git_forbidden', 'the server forbids it with this gitToken, or without one'],
+  [/returned error: 403/i, 'git_forbidden', 'the server forbids it with the token of the job, or without one'],
   [/returned error: 3\d\d|redirect/i, 'git_not_found', 'the repository has moved: the server redirects to another address'],
   [
     /returned error: (404|410)|repository\s+not found|not exported/i,
     'git_not_found',
-    'the server has no such repository, or shows it only to a gitToken that may read it',
+    'the server has no such repository, or shows it only to a token that may read it',
   ],
   [/returned error: (429|5\d\d)/i, 'git_server_failed', 'the server failed or limits the rate'],
   [/returned error: \d+/i, 'git_protocol_failed', 'the server does not answer as a git server'],

@@ -1,4 +1,5 @@
 import { relative } from 'node:path';
+import { Duplex } from 'node:stream';
 
 import { execa } from 'execa';
 
@@ -17,6 +18,14 @@ export const GIT_ENV = {
   // What a source lacks is not fetched from where that came from: it would run what the source's configuration names.
   GIT_NO_LAZY_FETCH: '1',
   LC_ALL: 'C',
+};
+
+/** The author of the commits that a worker makes. */
+export const COMMITTER = {
+  GIT_AUTHOR_NAME: 'valetkey',
+  GIT_AUTHOR_EMAIL: 'valetkey@localhost',
+  GIT_COMMITTER_NAME: 'valetkey',
+  GIT_COMMITTER_EMAIL: 'valetkey@localhost',
 };
 
 export interface GitOptions {
@@ -43,8 +52,8 @@ export interface GitCredential {
 
 /** For a token alone: GitHub wants this one with the tokens of an app; with other tokens GitHub, GitLab and Gitea take any. */
 const TOKEN_USER = 'x-access-token';
-/** What git runs when a server asks for a credential. */
-const FROM_DESCRIPTOR = '!f() { test "$1" = get && cat <&3; }; f';
+/** What git runs when a server asks for a credential: it asks for it in turn, since a push asks once more to negotiate. */
+const FROM_DESCRIPTOR = `!f() { test "$1" = get && echo >&3 && read -r user <&3 && read -r password <&3 && printf '%s\\n' "$user" "$password"; }; f`;
 
 /**
  * Runs git on the host with nothing of the worker's: no configuration, no credential but the given one, no prompt. Resolves to
@@ -67,31 +76,20 @@ export async function initBare(folder: string, options: GitOptions, flags: strin
  * Runs git and resolves to the bytes of its output. Throws the code of the class of failure (`git_not_found`, `git_unauthorized`, …, else
  * `workspace_failed`), which names `doing` and the reason in words of ours; never git's own, which may hold parts of a URL.
  *
- * The credential comes on a descriptor, a socket that only a server's question makes git read: an argument shows to every user
+ * The credential comes on a descriptor, a socket to which it is written only when a server asks git for it: an argument shows to every user
  * of the host, a variable in the environment of each process that git starts and in what a crash leaves, a file lasts, and a
  * header in the configuration would go to whatever server git talks to.
  */
 export async function gitBytes(doing: string, args: string[], options: GitOptions): Promise<Buffer> {
   const { path, cwd, env, signal, credential, input, outputFile, accept = [] } = options;
   const stdin = input === undefined ? 'ignore' : input instanceof Uint8Array ? 'pipe' : input;
-  const {
-    exitCode,
-    signal: endedBy,
-    failed,
-    timedOut,
-    stdout,
-    stderr,
-  } = await execa('git', [...credentialOptions(credential), ...args], {
+  const lines = credential === undefined ? null : credentialLines(credential);
+  const running = execa('git', [...credentialOptions(credential), ...args], {
     cwd,
     // HOME without a .netrc.
     env: { PATH: path, HOME: cwd, ...GIT_ENV, ...env },
     extendEnv: false,
-    stdio: [
-      stdin,
-      outputFile === undefined ? 'pipe' : { file: outputFile },
-      'pipe',
-      ...(credential === undefined ? [] : [credentialLines(credential)]),
-    ],
+    stdio: [stdin, outputFile === undefined ? 'pipe' : { file: outputFile }, 'pipe', ...(lines === null ? [] : (['pipe'] as const))],
     ...(input instanceof Uint8Array ? { input } : {}),
     reject: false,
     timeout: GIT_TIMEOUT_MS,
@@ -100,6 +98,8 @@ export async function gitBytes(doing: string, args: string[], options: GitOption
     maxBuffer: MAX_OUTPUT_BYTES,
     ...(signal && { cancelSignal: signal }),
   });
+  if (lines !== null) answerWith(running.stdio[3], lines);
+  const { exitCode, signal: endedBy, failed, timedOut, stdout, stderr } = await running;
   signal?.throwIfAborted();
   if (!failed || (exitCode !== undefined && accept.includes(exitCode))) return Buffer.from(stdout ?? []);
   const { code, reason } = decideGitFailure({ exitCode, signal: endedBy, timedOut, stderr: Buffer.from(stderr ?? []).toString() });
@@ -111,11 +111,19 @@ function credentialOptions(credential: GitCredential | undefined): string[] {
   return ['-c', 'http.followRedirects=false', '-c', `credential.${credential.origin}.helper=${FROM_DESCRIPTOR}`];
 }
 
+/** Each question is one byte. */
+function answerWith(descriptor: unknown, lines: string): void {
+  if (!(descriptor instanceof Duplex)) return;
+  descriptor.on('data', (questions: Uint8Array) => void descriptor.write(lines.repeat(questions.length)));
+  // A git that ends before it has read the answer.
+  descriptor.on('error', () => {});
+}
+
 /** As git reads a credential. */
-function credentialLines({ token }: GitCredential): Uint8Array {
+function credentialLines({ token }: GitCredential): string {
   const text = token.reveal();
-  if (!/^[!-~]+$/.test(text)) throw new ValetkeyError('git_unauthorized', 'The gitToken is not a single word of ASCII.');
+  if (!/^[!-~]+$/.test(text)) throw new ValetkeyError('git_unauthorized', 'The token for the git server is not a single word of ASCII.');
   const colon = text.indexOf(':');
   const [user, password] = colon === -1 ? [TOKEN_USER, text] : [text.slice(0, colon), text.slice(colon + 1)];
-  return new TextEncoder().encode(`username=${user}\npassword=${password}\n`);
+  return `username=${user}\npassword=${password}\n`;
 }

@@ -2,6 +2,7 @@ import type { Workspace } from '../contract/spec.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import { collectCheckpoint, restoreInside, type CheckpointOptions, type CollectedCheckpoint } from './checkpoint.ts';
 import { recordBaseline, openArtifacts, readStartObjects, type ArtifactCollector, type WorkspaceFolders } from './collect.ts';
+import { pushPatch, type PushOptions } from './push.ts';
 import { putWorkspace, type PutWorkspaceResult, type PutWorkspaceOptions } from './put.ts';
 import { runSetup } from './setup.ts';
 import type { StoredStart } from './stored-start.ts';
@@ -24,10 +25,11 @@ export interface Workspaces {
   ): Promise<CollectedCheckpoint>;
   readStartObjects(folders: WorkspaceFolders, startCommit: string): AsyncGenerator<Buffer>;
   restoreInside: typeof restoreInside;
+  pushPatch(patch: Buffer, options: PushOptions): Promise<string>;
 }
 
-/** `path`: PATH, to find git. */
-export function createWorkspaces({ path }: { path: string }): Workspaces {
+/** `path`: PATH, to find git. `scratchFolder`: a folder of this host for what is removed again. */
+export function createWorkspaces({ path, scratchFolder }: { path: string; scratchFolder: string }): Workspaces {
   return {
     put: (sandbox, source, workerFolder, options) => putWorkspace(sandbox, source, workerFolder, path, options),
     runSetup,
@@ -36,5 +38,6 @@ export function createWorkspaces({ path }: { path: string }): Workspaces {
     collectCheckpoint: (sandbox, folders, start) => collectCheckpoint(sandbox, folders, { ...start, path }),
     readStartObjects: (folders, startCommit) => readStartObjects(folders, startCommit, path),
     restoreInside,
+    pushPatch: (patch, options) => pushPatch(patch, options, { path, scratchFolder }),
   };
 }

@@ -5,7 +5,7 @@ import { ValetkeyError } from '../contract/errors.ts';
 import type { Workspace } from '../contract/spec.ts';
 import { gitNetworkEnvironment } from '../outbound/git.ts';
 import type { Secret } from '../secrets/secret.ts';
-import { git, initBare, type GitCredential, type GitOptions } from './git.ts';
+import { git, initBare, type GitOptions } from './git.ts';
 import { createRepository, type Repository } from './repository.ts';
 
 /** The commits of history that are fetched unless the job says otherwise. */
@@ -29,12 +29,12 @@ export interface Source {
  * nothing of it holds `gitToken`. Throws `workspace_failed`, which names the source, and the codes of `gitBytes`.
  */
 export async function fetchSource(source: string, workspace: Workspace, options: SourceOptions): Promise<Source> {
-  const { path, cwd, signal, gitToken } = options;
+  const { path, cwd, signal } = options;
   const { ref, depth = DEFAULT_DEPTH } = workspace;
   const isUrl = workspace.git !== undefined;
-  const credential = gitToken && isUrl ? { origin: new URL(source).origin, token: gitToken } : undefined;
-  // ssh is not allowed: it would use the worker’s own keys.
-  const base = { path, cwd, signal, env: { ...(await gitNetworkEnvironment(cwd)), GIT_ALLOW_PROTOCOL: isUrl ? 'https:http:git' : 'file' } };
+  const { credential, ...base } = isUrl
+    ? await serverOptions(source, options)
+    : { path, cwd, signal, credential: undefined, env: { GIT_ALLOW_PROTOCOL: 'file' } };
   const remote: Remote = { source, isUrl, options: { ...base, credential } };
 
   const resolved = await findRef(remote, ref);
@@ -52,10 +52,17 @@ export async function fetchSource(source: string, workspace: Workspace, options:
   return { repository, commit, warnings };
 }
 
+/** Returns the options with which git reaches the server of a URL, and nothing else. Throws `invalid_config`. */
+export async function serverOptions(url: string, { path, cwd, signal, gitToken }: SourceOptions): Promise<GitOptions> {
+  const credential = gitToken && { origin: new URL(url).origin, token: gitToken };
+  // ssh is not allowed: it would use the worker’s own keys.
+  return { path, cwd, signal, credential, env: { ...(await gitNetworkEnvironment(cwd)), GIT_ALLOW_PROTOCOL: 'https:http:git' } };
+}
+
 interface Remote {
   source: string;
   isUrl: boolean;
-  options: GitOptions & { credential: GitCredential | undefined };
+  options: GitOptions;
 }
 
 interface ResolvedRef {
@@ -92,7 +99,8 @@ async function findRef(remote: Remote, ref: string | undefined): Promise<Resolve
   );
 }
 
-async function listRefs({ source, isUrl, options }: Remote, patterns: string[]): Promise<Map<string, string>> {
+/** Lists refs of a repository that match git’s patterns: the commit id of each, by its full name. Throws the codes of `gitBytes`. */
+export async function listRefs({ source, isUrl, options }: Remote, patterns: string[]): Promise<Map<string, string>> {
   const output = await git(
     isUrl ? 'Reading the repository' : `Reading the repository ${source}`,
     ['ls-remote', '--quiet', '--', source, ...patterns],

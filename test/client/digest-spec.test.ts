@@ -16,6 +16,18 @@ test('a job whose token was sealed anew is the same job, and one with another br
   expect(await digest('main')).not.toBe(await digest('other'));
 });
 
+test('a job whose token for the push was sealed anew is the same job, and its memo names the key', async () => {
+  const { publicKey, kid } = await generateSealingKey();
+  const parsed = async (branch: string) => {
+    const token = await seal('token-for-tests', { tenant: 'acme', purpose: 'git-token', publicKey });
+    return parseJobSpec(jobSpec({ workspace: { git: 'https://git.example/shop.git', push: { branch, token } } }), 0);
+  };
+  const fix = await parsed('fix');
+  expect(digestSpec(fix)).toBe(digestSpec(await parsed('fix')));
+  expect(digestSpec(fix)).not.toBe(digestSpec(await parsed('other')));
+  expect(sealedFor(fix)).toEqual({ sealedFor: kid });
+});
+
 test('a job whose secrets for tools were sealed anew is the same job, and one with other secrets or other hosts is not', async () => {
   const { publicKey } = await generateSealingKey();
   const digest = async (name: string, host = 'a.example'): Promise<string> => {

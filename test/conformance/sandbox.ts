@@ -216,7 +216,7 @@ export function describeSandboxProvider(name: string, start: () => Promise<Sandb
 
     test('the files of a workspace go in, and the patch of what changed comes out once its processes have ended', async () => {
       await withSandbox(async (sandbox, handle) => {
-        const workspaces = createWorkspaces({ path: process.env['PATH'] ?? '' });
+        const workspaces = createWorkspaces({ path: process.env['PATH'] ?? '', scratchFolder: '/nowhere' });
         const before = await rig.provider.hostFolders(handle, { withWorkspace: false });
         const { startCommit } = await workspaces.put(
           sandbox,

@@ -47,7 +47,7 @@ describe.each([
         const sandbox = provider.connect(handle);
         expect(Number(await run(sandbox, 'id -u'))).toBeGreaterThan(0);
         expect(await run(sandbox, 'curl -s -o /dev/null -m 10 https://example.com || echo unreachable')).toBe('unreachable\n');
-        const workspaces = createWorkspaces({ path: PATH });
+        const workspaces = createWorkspaces({ path: PATH, scratchFolder: '/nowhere' });
         const before = await provider.hostFolders(handle, { withWorkspace: false });
         const { startCommit } = await workspaces.put(sandbox, { files: { 'a.txt': 'a\n' } }, before?.workerFolder ?? '');
         await before?.save();

@@ -39,6 +39,7 @@ async function storeJob(jobId: string, days: number, { settled = true, events = 
       keys: [],
       artifacts: [],
       sandboxLost: false,
+      push: null,
       workspace: { complete: true, omitted: [], more: 0 },
     };
     const settler = { leaseId: 'lease', runId: 'run' };

@@ -27,6 +27,7 @@ const SETTLED = {
   keys: [] as KeyLife[],
   artifacts: [] as ArtifactInfo[],
   sandboxLost: false,
+  push: null,
 } as const;
 
 test('a job whose workflow task fails again and again is counted and logged once, and shows in list and status', async ({

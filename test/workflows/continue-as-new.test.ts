@@ -9,6 +9,7 @@ import { expectEnded } from '../helpers/ended.ts';
 import { processStack } from '../helpers/process-stack.ts';
 import { jobSpec } from '../helpers/stack.ts';
 import { WAIT } from '../helpers/wait.ts';
+import { startGitServer } from '../workspace/git-server.ts';
 
 /** Events of a history: Temporal suggests a new run after these, a hundredth of what it does by itself. */
 const LONG = 40;
@@ -125,19 +126,24 @@ test('a turn whose job hibernates at each of its questions goes on over the runs
   expect(patch).toContain('+one\n+two\n+three\n+four\n');
 });
 
-test('a job that waits goes on in a new run, and ends when nobody came, with all of its keys', async (context) => {
+test('a job that waits goes on in a new run, and ends when nobody came, with all of its keys and its branch', async (context) => {
   const { expect } = context;
   const stack = await processStack(context, { temporal: server().temporal });
   const { client } = stack;
-  const { jobId } = await client.jobs.submit(jobSpec({ agent: 'mock', prompts: ['!say one'], keepOpen: '25s' }));
+  const git = await startGitServer();
+  context.onTestFinished(() => git.close());
+  const workspace = { git: git.url, push: { branch: 'fix' } };
+  const spec = jobSpec({ agent: 'mock', prompts: ['!write one 1'], keepOpen: '25s', workspace, onSandboxLoss: 'fail' });
+  const { jobId } = await client.jobs.submit(spec);
   await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('waiting');
   for (let generation = 2; generation <= 5; generation += 1) {
     await expect.poll(async () => client.keys.rotate(jobId).catch(() => null)).toMatchObject({ generation });
     await expect.poll(async () => (await client.keys.list({ jobId })).items.filter(({ state }) => state === 'active').length).toBe(1);
   }
   expect(await runsOf(jobId), 'runs').toBeGreaterThan(1);
-  const { keys } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
+  const { keys, push } = await expectEnded(stack, jobId, { outcome: 'completed', code: null });
   expect(keys).toHaveLength(5);
+  expect(push).toEqual({ branch: 'fix', commit: expect.stringMatching(/^[\da-f]{40}$/) as unknown, failure: null });
 });
 
 test('a job in a later run is cancelled as any other', async (context) => {

@@ -1,13 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { execa } from 'execa';
 
+import type { Certificate } from '../sandboxes/egress/certificate.ts';
+
 export interface GitServer {
   /** Of the repository that it serves: one commit of `a.txt`. */
   url: string;
+  /** Where the repository is on this host. */
+  folder: string;
   /** What each request said as its authorization, null for nothing, in order. */
   authorizations: (string | null)[];
   close(): Promise<void>;
@@ -20,10 +25,20 @@ export interface GitServerOptions {
   redirectTo?: string;
   /** Called while a client waits for the pack. */
   onPack?: () => Promise<void>;
+  /** Called with each pushed pack, in bytes, before the client hears of it; resolves to false where it does not hear of it. */
+  onPushed?: (bytes: number) => Promise<boolean>;
+  /** Default: http. */
+  certificate?: Certificate;
 }
 
 /** Serves a repository by git's own program for it, on loopback. */
-export async function startGitServer({ authorization, redirectTo, onPack }: GitServerOptions = {}): Promise<GitServer> {
+export async function startGitServer({
+  authorization,
+  redirectTo,
+  onPack,
+  onPushed,
+  certificate,
+}: GitServerOptions = {}): Promise<GitServer> {
   const root = await mkdtemp(join(tmpdir(), 'valetkey-git-'));
   await execa('sh', ['-euc', REPOSITORY], { cwd: root });
   const authorizations: (string | null)[] = [];
@@ -36,17 +51,22 @@ export async function startGitServer({ authorization, redirectTo, onPack }: GitS
       response.writeHead(302, { location: new URL(request.url ?? '/', redirectTo).href }).end();
     } else {
       if (request.method === 'POST') await onPack?.();
-      await runBackend(root, request, response);
+      const isPush = request.method === 'POST' && request.url?.endsWith('/git-receive-pack') === true;
+      let bytes = 0;
+      request.on('data', (part: Buffer) => void (bytes += part.length));
+      await runBackend(root, request, response, async () => !isPush || onPushed === undefined || onPushed(bytes));
     }
   };
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     answer(request, response).catch(() => response.destroy());
-  });
+  };
+  const server = certificate === undefined ? createServer(listener) : createTlsServer(certificate, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the server has no port');
   return {
-    url: `http://127.0.0.1:${address.port}/shop.git`,
+    url: `${certificate === undefined ? 'http://127.0.0.1' : 'https://localhost'}:${address.port}/shop.git`,
+    folder: join(root, 'shop.git'),
     authorizations,
     async close() {
       server.closeAllConnections();
@@ -60,10 +80,16 @@ const REPOSITORY = `git init --quiet --initial-branch=main work
 echo text > work/a.txt
 git -C work add --all
 git -C work -c user.name=test -c user.email=test@localhost commit --quiet --message first
-git clone --quiet --bare work shop.git`;
+git clone --quiet --bare work shop.git
+git -C shop.git config http.receivepack true`;
 
 /** CGI: what the program writes first is a head of the answer. */
-export async function runBackend(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function runBackend(
+  root: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  isAnswered: () => Promise<boolean> = () => Promise.resolve(true),
+): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
   const { stdout } = await execa('git', ['http-backend'], {
     env: {
@@ -81,6 +107,7 @@ export async function runBackend(root: string, request: IncomingMessage, respons
     // It ends with an error once it has answered one.
     reject: false,
   });
+  if (!(await isAnswered())) return void response.destroy();
   const answer = Buffer.from(stdout);
   const bodyAt = answer.indexOf('\r\n\r\n');
   const headers = answer

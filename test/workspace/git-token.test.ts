@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { Secret } from '../../src/secrets/secret.ts';
 import { createStart } from '../../src/workspace/bundle.ts';
 import { createWorkspaces } from '../../src/workspace/index.ts';
+import { pushPatch } from '../../src/workspace/push.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 import { base64Of } from '../secret-scan/needles.ts';
 import { startServer } from '../session/server.ts';
@@ -34,12 +35,30 @@ test('the token opens a repository, and is in no argument, environment or file o
   expect(server.authorizations.slice(0, 2)).toEqual([null, basic('x-access-token')]);
 });
 
+test('a push hands the token over in the same way', async () => {
+  const seen: string[] = [];
+  const cwd = await temporaryFolder();
+  const server = await gitServer({
+    authorization: basic('x-access-token'),
+    onPushed: async () => seen.push(...(await processes()), ...(await files(cwd))) > 0,
+  });
+  const gitToken = new Secret(TOKEN);
+  const { commit: startCommit } = await createStart({ git: server.url }, { path, cwd: await temporaryFolder(), gitToken });
+  const patch = Buffer.from('diff --git a/b b/b\nnew file mode 100644\n--- /dev/null\n+++ b/b\n@@ -0,0 +1 @@\n+b\n');
+  const target = { git: server.url, branch: 'b', startCommit, message: 'b', committedAt: '2026-01-02T03:04:05Z', gitToken };
+  await pushPatch(patch, target, { path, scratchFolder: cwd });
+  expect(seen.some((text) => text.includes(server.url))).toBe(existsSync('/proc/self/environ'));
+  expect([...seen, ...(await files(cwd))].filter(holdsToken)).toEqual([]);
+});
+
 test('the sandbox gets the repository, and neither its token nor its address', async () => {
   const git = await gitServer({ authorization: basic('x-access-token') });
   const sandbox = await startServer();
   onTestFinished(() => sandbox.stop());
   const workerFolder = await temporaryFolder();
-  await createWorkspaces({ path }).put(sandbox.sandbox, { git: git.url }, workerFolder, { gitToken: new Secret(TOKEN) });
+  await createWorkspaces({ path, scratchFolder: '/nowhere' }).put(sandbox.sandbox, { git: git.url }, workerFolder, {
+    gitToken: new Secret(TOKEN),
+  });
   expect(await readFile(join(sandbox.paths.workspace, 'a.txt'), 'utf8')).toBe('text\n');
   const inside = await files(dirname(sandbox.paths.workspace));
   expect(inside.some((content) => content.includes('[core]'))).toBe(true);

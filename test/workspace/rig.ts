@@ -12,6 +12,8 @@ import type { Patch } from '../../src/workspace/patch.ts';
 import { startServer, type Server } from '../session/server.ts';
 
 const MIB = 1024 * 1024;
+/** Where pushes are made. */
+const SCRATCH_FOLDER = join(tmpdir(), `valetkey-scratch-${process.pid}`);
 
 /** One server of a sandbox for the tests of a file, and a new folder for each of them. */
 export interface WorkspaceRig {
@@ -29,7 +31,7 @@ export interface WorkspaceRig {
 }
 
 export function useWorkspace(): WorkspaceRig {
-  const workspaces = createWorkspaces({ path: process.env['PATH'] ?? '' });
+  const workspaces = createWorkspaces({ path: process.env['PATH'] ?? '', scratchFolder: SCRATCH_FOLDER });
   let server: Server;
   let folder: string;
   let workerFolder: string;
@@ -41,6 +43,7 @@ export function useWorkspace(): WorkspaceRig {
   afterAll(async () => {
     await server.stop();
     await rm(workerFolder, { recursive: true, force: true });
+    await rm(SCRATCH_FOLDER, { recursive: true, force: true });
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'valetkey-test-'));

@@ -62,6 +62,7 @@ export function addRun(program: Command): void {
     .option('--git <url>', 'workspace: a repository to clone')
     .option('--path <folder>', "workspace: a folder or repository on the worker's host")
     .option('--ref <name>', 'branch, tag or commit of --git or --path')
+    .option('--push <branch>', 'push the work to this branch of --git, once the job has completed')
     .option('--file <path=content>', 'workspace: a text file; may be repeated', addFile)
     .addOption(new Option('--sandbox <provider>', 'what starts the sandbox; local unless given').choices(SANDBOX_PROVIDERS))
     .option('--isolation <how>', 'with local: bubblewrap, or none: the agent then runs on the host itself')
@@ -84,6 +85,7 @@ export function addRun(program: Command): void {
         'git',
         'path',
         'ref',
+        'push',
         'file',
         'sandbox',
         'isolation',

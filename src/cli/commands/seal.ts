@@ -34,7 +34,10 @@ export function addSeal(program: Command): void {
     .description('Seal a secret for a job: a git token, a tool secret, or a credential at a provider')
     .requiredOption('--tenant <id>', 'whose jobs may use it')
     .addOption(
-      new Option('--for <purpose>', 'git-token: workspace.gitToken; tool: sandbox.secrets; byok: credential.sealed')
+      new Option(
+        '--for <purpose>',
+        'git-token: workspace.gitToken and workspace.push.token; tool: sandbox.secrets; byok: credential.sealed',
+      )
         .choices(['git-token', 'tool', 'byok'] as const)
         .default('git-token' as const),
     )

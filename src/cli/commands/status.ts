@@ -5,7 +5,7 @@ import { formatUsd } from '../../contract/money.ts';
 import { fieldFor } from '../output/fields.ts';
 import { printJson, printLines } from '../output/print.ts';
 import { questionText } from '../output/question-text.ts';
-import { keyLifeLine } from '../output/result-lines.ts';
+import { keyLifeLine, pushText } from '../output/result-lines.ts';
 import { elapsed, sanitize } from '../output/text.ts';
 import { unattendedText } from '../warn-unattended.ts';
 import { withClient } from '../with-client.ts';
@@ -53,6 +53,7 @@ function statusLines(status: JobStatus): string[] {
     deadline,
     sandbox,
     failure,
+    push,
     keyState,
     keys,
     spentUsd,
@@ -69,6 +70,7 @@ function statusLines(status: JobStatus): string[] {
     ...field('worker', unattendedQueue === null ? null : unattendedText(unattendedQueue)),
     ...field('stuck', problems.length === 0 ? null : `its workflow task fails again and again (${sanitize(problems.join(', '))})`),
     ...field('failure', failure === null ? null : `${failure.code}: ${sanitize(failure.message)}`),
+    ...field('pushed', push === null ? null : pushText(push)),
     ...field('turn', turn === null ? null : `${turn}${turns === null ? '' : ` of ${turns}`}`),
     ...(question === null ? [] : questionText(question)).flatMap((line, index) => field(index === 0 ? 'asks' : '', line)),
     ...field('answer', question === null ? null : `valetkey answer ${jobId} ${question.id} allow|deny`),

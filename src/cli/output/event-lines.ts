@@ -72,6 +72,8 @@ function describe(event: Exclude<JobEvent, { type: 'message' | 'thought' | 'tool
       return labelled(at, 'setup', `command ${event.command} ended with exit code ${event.exitCode}`);
     case 'workspace.collected':
       return event.complete ? [] : labelled(at, 'files', paint('yellow', incompleteText(event)));
+    case 'branch.pushed':
+      return labelled(at, 'branch', `${sanitize(event.branch)} pushed at ${sanitize(event.commit)}`);
     case 'checkpoint.stored':
       return [];
     case 'checkpoint.restored':

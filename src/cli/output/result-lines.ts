@@ -1,6 +1,6 @@
 import { FAILURES, isFailureCode } from '../../contract/errors.ts';
 import { formatUsd } from '../../contract/money.ts';
-import type { JobFailure, JobResult, KeyLife, Outcome } from '../../contract/result.ts';
+import type { JobFailure, JobResult, KeyLife, Outcome, PushReport } from '../../contract/result.ts';
 import { formatTokens } from './event-lines.ts';
 import { createField, type Field } from './fields.ts';
 import { incompleteText } from './incomplete-text.ts';
@@ -17,7 +17,7 @@ const OUTCOMES: Record<Outcome, OutcomeText> = {
 
 /** How a job ended, what it cost, and the life of its keys. `columns`: the width of the terminal. */
 export function resultLines(result: JobResult, paint: Paint, columns = Infinity): string[] {
-  const { outcome, failure, turns, usage, keys, artifacts, workspace, startedAt, endedAt } = result;
+  const { outcome, failure, turns, usage, keys, artifacts, workspace, push, startedAt, endedAt } = result;
   // A newer worker may have stored an outcome or a code that this build does not know.
   const { text, color } = new Map<string, OutcomeText>(Object.entries(OUTCOMES)).get(outcome) ?? {
     text: sanitize(outcome),
@@ -34,6 +34,7 @@ export function resultLines(result: JobResult, paint: Paint, columns = Infinity)
     ),
     ...keys.flatMap((key) => field('key', keyLifeLine(key, startedAt))),
     ...(workspace.complete ? [] : field('files', paint('yellow', incompleteText(workspace)))),
+    ...(push === null ? [] : field('pushed', push.failure === null ? pushText(push) : paint('yellow', pushText(push)))),
     ...artifacts.flatMap(({ name, bytes }) => field(`${sanitize(name)} `, plural(bytes, 'byte'))),
   ];
 }
@@ -43,6 +44,12 @@ function advice({ code, message }: JobFailure, field: Field): string[] {
   if (!isFailureCode(code)) return [];
   const { hint } = FAILURES[code];
   return message.includes(hint) ? [] : field('', hint);
+}
+
+/** What became of a push, for a person. */
+export function pushText({ branch, commit, failure }: PushReport): string {
+  if (commit !== null) return `${sanitize(branch)} at ${sanitize(commit)}`;
+  return failure === null ? 'nothing: no file was changed' : `nothing: ${failure.code}: ${sanitize(failure.message)}`;
 }
 
 function plural(count: number, noun: string): string {

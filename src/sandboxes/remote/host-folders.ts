@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { createScratchFolder } from '../../system/scratch-folder.ts';
 import type { HostFolders } from '../sandbox.ts';
 import { downloadWorkspace } from './download.ts';
 import type { Vendor, VendorSandbox } from './vendor.ts';
@@ -24,9 +25,7 @@ export async function openHostFolders(
   { jobId, id }: VendorSandbox,
   withWorkspace: boolean,
 ): Promise<HostFolders> {
-  await mkdir(scratchFolder, { recursive: true, mode: 0o700 });
-  // The name says whose it is, so that another worker can remove what a killed one has left.
-  const folder = await mkdtemp(join(scratchFolder, `${process.pid}-`));
+  const folder = await createScratchFolder(scratchFolder);
   const close = async (): Promise<void> => rm(folder, { recursive: true, force: true, maxRetries: 3 });
   const [workspace, workerFolder] = [join(folder, 'workspace'), join(folder, 'worker')];
   try {

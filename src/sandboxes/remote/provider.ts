@@ -1,10 +1,9 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Agents } from '../../agents/index.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { OutboundProxies } from '../../outbound/proxies.ts';
-import { isRunning } from '../../system/is-running.ts';
+import { removeLeftovers } from '../../system/scratch-folder.ts';
 import { requireAllowed, type EgressOptions } from '../egress/egress.ts';
 import type { SandboxConnection, SandboxPaths, SandboxProvider, SandboxRequest } from '../sandbox.ts';
 import { connectRemote } from './connection.ts';
@@ -127,10 +126,4 @@ function requireSupported(vendor: Vendor, { jobId, egress, limits = {} }: Sandbo
   if (egress?.maxMiB !== undefined)
     throw new ValetkeyError('sandbox_unsupported', `${vendor.title} does not limit traffic: remove sandbox.egress.maxMiB.`);
   vendor.requireSupported({ jobId, egress });
-}
-
-/** Removes the copies of workspaces that killed workers of this host have left. Throws nothing. */
-async function removeLeftovers(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => []))
-    if (!isRunning(Number.parseInt(name, 10))) await rm(join(folder, name), { recursive: true, force: true }).catch(() => {});
 }

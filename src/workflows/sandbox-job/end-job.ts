@@ -2,14 +2,14 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/workflow';
 
 import type { JobIdentity } from '../../activities/contracts.ts';
 import { FAILURES } from '../../contract/errors.ts';
-import type { SettledJob } from '../../contract/result.ts';
+import type { PushReport, SettledJob } from '../../contract/result.ts';
 import type { AgentName } from '../../contract/spec.ts';
 import { cleanupActivities, settleLocally } from '../activities.ts';
 import type { Rotation } from '../rotation.ts';
 import type { Conversation } from './conversation.ts';
 import type { Ending } from './decide-outcome.ts';
 import type { JobKeys } from './job-keys.ts';
-import type { JobSandbox } from './job-sandbox.ts';
+import type { JobSandbox, StoppedJobSandbox } from './job-sandbox.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 import type { TurnLoop } from './turn-loop.ts';
 
@@ -24,7 +24,7 @@ export interface JobParts {
   progress: ProgressReporter;
 }
 
-/** Ends the key and the sandbox of a job, however long it takes, then settles its spend. Runs in a scope that nothing cancels. */
+/** Ends the key and the sandbox of a job, however long it takes, pushes its work where it asks for that, then settles its spend. Runs in a scope that nothing cancels. */
 export async function endJob(
   { job, conversation, rotation, keys, sandbox, turns, progress }: JobParts,
   ending: Ending,
@@ -33,7 +33,11 @@ export async function endJob(
   const rotating = rotation.stop();
   if (rotating !== null) await rotating;
   progress.report({ phase: 'ending', ...ending, question: null });
-  const [stopped] = await Promise.all([sandbox.stop(turns.endedTurns), keys.revoke()]);
+  const stopAndPush = async (): Promise<StoppedJobSandbox & { push: PushReport | null }> => {
+    const left = await sandbox.stop(turns.endedTurns);
+    return { ...left, push: await sandbox.push(left, ending) };
+  };
+  const [stopped] = await Promise.all([stopAndPush(), keys.revoke()]);
   progress.report({ phase: 'settling' });
   const { startedAtMs, ...identity } = job;
   const ended = { ...identity, ...ending, turns: turns.endedTurns, ...stopped, startedAt: new Date(startedAtMs).toISOString() };

@@ -2,9 +2,18 @@ import type { ContinuedCheckpoint, GiveUpSandboxInput, JobIdentity, StartedSandb
 import { SETUP_TIMEOUT } from '../../contract/deadline.ts';
 import { durationMs } from '../../contract/duration.ts';
 import { LEAVE_SANDBOX_SIGNAL } from '../../contract/requests.ts';
-import type { JobResult } from '../../contract/result.ts';
+import type { JobResult, PushReport } from '../../contract/result.ts';
 import type { JobInput } from '../../contract/spec.ts';
-import { restartActivities, cleanupActivities, restoreActivities, setupActivities, startupActivities } from '../activities.ts';
+import {
+  restartActivities,
+  cleanupActivities,
+  pushActivities,
+  restoreActivities,
+  setupActivities,
+  startupActivities,
+} from '../activities.ts';
+import { decideOutcome, type Ending } from './decide-outcome.ts';
+import { decidePush } from './decide-push.ts';
 import { LostSandboxes } from './lost-sandboxes.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 import { onSandboxSignal } from './sandbox-signals.ts';
@@ -17,7 +26,7 @@ export interface JobSandboxOptions {
 }
 
 /** What the end of a sandbox leaves. */
-type StoppedJobSandbox = Pick<JobResult, 'artifacts' | 'workspace' | 'sandboxLost'>;
+export type StoppedJobSandbox = Pick<JobResult, 'artifacts' | 'workspace' | 'sandboxLost'>;
 
 /** A job’s sandbox as one run of the workflow hands it to the next. */
 export interface CarriedSandbox {
@@ -169,6 +178,23 @@ export class JobSandbox {
       if (!this.lost.has(sandbox)) throw error;
       return this.#abandon(sandbox, lastTurn);
     }
+  }
+
+  /** Pushes what the stopped sandbox left, where the job asks for that and has completed. Throws nothing: the report has the failure. */
+  async push(left: StoppedJobSandbox, ending: Ending): Promise<PushReport | null> {
+    const { spec, job } = this.#options;
+    const { git, gitToken, push } = spec.workspace;
+    const decision = decidePush({ push, ending, named: spec.artifacts, ...left });
+    if (decision.action === 'report') return decision.report;
+    const { branch, token = gitToken } = decision.push;
+    const { pushBranch } = pushActivities('push the branch');
+    const committedAt = new Date().toISOString();
+    const input = { ...job, git: git ?? '', branch, startCommit: this.#startCommit ?? '', committedAt };
+    return pushBranch({ ...input, ...(token === undefined ? {} : { token }) }).catch((error: unknown) => ({
+      branch,
+      commit: null,
+      failure: decideOutcome(error, null).failure,
+    }));
   }
 
   async #abandon(sandbox: string, lastTurn: number): Promise<StoppedJobSandbox> {

@@ -92,8 +92,8 @@ export async function sandboxJob(spec: JobInput, carried?: CarriedJob): Promise<
       ...turns.carry(),
       spentUsd,
     };
-    // What the workspace starts from may be large; only a job that restores needs it again.
-    const workspace = spec.onSandboxLoss === 'restore' ? spec.workspace : {};
+    // What the workspace starts from may be large; only a job that restores or pushes needs it again.
+    const workspace = spec.onSandboxLoss === 'restore' || spec.workspace.push !== undefined ? spec.workspace : {};
     return continueAsNew<typeof sandboxJob>({ ...spec, prompts: [], workspace }, next);
   }
   const job = { jobId, tenant, agent, leaseId, startedAtMs };

@@ -17,6 +17,7 @@ function told(code: FailureCode, message: string, newer: object = {}): string[] 
       keys: [],
       artifacts,
       sandboxLost: false,
+      push: null,
       outcome: 'failed',
       failure: { code, message },
       usage,
@@ -45,4 +46,12 @@ test('an outcome and a code of a newer worker are printed as they are, and are n
   const lines = told('internal', '', { outcome: 'parked', failure: { code: 'moon_full', message: 'The moon is full.' } });
   expect(lines.slice(0, 3)).toEqual(['outcome  parked after 0.0s', 'failure  moon_full: The moon is full.', 'turns    0']);
   expect(exitCodeOfOutcome('parked')).toBe(1);
+});
+
+test.each([
+  [{ branch: 'fix', commit: '1f3c', failure: null }, 'fix at 1f3c'],
+  [{ branch: 'fix', commit: null, failure: null }, 'nothing: no file was changed'],
+  [{ branch: 'fix', commit: null, failure: { code: 'branch_exists', message: 'It is there.' } }, 'nothing: branch_exists: It is there.'],
+])('what became of a push is a line: %o', (push, text) => {
+  expect(told('internal', '', { push })).toContain(`pushed   ${text}`);
 });

@@ -125,6 +125,19 @@ describe('a job that waits for long', () => {
     expect(await patchOf(jobId)).toContain('+heron');
   });
 
+  test('hibernates, and then takes its work back: no patch is left', async () => {
+    const { client } = stack();
+    const jobId = await submitOpen({ prompts: [run('echo heron > word')], hibernateAfter: '1s' });
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('hibernated');
+    expect(await patchOf(jobId)).toContain('+heron');
+    await client.jobs.prompt(jobId, run('rm word'));
+    await expect.poll(async () => (await client.jobs.status(jobId)).turn).toBe(2);
+    await expect.poll(async () => (await client.jobs.status(jobId)).phase).toBe('hibernated');
+    await client.jobs.cancel(jobId);
+    await expectEnded(stack(), jobId, { outcome: 'cancelled', code: 'cancelled' });
+    expect(await client.jobs.artifact(jobId, 'patch')).toBeNull();
+  });
+
   test('hibernates before its first prompt, too', async () => {
     const { client } = stack();
     const jobId = await submitOpen({ prompts: [], hibernateAfter: '1s', workspace: { files: { 'a.txt': 'one\n' } } });
