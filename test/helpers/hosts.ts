@@ -7,6 +7,7 @@ import { createClient, type ValetkeyClient } from '../../src/client/client.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { startScriptedModel } from '../../src/dev/scripted-model/server.ts';
 import type { Stack } from '../../src/dev/stack.ts';
+import { valetkey } from '../cli/valetkey.ts';
 import { processEnvironment } from './process-environment.ts';
 import { part, type Part } from './process-stack.ts';
 import { killSandboxes } from './sandbox-remains.ts';
@@ -18,6 +19,8 @@ export interface Host {
   config: Stack['config'];
   /** Ends all its processes at once, those of its sandboxes too. */
   lose(): Promise<void>;
+  /** `valetkey worker drain --json`, with what a shell of the host has. */
+  drain(): ReturnType<typeof valetkey>;
 }
 
 /** Hosts that share a task queue, a Temporal and a Postgres. */
@@ -58,6 +61,12 @@ export async function startHosts(temporal: Stack['temporal'], databaseUrl: strin
         lose: async () => {
           await Promise.all([host.worker.kill('SIGKILL'), host.gateway.kill('SIGKILL')]);
           await killSandboxes(host);
+        },
+        drain: () => {
+          const { databaseUrl: url = '', taskQueue } = host.config;
+          const { address, namespace } = temporal;
+          const env = { DATABASE_URL: url, VALETKEY_TASK_QUEUE: taskQueue, VALETKEY_HOST: name };
+          return valetkey(['worker', 'drain', '--json'], { env: { ...env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace } });
         },
       };
       hosts.push(host);

@@ -7,7 +7,7 @@ import { seeded } from './random.ts';
 import { runSandboxJob, type SandboxJob } from './sandboxes/job.ts';
 import { say } from './say.ts';
 
-/** Jobs whose sandboxes, workers, gateways and hosts are killed by chance, and that hibernate in between. */
+/** Jobs whose sandboxes, workers, gateways and hosts are killed or drained by chance, and that hibernate in between and at their questions. */
 export interface SandboxesProof {
   jobs: number;
   /** Turns that ended, and prompts that were given to jobs which did not rightly fail. */
@@ -30,10 +30,10 @@ export interface SandboxesOptions {
   quick: boolean;
 }
 
-const KILLS = ['sandbox', 'worker', 'gateway', 'host'] as const;
+const KILLS = ['sandbox', 'worker', 'gateway', 'host', 'drain'] as const;
 type Kill = (typeof KILLS)[number];
 /** How often each is chosen. */
-const CHANCES: Record<Kill, number> = { sandbox: 0.7, worker: 0.15, gateway: 0.1, host: 0.05 };
+const CHANCES: Record<Kill, number> = { sandbox: 0.65, worker: 0.15, gateway: 0.1, host: 0.05, drain: 0.05 };
 
 const JOBS = { quick: 20, whole: 200 };
 const AT_ONCE = 6;
@@ -108,7 +108,7 @@ async function killOften(
   random: () => number,
   stop: AbortSignal,
 ): Promise<Record<Kill, number>> {
-  const kills: Record<Kill, number> = { sandbox: 0, worker: 0, gateway: 0, host: 0 };
+  const kills: Record<Kill, number> = { sandbox: 0, worker: 0, gateway: 0, host: 0, drain: 0 };
   const away = new Map<Host, Promise<void>>();
   const pick = <T>(items: readonly T[]): T | undefined => items[Math.floor(random() * items.length)];
   const strike = async (): Promise<void> => {
@@ -118,16 +118,18 @@ async function killOften(
     if (kill === 'sandbox') {
       const job = pick([...running]);
       if (job === undefined || (await killSandboxes(host, job)) === 0) return;
-    } else if (kill === 'host') {
+    } else if (kill === 'host' || kill === 'drain') {
       // The other one goes on with its jobs.
       if (away.size > 0) return;
-      await host.lose();
+      const leave = async (): Promise<void> => {
+        if (kill === 'drain') await host.drain();
+        await host.lose();
+        if (kill === 'host') await sleep(AWAY_MS, undefined, { signal: stop }).catch(() => {});
+        await restart(host);
+      };
       away.set(
         host,
-        sleep(AWAY_MS, undefined, { signal: stop })
-          .catch(() => {})
-          .then(() => restart(host))
-          .finally(() => away.delete(host)),
+        leave().finally(() => away.delete(host)),
       );
     } else {
       await host[kill].kill('SIGKILL');

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 
 import type { JobSpecInput } from '../../src/contract/spec-input.ts';
 import { withScript } from '../../src/dev/scripted-model/script.ts';
-import { document, valetkey } from '../cli/valetkey.ts';
+import { document } from '../cli/valetkey.ts';
 import { newDatabase } from '../helpers/database.ts';
 import { startHosts, type Host, type Hosts } from '../helpers/hosts.ts';
 import { sandboxRemains } from '../helpers/sandbox-remains.ts';
@@ -45,17 +45,9 @@ async function patchOf(jobId: string): Promise<string> {
   return String((await hosts.client.jobs.artifact(jobId, 'patch'))?.content);
 }
 
-/** The command, with what a shell of that host has. */
-function drain(host: Host, ...args: string[]): ReturnType<typeof valetkey> {
-  const { databaseUrl = '', taskQueue, host: name } = host.config;
-  const { address, namespace } = inject('temporal');
-  const env = { DATABASE_URL: databaseUrl, VALETKEY_TASK_QUEUE: taskQueue, VALETKEY_HOST: name };
-  return valetkey(['worker', 'drain', ...args], { env: { ...env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace } });
-}
-
 test('a host is not drained where no other takes its jobs, nor one that has no worker', async () => {
-  expect(await drain(leaving, '--json')).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no_worker') as unknown });
-  expect(await drain(other, '--json')).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no_worker') as unknown });
+  expect(await leaving.drain()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no_worker') as unknown });
+  expect(await other.drain()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no_worker') as unknown });
 });
 
 test('its jobs continue on another host, each from where it is', async () => {
@@ -70,7 +62,7 @@ test('its jobs continue on another host, each from where it is', async () => {
 
   await other.gateway.start();
   await other.worker.start();
-  const { stdout, exitCode } = await drain(leaving, '--json');
+  const { stdout, exitCode } = await leaving.drain();
   expect({ exitCode, printed: document(stdout) }).toEqual({ exitCode: 0, printed: { drained: true, host: 'leaving' } });
   for (const jobId of [waiting, asking, running, fixed]) expect(await sandboxRemains(leaving, jobId)).toEqual([]);
   await Promise.all([leaving.worker.kill('SIGTERM'), leaving.gateway.kill('SIGTERM')]);

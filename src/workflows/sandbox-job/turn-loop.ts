@@ -15,6 +15,8 @@ import { RunningTurn, type CarriedTurn, type QuestionOptions } from './run-turn.
 /** The turns of a job as one run of the workflow hands them to the next. */
 export interface CarriedTurns {
   session: RunSessionResult['session'];
+  /** The session as it was before a turn that goes on. */
+  sessionBefore?: RunSessionResult['session'];
   /** How many ended with a stop reason. */
   endedTurns: number;
   /** The turn that goes on; null: the job is between turns. */
@@ -47,14 +49,20 @@ export interface TurnLoopOptions {
 export class TurnLoop {
   readonly #options: TurnLoopOptions;
   #session: CarriedTurns['session'];
+  /** After the last turn that ended: a turn that begins again does so from here. */
+  #endedSession: CarriedTurns['session'];
   #endedTurns: number;
   #running: RunningTurn | null;
   #idleSinceMs: number | null;
   #checkpointComplete: boolean;
 
-  constructor(options: TurnLoopOptions, { session, endedTurns, turn, idleSinceMs, checkpointComplete = false }: CarriedTurns) {
+  constructor(
+    options: TurnLoopOptions,
+    { session, sessionBefore = session, endedTurns, turn, idleSinceMs, checkpointComplete = false }: CarriedTurns,
+  ) {
     this.#options = options;
     this.#session = session;
+    this.#endedSession = sessionBefore;
     this.#endedTurns = endedTurns;
     this.#running = turn === null ? null : new RunningTurn(turn);
     this.#idleSinceMs = idleSinceMs;
@@ -84,7 +92,8 @@ export class TurnLoop {
   carry(): CarriedTurns {
     const turn = this.#running?.carry() ?? null;
     const complete = this.#checkpointComplete ? { checkpointComplete: true } : {};
-    return { session: this.#session, endedTurns: this.#endedTurns, turn, idleSinceMs: this.#idleSinceMs, ...complete };
+    const before = turn === null ? {} : { sessionBefore: this.#endedSession };
+    return { session: this.#session, ...before, endedTurns: this.#endedTurns, turn, idleSinceMs: this.#idleSinceMs, ...complete };
   }
 
   /** Runs the turns in a sandbox until they do not go on in it. */
@@ -120,7 +129,7 @@ export class TurnLoop {
 
   /** The first turn goes on with the session of another job. */
   continueFrom(session: CarriedTurns['session']): void {
-    this.#session = session;
+    this.#session = this.#endedSession = session;
   }
 
   /** The turn that ran in a lost sandbox begins again; what is left of the one before has no effect. */
@@ -128,6 +137,7 @@ export class TurnLoop {
     if (this.#running === null || this.#running.isHibernated) return;
     const { resumes: _resumes, ...turn } = this.#running.carry();
     this.#running = new RunningTurn(turn);
+    this.#session = this.#endedSession;
   }
 
   /** No turn begins again. */
@@ -158,7 +168,7 @@ export class TurnLoop {
       });
       if (this.#running !== turn) return 'paused';
       if (ended === 'paused' || ended === 'idle') return ended;
-      this.#session = ended.session;
+      this.#session = this.#endedSession = ended.session;
       this.#endedTurns += 1;
       this.#checkpointComplete = ended.checkpointComplete === true;
       progress.report({ spentUsd: ended.spentUsd });

@@ -155,3 +155,17 @@ test('a job that hibernates at a question loses the next sandbox while it wakes:
   expect(result.keys.length).toBeGreaterThan(1);
   expect(timesIn(await patchOf(jobId), '+heron')).toBe(1);
 });
+
+test.each([
+  ['first', []],
+  ['second', ['!say hello']],
+])('a job that may repeat its prompt loses its sandbox at a question of its %s turn: the turn begins again', async (_which, before) => {
+  const { client } = stack();
+  const jobId = await submit('', { hibernateAfter: '5m', onInterrupted: 'continue', prompts: [...before, asking(LINE)] });
+  const question = await nextQuestion(jobId, '');
+  await killSandboxes(stack());
+  await client.jobs.answer(jobId, question, 'allow');
+  await client.jobs.answer(jobId, await nextQuestion(jobId, question), 'allow');
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  expect(timesIn(await patchOf(jobId), '+heron')).toBe(1);
+});
