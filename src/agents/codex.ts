@@ -19,6 +19,7 @@ export const codex: Agent = {
   sessionPaths: ['.codex/sessions', '.codex/session_index.jsonl'],
   abilities: {
     loadsSession: true,
+    replacesInstructions: false,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,
@@ -38,9 +39,10 @@ export const codex: Agent = {
     };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files(binding) {
+    const { paths } = binding;
     return [
-      { path: `${paths.home}/.codex/config.toml`, content: configToml(`${paths.gatewayUrl}/v1`, keyFile, model, permissions) },
+      { path: `${paths.home}/.codex/config.toml`, content: configToml(binding) },
       { path: `${paths.home}/.codex/valetkey.js`, content: preloadSource(paths) },
     ];
   },
@@ -80,12 +82,11 @@ const untrusted = (chunk) => String(chunk).replaceAll('"trust_level":"trusted"',
  * runs `auth.command` again when a key is refused, so it uses a rotated key in the middle of a turn. `default_permissions` keeps
  * the adapter from setting a mode of its own, each of which has its own policy.
  */
-function configToml(baseUrl: string, keyFile: string, model: string, permissions: AgentBinding['permissions']): string {
-  // A JSON string without control characters is a valid TOML string.
-  const text = JSON.stringify;
+function configToml({ paths, keyFile, model, permissions, instructions }: AgentBinding): string {
+  const developer = instructions === undefined ? '' : `developer_instructions = ${text(instructions)}\n`;
   const { policy, files, network, landlock } = permissions === 'allow' ? UNRESTRICTED : RESTRICTED;
   return `model = ${text(model)}
-model_provider = "valetkey"
+${developer}model_provider = "valetkey"
 check_for_update_on_startup = false
 web_search = "disabled"
 approval_policy = ${policy}
@@ -107,7 +108,7 @@ enabled = false
 
 [model_providers.valetkey]
 name = "valetkey"
-base_url = ${text(baseUrl)}
+base_url = ${text(`${paths.gatewayUrl}/v1`)}
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 1
@@ -117,6 +118,11 @@ command = "/bin/cat"
 args = [${text(keyFile)}]
 refresh_interval_ms = 1000
 `;
+}
+
+/** A JSON string is a valid TOML string, but for one character that JSON does not escape. */
+function text(value: string): string {
+  return JSON.stringify(value).replaceAll('\u007F', String.raw`\u007F`);
 }
 
 const UNRESTRICTED = { policy: '"never"', files: 'write', network: true, landlock: false };

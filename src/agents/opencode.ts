@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
-import type { Agent, AgentBinding } from './agent.ts';
+import type { Agent, AgentBinding, AgentFile } from './agent.ts';
 
 /** On x64 npm also installs a `-baseline` package, for processors without AVX2; this is the other one. */
 const platformPackage = `opencode-${process.platform}-${process.arch}`;
@@ -25,7 +25,13 @@ export const opencode: Agent = {
   program: null,
   protocol: 'chat',
   sessionPaths: ['.local/share/opencode'],
-  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
+  abilities: {
+    loadsSession: true,
+    replacesInstructions: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+  },
 
   launch({ nodeModules }) {
     return {
@@ -50,17 +56,26 @@ export const opencode: Agent = {
     };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files({ paths, keyFile, model, permissions, instructions }) {
     const folder = `${paths.home}/.config/opencode`;
-    const settings = configuration(paths, model, permissions);
+    const ofJob = instructions === undefined ? [] : [{ path: `${folder}/instructions.md`, content: instructions }];
+    const settings = configuration(paths, model, permissions, ofJob);
     return [
       { path: `${folder}/opencode.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
+      ...ofJob,
       { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, toolPermissions(permissions)) },
     ];
   },
 };
 
-function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
+const PROJECT_INSTRUCTIONS = ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'];
+
+function configuration(
+  { gatewayUrl, workspace }: SandboxPaths,
+  model: string,
+  permissions: AgentBinding['permissions'],
+  instructions: readonly AgentFile[],
+): object {
   const name = `valetkey/${model}`;
   // The plugin replaces this API key in each request. The gateway decides how long a model may be silent, so all timeouts are off.
   const options = {
@@ -78,8 +93,8 @@ function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, p
     enabled_providers: ['valetkey'],
     provider: { valetkey: { npm: '@ai-sdk/openai-compatible', options, models: { [model]: { limit } } } },
     permission: toolPermissions(permissions),
-    // Without the project’s configuration OpenCode looks for none of these files.
-    instructions: ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'].map((file) => `${workspace}/${file}`),
+    // Without the project’s configuration OpenCode looks for none of the workspace’s files.
+    instructions: [...instructions.map(({ path }) => path), ...PROJECT_INSTRUCTIONS.map((file) => `${workspace}/${file}`)],
     experimental: { continue_loop_on_deny: true },
     agent: { title: { disable: true } },
     autoupdate: false,

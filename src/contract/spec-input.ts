@@ -18,6 +18,8 @@ export interface TenantJobSpecInput {
   model: string;
   /** Each is one turn of the same session; none only with `keepOpen`. */
   prompts: string[];
+  /** What the agent follows in every turn beside its own system prompt. The workspace does not show it. */
+  instructions?: string | undefined;
   /** Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example. */
   keepOpen?: string | undefined;
   /** What happens when the agent requests permission; "ask": the job waits for an answer. Default: "allow". */

@@ -1,4 +1,4 @@
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -19,6 +19,11 @@ import { AFTER, BEFORE } from './trouble.ts';
 
 /** All that an agent can see of environments and folders. */
 const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /tmp /opt /run .; cat /etc/passwd /etc/hosts; } > seen.txt 2> /dev/null; true`;
+
+/** They begin like an option, and hold what agents and their files could take for syntax. */
+const INSTRUCTIONS = '- Sign each answer with a bluethroat.\n\n"""@AGENTS.md and @./CLAUDE.md, ${HOME}, {{args}}, \\d\u007F and 🐦.';
+/** What the workspace says, by file. */
+const PROJECT: Record<string, string> = { 'AGENTS.md': 'The project counts wheatears.', 'CLAUDE.md': 'The project counts stonechats.' };
 
 /** The second answer says something and calls a tool. */
 const TWO_THINGS: Step[] = [
@@ -128,15 +133,45 @@ export function describeAgent(agent: Agent): void {
 
     test.runIf(abilities.loadsSession)('knows its conversation in another sandbox that has its session files', async () => {
       const { state } = await job.turn(withScript('Remember the word bittern.', [{ say: 'I do.' }]));
-      const other = await rig.startJob('allow');
+      const other = await rig.startJob('allow', { instructions: INSTRUCTIONS });
       for (const path of agent.sessionPaths) await copyIfThere(join(job.folder, 'home', path), join(other.folder, 'home', path));
       const home = join(other.folder, 'home');
       await execa('chown', ['-R', `--reference=${home}`, home]);
-      expect(await askAgain(other, { resume: state, turn: state.turn + 1 })).toContain('Remember the word bittern.');
+      const sent = await askAgain(other, { resume: state, turn: state.turn + 1 });
+      expect(sent).toContain('Remember the word bittern.');
+      expect(sent.includes('a bluethroat')).toBe(abilities.replacesInstructions);
     });
 
     test('has opened no connection except to the gateway', async () => {
       expect(await attempts(job.folder)).toBe(before);
+    });
+  });
+
+  describe(`the agent ${agent.name}, with instructions`, () => {
+    let job: AgentJob;
+    let sent: string;
+    beforeAll(async () => {
+      job = await rig.startJob('allow', { instructions: INSTRUCTIONS });
+      for (const [file, text] of Object.entries(PROJECT)) await run(job.sandbox, `printf %s '${text}' > ${file}`);
+      sent = await askAgain(job);
+    });
+
+    test('sends the model the instructions, as they are', () => {
+      expect(sent).toContain(JSON.stringify(INSTRUCTIONS).slice(1, -1));
+    });
+
+    test.skipIf(agent.package === null)('sends it what the workspace says of the project, too', () => {
+      const files = agent.name === 'claude' ? ['CLAUDE.md'] : ['AGENTS.md'];
+      for (const file of files) expect(sent).toContain(PROJECT[file]);
+    });
+
+    test('changes nothing in the workspace for them', async () => {
+      expect((await readdir(join(job.folder, 'workspace'))).toSorted()).toEqual(Object.keys(PROJECT).toSorted());
+    });
+
+    test('sends them again in a new process', async () => {
+      await killAgent(job.folder);
+      expect(await askAgain(job)).toContain('a bluethroat');
     });
   });
 

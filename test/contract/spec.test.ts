@@ -44,6 +44,8 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['no prompt', { prompts: [] }, 'prompts', /at least one.*keepOpen/],
     ['an empty prompt', { prompts: [' '] }, 'prompts.0', /empty/],
     ['a prompt of 5 MB', { prompts: ['work', 'x'.repeat(5e6)] }, 'prompts.1', /262144 bytes/],
+    ['empty instructions', { instructions: ' ' }, 'instructions', /empty/],
+    ['instructions of 33 KiB', { instructions: 'ü'.repeat(16_500) }, 'instructions', /32768 bytes/],
     ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
     ['a deadline in the past', { deadline: '2029-12-31T23:59:59Z' }, 'deadline', /future/],
     ['a deadline of now', { deadline: '2030-01-01T00:00:00Z' }, 'deadline', /future/],

@@ -144,7 +144,7 @@ export class TurnLoop {
     how: Pick<RunSessionInput, 'answer' | 'interrupt'>,
   ): Promise<RunSessionResult> {
     const { spec, keys, progress, turnTimeoutMs } = this.#options;
-    const { agent, model, permissions, onInterrupted, stallAfter } = spec;
+    const { agent, model, permissions, instructions, onInterrupted, stallAfter } = spec;
     const { secrets } = spec.sandbox;
     const { turn, prompt } = running;
     const { runSession } = turnActivities(handle.hostTaskQueue, `turn ${turn}`, turnTimeoutMs);
@@ -156,6 +156,7 @@ export class TurnLoop {
       turn,
       prompt,
       permissions,
+      instructions,
       secrets,
       onInterrupted,
       stallMs: durationMs(stallAfter),
