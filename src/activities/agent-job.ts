@@ -6,8 +6,8 @@ import type { RebindKeyInput, RunSessionInput } from './contracts.ts';
 /** Returns what of a job its agent is configured with. Throws `prompt_missing`, `database_unreachable`. */
 export async function readAgentJob(
   db: Db,
-  { jobId, model, permissions, instructions }: RunSessionInput | RebindKeyInput,
+  { jobId, model, permissions, instructions, mcpServers }: RunSessionInput | RebindKeyInput,
 ): Promise<AgentJob> {
-  if (instructions === undefined) return { model, permissions };
-  return { model, permissions, instructions: await readPrompt(db, jobId, instructions) };
+  const job = { model, permissions, mcpServers };
+  return instructions === undefined ? job : { ...job, instructions: await readPrompt(db, jobId, instructions) };
 }

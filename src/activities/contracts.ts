@@ -95,6 +95,7 @@ export interface RunSessionInput extends KeyInput {
   session: SessionState | null;
   permissions: JobSpec['permissions'];
   instructions?: PromptRef | undefined;
+  mcpServers?: JobSpec['mcpServers'];
   /** The sealed tool secrets, which are masked in the turn's events. */
   secrets?: JobSpec['sandbox']['secrets'];
   onInterrupted: JobSpec['onInterrupted'];
@@ -131,6 +132,7 @@ export interface RebindKeyInput extends JobIdentity {
   handle: SandboxHandle;
   permissions: JobSpec['permissions'];
   instructions?: PromptRef | undefined;
+  mcpServers?: JobSpec['mcpServers'];
   /** The older key, which the caller ends afterwards. */
   replaces: KeyRef;
 }

@@ -138,6 +138,7 @@ async function driveSession(
           prompt,
           sessionSettings: agent.sessionSettings?.({ ...job, paths: sandbox.paths }),
           modelStop: () => lastModelStop(db, jobId, turnStartedSource(input)),
+          mcpServers: input.mcpServers ?? [],
           resume: state,
           secrets: [secret, ...toolSecrets.values(), ...predictKeys(deps.keys, input)],
           decide,

@@ -1,3 +1,4 @@
+import type { McpServerSpec } from '../contract/mcp-spec.ts';
 import type { AgentName, JobSpec } from '../contract/spec.ts';
 import type { Program } from '../in-sandbox/programs.ts';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
@@ -60,6 +61,8 @@ export interface AgentAbilities {
   loadsSession: boolean;
   /** A session that is loaded follows the instructions of the job that loads it; else it keeps those with which it began. */
   replacesInstructions: boolean;
+  /** Starts the MCP servers of a session (ACP `mcpServers`), and offers their tools to the model. */
+  startsMcpServers: boolean;
   /** Requests permission (ACP `session/request_permission`) unless the job’s policy is `allow`. */
   requestsPermission: boolean;
   /**
@@ -104,6 +107,8 @@ export interface AgentJob {
    * is, and no file of the workspace holds it or can replace it.
    */
   instructions?: string | undefined;
+  /** The agent starts them by ACP; its files need only their names. */
+  mcpServers?: readonly McpServerSpec[] | undefined;
 }
 
 export interface AgentFile {

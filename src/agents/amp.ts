@@ -22,6 +22,7 @@ export const amp: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: true,
+    startsMcpServers: false,
     requestsPermission: false,
     supportsKeyRotation: false,
     supportsGatewayKey: false,

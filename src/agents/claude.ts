@@ -14,6 +14,7 @@ export const claude: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: false,
+    startsMcpServers: true,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,

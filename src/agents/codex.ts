@@ -20,6 +20,7 @@ export const codex: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: false,
+    startsMcpServers: true,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,
@@ -35,6 +36,8 @@ export const codex: Agent = {
         CODEX_PATH: join(nodeModules, codexPlatformPackage, codexVendorFolder, 'bin/codex'),
         NO_BROWSER: '1',
         CODEX_ACP_PROMPT_SUGGESTIONS: 'false',
+        // Our settings of an MCP server are added to what ACP says of it, and do not replace it.
+        DISABLE_MCP_CONFIG_FILTERING: 'true',
       },
     };
   },
@@ -82,7 +85,7 @@ const untrusted = (chunk) => String(chunk).replaceAll('"trust_level":"trusted"',
  * runs `auth.command` again when a key is refused, so it uses a rotated key in the middle of a turn. `default_permissions` keeps
  * the adapter from setting a mode of its own, each of which has its own policy.
  */
-function configToml({ paths, keyFile, model, permissions, instructions }: AgentBinding): string {
+function configToml({ paths, keyFile, model, permissions, instructions, mcpServers = [] }: AgentBinding): string {
   const developer = instructions === undefined ? '' : `developer_instructions = ${text(instructions)}\n`;
   const { policy, files, network, landlock } = permissions === 'allow' ? UNRESTRICTED : RESTRICTED;
   return `model = ${text(model)}
@@ -117,6 +120,15 @@ stream_max_retries = 1
 command = "/bin/cat"
 args = [${text(keyFile)}]
 refresh_interval_ms = 1000
+${permissions === 'allow' ? '' : mcpServers.map(mcpServerToml).join('')}`;
+}
+
+/** Without this setting Codex runs the tools that a server declares as read-only without a request. ACP brings the true command. */
+function mcpServerToml({ name }: { name: string }): string {
+  return `
+[mcp_servers.${name}]
+command = "/bin/false"
+default_tools_approval_mode = "prompt"
 `;
 }
 

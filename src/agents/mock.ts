@@ -10,6 +10,7 @@ export const mock: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: true,
+    startsMcpServers: false,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,

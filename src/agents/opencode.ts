@@ -28,6 +28,7 @@ export const opencode: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: true,
+    startsMcpServers: true,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,
@@ -56,14 +57,15 @@ export const opencode: Agent = {
     };
   },
 
-  files({ paths, keyFile, model, permissions, instructions }) {
+  files({ paths, keyFile, model, permissions, instructions, mcpServers = [] }) {
     const folder = `${paths.home}/.config/opencode`;
+    const allowed = toolPermissions(permissions, mcpServers);
     const ofJob = instructions === undefined ? [] : [{ path: `${folder}/instructions.md`, content: instructions }];
-    const settings = configuration(paths, model, permissions, ofJob);
+    const settings = configuration(paths, model, allowed, ofJob);
     return [
       { path: `${folder}/opencode.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
       ...ofJob,
-      { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, toolPermissions(permissions)) },
+      { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, allowed) },
     ];
   },
 };
@@ -73,7 +75,7 @@ const PROJECT_INSTRUCTIONS = ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'];
 function configuration(
   { gatewayUrl, workspace }: SandboxPaths,
   model: string,
-  permissions: AgentBinding['permissions'],
+  permission: Record<string, string>,
   instructions: readonly AgentFile[],
 ): object {
   const name = `valetkey/${model}`;
@@ -92,7 +94,7 @@ function configuration(
     small_model: name,
     enabled_providers: ['valetkey'],
     provider: { valetkey: { npm: '@ai-sdk/openai-compatible', options, models: { [model]: { limit } } } },
-    permission: toolPermissions(permissions),
+    permission,
     // Without the project’s configuration OpenCode looks for none of the workspace’s files.
     instructions: [...instructions.map(({ path }) => path), ...PROJECT_INSTRUCTIONS.map((file) => `${workspace}/${file}`)],
     experimental: { continue_loop_on_deny: true },
@@ -102,10 +104,23 @@ function configuration(
   };
 }
 
-function toolPermissions(permissions: AgentBinding['permissions']): Record<string, string> {
+function toolPermissions(
+  permissions: AgentBinding['permissions'],
+  mcpServers: NonNullable<AgentBinding['mcpServers']>,
+): Record<string, string> {
   const decision = permissions === 'allow' ? 'allow' : 'ask';
   // The model is not offered denied tools. grep and glob need ripgrep, which OpenCode would download; the shell serves as well.
-  return { '*': 'allow', edit: decision, bash: decision, webfetch: decision, external_directory: decision, grep: 'deny', glob: 'deny' };
+  const ofServers = Object.fromEntries(mcpServers.map(({ name }) => [`${name}_*`, decision]));
+  return {
+    '*': 'allow',
+    ...ofServers,
+    edit: decision,
+    bash: decision,
+    webfetch: decision,
+    external_directory: decision,
+    grep: 'deny',
+    glob: 'deny',
+  };
 }
 
 /**

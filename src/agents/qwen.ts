@@ -13,6 +13,8 @@ export const qwen: Agent = {
   abilities: {
     loadsSession: true,
     replacesInstructions: true,
+    // Qwen Code starts none in an untrusted folder, and the workspace’s own configuration is the reason for which no folder is trusted.
+    startsMcpServers: false,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,

@@ -7,6 +7,7 @@ import { DURATION_EXAMPLES, DURATION_PATTERN, durationMs } from './duration.ts';
 import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
 import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
+import { mcpServerIssues, mcpServersSchema } from './mcp-spec.ts';
 import type { KeyRef } from './ref.ts';
 import type { PromptRef } from './requests.ts';
 import { ISOLATIONS, PROVIDER_ISOLATIONS, SANDBOX_PROVIDERS } from './sandbox-provider.ts';
@@ -66,6 +67,7 @@ export const jobSpecSchema = z
     instructions: textSchema(MAX_INSTRUCTIONS_BYTES)
       .optional()
       .describe('What the agent follows in every turn beside its own system prompt. The workspace does not show it.'),
+    mcpServers: mcpServersSchema.optional(),
     keepOpen: durationSchema(MAX_DEADLINE)
       .optional()
       .describe('Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example.'),
@@ -150,6 +152,10 @@ export const jobSpecSchema = z
   .refine(({ continues, workspace }) => continues === undefined || Object.keys(workspace).every((field) => field.startsWith('setup')), {
     path: ['workspace'],
     message: 'must have setup commands alone in a job that continues another: its files come from there',
+  })
+  .superRefine(({ mcpServers = [], sandbox }, context) => {
+    for (const { path, message } of mcpServerIssues(mcpServers, sandbox))
+      context.addIssue({ code: 'custom', path: ['mcpServers', ...path], message });
   })
   .refine(({ agent }) => agent !== 'amp', {
     path: ['agent'],

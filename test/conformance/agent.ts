@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, readFile } from 'node:fs/promises';
+import { access, cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -24,6 +24,12 @@ const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /t
 const INSTRUCTIONS = '- Sign each answer with a bluethroat.\n\n"""@AGENTS.md and @./CLAUDE.md, ${HOME}, {{args}}, \\d\u007F and 🐦.';
 /** What the workspace says, by file. */
 const PROJECT: Record<string, string> = { 'AGENTS.md': 'The project counts wheatears.', 'CLAUDE.md': 'The project counts stonechats.' };
+
+const BIRDS = { name: 'birds', command: 'node', args: ['./bird-server.ts'], env: { KIND: 'small' } };
+const count = (kind: string): Step[] => [
+  { mcp: { server: 'birds', tool: 'count_birds', input: { kind, variables: ['KIND', 'SITE'] } } },
+  { say: 'Counted.' },
+];
 
 /** The second answer says something and calls a tool. */
 const TWO_THINGS: Step[] = [
@@ -175,6 +181,38 @@ export function describeAgent(agent: Agent): void {
     });
   });
 
+  describe(`the agent ${agent.name}, with an MCP server`, () => {
+    let job: AgentJob;
+    let sent: string;
+    beforeAll(async () => {
+      job = await rig.startJob('allow', { mcpServers: [BIRDS] });
+      await bringBirdServer(job);
+      const before = rig.requests.length;
+      await job.turn(withScript('Count them.', count('wheatear')));
+      sent = rig.requests.slice(before).join();
+    });
+
+    test(`returns to the model ${abilities.startsMcpServers ? 'what a tool of it answers' : 'nothing of it'}`, () => {
+      expect(sent.includes('seventeen wheatears')).toBe(abilities.startsMcpServers);
+    });
+
+    test.runIf(abilities.startsMcpServers)('starts the server in the workspace, with its own environment and the sandbox’s', () => {
+      for (const seen of ['/workspace', 'KIND=small', 'SITE=the marsh']) expect(sent).toContain(seen);
+    });
+
+    test.runIf(abilities.startsMcpServers)('starts it again in a new process', async () => {
+      await killAgent(job.folder);
+      const before = rig.requests.length;
+      await job.turn(withScript('Count others.', count('stonechat')));
+      expect(rig.requests.slice(before).join()).toContain('seventeen stonechats');
+    });
+
+    test('completes a turn when a server cannot be started', async () => {
+      const other = await rig.startJob('allow', { mcpServers: [{ name: 'gone', command: './gone' }] });
+      expect((await other.turn(withScript('Say it.', [{ say: 'All the same.' }]))).message).toContain('All the same.');
+    });
+  });
+
   describe(`the agent ${agent.name}, told to ask`, () => {
     let job: AgentJob;
     beforeAll(async () => {
@@ -204,6 +242,21 @@ export function describeAgent(agent: Agent): void {
       expect((await job.turn(withScript('And now?', [{ say: 'here I am' }]))).message).toContain('here I am');
     });
 
+    test.runIf(abilities.requestsPermission && abilities.startsMcpServers).each(['allow', 'deny'] as const)(
+      'requests permission for a tool of an MCP server, which %s decides',
+      async (answer) => {
+        const other = await rig.startJob('ask', { mcpServers: [BIRDS] });
+        await bringBirdServer(other);
+        const prompt = withScript('Count them.', count('wheatear'));
+        const before = rig.requests.length;
+        expect(await other.untilQuestion(prompt)).not.toBeNull();
+        expect(rig.requests.slice(before).join()).not.toContain('seventeen wheatears');
+        await other.answer(prompt, answer);
+        await askAgain(other);
+        expect(rig.requests.slice(before).join().includes('seventeen wheatears')).toBe(answer === 'allow');
+      },
+    );
+
     test.skipIf(abilities.requestsPermission)('requests no permission', async () => {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
@@ -225,6 +278,11 @@ export function describeAgent(agent: Agent): void {
 function codeOf(error: unknown): string {
   if (!ValetkeyError.is(error)) throw error;
   return error.code;
+}
+
+/** Puts the server into the workspace, as the files of a job would. */
+async function bringBirdServer({ folder }: AgentJob): Promise<void> {
+  await cp(join(import.meta.dirname, '../helpers/bird-server.ts'), join(folder, 'workspace/bird-server.ts'));
 }
 
 async function copyIfThere(from: string, to: string): Promise<void> {

@@ -35,7 +35,7 @@ export interface AgentRig {
   inFlight(): number;
   /** What becomes of the answers that are asked for next, after so many that are as they should be; null: no more. */
   trouble(next: { after: number; times: number; trouble: Trouble } | null): void;
-  startJob(permissions: JobSpec['permissions'], setup?: Pick<JobOfAgent, 'instructions'>): Promise<AgentJob>;
+  startJob(permissions: JobSpec['permissions'], setup?: Pick<JobOfAgent, 'instructions' | 'mcpServers'>): Promise<AgentJob>;
   close(): Promise<void>;
 }
 
@@ -118,7 +118,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
     async startJob(permissions, setup = {}) {
       const jobId = `job-${randomUUID()}`;
       ends.push(() => provider.stop(jobId));
-      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap' });
+      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap', env: { SITE: 'the marsh' } });
       const sandbox = provider.connect(handle);
       ends.push(() => sandbox.close());
       let key = await mint();
@@ -135,6 +135,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         const turn = await runTurn({
           ...{ sandbox, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
+          mcpServers: job.mcpServers,
           sessionSettings: agent.sessionSettings?.({ ...job, paths: sandbox.paths }),
           decide: () => ({ answer: 'allow', by: 'policy' }),
           onState: (next) => (state = next),

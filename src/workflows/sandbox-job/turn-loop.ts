@@ -144,7 +144,7 @@ export class TurnLoop {
     how: Pick<RunSessionInput, 'answer' | 'interrupt'>,
   ): Promise<RunSessionResult> {
     const { spec, keys, progress, turnTimeoutMs } = this.#options;
-    const { agent, model, permissions, instructions, onInterrupted, stallAfter } = spec;
+    const { agent, model, permissions, instructions, mcpServers, onInterrupted, stallAfter } = spec;
     const { secrets } = spec.sandbox;
     const { turn, prompt } = running;
     const { runSession } = turnActivities(handle.hostTaskQueue, `turn ${turn}`, turnTimeoutMs);
@@ -157,6 +157,7 @@ export class TurnLoop {
       prompt,
       permissions,
       instructions,
+      mcpServers,
       secrets,
       onInterrupted,
       stallMs: durationMs(stallAfter),
