@@ -68,6 +68,7 @@ test.each(['codex', 'claude', 'opencode'] as const)(
     const events = await eventsOf(jobId);
     await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
     expect(counted.filter((one) => one === kind)).toHaveLength(1);
+    expect(JSON.stringify(events)).toContain(`seventeen ${kind}s`);
     expect(events).toContainEqual(expect.objectContaining({ type: 'egress', host: 'birds.test', port, refused: null }));
     // No argument and no variable of a process has the token.
     const seen = (await stack().client.jobs.artifact(jobId, 'files/seen.txt'))?.content.toString();
