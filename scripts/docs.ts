@@ -49,15 +49,15 @@ export async function readPage(name: string): Promise<string> {
 function agentRows(): string[] {
   const rows = Object.values(agents).map(({ name, package: adapter, program, protocol, abilities }) => {
     const made = adapter === null ? 'ours' : `${program === null ? '' : 'ours, with '}\`${adapter.name}\` ${adapter.version}`;
-    const { loadsSession, requestsPermission, endsTurnWhenDenied, supportsKeyRotation, supportsGatewayKey } = abilities;
+    const { loadsSession, startsMcpServers, requestsPermission, endsTurnWhenDenied, supportsKeyRotation, supportsGatewayKey } = abilities;
     const asks = requestsPermission && endsTurnWhenDenied !== undefined ? 'yes; a denial ends the turn' : yesNo(requestsPermission);
     const tested = existsSync(join(CONFORMANCE, `${name}.test.ts`));
-    const cells = [`\`${name}\``, made, protocol, supportsGatewayKey, supportsKeyRotation, loadsSession, asks, tested];
+    const cells = [`\`${name}\``, made, protocol, supportsGatewayKey, supportsKeyRotation, loadsSession, startsMcpServers, asks, tested];
     return `| ${cells.map((cell) => (typeof cell === 'boolean' ? yesNo(cell) : cell)).join(' | ')} |`;
   });
   const head =
-    '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | Requests permission | In the suite |';
-  return [head, '|---|---|---|---|---|---|---|---|', ...rows];
+    '| Agent | Adapter | Speaks | Gateway’s key | Key rotated in mid-turn | Survives its process | MCP servers | Requests permission | In the suite |';
+  return [head, '|---|---|---|---|---|---|---|---|---|', ...rows];
 }
 
 /** One credential of each kind that a job can have, by its strategy. */

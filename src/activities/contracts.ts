@@ -94,6 +94,8 @@ export interface RunSessionInput extends KeyInput {
   /** The session's state after the previous turn; null in the first turn. */
   session: SessionState | null;
   permissions: JobSpec['permissions'];
+  instructions?: PromptRef | undefined;
+  mcpServers?: JobSpec['mcpServers'];
   /** The sealed tool secrets, which are masked in the turn's events. */
   secrets?: JobSpec['sandbox']['secrets'];
   onInterrupted: JobSpec['onInterrupted'];
@@ -149,6 +151,8 @@ export interface RebindKeyInput extends JobIdentity {
   model: string;
   handle: SandboxHandle;
   permissions: JobSpec['permissions'];
+  instructions?: PromptRef | undefined;
+  mcpServers?: JobSpec['mcpServers'];
   /** The older key, which the caller ends afterwards. */
   replaces: KeyRef;
 }

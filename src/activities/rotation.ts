@@ -10,6 +10,7 @@ import { providerNamed, type Sandboxes } from '../sandboxes/index.ts';
 import type { SandboxOperations } from '../session/index.ts';
 import { markBound } from '../store/key-transitions.ts';
 import { keysOlderThan, readOverlap } from '../store/rotations.ts';
+import { readAgentJob } from './agent-job.ts';
 import type { Activities, RebindKeyInput } from './contracts.ts';
 import { toFailure } from './failures.ts';
 import { withLivenessHeartbeat } from './heartbeat.ts';
@@ -31,14 +32,14 @@ export interface RotationDeps extends StopDeps {
 export function rotationActivities(deps: RotationDeps): Pick<Activities, 'rebindKey' | 'rotateOldKeys'> {
   const { keys, jobs, sandboxes, agents, session } = deps;
   const rebindKey = async (input: RebindKeyInput, { any: signal }: StopSignals): Promise<boolean> => {
-    const { jobId, handle, agent: name, model, permissions, replaces } = input;
+    const { jobId, handle, agent: name, replaces } = input;
     const agent = agents[name];
     if (!agent.abilities.supportsKeyRotation) return false;
     const sandbox = providerNamed(sandboxes, handle.provider).connect(handle);
     try {
       return await withLivenessHeartbeat(async () => {
-        const { ref, secret } = await renewSessionKey(keys, jobId);
-        await session.bindKey(sandbox, agent, secret, { model, permissions }, signal);
+        const [{ ref, secret }, job] = await Promise.all([renewSessionKey(keys, jobId), readAgentJob(keys.db, input)]);
+        await session.bindKey(sandbox, agent, secret, job, signal);
         await markBound(keys.db, { ref, jobId }, keys.leaseMs, [{ source: `key.bound:${ref}`, body: { type: 'key.bound', ref } }]);
         while (decideRotation(await readOverlap(keys.db, replaces, ref), IDLE_GRACE_MS).action === 'wait')
           await sleep(POLL_INTERVAL_MS, undefined, { signal });

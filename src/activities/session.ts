@@ -20,6 +20,7 @@ import { spentUsd } from '../store/key-usage.ts';
 import { readPrompt } from '../store/prompts.ts';
 import { lastModelStop } from '../store/request-records.ts';
 import { endTurn } from '../store/turns.ts';
+import { readAgentJob } from './agent-job.ts';
 import { takeCheckpoint, type CheckpointDeps } from './checkpoints.ts';
 import { cleanUpClosedJob, type CleanUpDeps } from './clean-up-closed-job.ts';
 import type { Activities, RunSessionInput, RunSessionResult } from './contracts.ts';
@@ -103,7 +104,8 @@ async function driveSession(
   cancelled: CancelledTurn,
 ): Promise<Turn> {
   const { db } = deps.database;
-  const { jobId, agent, handle, turn, permissions } = input;
+  const { jobId, agent: name, handle, turn } = input;
+  const agent = deps.agents[name];
   const watch = startLimitWatch(db, deps.sandboxes, jobId, handle);
   const detach = AbortSignal.any([signals.detach, watch.exceeded]);
   const interrupt = new AbortController();
@@ -117,9 +119,13 @@ async function driveSession(
       () => state,
       async () => {
         const { ref, secret } = key;
-        const [prompt, decide] = await Promise.all([readPrompt(db, jobId, input.prompt), loadPermissionPolicy(db, input)]);
+        const [prompt, job, decide] = await Promise.all([
+          readPrompt(db, jobId, input.prompt),
+          readAgentJob(db, input),
+          loadPermissionPolicy(db, input),
+        ]);
         const toolSecrets = await openToolSecrets(deps.unsealer, input.secrets, input.tenant);
-        await deps.session.bindKey(sandbox, deps.agents[agent], secret, input, AbortSignal.any([cancel, detach]));
+        await deps.session.bindKey(sandbox, agent, secret, job, AbortSignal.any([cancel, detach]));
         await markBound(db, { ref, jobId }, deps.keys.leaseMs, [
           { source: `key.bound:${ref}`, body: { type: 'key.bound', ref } },
           { source: turnStartedSource(input), body: { type: 'turn.started', turn, prompt: prompt.slice(0, MAX_PROMPT_CHARS) } },
@@ -132,8 +138,9 @@ async function driveSession(
           jobId,
           turn,
           prompt,
-          sessionSettings: deps.agents[agent].sessionSettings?.({ paths: sandbox.paths, permissions }),
+          sessionSettings: agent.sessionSettings?.({ ...job, paths: sandbox.paths }),
           modelStop: () => lastModelStop(db, jobId, turnStartedSource(input)),
+          mcpServers: input.mcpServers ?? [],
           resume: state,
           secrets: [secret, ...toolSecrets.values(), ...predictKeys(deps.keys, input)],
           decide,

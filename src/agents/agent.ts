@@ -1,3 +1,4 @@
+import type { McpServerSpec } from '../contract/mcp-spec.ts';
 import type { AgentName, JobSpec } from '../contract/spec.ts';
 import type { Program } from '../in-sandbox/programs.ts';
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
@@ -36,7 +37,7 @@ export interface Agent {
   files(binding: AgentBinding): AgentFile[];
 
   /** Returns what opening and loading a session needs beyond plain ACP. Absent where plain ACP is enough. */
-  sessionSettings?(binding: Pick<AgentBinding, 'paths' | 'permissions'>): SessionSettings;
+  sessionSettings?(binding: Pick<AgentBinding, 'paths' | 'permissions' | 'instructions'>): SessionSettings;
 }
 
 export interface SessionSettings {
@@ -58,6 +59,10 @@ export interface AgentPackage {
 export interface AgentAbilities {
   /** A new process continues the conversation of one that ended (ACP `session/load`); else the session is lost with the process. */
   loadsSession: boolean;
+  /** A session that is loaded follows the instructions of the job that loads it; else it keeps those with which it began. */
+  replacesInstructions: boolean;
+  /** Starts the MCP servers of a session (ACP `mcpServers`), and offers their tools to the model. */
+  startsMcpServers: boolean;
   /** Requests permission (ACP `session/request_permission`) unless the job’s policy is `allow`. */
   requestsPermission: boolean;
   /**
@@ -86,13 +91,24 @@ export interface AgentLaunch {
   env: Record<string, string>;
 }
 
-export interface AgentBinding {
+export interface AgentBinding extends AgentJob {
   paths: SandboxPaths;
   /** Absolute path, inside the sandbox, of the file that holds the key and nothing else. */
   keyFile: string;
+}
+
+/** What of a job its agent is configured with. */
+export interface AgentJob {
   model: string;
   /** `allow`: the agent requests no permissions. Else it requests one before it changes or runs anything, where it is able to. */
   permissions: JobSpec['permissions'];
+  /**
+   * What the agent follows in every turn, beside its own system prompt and what the workspace says in prose. It reaches the model as it
+   * is, and no file of the workspace holds it or can replace it.
+   */
+  instructions?: string | undefined;
+  /** The agent starts them by ACP; its files need only their names. */
+  mcpServers?: readonly McpServerSpec[] | undefined;
 }
 
 export interface AgentFile {

@@ -19,13 +19,20 @@ export const amp: Agent = {
   program: 'amp-acp',
   protocol: 'messages',
   sessionPaths: [],
-  abilities: { loadsSession: true, requestsPermission: false, supportsKeyRotation: false, supportsGatewayKey: false },
+  abilities: {
+    loadsSession: true,
+    replacesInstructions: true,
+    startsMcpServers: false,
+    requestsPermission: false,
+    supportsKeyRotation: false,
+    supportsGatewayKey: false,
+  },
 
   launch({ node, nodeModules, program }) {
     return { command: node, args: [program, join(nodeModules, `@ampcode/cli-${process.platform}-${process.arch}`, 'amp')], env: {} };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files({ paths, keyFile, model, permissions, instructions }) {
     const settings = {
       'amp.dangerouslyAllowAll': permissions === 'allow',
       // The command line cannot request permission in the middle of a turn: a tool that needs it is rejected.
@@ -34,6 +41,7 @@ export const amp: Agent = {
       'amp.notifications.enabled': false,
     };
     return [
+      ...(instructions === undefined ? [] : [{ path: `${paths.home}/.config/amp/AGENTS.md`, content: instructions }]),
       { path: `${paths.home}/.config/amp/settings.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
       { path: `${paths.home}/.amp-acp/settings.json`, content: `${JSON.stringify({ keyFile, mode: model }, null, 2)}\n` },
     ];

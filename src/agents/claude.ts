@@ -11,7 +11,14 @@ export const claude: Agent = {
   program: null,
   protocol: 'messages',
   sessionPaths: ['.claude/projects'],
-  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
+  abilities: {
+    loadsSession: true,
+    replacesInstructions: false,
+    startsMcpServers: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+  },
 
   launch({ nodeModules, node }) {
     return {
@@ -38,9 +45,12 @@ export const claude: Agent = {
     ];
   },
 
-  sessionSettings({ paths, permissions }) {
+  sessionSettings({ paths, permissions, instructions }) {
     return {
-      meta: { claudeCode: { options: { projectConfigRoot: projectRoot(paths), strictMcpConfig: true } } },
+      meta: {
+        claudeCode: { options: { projectConfigRoot: projectRoot(paths), strictMcpConfig: true } },
+        ...(instructions === undefined ? {} : { systemPrompt: { append: instructions } }),
+      },
       // A repository’s settings can forbid `bypassPermissions`: the adapter reads them for that alone. `default` then requests
       // permissions, and the job’s policy allows them.
       modes: permissions === 'allow' ? ['bypassPermissions', 'default'] : ['default'],

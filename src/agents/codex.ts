@@ -19,6 +19,8 @@ export const codex: Agent = {
   sessionPaths: ['.codex/sessions', '.codex/session_index.jsonl'],
   abilities: {
     loadsSession: true,
+    replacesInstructions: false,
+    startsMcpServers: true,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,
@@ -34,13 +36,16 @@ export const codex: Agent = {
         CODEX_PATH: join(nodeModules, codexPlatformPackage, codexVendorFolder, 'bin/codex'),
         NO_BROWSER: '1',
         CODEX_ACP_PROMPT_SUGGESTIONS: 'false',
+        // Our settings of an MCP server are added to what ACP says of it, and do not replace it.
+        DISABLE_MCP_CONFIG_FILTERING: 'true',
       },
     };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files(binding) {
+    const { paths } = binding;
     return [
-      { path: `${paths.home}/.codex/config.toml`, content: configToml(`${paths.gatewayUrl}/v1`, keyFile, model, permissions) },
+      { path: `${paths.home}/.codex/config.toml`, content: configToml(binding) },
       { path: `${paths.home}/.codex/valetkey.js`, content: preloadSource(paths) },
     ];
   },
@@ -80,12 +85,11 @@ const untrusted = (chunk) => String(chunk).replaceAll('"trust_level":"trusted"',
  * runs `auth.command` again when a key is refused, so it uses a rotated key in the middle of a turn. `default_permissions` keeps
  * the adapter from setting a mode of its own, each of which has its own policy.
  */
-function configToml(baseUrl: string, keyFile: string, model: string, permissions: AgentBinding['permissions']): string {
-  // A JSON string without control characters is a valid TOML string.
-  const text = JSON.stringify;
+function configToml({ paths, keyFile, model, permissions, instructions, mcpServers = [] }: AgentBinding): string {
+  const developer = instructions === undefined ? '' : `developer_instructions = ${text(instructions)}\n`;
   const { policy, files, network, landlock } = permissions === 'allow' ? UNRESTRICTED : RESTRICTED;
   return `model = ${text(model)}
-model_provider = "valetkey"
+${developer}model_provider = "valetkey"
 check_for_update_on_startup = false
 web_search = "disabled"
 approval_policy = ${policy}
@@ -107,7 +111,7 @@ enabled = false
 
 [model_providers.valetkey]
 name = "valetkey"
-base_url = ${text(baseUrl)}
+base_url = ${text(`${paths.gatewayUrl}/v1`)}
 wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 1
@@ -116,7 +120,21 @@ stream_max_retries = 1
 command = "/bin/cat"
 args = [${text(keyFile)}]
 refresh_interval_ms = 1000
+${permissions === 'allow' ? '' : mcpServers.map(mcpServerToml).join('')}`;
+}
+
+/** Without this setting Codex runs the tools that a server declares as read-only without a request. ACP brings the true command. */
+function mcpServerToml({ name }: { name: string }): string {
+  return `
+[mcp_servers.${name}]
+command = "/bin/false"
+default_tools_approval_mode = "prompt"
 `;
+}
+
+/** A JSON string is a valid TOML string, but for one character that JSON does not escape. */
+function text(value: string): string {
+  return JSON.stringify(value).replaceAll('\u007F', String.raw`\u007F`);
 }
 
 const UNRESTRICTED = { policy: '"never"', files: 'write', network: true, landlock: false };

@@ -7,14 +7,21 @@ export const mock: Agent = {
   program: 'mock-agent',
   protocol: 'chat',
   sessionPaths: ['.mock/sessions'],
-  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
+  abilities: {
+    loadsSession: true,
+    replacesInstructions: true,
+    startsMcpServers: false,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+  },
 
   launch({ node, program }) {
     return { command: node, args: [program], env: {} };
   },
 
-  files({ paths, keyFile, model, permissions }) {
-    const settings = { baseUrl: `${paths.gatewayUrl}/v1`, keyFile, model, asks: permissions !== 'allow' };
+  files({ paths, keyFile, model, permissions, instructions }) {
+    const settings = { baseUrl: `${paths.gatewayUrl}/v1`, keyFile, model, asks: permissions !== 'allow', instructions };
     return [{ path: `${paths.home}/.mock/settings.json`, content: `${JSON.stringify(settings, null, 2)}\n` }];
   },
 };

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { SandboxPaths } from '../sandboxes/sandbox.ts';
-import type { Agent, AgentBinding } from './agent.ts';
+import type { Agent, AgentBinding, AgentFile } from './agent.ts';
 
 /** On x64 npm also installs a `-baseline` package, for processors without AVX2; this is the other one. */
 const platformPackage = `opencode-${process.platform}-${process.arch}`;
@@ -25,7 +25,14 @@ export const opencode: Agent = {
   program: null,
   protocol: 'chat',
   sessionPaths: ['.local/share/opencode'],
-  abilities: { loadsSession: true, requestsPermission: true, supportsKeyRotation: true, supportsGatewayKey: true },
+  abilities: {
+    loadsSession: true,
+    replacesInstructions: true,
+    startsMcpServers: true,
+    requestsPermission: true,
+    supportsKeyRotation: true,
+    supportsGatewayKey: true,
+  },
 
   launch({ nodeModules }) {
     return {
@@ -50,17 +57,27 @@ export const opencode: Agent = {
     };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files({ paths, keyFile, model, permissions, instructions, mcpServers = [] }) {
     const folder = `${paths.home}/.config/opencode`;
-    const settings = configuration(paths, model, permissions);
+    const allowed = toolPermissions(permissions, mcpServers);
+    const ofJob = instructions === undefined ? [] : [{ path: `${folder}/instructions.md`, content: instructions }];
+    const settings = configuration(paths, model, allowed, ofJob);
     return [
       { path: `${folder}/opencode.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
-      { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, toolPermissions(permissions)) },
+      ...ofJob,
+      { path: `${folder}/plugin/valetkey.js`, content: pluginSource(keyFile, allowed) },
     ];
   },
 };
 
-function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, permissions: AgentBinding['permissions']): object {
+const PROJECT_INSTRUCTIONS = ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'];
+
+function configuration(
+  { gatewayUrl, workspace }: SandboxPaths,
+  model: string,
+  permission: Record<string, string>,
+  instructions: readonly AgentFile[],
+): object {
   const name = `valetkey/${model}`;
   // The plugin replaces this API key in each request. The gateway decides how long a model may be silent, so all timeouts are off.
   const options = {
@@ -77,9 +94,9 @@ function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, p
     small_model: name,
     enabled_providers: ['valetkey'],
     provider: { valetkey: { npm: '@ai-sdk/openai-compatible', options, models: { [model]: { limit } } } },
-    permission: toolPermissions(permissions),
-    // Without the project’s configuration OpenCode looks for none of these files.
-    instructions: ['AGENTS.md', 'CLAUDE.md', 'CONTEXT.md'].map((file) => `${workspace}/${file}`),
+    permission,
+    // Without the project’s configuration OpenCode looks for none of the workspace’s files.
+    instructions: [...instructions.map(({ path }) => path), ...PROJECT_INSTRUCTIONS.map((file) => `${workspace}/${file}`)],
     experimental: { continue_loop_on_deny: true },
     agent: { title: { disable: true } },
     autoupdate: false,
@@ -87,10 +104,23 @@ function configuration({ gatewayUrl, workspace }: SandboxPaths, model: string, p
   };
 }
 
-function toolPermissions(permissions: AgentBinding['permissions']): Record<string, string> {
+function toolPermissions(
+  permissions: AgentBinding['permissions'],
+  mcpServers: NonNullable<AgentBinding['mcpServers']>,
+): Record<string, string> {
   const decision = permissions === 'allow' ? 'allow' : 'ask';
   // The model is not offered denied tools. grep and glob need ripgrep, which OpenCode would download; the shell serves as well.
-  return { '*': 'allow', edit: decision, bash: decision, webfetch: decision, external_directory: decision, grep: 'deny', glob: 'deny' };
+  const ofServers = Object.fromEntries(mcpServers.map(({ name }) => [`${name}_*`, decision]));
+  return {
+    '*': 'allow',
+    ...ofServers,
+    edit: decision,
+    bash: decision,
+    webfetch: decision,
+    external_directory: decision,
+    grep: 'deny',
+    glob: 'deny',
+  };
 }
 
 /**

@@ -12,6 +12,9 @@ export const qwen: Agent = {
   sessionPaths: ['.qwen/projects', '.qwen/tmp'],
   abilities: {
     loadsSession: true,
+    replacesInstructions: true,
+    // Qwen Code starts none in an untrusted folder, and the workspace’s own configuration is the reason for which no folder is trusted.
+    startsMcpServers: false,
     requestsPermission: true,
     supportsKeyRotation: true,
     supportsGatewayKey: true,
@@ -33,11 +36,11 @@ export const qwen: Agent = {
     };
   },
 
-  files({ paths, keyFile, model, permissions }) {
+  files({ paths, keyFile, model, permissions, instructions }) {
     const settings = settingsFor(paths, model, permissions);
     return [
       { path: `${paths.home}/.qwen/valetkey.json`, content: `${JSON.stringify(settings, null, 2)}\n` },
-      { path: `${paths.home}/.qwen/valetkey.js`, content: preloadSource(keyFile, paths.gatewayUrl) },
+      { path: `${paths.home}/.qwen/valetkey.js`, content: preloadSource(keyFile, paths.gatewayUrl, instructions) },
     ];
   },
 };
@@ -71,10 +74,14 @@ function settingsFor({ home, workspace, gatewayUrl }: SandboxPaths, model: strin
  * Returns the source of a module that runs in Qwen Code’s process before it. Qwen Code calls the LLM with its own copy of undici,
  * which publishes each request before it is sent (undici, docs/api/DiagnosticsChannel.md): the module reads the key from its file
  * for each. Qwen Code retries a failure that looks transient for minutes, so the module turns each failure into one that does not.
+ * The instructions are added as an argument here, since the arguments of the process may be visible to other users of the host.
  */
-function preloadSource(keyFile: string, gatewayUrl: string): string {
+function preloadSource(keyFile: string, gatewayUrl: string, instructions: string | undefined): string {
+  const args = instructions === undefined ? [] : [`--append-system-prompt=${instructions}`];
   return `import { subscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
+
+process.argv.push(...${JSON.stringify(args)});
 
 subscribe('undici:request:create', ({ request }) => {
   if (String(request.origin) !== ${JSON.stringify(gatewayUrl)}) return;

@@ -12,6 +12,8 @@ export interface JobFlags {
   agent?: string | undefined;
   model?: string | undefined;
   prompt?: string[] | undefined;
+  /** A file. */
+  instructions?: string | undefined;
   budget?: number | undefined;
   deadline?: string | undefined;
   keepOpen?: string | undefined;
@@ -32,7 +34,7 @@ export interface JobFlags {
 }
 
 /** Builds a job spec from the flags of the command line. Throws `invalid_spec`. */
-export function specOfFlags(flags: JobFlags): JobSpec {
+export async function specOfFlags(flags: JobFlags): Promise<JobSpec> {
   const { tenant, agent, model, prompt, budget, deadline, keepOpen, continues } = flags;
   const { permissions, artifact, label, git, path, ref, push, file, sandbox: provider, isolation } = flags;
   const workspace = {
@@ -47,6 +49,7 @@ export function specOfFlags(flags: JobFlags): JobSpec {
     agent,
     model,
     prompts: prompt ?? (keepOpen === undefined ? undefined : []),
+    instructions: flags.instructions === undefined ? undefined : await readInput(flags.instructions),
     budgetUsd: budget,
     deadline,
     keepOpen,
@@ -73,11 +76,17 @@ function credentialOfFlags({ strategy, credential: name, gateway }: JobFlags): o
 
 /** Reads a job spec from a JSON file, or from standard input for `-`. Throws `invalid_spec`. */
 export async function readSpec(file: string): Promise<JobSpec> {
-  const source = file === '-' ? 'standard input' : file;
-  const json = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
-    throw new ValetkeyError('invalid_spec', `Cannot read ${source}: ${error.code ?? error.name}.`);
-  });
-  const spec = parseJson(json);
-  if (spec === undefined) throw new ValetkeyError('invalid_spec', `The job in ${source} is not valid JSON.`);
+  const spec = parseJson(await readInput(file));
+  if (spec === undefined) throw new ValetkeyError('invalid_spec', `The job in ${nameOf(file)} is not valid JSON.`);
   return parseJobSpec(spec, Date.now());
+}
+
+async function readInput(file: string): Promise<string> {
+  return (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch((error: NodeJS.ErrnoException) => {
+    throw new ValetkeyError('invalid_spec', `Cannot read ${nameOf(file)}: ${error.code ?? error.name}.`);
+  });
+}
+
+function nameOf(file: string): string {
+  return file === '-' ? 'standard input' : file;
 }

@@ -8,9 +8,11 @@ import { searchAttributes } from '../contract/search-attributes.ts';
 import type { JobInput, JobSpec } from '../contract/spec.ts';
 import { JOB_WORKFLOW } from '../contract/status.ts';
 import { copyCheckpoint } from '../store/checkpoints.ts';
-import { storePrompts } from '../store/prompts.ts';
+import type { Db } from '../store/database.ts';
+import { storePrompt, storePrompts } from '../store/prompts.ts';
 import { isIdUsed } from '../store/used-ids.ts';
 import { asTemporalError } from '../temporal/errors.ts';
+import { checkAgent } from './check-agent.ts';
 import { checkCredential } from './check-credential.ts';
 import { checkModel } from './check-model.ts';
 import { checkSandbox } from './check-sandbox.ts';
@@ -25,6 +27,7 @@ import { digestSpec, sealedFor, summariseSpec } from './digest-spec.ts';
  */
 export async function submitJob(context: ClientContext, jobId: string, spec: JobSpec): Promise<boolean> {
   const { database, temporal, taskQueue } = context;
+  checkAgent(spec);
   const isUsed = await isIdUsed(database.db, jobId);
   if (!isUsed) await Promise.all([checkModel(database, spec), checkCredential(context, spec), checkSandbox(context, spec)]);
   const specSha256 = digestSpec(spec);
@@ -36,7 +39,7 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
     return false;
   }
   if (spec.continues !== undefined) await copyOf(context, jobId, spec, spec.continues);
-  const input: JobInput = { ...spec, prompts: await storePrompts(database.db, jobId, spec.prompts) };
+  const input = await storeTexts(database.db, jobId, spec);
   try {
     await asTemporalError(
       workflow.start(JOB_WORKFLOW, {
@@ -65,6 +68,12 @@ export async function submitJob(context: ClientContext, jobId: string, spec: Job
     await requireSameJob(handle, specSha256);
     return false;
   }
+}
+
+/** Stores the texts of a job that Temporal is not to hold. */
+async function storeTexts(db: Db, jobId: string, { prompts: texts, instructions: text, ...spec }: JobSpec): Promise<JobInput> {
+  const prompts = await storePrompts(db, jobId, texts);
+  return text === undefined ? { ...spec, prompts } : { ...spec, prompts, instructions: await storePrompt(db, jobId, text) };
 }
 
 /** A copy of its own, since the other job may go on. */

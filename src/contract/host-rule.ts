@@ -63,6 +63,21 @@ export function formatHostRule({ host, below, port }: HostRule): string {
   return `${below ? '*.' : ''}${host}${port === null ? '' : `:${port}`}`;
 }
 
+/** Whether a list of hosts allows a normalized host at a port. `ports`: of the hosts that name none. */
+export function isHostAllowed(
+  { hosts, ports }: { hosts: readonly string[]; ports: readonly number[] },
+  host: string,
+  port: number,
+): boolean {
+  const rules = hosts.flatMap((text) => parseHostRule(text) ?? []);
+  return isAllowedBy(rules, ports, host, port);
+}
+
+/** As `isHostAllowed`, for rules that are read already. */
+export function isAllowedBy(rules: readonly HostRule[], ports: readonly number[], host: string, port: number): boolean {
+  return rules.some((rule) => namesHost(rule, host) && (rule.port === null ? ports.includes(port) : rule.port === port));
+}
+
 /** Whether a rule matches a normalized host, regardless of ports. */
 export function namesHost(rule: HostRule, host: string): boolean {
   if (rule.host === '*') return true;

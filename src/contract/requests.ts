@@ -6,7 +6,7 @@ export const INTERRUPT_UPDATE = 'interrupt';
 export const ANSWER_UPDATE = 'answer';
 export const ROTATE_UPDATE = 'rotateKey';
 
-/** Stands for a prompt in Temporal: its text is in the store. */
+/** Stands for a prompt, or for a job’s instructions, in Temporal: the text is in the store. */
 export interface PromptRef {
   /** Hex, of the text in UTF-8. */
   sha256: string;

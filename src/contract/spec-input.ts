@@ -18,6 +18,10 @@ export interface TenantJobSpecInput {
   model: string;
   /** Each is one turn of the same session; none only with `keepOpen`. */
   prompts: string[];
+  /** What the agent follows in every turn beside its own system prompt. The workspace does not show it. */
+  instructions?: string | undefined;
+  /** MCP servers of the agent. Those of a repository are ignored. */
+  mcpServers?: McpServerInput[] | undefined;
   /** Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example. */
   keepOpen?: string | undefined;
   /** What happens when the agent requests permission; "ask": the job waits for an answer. Default: "allow". */
@@ -98,6 +102,22 @@ export interface SandboxInput {
   env?: Record<string, string> | undefined;
   /** Sealed secrets (`seal`, purpose `tool`) for tools: each in a file, whose path is in the variable <NAME>_FILE. */
   secrets?: Record<string, string> | undefined;
+}
+
+/** An MCP server: either a program in the sandbox (`command`), or a remote one by Streamable HTTP (`url`). */
+export interface McpServerInput {
+  /** Part of the names of its tools. */
+  name: string;
+  /** A program, which the agent starts in the workspace. */
+  command?: string | undefined;
+  /** Of the program. */
+  args?: string[] | undefined;
+  /** Environment variables of the program beside those of the sandbox. Readable in Temporal. */
+  env?: Record<string, string> | undefined;
+  /** A remote server. Its host has to be among those of `sandbox.egress`. */
+  url?: string | undefined;
+  /** Of each request to the URL. Readable in Temporal; `${NAME}` stands for the secret NAME of `sandbox.secrets`. */
+  headers?: Record<string, string> | undefined;
 }
 
 /** What a sandbox may use at most; all processes in it together. */

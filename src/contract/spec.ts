@@ -7,6 +7,7 @@ import { DURATION_EXAMPLES, DURATION_PATTERN, durationMs } from './duration.ts';
 import { invalidSpec, toFieldIssue } from './invalid-spec.ts';
 import { labelsSchema } from './labels.ts';
 import { sandboxLimitsSchema } from './limits-spec.ts';
+import { mcpServerIssues, mcpServersSchema } from './mcp-spec.ts';
 import type { KeyRef } from './ref.ts';
 import type { PromptRef } from './requests.ts';
 import { ISOLATIONS, PROVIDER_ISOLATIONS, SANDBOX_PROVIDERS } from './sandbox-provider.ts';
@@ -16,6 +17,8 @@ import { relativePathSchema, workspaceSchema } from './workspace-spec.ts';
 
 /** Bytes of UTF-8. Temporal refuses a payload over 2 MB, so a whole spec stays well below. */
 const MAX_PROMPT_BYTES = 256 * 1024;
+/** Bytes of UTF-8. The agent sends them with each request. */
+const MAX_INSTRUCTIONS_BYTES = 32 * 1024;
 const MAX_SPEC_BYTES = 1024 * 1024;
 const MAX_DEADLINE = '30d';
 
@@ -24,11 +27,14 @@ const bytes = (text: string): number => new TextEncoder().encode(text).length;
 const WELL_FORMED = 'must be well-formed text without NUL';
 
 /** What a caller cut in the middle of an emoji is taken as it can be stored, and so it reaches the agent. */
-const promptSchema = z
-  .string()
-  .overwrite(storable)
-  .refine((text) => text.trim() !== '', 'must not be empty')
-  .refine((text) => bytes(text) <= MAX_PROMPT_BYTES, `must be at most ${MAX_PROMPT_BYTES} bytes of UTF-8`);
+const textSchema = (maxBytes: number) =>
+  z
+    .string()
+    .overwrite(storable)
+    .refine((text) => text.trim() !== '', 'must not be empty')
+    .refine((text) => bytes(text) <= maxBytes, `must be at most ${maxBytes} bytes of UTF-8`);
+
+const promptSchema = textSchema(MAX_PROMPT_BYTES);
 
 const JOB_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 const NOT_A_JOB_ID = 'must be 1 to 128 of A-Z a-z 0-9 . _ : -';
@@ -58,6 +64,10 @@ export const jobSpecSchema = z
       .regex(/^[A-Za-z0-9@][\w.:/-]{0,127}$/, 'must be the name of a model')
       .describe('The only model that the key of the job may use.'),
     prompts: z.array(promptSchema).max(50).describe('Each is one turn of the same session; none only with keepOpen.'),
+    instructions: textSchema(MAX_INSTRUCTIONS_BYTES)
+      .optional()
+      .describe('What the agent follows in every turn beside its own system prompt. The workspace does not show it.'),
+    mcpServers: mcpServersSchema.optional(),
     keepOpen: durationSchema(MAX_DEADLINE)
       .optional()
       .describe('Keeps the job open for more prompts after these; it ends when none came for that long, "10m" for example.'),
@@ -143,6 +153,10 @@ export const jobSpecSchema = z
     path: ['workspace'],
     message: 'must have setup commands alone in a job that continues another: its files come from there',
   })
+  .superRefine(({ mcpServers = [], sandbox }, context) => {
+    for (const { path, message } of mcpServerIssues(mcpServers, sandbox))
+      context.addIssue({ code: 'custom', path: ['mcpServers', ...path], message });
+  })
   .refine(({ agent }) => agent !== 'amp', {
     path: ['agent'],
     message: 'amp takes no key of a gateway, and the strategies that it could take are not there yet',
@@ -164,8 +178,8 @@ export const keyRefSchema = z.custom<KeyRef>(
 
 /** A job with every default filled in. */
 export type JobSpec = z.output<typeof jobSpecSchema>;
-/** The same as Temporal holds it: the texts of its prompts are in the store. */
-export type JobInput = Omit<JobSpec, 'prompts'> & { prompts: PromptRef[] };
+/** The same as Temporal holds it: the texts of its prompts and its instructions are in the store. */
+export type JobInput = Omit<JobSpec, 'prompts' | 'instructions'> & { prompts: PromptRef[]; instructions?: PromptRef };
 /** A coding agent that a job can run. */
 export type AgentName = JobSpec['agent'];
 export type Workspace = JobSpec['workspace'];

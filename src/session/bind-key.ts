@@ -1,5 +1,4 @@
-import type { Agent } from '../agents/agent.ts';
-import type { JobSpec } from '../contract/spec.ts';
+import type { Agent, AgentJob } from '../agents/agent.ts';
 import type { SandboxConnection } from '../sandboxes/sandbox.ts';
 import type { Secret } from '../secrets/secret.ts';
 import { replaceFiles } from './replace-files.ts';
@@ -9,15 +8,9 @@ import { replaceFiles } from './replace-files.ts';
  * agent that reads it meanwhile gets the old content or the new. Idempotent: a repeat, also with another key, replaces the files. The caller
  * retries. The secret is in request bodies only. Throws `sandbox_lost`.
  */
-export async function bindKey(
-  sandbox: SandboxConnection,
-  agent: Agent,
-  key: Secret,
-  { model, permissions }: Pick<JobSpec, 'model' | 'permissions'>,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function bindKey(sandbox: SandboxConnection, agent: Agent, key: Secret, job: AgentJob, signal?: AbortSignal): Promise<void> {
   const keyFile = `${sandbox.paths.home}/.valetkey/key`;
-  const files = agent.files({ paths: sandbox.paths, keyFile, model, permissions });
+  const files = agent.files({ ...job, paths: sandbox.paths, keyFile });
   // The key is last: once it exists the agent sends requests, and its configuration must be complete by then.
   await replaceFiles(sandbox, [...files, { path: keyFile, content: key.reveal() }], signal);
 }

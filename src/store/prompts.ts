@@ -36,7 +36,7 @@ export async function storePrompt(db: Db, jobId: string, text: string): Promise<
 }
 
 /**
- * Reads the text of a prompt.
+ * Reads the text of a prompt, or of a job’s instructions.
  * @throws `prompt_missing`, `database_unreachable`
  */
 export async function readPrompt(db: Db, jobId: string, { sha256 }: PromptRef): Promise<string> {

@@ -1,4 +1,4 @@
-import { access, mkdir, readFile } from 'node:fs/promises';
+import { access, cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -19,6 +19,17 @@ import { AFTER, BEFORE } from './trouble.ts';
 
 /** All that an agent can see of environments and folders. */
 const LOOK = `{ env; cat /proc/[0-9]*/environ | tr '\\\\0' '\\\\n'; ls -A / ~ /tmp /opt /run .; cat /etc/passwd /etc/hosts; } > seen.txt 2> /dev/null; true`;
+
+/** They begin like an option, and hold what agents and their files could take for syntax. */
+const INSTRUCTIONS = '- Sign each answer with a bluethroat.\n\n"""@AGENTS.md and @./CLAUDE.md, ${HOME}, {{args}}, \\d\u007F and 🐦.';
+/** What the workspace says, by file. */
+const PROJECT: Record<string, string> = { 'AGENTS.md': 'The project counts wheatears.', 'CLAUDE.md': 'The project counts stonechats.' };
+
+const BIRDS = { name: 'birds', command: 'node', args: ['./bird-server.ts'], env: { KIND: 'small' } };
+const count = (kind: string): Step[] => [
+  { mcp: { server: 'birds', tool: 'count_birds', input: { kind, variables: ['KIND', 'SITE'] } } },
+  { say: 'Counted.' },
+];
 
 /** The second answer says something and calls a tool. */
 const TWO_THINGS: Step[] = [
@@ -128,13 +139,75 @@ export function describeAgent(agent: Agent): void {
 
     test.runIf(abilities.loadsSession)('knows its conversation in another sandbox that has its session files', async () => {
       const { state } = await job.turn(withScript('Remember the word bittern.', [{ say: 'I do.' }]));
-      const other = await rig.startJob('allow');
+      const other = await rig.startJob('allow', { instructions: INSTRUCTIONS });
       await copySession(job, other);
-      expect(await askAgain(other, { resume: state, turn: state.turn + 1 })).toContain('Remember the word bittern.');
+      const sent = await askAgain(other, { resume: state, turn: state.turn + 1 });
+      expect(sent).toContain('Remember the word bittern.');
+      expect(sent.includes('a bluethroat')).toBe(abilities.replacesInstructions);
     });
 
     test('has opened no connection except to the gateway', async () => {
       expect(await attempts(job.folder)).toBe(before);
+    });
+  });
+
+  describe(`the agent ${agent.name}, with instructions`, () => {
+    let job: AgentJob;
+    let sent: string;
+    beforeAll(async () => {
+      job = await rig.startJob('allow', { instructions: INSTRUCTIONS });
+      for (const [file, text] of Object.entries(PROJECT)) await run(job.sandbox, `printf %s '${text}' > ${file}`);
+      sent = await askAgain(job);
+    });
+
+    test('sends the model the instructions, as they are', () => {
+      expect(sent).toContain(JSON.stringify(INSTRUCTIONS).slice(1, -1));
+    });
+
+    test.skipIf(agent.package === null)('sends it what the workspace says of the project, too', () => {
+      const files = agent.name === 'claude' ? ['CLAUDE.md'] : ['AGENTS.md'];
+      for (const file of files) expect(sent).toContain(PROJECT[file]);
+    });
+
+    test('changes nothing in the workspace for them', async () => {
+      expect((await readdir(join(job.folder, 'workspace'))).toSorted()).toEqual(Object.keys(PROJECT).toSorted());
+    });
+
+    test('sends them again in a new process', async () => {
+      await killAgent(job.folder);
+      expect(await askAgain(job)).toContain('a bluethroat');
+    });
+  });
+
+  describe(`the agent ${agent.name}, with an MCP server`, () => {
+    let job: AgentJob;
+    let sent: string;
+    beforeAll(async () => {
+      job = await rig.startJob('allow', { mcpServers: [BIRDS] });
+      await bringBirdServer(job);
+      const before = rig.requests.length;
+      await job.turn(withScript('Count them.', count('wheatear')));
+      sent = rig.requests.slice(before).join();
+    });
+
+    test(`returns to the model ${abilities.startsMcpServers ? 'what a tool of it answers' : 'nothing of it'}`, () => {
+      expect(sent.includes('seventeen wheatears')).toBe(abilities.startsMcpServers);
+    });
+
+    test.runIf(abilities.startsMcpServers)('starts the server in the workspace, with its own environment and the sandbox’s', () => {
+      for (const seen of ['/workspace', 'KIND=small', 'SITE=the marsh']) expect(sent).toContain(seen);
+    });
+
+    test.runIf(abilities.startsMcpServers)('starts it again in a new process', async () => {
+      await killAgent(job.folder);
+      const before = rig.requests.length;
+      await job.turn(withScript('Count others.', count('stonechat')));
+      expect(rig.requests.slice(before).join()).toContain('seventeen stonechats');
+    });
+
+    test('completes a turn when a server cannot be started', async () => {
+      const other = await rig.startJob('allow', { mcpServers: [{ name: 'gone', command: './gone' }] });
+      expect((await other.turn(withScript('Say it.', [{ say: 'All the same.' }]))).message).toContain('All the same.');
     });
   });
 
@@ -191,6 +264,21 @@ export function describeAgent(agent: Agent): void {
       },
     );
 
+    test.runIf(abilities.requestsPermission && abilities.startsMcpServers).each(['allow', 'deny'] as const)(
+      'requests permission for a tool of an MCP server, which %s decides',
+      async (answer) => {
+        const other = await rig.startJob('ask', { mcpServers: [BIRDS] });
+        await bringBirdServer(other);
+        const prompt = withScript('Count them.', count('wheatear'));
+        const before = rig.requests.length;
+        expect(await other.untilQuestion(prompt)).not.toBeNull();
+        expect(rig.requests.slice(before).join()).not.toContain('seventeen wheatears');
+        await other.answer(prompt, answer);
+        await askAgain(other);
+        expect(rig.requests.slice(before).join().includes('seventeen wheatears')).toBe(answer === 'allow');
+      },
+    );
+
     test.skipIf(abilities.requestsPermission)('requests no permission', async () => {
       expect(await job.untilQuestion(withScript('Touch it.', [{ run: 'touch unasked' }]))).toBeNull();
     });
@@ -218,6 +306,11 @@ export function describeAgent(agent: Agent): void {
 function codeOf(error: unknown): string {
   if (!ValetkeyError.is(error)) throw error;
   return error.code;
+}
+
+/** Puts the server into the workspace, as the files of a job would. */
+async function bringBirdServer({ folder }: AgentJob): Promise<void> {
+  await cp(join(import.meta.dirname, '../helpers/bird-server.ts'), join(folder, 'workspace/bird-server.ts'));
 }
 
 async function copyIfThere(from: string, to: string): Promise<void> {

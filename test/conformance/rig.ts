@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
-import type { Agent } from '../../src/agents/agent.ts';
+import type { Agent, AgentJob as JobOfAgent } from '../../src/agents/agent.ts';
 import { agents } from '../../src/agents/index.ts';
 import type { JobEventBody } from '../../src/contract/events.ts';
 import type { JobSpec } from '../../src/contract/spec.ts';
@@ -35,7 +35,7 @@ export interface AgentRig {
   inFlight(): number;
   /** What becomes of the answers that are asked for next, after so many that are as they should be; null: no more. */
   trouble(next: { after: number; times: number; trouble: Trouble } | null): void;
-  startJob(permissions: JobSpec['permissions']): Promise<AgentJob>;
+  startJob(permissions: JobSpec['permissions'], setup?: Pick<JobOfAgent, 'instructions' | 'mcpServers'>): Promise<AgentJob>;
   close(): Promise<void>;
 }
 
@@ -117,14 +117,15 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
     trouble: (next) => {
       trouble = next;
     },
-    async startJob(permissions) {
+    async startJob(permissions, setup = {}) {
       const jobId = `job-${randomUUID()}`;
       ends.push(() => provider.stop(jobId));
-      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap' });
+      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap', env: { SITE: 'the marsh' } });
       const sandbox = provider.connect(handle);
       ends.push(() => sandbox.close());
       let key = await mint();
-      const bind = (): Promise<void> => bindKey(sandbox, agent, new Secret(key.secret), { model: name, permissions });
+      const job = { model: name, permissions, ...setup };
+      const bind = (): Promise<void> => bindKey(sandbox, agent, new Secret(key.secret), job);
       const never = new AbortController().signal;
       let state: SessionState | null = null;
       let turns = 0;
@@ -136,7 +137,8 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
         const turn = await runTurn({
           ...{ sandbox, jobId, turn: turns, prompt, resume: state, cancel: never, detach: never },
           ...{ secrets: [], stallMs: 60_000, onInterrupted: 'fail', onEvent: events.append },
-          sessionSettings: agent.sessionSettings?.({ paths: sandbox.paths, permissions }),
+          mcpServers: job.mcpServers,
+          sessionSettings: agent.sessionSettings?.({ ...job, paths: sandbox.paths }),
           decide: () => ({ answer: 'allow', by: 'policy' }),
           onState: (next) => (state = next),
           ...options,

@@ -33,6 +33,17 @@ test('a job with the least fields gets the defaults', () => {
   });
 });
 
+const REACHES_A = { egress: { hosts: ['a.example'] } };
+const remoteServer = (change: object = {}): object => ({ name: 'a', url: 'https://a.example/mcp', ...change });
+
+test('an MCP server of a job that reaches its host, or that has the network of the host, is accepted', () => {
+  const headers = { Authorization: 'Bearer ${TOKEN}' };
+  const sandbox = { egress: { hosts: ['*.c.example:8443', 'a.example'] }, secrets: { TOKEN: 'a.b.c.d.e' } };
+  const mcpServers = [remoteServer({ headers }), remoteServer({ name: 'b', url: 'https://b.c.example:8443' }), { name: 'c', command: 'c' }];
+  expect(issuesOf({ mcpServers, sandbox })).toEqual([]);
+  expect(issuesOf({ mcpServers: [remoteServer({ url: 'http://127.0.0.1:8000/mcp' })], sandbox: { isolation: 'none' } })).toEqual([]);
+});
+
 describe('a wrong field is named by its path, with what is allowed', () => {
   test.each<[string, object, string, RegExp]>([
     ['an unknown agent', { agent: 'copilot' }, 'agent', /claude.*codex/],
@@ -44,6 +55,71 @@ describe('a wrong field is named by its path, with what is allowed', () => {
     ['no prompt', { prompts: [] }, 'prompts', /at least one.*keepOpen/],
     ['an empty prompt', { prompts: [' '] }, 'prompts.0', /empty/],
     ['a prompt of 5 MB', { prompts: ['work', 'x'.repeat(5e6)] }, 'prompts.1', /262144 bytes/],
+    ['empty instructions', { instructions: ' ' }, 'instructions', /empty/],
+    ['instructions of 33 KiB', { instructions: 'ü'.repeat(16_500) }, 'instructions', /32768 bytes/],
+    ['an MCP server of both kinds', { mcpServers: [{ name: 'a', command: 'a', url: 'https://a.example' }] }, 'mcpServers.0', /either/],
+    ['an MCP server of neither kind', { mcpServers: [{ name: 'a' }] }, 'mcpServers.0', /either/],
+    ['headers of a program', { mcpServers: [{ name: 'a', command: 'a', headers: {} }] }, 'mcpServers.0.headers', /with url only/],
+    ['arguments of a URL', { mcpServers: [remoteServer({ args: [] })], sandbox: REACHES_A }, 'mcpServers.0.args', /with command only/],
+    ['an MCP server of an ill-formed name', { mcpServers: [{ name: 'a b', command: 'a' }] }, 'mcpServers.0.name', /1 to 32/],
+    ['two MCP servers of one name', { mcpServers: ['x', 'y'].map((command) => ({ name: 'a', command })) }, 'mcpServers.1.name', /another/],
+    ['21 MCP servers', { mcpServers: Array.from({ length: 21 }, (_, n) => ({ name: `a${n}`, command: 'a' })) }, 'mcpServers', /20/],
+    ['MCP servers of 33 KiB', { mcpServers: [{ name: 'a', command: 'a', args: Array(5).fill('x'.repeat(7000)) }] }, 'mcpServers', /32768/],
+    [
+      'a variable of ours for an MCP server',
+      { mcpServers: [{ name: 'a', command: 'a', env: { PATH: '/' } }] },
+      'mcpServers.0.env.PATH',
+      /set by/,
+    ],
+    [
+      'an MCP server with a password',
+      { mcpServers: [remoteServer({ url: 'https://b:c@a.example' })], sandbox: REACHES_A },
+      'mcpServers.0.url',
+      /user/,
+    ],
+    [
+      'an MCP server by another protocol',
+      { mcpServers: [remoteServer({ url: 'ws://a.example' })], sandbox: REACHES_A },
+      'mcpServers.0.url',
+      /https/,
+    ],
+    ['an MCP server without egress', { mcpServers: [remoteServer()] }, 'mcpServers.0.url', /sandbox.egress/],
+    [
+      'an MCP server beside its egress',
+      { mcpServers: [remoteServer({ url: 'https://b.example' })], sandbox: REACHES_A },
+      'mcpServers.0.url',
+      /egress/,
+    ],
+    [
+      'an MCP server at another port',
+      { mcpServers: [remoteServer({ url: 'https://a.example:8443' })], sandbox: REACHES_A },
+      'mcpServers.0.url',
+      /port/,
+    ],
+    [
+      'an MCP server by its address',
+      { mcpServers: [remoteServer({ url: 'https://192.0.2.1' })], sandbox: REACHES_A },
+      'mcpServers.0.url',
+      /egress/,
+    ],
+    [
+      'a header of the transport',
+      { mcpServers: [remoteServer({ headers: { Host: 'b' } })], sandbox: REACHES_A },
+      'mcpServers.0.headers.Host',
+      /set by/,
+    ],
+    [
+      'a header of two lines',
+      { mcpServers: [remoteServer({ headers: { A: 'b\nC: d' } })], sandbox: REACHES_A },
+      'mcpServers.0.headers.A',
+      /ASCII/,
+    ],
+    [
+      'a header with a secret that is none',
+      { mcpServers: [remoteServer({ headers: { A: '${B}' } })], sandbox: REACHES_A },
+      'mcpServers.0.headers.A',
+      /B is none/,
+    ],
     ['prompts that are too much together', { prompts: Array.from({ length: 5 }, () => 'x'.repeat(250_000)) }, '', /1048576 bytes/],
     ['a deadline in the past', { deadline: '2029-12-31T23:59:59Z' }, 'deadline', /future/],
     ['a deadline of now', { deadline: '2030-01-01T00:00:00Z' }, 'deadline', /future/],

@@ -9,7 +9,7 @@ import { programFile, PROGRAMS_FOLDER, type Program } from '../../src/in-sandbox
 import { writePrograms } from '../../src/sandboxes/launch/write-programs.ts';
 import { temporaryFolder } from '../helpers/temporary-folder.ts';
 
-const PROGRAMS: Program[] = ['init', 'shim', 'mock-agent', 'amp-acp'];
+const PROGRAMS: Program[] = ['init', 'shim', 'mcp-http', 'mock-agent', 'amp-acp'];
 
 test.each(['json-rpc', ...PROGRAMS])('%s imports nothing but Node, its own folder and json-rpc', async (folder) => {
   const names = await readdir(join(PROGRAMS_FOLDER, folder));

@@ -9,6 +9,7 @@ type Told = readonly [status: string | null, output: string | null];
 
 const call = { toolCallId: 'a', kind: 'execute' };
 const text = (output: string): object[] => [{ type: 'content', content: { type: 'text', text: output } }];
+const textBlock = (output: string): object => ({ type: 'text', text: output });
 const terminal = (data: string): object => ({ terminal_output: { terminal_id: 'a', data } });
 const begun = { sessionUpdate: 'tool_call', ...call, title: 'ls', status: 'in_progress' };
 const more = { sessionUpdate: 'tool_call_update', ...call };
@@ -52,6 +53,21 @@ describe('a command', () => {
       [
         ['in_progress', null],
         ['failed', 'bad\n'],
+      ],
+    ],
+    [
+      'of codex: a tool of an MCP server',
+      [
+        begun,
+        {
+          ...more,
+          status: 'completed',
+          rawOutput: { result: { content: [{ type: 'image' }, ...['one', 'two'].map(textBlock)] }, error: null },
+        },
+      ],
+      [
+        ['in_progress', null],
+        ['completed', 'one\ntwo'],
       ],
     ],
     [

@@ -50,6 +50,7 @@ export function addRun(program: Command): void {
     .option('--agent <name>', 'claude, codex, opencode, qwen or mock')
     .option('--model <name>', 'the only model that its key may use')
     .option('--prompt <text>', 'one turn; may be repeated', append)
+    .option('--instructions <file>', 'a text that the agent follows in every turn, from a file, or from standard input: -')
     .option('--budget <usd>', 'USD that its key may spend', amount)
     .option('--deadline <when>', 'a duration such as 30m, or an instant; 1h unless given')
     .option('--keep-open <duration>', 'take more prompts (valetkey prompt) until none came for that long')
@@ -75,6 +76,7 @@ export function addRun(program: Command): void {
         'agent',
         'model',
         'prompt',
+        'instructions',
         'budget',
         'deadline',
         'keepOpen',
@@ -100,7 +102,7 @@ export function addRun(program: Command): void {
     .option('--json', 'print one JSON document: the result of the job')
     .addHelpText('after', EXAMPLES)
     .action(async ({ spec: file, id, detach, out, json, ...flags }) => {
-      const spec = file === undefined ? specOfFlags(flags) : await readSpec(file);
+      const spec = await (file === undefined ? specOfFlags(flags) : readSpec(file));
       await withClient((client) => run(client, spec, { id, detach, out, json }));
     });
 }

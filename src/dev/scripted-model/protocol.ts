@@ -20,7 +20,7 @@ export interface ModelConversation {
   model: string;
   stream: boolean;
   entries: ConversationEntry[];
-  /** Names of the tools that the caller offers. */
+  /** Names of the tools that the caller offers, and of namespaces of tools. */
   tools: string[];
   /** Where the agent works, if it told the model. */
   cwd?: string | undefined;
@@ -51,6 +51,8 @@ export type Part =
 
 export interface ScriptedToolCall {
   name: string;
+  /** Of the tool, where the protocol has them. */
+  namespace?: string;
   input: Record<string, unknown>;
 }
 

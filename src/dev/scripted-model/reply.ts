@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { isOwnPrompt } from '../../session/turn/own-prompts.ts';
+import { findCall, findsBeforeCall, mcpCall } from './mcp-tools.ts';
 import type { ModelConversation, ConversationEntry, Part, Reply, ScriptedToolCall } from './protocol.ts';
 import { answerAt, findScript, type Step } from './script.ts';
 import { readCall, readsBeforeWrite, shellCall, writeCall } from './tools.ts';
@@ -11,10 +12,15 @@ const CHUNK_CHARACTERS = 24;
 /** The steps to answer with. Throws ZodError or SyntaxError where the script in the prompt is malformed. */
 export function nextSteps(conversation: ModelConversation, fallback: Step[] | undefined): Step[] {
   const { prompt, toolResults } = newestTurn(conversation.entries);
-  const script = (findScript(prompt) ?? fallback)?.flatMap((step) =>
-    'write' in step && readsBeforeWrite(step.write.path, conversation) ? [{ read: step.write.path }, step] : [step],
-  );
+  const script = (findScript(prompt) ?? fallback)?.flatMap((step) => [...stepsBefore(step, conversation), step]);
   return answerAt(script, toolResults);
+}
+
+/** What an agent wants to be done before a step. */
+function stepsBefore(step: Step, conversation: ModelConversation): Step[] {
+  if ('write' in step && readsBeforeWrite(step.write.path, conversation)) return [{ read: step.write.path }];
+  if ('mcp' in step && findsBeforeCall(conversation)) return [{ find: { server: step.mcp.server, tool: step.mcp.tool } }];
+  return [];
 }
 
 /** Turns the steps of one answer into the answer. A tool that the caller does not offer becomes a text: title calls offer none. */
@@ -56,6 +62,8 @@ function toParts(step: Step, conversation: ModelConversation): Part[] {
   if ('run' in step) return [call(shellCall(step.run, conversation))];
   if ('read' in step) return [call(readCall(step.read, conversation))];
   if ('write' in step) return [call(writeCall(step.write, conversation))];
+  if ('find' in step) return [call(findCall(step.find))];
+  if ('mcp' in step) return [call(mcpCall(step.mcp, step.mcp.input, conversation))];
   if ('hang' in step) return [{ is: 'break', how: 'hang' }];
   if ('die' in step) return [{ is: 'break', how: 'die' }];
   // How it stops is said of the whole answer, and a failure replaces it.

@@ -150,7 +150,15 @@ function emptyItem(part: Exclude<Part, { is: 'break' }>, index: number): object 
 }
 
 function call(part: Extract<Part, { is: 'call' }>, id: string, status: string, json: string): object {
-  return { type: 'function_call', id, status, call_id: `call_${part.id}`, name: part.call.name, arguments: json };
+  return {
+    type: 'function_call',
+    id,
+    status,
+    call_id: `call_${part.id}`,
+    name: part.call.name,
+    namespace: part.call.namespace,
+    arguments: json,
+  };
 }
 
 function itemId(part: Part, index: number): string {

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 
+const mcpToolSchema = z.strictObject({ server: z.string(), tool: z.string() });
+
 /**
  * What the scripted model does next. `say`, `think` and `slow` are output and run into one another; each of the others ends an
- * answer: after `run`, `read` and `write` the script goes on in the request that brings the tool's result, after `fail`, `stop`, `hang` and `die`
+ * answer: after `run`, `read`, `write`, `find` and `mcp` the script goes on in the request that brings the tool's result, after `fail`, `stop`, `hang` and `die`
  * the same answer is given again to whoever asks again.
  */
 export const stepSchema = z.union([
@@ -13,6 +15,10 @@ export const stepSchema = z.union([
   z
     .strictObject({ write: z.strictObject({ path: z.string(), content: z.string() }) })
     .describe('A file, relative to the working directory of the agent.'),
+  z
+    .strictObject({ find: mcpToolSchema })
+    .describe('Loads the description of a tool of an MCP server, where the agent offers its name alone.'),
+  z.strictObject({ mcp: mcpToolSchema.extend({ input: z.record(z.string(), z.unknown()) }) }).describe('Calls a tool of an MCP server.'),
   z
     .strictObject({
       slow: z.strictObject({ chunks: z.int().positive(), everyMs: z.int().nonnegative(), text: z.string() }),
@@ -27,6 +33,7 @@ export const stepSchema = z.union([
 ]);
 
 export type Step = z.output<typeof stepSchema>;
+export type McpTool = z.output<typeof mcpToolSchema>;
 export type Stop = Extract<Step, { stop: unknown }>['stop'];
 
 const scriptSchema = z.array(stepSchema);

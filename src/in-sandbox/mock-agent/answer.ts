@@ -66,8 +66,15 @@ async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
 async function postMessages(messages: readonly Message[], signal: AbortSignal): Promise<IncomingMessage> {
   // Imported on use, because it takes 10 MB: sessions that only wait do without.
   const { request } = await import('node:http');
-  const { baseUrl, keyFile, model } = readSettings();
-  const body = JSON.stringify({ model, messages, tools: [BASH], stream: true, stream_options: { include_usage: true } });
+  const { baseUrl, keyFile, model, instructions } = readSettings();
+  const system = instructions === '' ? [] : [{ role: 'system', content: instructions }];
+  const body = JSON.stringify({
+    model,
+    messages: [...system, ...messages],
+    tools: [BASH],
+    stream: true,
+    stream_options: { include_usage: true },
+  });
   const post = async (key: string): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };

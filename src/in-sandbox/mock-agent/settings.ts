@@ -13,10 +13,19 @@ export interface Settings {
   model: string;
   /** Requests permission before each command. */
   asks: boolean;
+  /** The system prompt; empty where there is none. */
+  instructions: string;
 }
 
 /** Reads the settings, each time: they may be written after the process has started. */
 export function readSettings(): Settings {
   const file = parseObject(readFileSync(join(FOLDER, 'settings.json'), 'utf8')) ?? {};
-  return { baseUrl: text(file['baseUrl']), keyFile: text(file['keyFile']), model: text(file['model']), asks: file['asks'] === true };
+  const asks = file['asks'] === true;
+  return {
+    baseUrl: text(file['baseUrl']),
+    keyFile: text(file['keyFile']),
+    model: text(file['model']),
+    asks,
+    instructions: text(file['instructions']),
+  };
 }

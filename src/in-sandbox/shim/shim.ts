@@ -9,6 +9,7 @@
  * - The agent’s requests get ids of ours, and only the first answer to each counts (`AgentRequests`).
  * - A ping of a worker is answered where the worker does not have the newest message (`PING_METHOD`).
  * - Chunks of text that arrive in quick succession are joined (`ChunkJoiner`).
+ * - MCP servers of a session become programs that every agent can start (`withStartableServers`).
  * - Every message sent is also appended to a file, because the server’s buffer is short (`Backlog`).
  * - Whatever the agent writes, the server and the worker can read what is sent: messages that are too long, too deep or not
  *   well-formed are made to fit (`readMessage`). A line that is not JSON is dropped, and reported by `UNREADABLE_METHOD` where it
@@ -22,6 +23,7 @@ import { HEAD_BYTES, MAX_CLIENT_LINE_BYTES, readLines } from '../json-rpc/lines.
 import { AgentProcess } from './agent-process.ts';
 import { AgentRequests } from './agent-requests.ts';
 import { Backlog } from './backlog.ts';
+import { opensSession, withStartableServers } from './mcp-servers.ts';
 import { readMessage, type Message } from './message.ts';
 import { Output } from './output.ts';
 import { NEWEST_METHOD, PING_METHOD, RECEIPT_METHOD, UNREADABLE_METHOD } from './protocol.ts';
@@ -35,6 +37,7 @@ if (command.length === 0) {
 }
 
 const folder = join(homedir(), '.valetkey');
+const environmentFile = join(folder, 'environment.sh');
 const output = new Output(new Backlog(join(folder, 'backlog.jsonl')));
 const exit = (exitCode: number): void => output.flush(() => process.exit(exitCode));
 const agent = new AgentProcess(command, { onLine: fromAgent, onTooLong: reportUnreadable, onEnd: exit });
@@ -65,7 +68,7 @@ function fromServer(line: string): void {
     // It could run twice.
     if (!requests.recordPrompt(id)) return answerWithError(id, 'The prompt could not be recorded: the disk may be full.');
   }
-  agent.send(line);
+  agent.send(opensSession(method, params) ? JSON.stringify({ ...message, params: withStartableServers(params, environmentFile) }) : line);
 }
 
 function answerPing(params: unknown): void {

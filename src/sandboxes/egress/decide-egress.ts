@@ -1,4 +1,12 @@
-import { DEFAULT_PORTS, formatHostRule, namesHost, parseHostRule, type HostRule } from '../../contract/host-rule.ts';
+import {
+  DEFAULT_PORTS,
+  formatHostRule,
+  isAllowedBy,
+  isHostAllowed,
+  namesHost,
+  parseHostRule,
+  type HostRule,
+} from '../../contract/host-rule.ts';
 import type { EgressSpec } from '../../contract/sandbox-spec.ts';
 
 /** The reason why a connection was refused or ended. Stable: events hold it. */
@@ -20,8 +28,7 @@ export type EgressDecision = { action: 'connect' } | { action: 'refuse'; reason:
  * changed since the job started. `host`: normalized.
  */
 export function decideEgress(host: string, port: number, job: EgressSpec, allowed: readonly HostRule[]): EgressDecision {
-  const own = job.hosts.flatMap((text) => parseHostRule(text) ?? []);
-  const isAllowed = reaches(own, job.ports, host, port) && reaches(allowed, DEFAULT_PORTS, host, port);
+  const isAllowed = isHostAllowed(job, host, port) && isAllowedBy(allowed, DEFAULT_PORTS, host, port);
   return isAllowed ? { action: 'connect' } : { action: 'refuse', reason: 'not_allowed' };
 }
 
@@ -35,10 +42,6 @@ export function findHostNotAllowed(job: EgressSpec, allowed: readonly HostRule[]
     if (port !== undefined) return formatHostRule({ ...rule, port });
   }
   return null;
-}
-
-function reaches(rules: readonly HostRule[], ports: readonly number[], host: string, port: number): boolean {
-  return rules.some((rule) => namesHost(rule, host) && (rule.port === null ? ports.includes(port) : rule.port === port));
 }
 
 /** Returns whether `allowedRule` names every host that `rule` names at this port. */

@@ -105,7 +105,7 @@ export async function writeTools(folder: string, view: SandboxView, agent: Agent
   const { command, args } = agent.launch(installationOf(view, agent));
   const words = [view.node, insideFile(view.tools, 'shim'), '--', command, ...args].map(shellQuote).join(' ');
   await Promise.all([
-    writePrograms(folder, ['init', 'shim', ...(agent.program === null ? [] : [agent.program])]),
+    writePrograms(folder, ['init', 'shim', 'mcp-http', ...(agent.program === null ? [] : [agent.program])]),
     writeFile(join(folder, 'package.json'), '{"type":"module"}\n'),
     writeFile(join(folder, 'machine-id'), `${randomBytes(16).toString('hex')}\n`),
     // Only the server may use this data folder: the agent’s programs need one that they can write to.

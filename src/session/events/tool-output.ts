@@ -5,7 +5,21 @@ const contentSchema = z.union([
   z.object({ type: z.literal('diff'), path: z.string(), oldText: z.string().nullish(), newText: z.string() }),
 ]);
 const text = z.string().optional().catch(undefined);
-const rawSchema = z.object({ output: text, formatted_output: text, aggregated_output: text, stdout: text, text, error: text });
+/** The texts that a tool of an MCP server returned, as Codex reports them. */
+const mcpResult = z
+  .object({ content: z.array(z.object({ text }).catch({})) })
+  .transform(({ content }) => content.flatMap((item) => item.text ?? []).join('\n'))
+  .optional()
+  .catch(undefined);
+const rawSchema = z.object({
+  result: mcpResult,
+  output: text,
+  formatted_output: text,
+  aggregated_output: text,
+  stdout: text,
+  text,
+  error: text,
+});
 
 /** Returns the text that a tool call's content shows, or a `diff` when it shows only changes of files. Both are null when it shows nothing. */
 export function outputOfContent(content: readonly unknown[]): { text: string | null; diff: string | null } {

@@ -12,6 +12,7 @@ import type { SessionSettings } from '../../agents/agent.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
 import type { AgentProcess } from '../acp/agent-process.ts';
 import type { AcpConnection } from '../acp/connection.ts';
+import { toAcpServers } from './mcp-servers.ts';
 import type { SessionState } from './state.ts';
 import type { TurnOptions } from './turn-options.ts';
 
@@ -40,7 +41,7 @@ export const INITIALIZE = {
   } satisfies InitializeRequest,
 };
 
-export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'sessionSettings'> {
+export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn' | 'resume' | 'sessionSettings' | 'mcpServers'> {
   process: AgentProcess;
   /** The limit for each answer, ms. */
   startTimeoutMs: number;
@@ -52,29 +53,29 @@ export interface EnterSessionOptions extends Pick<TurnOptions, 'sandbox' | 'turn
  * `session_lost`, `sandbox_lost`.
  */
 export async function enterSession(
-  { sandbox, turn, resume, sessionSettings, process, startTimeoutMs }: EnterSessionOptions,
+  { sandbox, turn, resume, sessionSettings, mcpServers = [], process, startTimeoutMs }: EnterSessionOptions,
   acp: AcpConnection,
   held: SessionState | null,
 ): Promise<string> {
+  const session = { cwd: sandbox.paths.workspace, mcpServers: toAcpServers(mcpServers), ...metaOf(sessionSettings) };
   if (resume === null) {
     if (process.number > 0) throw sessionLost('the id of its session is unknown');
-    return openSession(acp, sandbox.paths.workspace, sessionSettings, startTimeoutMs);
+    return openSession(acp, session, sessionSettings, startTimeoutMs);
   }
   const { sessionId } = resume;
-  if (held === null) await loadSession(acp, sessionId, sandbox.paths.workspace, sessionSettings, startTimeoutMs);
+  if (held === null) await loadSession(acp, { ...session, sessionId }, sessionSettings, startTimeoutMs);
   else if (held.turn < turn && held.running !== null) await cancelPreviousTurn(acp, sessionId, held.running);
   return sessionId;
 }
 
 async function openSession(
   acp: AcpConnection,
-  cwd: string,
+  params: NewSessionRequest,
   sessionSettings: SessionSettings | undefined,
   timeoutMs: number,
 ): Promise<string> {
   const { errorCode } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (errorCode !== null) throw sessionNotOpened(`error ${errorCode}`);
-  const params: NewSessionRequest = { cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const session = await acp.request('session', AGENT_METHODS.session_new, params, timeoutMs);
   const parsed = newSessionSchema.safeParse(session.result);
   if (!parsed.success) throw sessionNotOpened(session.errorCode === null ? 'no session id' : `error ${session.errorCode}`);
@@ -90,18 +91,16 @@ async function openSession(
 /** Loads the session into another process. The shim drops the messages that the agent repeats meanwhile. */
 async function loadSession(
   acp: AcpConnection,
-  sessionId: string,
-  cwd: string,
+  params: LoadSessionRequest,
   sessionSettings: SessionSettings | undefined,
   timeoutMs: number,
 ): Promise<void> {
   const { result } = await acp.request(INITIALIZE.id, INITIALIZE.method, INITIALIZE.params, timeoutMs);
   if (initializedSchema.safeParse(result).data?.agentCapabilities?.loadSession !== true)
     throw sessionLost('this agent cannot load a session');
-  const params: LoadSessionRequest = { sessionId, cwd, mcpServers: [], ...metaOf(sessionSettings) };
   const { errorCode } = await acp.request('session', AGENT_METHODS.session_load, params, timeoutMs);
   if (errorCode !== null) throw sessionLost(`its session could not be loaded (error ${errorCode})`);
-  await setMode(acp, sessionId, sessionSettings, timeoutMs);
+  await setMode(acp, params.sessionId, sessionSettings, timeoutMs);
 }
 
 function metaOf(sessionSettings: SessionSettings | undefined): { _meta?: Record<string, unknown> } {

@@ -1,4 +1,5 @@
 import type { SessionSettings } from '../../agents/agent.ts';
+import type { McpServerSpec } from '../../contract/mcp-spec.ts';
 import type { JobSpec } from '../../contract/spec.ts';
 import type { PermissionDecision, Question, QuestionSubject } from '../../contract/status.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
@@ -15,6 +16,8 @@ export interface TurnOptions {
   prompt: string;
   /** Agent-specific parameters for opening or loading the session. */
   sessionSettings?: SessionSettings | undefined;
+  /** The MCP servers of the session; none unless given. */
+  mcpServers?: readonly McpServerSpec[] | undefined;
   /** The last known state, from an earlier attempt at this turn or from the previous turn; null when there is none. */
   resume: SessionState | null;
   /** Returns why the model stopped in this turn, as the gateway recorded it; null for a normal end of the answer. Without it the agent's own stop reason counts. */

@@ -106,12 +106,12 @@ export class JobKeys {
   async adopt({ handle, running, lost }: Runner): Promise<void> {
     const newest = this.#replaced.at(-1);
     if (newest === undefined) return;
-    const { agent, model, permissions, tenant } = this.#options.spec;
+    const { agent, model, permissions, instructions, mcpServers, tenant } = this.#options.spec;
     const { jobId, generation } = this.#current;
     const turn = running();
     if (turn !== null && handle !== null) {
       const { rebindKey } = rebindActivities(handle.hostTaskQueue, `put key ${generation} into the sandbox`);
-      const rebind = { jobId, tenant, agent, model, handle, permissions, replaces: newest.ref };
+      const rebind = { jobId, tenant, agent, model, handle, permissions, instructions, mcpServers, replaces: newest.ref };
       const isTaken = await lost.orLost(handle.id, async () => rebindKey(rebind));
       // The next turn may have begun by then, and has the new key.
       if (!isTaken) await condition(() => running() !== turn);

@@ -202,7 +202,7 @@ export class TurnLoop {
     how: Pick<RunSessionInput, 'answer' | 'interrupt' | 'resumes'>,
   ): Promise<RunSessionResult> {
     const { spec, keys, progress, turnTimeoutMs } = this.#options;
-    const { agent, model, permissions, onInterrupted, stallAfter } = spec;
+    const { agent, model, permissions, instructions, mcpServers, onInterrupted, stallAfter } = spec;
     const { secrets } = spec.sandbox;
     const { turn, prompt } = running;
     const { runSession } = turnActivities(handle.hostTaskQueue, `turn ${turn}`, turnTimeoutMs);
@@ -214,6 +214,8 @@ export class TurnLoop {
       turn,
       prompt,
       permissions,
+      instructions,
+      mcpServers,
       secrets,
       onInterrupted,
       stallMs: durationMs(stallAfter),
