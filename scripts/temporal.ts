@@ -5,6 +5,7 @@ import { execa } from 'execa';
 
 import { loadConfig } from '../src/config/config.ts';
 import {
+  cachedTemporal,
   findTemporal,
   isAtLeast,
   SOURCES,
@@ -35,7 +36,7 @@ async function build({ path, cacheDir, report }: ProgramOptions): Promise<Provid
   if (go === undefined) return { reason: 'no go on PATH' };
   const { stdout } = await execa(go, ['env', 'GOVERSION'], { reject: false, cwd: '/' });
   if (!isAtLeast(stdout, MIN_GO_VERSION)) return { reason: `the go on PATH is older than ${MIN_GO_VERSION.join('.')}` };
-  return storeInCache(cacheDir, async (folder) => {
+  return storeInCache(cachedTemporal(cacheDir), async (folder) => {
     report(`Temporal: building ${TEMPORAL_VERSION} with Go, once; it takes about five minutes`);
     const startedAtMs = Date.now();
     const reportProgress = (): void => report(`Temporal: still building (${Math.round((Date.now() - startedAtMs) / 1000)} s)`);

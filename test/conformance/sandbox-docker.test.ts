@@ -46,7 +46,7 @@ describe.skipIf(typeof docker === 'string')(`sandboxes of Docker${reason}`, () =
   afterAll(() => testEngine.stop());
   const start = (): Promise<DockerRig> => createDockerRig(testEngine, image);
   describeSandboxProvider('docker', async () => suiteRig(testEngine, await start()), {
-    ...{ isHostBound: true, hasLimits: true, endsAtExpiry: true, reportsLimits: true, isolates: true },
+    ...{ isHostBound: true, hasLimits: true, endsAtExpiry: true, reportsLimits: true, isolates: true, failsAlone: true },
   });
   describeConfinement('docker', 'container', async () => ({ ...(await start()), ownPlaces: OWN_PLACES }));
   describeDockerEgress(testEngine, image);

@@ -9,7 +9,7 @@ import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { providerAt } from './remote-rig.ts';
 
 const hostSchema = z.object({ owner: z.string(), stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string() });
-const localSchema = hostSchema.extend({ path: z.string() });
+const localSchema = hostSchema.extend({ path: z.string(), runsc: z.string().optional() });
 const dockerSchema = hostSchema.extend({
   baseDir: z.string(),
   image: z.string(),

@@ -3,10 +3,9 @@ import type { ContainerCreateOptions, MountSettings } from 'dockerode';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import type { SandboxFolder } from '../host/folder.ts';
 import { insidePaths } from '../launch/inside.ts';
+import { sharedMemoryBytes } from '../launch/shared-memory.ts';
 
 const MIB = 1024 * 1024;
-/** The size of /dev/shm as a share of the memory limit. */
-const SHM_SHARE = 0.25;
 
 /** Names of the labels by which sandboxes are found. */
 export const LABELS = { owner: 'valetkey.owner', job: 'valetkey.job', sandbox: 'valetkey.sandbox' } as const;
@@ -56,7 +55,7 @@ export function containerOptions(request: ContainerRequest): Omit<ContainerCreat
       SecurityOpt: ['no-new-privileges'],
       Init: true,
       IpcMode: 'private',
-      ShmSize: Math.floor(limits.memoryMiB * SHM_SHARE) * MIB,
+      ShmSize: sharedMemoryBytes(limits),
       Memory: limits.memoryMiB * MIB,
       MemorySwap: limits.memoryMiB * MIB,
       PidsLimit: limits.processes,
