@@ -84,6 +84,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       image: env.VALETKEY_DOCKER_IMAGE,
       socketPath: env.DOCKER_HOST.replace(/^unix:\/\//, ''),
       engineStateDir: env.VALETKEY_DOCKER_STATE_DIR,
+      gvisorRuntime: env.VALETKEY_DOCKER_GVISOR_RUNTIME,
       maxConcurrentStarts: env.VALETKEY_DOCKER_STARTS,
     },
     runsc: env.VALETKEY_RUNSC,

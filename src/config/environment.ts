@@ -146,6 +146,11 @@ export const environmentSchema = z.object({
     .optional()
     .describe('VALETKEY_STATE_DIR as the Docker Engine finds it, where workers and gateway run in containers of their own.'),
   VALETKEY_DOCKER_STARTS: limitSchema.default(4).describe('Containers of sandboxes that one worker starts at once.'),
+  VALETKEY_DOCKER_GVISOR_RUNTIME: z
+    .string()
+    .regex(/^[\w][\w.-]*$/, 'must be the name of a runtime')
+    .optional()
+    .describe('The Docker Engine’s runtime for jobs with the isolation `gvisor`; `runsc` unless set. Workers.'),
   VALETKEY_RUNSC: z
     .string()
     .startsWith('/', 'must be an absolute path')

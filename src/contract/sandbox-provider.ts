@@ -22,7 +22,7 @@ export type Isolation = (typeof ISOLATIONS)[number];
 /** The isolations that each provider has; the first is its default. */
 export const PROVIDER_ISOLATIONS: Record<SandboxProviderName, readonly [Isolation, ...Isolation[]]> = {
   local: ['bubblewrap', 'gvisor', 'none'],
-  docker: ['container'],
+  docker: ['container', 'gvisor'],
   e2b: ['microvm'],
   daytona: ['container'],
 };

@@ -14,7 +14,8 @@ export function describeWithGvisor(register: () => void): void {
   });
 }
 
-function whyNoGvisor(): string | null {
+/** Returns why this machine cannot have sandboxes under gVisor; null where it can. */
+export function whyNoGvisor(): string | null {
   const runsc = inject('runsc');
   if ('reason' in runsc) return runsc.reason;
   return process.getuid?.() === 0 ? null : 'it needs root';

@@ -1,4 +1,5 @@
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -81,6 +82,21 @@ describeWithGvisor(() => {
     await start('leaves-nothing');
     await rig.provider.stop('leaves-nothing');
     expect(await leftovers()).toEqual(before);
+  });
+
+  test('a gateway that starts again is reached, by the socket that it puts in the place of the old one', async () => {
+    const handle = await start('gateway');
+    const sandbox = rig.provider.connect(handle);
+    expect(await run(sandbox, `curl -s ${sandbox.paths.gatewayUrl}/`)).toBe('gateway');
+    const next = createServer((_request, response) => response.end('next gateway'));
+    const socket = join(rig.options.socketDir, 'gateway.sock');
+    await new Promise<void>((resolve) => next.listen(`${socket}.next`, resolve));
+    await chmod(`${socket}.next`, 0o666);
+    await rename(`${socket}.next`, socket);
+    expect(await run(sandbox, `curl -s ${sandbox.paths.gatewayUrl}/`)).toBe('next gateway');
+    await sandbox.close();
+    await rig.provider.stop('gateway');
+    next.close();
   });
 
   test('the variables of the job are in no argument and no environment of the host’s processes', async () => {

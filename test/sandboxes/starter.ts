@@ -16,6 +16,7 @@ const dockerSchema = hostSchema.extend({
   socketPath: z.string(),
   maxConcurrentStarts: z.number(),
   engineStateDir: z.string().optional(),
+  gvisorRuntime: z.string().optional(),
 });
 const placeSchema = z.object({
   name: z.enum(['e2b', 'daytona']),
@@ -32,8 +33,8 @@ const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
   e2b: (options) => providerAt(placeSchema.parse(options)),
   daytona: (options) => providerAt(placeSchema.parse(options)),
   docker: (options) => {
-    const { engineStateDir, ...parsed } = dockerSchema.parse(options);
-    return createDockerProvider({ agents, ...parsed, engineStateDir });
+    const { engineStateDir, gvisorRuntime, ...parsed } = dockerSchema.parse(options);
+    return createDockerProvider({ agents, ...parsed, engineStateDir, gvisorRuntime });
   },
 };
 

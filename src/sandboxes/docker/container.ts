@@ -21,6 +21,8 @@ export interface ContainerRequest {
   /** The user inside, not root. */
   user: { uid: number; gid: number };
   limits: SandboxLimits;
+  /** The engine’s runtime for gVisor; null: the engine’s default, on the kernel of the host. */
+  runtime: string | null;
   env: Record<string, string>;
   command: readonly string[];
   /** Turns a path of this process into the path at which the engine finds it. */
@@ -32,7 +34,7 @@ export interface ContainerRequest {
  * sockets. It holds no secret: whoever reaches the engine can read it.
  */
 export function containerOptions(request: ContainerRequest): Omit<ContainerCreateOptions, 'name'> {
-  const { folder, owner, jobId, image, user, limits, env, command } = request;
+  const { folder, owner, jobId, image, user, limits, runtime, env, command } = request;
   return {
     Image: image,
     Hostname: 'sandbox',
@@ -58,11 +60,13 @@ export function containerOptions(request: ContainerRequest): Omit<ContainerCreat
       ShmSize: sharedMemoryBytes(limits),
       Memory: limits.memoryMiB * MIB,
       MemorySwap: limits.memoryMiB * MIB,
-      PidsLimit: limits.processes,
+      ...(runtime === null ? { PidsLimit: limits.processes } : { Runtime: runtime }),
       ...(limits.cpus === null ? {} : { NanoCpus: Math.round(limits.cpus * 1e9) }),
       Ulimits: [
         { Name: 'core', Soft: 0, Hard: 0 },
         { Name: 'fsize', Soft: limits.diskMiB * MIB, Hard: limits.diskMiB * MIB },
+        // On the host gVisor has threads of its own: it counts the processes of a sandbox itself.
+        ...(runtime === null ? [] : [{ Name: 'nproc', Soft: limits.processes, Hard: limits.processes }]),
       ],
       LogConfig: { Type: 'local', Config: { 'max-size': '1m', 'max-file': '1', compress: 'false' } },
       RestartPolicy: { Name: 'no' },
