@@ -84,6 +84,19 @@ describeWithGvisor(() => {
     expect(await leftovers()).toEqual(before);
   });
 
+  test('a state folder with a path longer than a socket’s address is used like any other', async () => {
+    const before = await leftovers();
+    const stateDir = join(rig.options.stateDir, 'long'.repeat(30));
+    const provider = createLocalProvider({ ...rig.options, stateDir });
+    const request = { jobId: 'long-path', agent: 'mock', isolation: 'gvisor' } as const;
+    const sandbox = provider.connect(await provider.start(request));
+    expect((await sandbox.fetch('/v1/health')).status).toBe(200);
+    expect(await leftovers()).toEqual(before);
+    await sandbox.close();
+    await provider.stop('long-path');
+    expect(await sandboxRemains({ config: { stateDir } }, 'long-path')).toEqual([]);
+  });
+
   test('a gateway that starts again is reached, by the socket that it puts in the place of the old one', async () => {
     const handle = await start('gateway');
     const sandbox = rig.provider.connect(handle);

@@ -29,7 +29,7 @@ export interface RunscOptions {
  * job that names gVisor does not share the kernel of the host.
  */
 export async function locateGvisor({ runsc: configured, path }: RunscOptions): Promise<Isolator> {
-  if (process.getuid?.() !== 0) throw unavailable('gVisor needs a worker that runs as root.');
+  if (process.getuid?.() !== 0) throw unavailable('gVisor needs a worker that runs as root: run it as root, or name another isolation.');
   const runsc = configured ?? (await findExecutable('runsc', path));
   if (runsc === undefined) throw unavailable(`gVisor is not installed: runsc is not on PATH. ${INSTALL}`);
   const problem = await findProblem(runsc);
@@ -44,9 +44,7 @@ function createGvisor(runsc: string): Isolator {
     async wrap(program) {
       const bundle = await writeBundle(program);
       const id = program.folder.id.replace('/', '-');
-      // The root is relative: it holds a socket, whose address may have 107 bytes.
-      const command = [runsc, ...OPTIONS, '--root=.', 'run', '--bundle', bundle, id];
-      return { command, user: {}, cwd: bundle, env: {} };
+      return { command: [runsc, ...OPTIONS, `--root=${bundle}`, 'run', '--bundle', bundle, id], user: {}, cwd: '/', env: {} };
     },
   };
 }
@@ -84,7 +82,7 @@ async function findProblem(runsc: string): Promise<string | null> {
   if (code === 'ENOENT' || code === 'EACCES') return 'it is not an executable file. Correct VALETKEY_RUNSC';
   const line = stderr.split('\n', 1)[0]?.trim().slice(0, 300).replace(/\.$/, '') ?? '';
   if (line.startsWith('flag provided but not defined')) return `it is too old (${line}). Install a release of 2026`;
-  return line === '' ? 'it gives no reason' : line;
+  return line === '' ? 'it did not run a program within ten seconds' : line;
 }
 
 function unavailable(message: string): ValetkeyError {
