@@ -4,13 +4,11 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 
 import { loadConfig } from '../src/config/config.ts';
-import { isAtLeast, storeInCache, type ProvidedProgram } from '../src/dev/temporal-program.ts';
-import { findExecutable } from '../src/system/packages.ts';
+import { storeInCache, type ProvidedProgram } from '../src/dev/temporal-program.ts';
+import { findGo } from './go.ts';
 
 /** The gVisor that sandboxes are tested with, as a version of its Go module. */
 const GVISOR_VERSION = 'v0.0.0-20260905035102-160fafc42237';
-/** The first release that fetches the toolchain that a module asks for. */
-const MIN_GO_VERSION = [1, 21];
 
 /** Resolves to gVisor’s `runsc`: the configured one, else that of the cache, where it is built once; or to the reason why there is none. */
 export async function provideRunsc(report: (line: string) => void): Promise<ProvidedProgram> {
@@ -26,15 +24,13 @@ export async function provideRunsc(report: (line: string) => void): Promise<Prov
 }
 
 async function build(program: string, path: string, report: (line: string) => void): Promise<ProvidedProgram> {
-  const go = await findExecutable('go', path);
-  if (go === undefined) return { reason: 'no go on PATH to build runsc with' };
-  const { stdout } = await execa(go, ['env', 'GOVERSION'], { reject: false, cwd: '/' });
-  if (!isAtLeast(stdout, MIN_GO_VERSION)) return { reason: `the go on PATH is older than ${MIN_GO_VERSION.join('.')}` };
+  const go = await findGo(path);
+  if ('reason' in go) return { reason: `runsc cannot be built: ${go.reason}` };
   return storeInCache(program, async (folder) => {
     report(`gVisor: building ${GVISOR_VERSION} with Go, once; it takes about three minutes`);
     const args = ['install', '-trimpath', '-ldflags', '-s -w', `gvisor.dev/gvisor/runsc@${GVISOR_VERSION}`];
     const env = { CGO_ENABLED: '0', GOTOOLCHAIN: 'auto', GOFLAGS: '-mod=mod', GOBIN: folder };
-    const { failed, stderr } = await execa(go, args, { cwd: folder, env, reject: false, stdin: 'ignore', stdout: 'ignore' });
+    const { failed, stderr } = await execa(go.program, args, { cwd: folder, env, reject: false, stdin: 'ignore', stdout: 'ignore' });
     return failed ? { reason: `go install failed: ${stderr.trim().split('\n').at(-1)}` } : { program: join(folder, 'runsc') };
   });
 }
