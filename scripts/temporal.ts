@@ -5,8 +5,8 @@ import { execa } from 'execa';
 
 import { loadConfig } from '../src/config/config.ts';
 import {
+  cachedTemporal,
   findTemporal,
-  isAtLeast,
   SOURCES,
   storeInCache,
   TEMPORAL_VERSION,
@@ -14,10 +14,8 @@ import {
   type ProgramSource,
   type ProvidedProgram,
 } from '../src/dev/temporal-program.ts';
-import { findExecutable } from '../src/system/packages.ts';
+import { findGo } from './go.ts';
 
-/** The first release that fetches the toolchain that a module asks for. */
-const MIN_GO_VERSION = [1, 21];
 const PROGRESS_INTERVAL_MS = 60_000;
 const MODULE = join(import.meta.dirname, 'temporal-server');
 
@@ -31,18 +29,16 @@ export async function provideTemporal(report: ProgramOptions['report']): Promise
 }
 
 async function build({ path, cacheDir, report }: ProgramOptions): Promise<ProvidedProgram> {
-  const go = await findExecutable('go', path);
-  if (go === undefined) return { reason: 'no go on PATH' };
-  const { stdout } = await execa(go, ['env', 'GOVERSION'], { reject: false, cwd: '/' });
-  if (!isAtLeast(stdout, MIN_GO_VERSION)) return { reason: `the go on PATH is older than ${MIN_GO_VERSION.join('.')}` };
-  return storeInCache(cacheDir, async (folder) => {
+  const go = await findGo(path);
+  if ('reason' in go) return go;
+  return storeInCache(cachedTemporal(cacheDir), async (folder) => {
     report(`Temporal: building ${TEMPORAL_VERSION} with Go, once; it takes about five minutes`);
     const startedAtMs = Date.now();
     const reportProgress = (): void => report(`Temporal: still building (${Math.round((Date.now() - startedAtMs) / 1000)} s)`);
     const progress = setInterval(reportProgress, PROGRESS_INTERVAL_MS);
     try {
       const log = join(cacheDir, 'temporal-build.log');
-      return (await buildIn(folder, go, log)) ? { program: join(folder, 'temporal') } : { reason: `go build failed, see ${log}` };
+      return (await buildIn(folder, go.program, log)) ? { program: join(folder, 'temporal') } : { reason: `go build failed, see ${log}` };
     } finally {
       clearInterval(progress);
     }

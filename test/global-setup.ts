@@ -4,8 +4,10 @@ import { join } from 'node:path';
 
 import type { TestProject } from 'vitest/node';
 
+import { provideRunsc } from '../scripts/gvisor.ts';
 import { provideTemporal } from '../scripts/temporal.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
+import type { ProvidedProgram } from '../src/dev/temporal-program.ts';
 import { startTemporal } from '../src/dev/temporal.ts';
 import { overTcp } from './helpers/over-tcp.ts';
 import { findInNamespace, registeredSecrets } from './secret-scan/whole-run.ts';
@@ -17,6 +19,8 @@ declare module 'vitest' {
     secretsFile: string;
     /** A Postgres of the test run's own; each test makes its database there. */
     postgresUrl: string;
+    /** gVisor's runsc, or the reason why this machine has none. */
+    runsc: ProvidedProgram;
   }
 }
 
@@ -24,12 +28,15 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   report('Postgres: starting');
   await provideTemporal(report);
+  const runsc = await provideRunsc(report);
+  if ('reason' in runsc) report(`Sandboxes under gVisor are not tested on this machine: ${runsc.reason}.`);
   const [postgres, temporal] = await Promise.all([startPostgres({}), startTemporal({ report })]);
   const folder = await mkdtemp(join(tmpdir(), 'vk-secrets-'));
   const secretsFile = join(folder, 'secrets');
   project.provide('temporal', { address: temporal.address, namespace: temporal.namespace, uiUrl: temporal.uiUrl });
   project.provide('postgresUrl', overTcp(postgres.url));
   project.provide('secretsFile', secretsFile);
+  project.provide('runsc', runsc);
   return async () => {
     const secrets = await registeredSecrets(secretsFile);
     await rm(folder, { recursive: true });

@@ -28,6 +28,8 @@ export interface Config {
   remoteSandboxes: RemoteSettings;
   /** Sandboxes in containers; jobs can have them where an image is named. */
   docker: Omit<DockerSettings, 'image'> & { image: string | undefined };
+  /** Path of gVisor’s runsc; undefined: the one on `path`. */
+  runsc: string | undefined;
   agentsDir: string | undefined;
   gateway: ProxySettings & { socketPath: string };
   /** The gateways of third parties that a worker mints keys at. */
@@ -82,8 +84,10 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       image: env.VALETKEY_DOCKER_IMAGE,
       socketPath: env.DOCKER_HOST.replace(/^unix:\/\//, ''),
       engineStateDir: env.VALETKEY_DOCKER_STATE_DIR,
+      gvisorRuntime: env.VALETKEY_DOCKER_GVISOR_RUNTIME,
       maxConcurrentStarts: env.VALETKEY_DOCKER_STARTS,
     },
+    runsc: env.VALETKEY_RUNSC,
     agentsDir: env.VALETKEY_AGENTS_DIR,
     gateway: {
       host: env.VALETKEY_GATEWAY_HOST,

@@ -146,6 +146,16 @@ export const environmentSchema = z.object({
     .optional()
     .describe('VALETKEY_STATE_DIR as the Docker Engine finds it, where workers and gateway run in containers of their own.'),
   VALETKEY_DOCKER_STARTS: limitSchema.default(4).describe('Containers of sandboxes that one worker starts at once.'),
+  VALETKEY_DOCKER_GVISOR_RUNTIME: z
+    .string()
+    .regex(/^[\w][\w.-]*$/, 'must be the name of a runtime')
+    .optional()
+    .describe('The Docker Engine’s runtime for jobs with the isolation `gvisor`; `runsc` unless set. Workers.'),
+  VALETKEY_RUNSC: z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('Path of gVisor’s `runsc`, for local jobs with the isolation `gvisor`; the one on PATH unless set. Workers.'),
   VALETKEY_AGENTS_DIR: z.string().startsWith('/').optional().describe('Folder whose node_modules holds the ACP adapters.'),
   VALETKEY_GATEWAY_HOST: z.string().min(1).default('127.0.0.1').describe('Address that the gateway listens on.'),
   VALETKEY_GATEWAY_PORT: portSchema.default(8787).describe('Port of the gateway; 0 takes a free one.'),

@@ -31,7 +31,10 @@ export const FAILURES = {
     retryable: false,
     hint: 'Configure the sandbox provider for the workers (docs/sandboxes.md), or name another in sandbox.provider.',
   },
-  isolation_unavailable: { retryable: false, hint: 'Install bubblewrap, or submit the job with isolation "none".' },
+  isolation_unavailable: {
+    retryable: false,
+    hint: 'Install what the message names on the worker’s host, or name another isolation in sandbox.isolation (docs/sandboxes.md).',
+  },
   egress_not_allowed: {
     retryable: false,
     hint: 'Remove the host that the message names, or have the operator allow it: VALETKEY_EGRESS_HOSTS, VALETKEY_EGRESS_MAX_TRANSFER.',

@@ -16,13 +16,13 @@ export const SANDBOX_PROVIDER_TITLES: Record<SandboxProviderName, string> = {
 export const HOST_BOUND_PROVIDERS: ReadonlySet<SandboxProviderName> = new Set(['local', 'docker']);
 
 /** What separates an agent from the machine that its sandbox runs on. */
-export const ISOLATIONS = ['bubblewrap', 'container', 'microvm', 'none'] as const;
+export const ISOLATIONS = ['bubblewrap', 'gvisor', 'container', 'microvm', 'none'] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
 
 /** The isolations that each provider has; the first is its default. */
 export const PROVIDER_ISOLATIONS: Record<SandboxProviderName, readonly [Isolation, ...Isolation[]]> = {
-  local: ['bubblewrap', 'none'],
-  docker: ['container'],
+  local: ['bubblewrap', 'gvisor', 'none'],
+  docker: ['container', 'gvisor'],
   e2b: ['microvm'],
   daytona: ['container'],
 };

@@ -57,7 +57,7 @@ async function findOnPath({ path, report }: ProgramOptions): Promise<ProvidedPro
 }
 
 async function findInCache({ cacheDir }: ProgramOptions): Promise<ProvidedProgram> {
-  const program = cachedProgram(cacheDir);
+  const program = cachedTemporal(cacheDir);
   return access(program).then(
     () => ({ program }),
     () => ({ reason: `no ${program}` }),
@@ -69,7 +69,7 @@ const DOWNLOAD_TIMEOUT_MS = 600_000;
 
 /** Gives up where nothing arrives within ten seconds. */
 function download({ cacheDir, report }: ProgramOptions): Promise<ProvidedProgram> {
-  return storeInCache(cacheDir, async (folder) => {
+  return storeInCache(cachedTemporal(cacheDir), async (folder) => {
     report(`Temporal: downloading ${TEMPORAL_VERSION}`);
     const script = fileURLToPath(new URL(`temporal-download${extname(import.meta.url)}`, import.meta.url));
     const options = { reject: false, stdio: 'ignore', timeout: DOWNLOAD_TIMEOUT_MS } as const;
@@ -84,9 +84,11 @@ function download({ cacheDir, report }: ProgramOptions): Promise<ProvidedProgram
   });
 }
 
-/** Lets `make` create the program in a new folder and renames it into the cache, so that a concurrent process sees all of it or nothing. */
-export async function storeInCache(cacheDir: string, make: (folder: string) => Promise<ProvidedProgram>): Promise<ProvidedProgram> {
-  const program = cachedProgram(cacheDir);
+/**
+ * Lets `make` create a program in a new folder and renames it to its path in the cache, so that a concurrent process sees all of it or
+ * nothing.
+ */
+export async function storeInCache(program: string, make: (folder: string) => Promise<ProvidedProgram>): Promise<ProvidedProgram> {
   const folder = await mkdir(dirname(program), { recursive: true }).then(
     () => mkdtemp(`${program}-`),
     () => undefined,
@@ -102,7 +104,8 @@ export async function storeInCache(cacheDir: string, make: (folder: string) => P
   }
 }
 
-function cachedProgram(cacheDir: string): string {
+/** Returns the path that Temporal’s server has in the cache, whether it is there or not. */
+export function cachedTemporal(cacheDir: string): string {
   return join(cacheDir, 'temporal', TEMPORAL_VERSION, 'temporal');
 }
 

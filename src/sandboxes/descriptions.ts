@@ -26,8 +26,8 @@ const VENDOR_EXPIRY = 'the vendor, where no worker extends it';
 export const sandboxDescriptions: Record<SandboxProviderName, SandboxDescription> = {
   local: {
     place: 'the worker’s host; workers of that host',
-    configuredBy: 'nothing: every worker on Linux has it',
-    kernel: 'shares the host’s',
+    configuredBy: 'nothing: every worker on Linux has it; `gvisor` needs `runsc` and root',
+    kernel: 'shares the host’s; with `gvisor` gVisor’s own',
     network: 'none; a unix socket of the gateway',
     tools: 'the host’s `/usr`, and `VALETKEY_SANDBOX_MOUNTS`',
     user: '10001, or the worker’s own where it is not root',
@@ -36,12 +36,12 @@ export const sandboxDescriptions: Record<SandboxProviderName, SandboxDescription
     egress: 'by name, through the worker',
     server: 'a unix socket in a folder that only the worker enters',
     expiry: 'a timer in it, 15 minutes after the job’s deadline',
-    testedOn: 'bubblewrap 0.8, control groups version 1',
+    testedOn: 'bubblewrap 0.8, gVisor 20260905, control groups version 1',
   },
   docker: {
     place: 'the Docker Engine of the worker’s host; workers of that host',
-    configuredBy: '`VALETKEY_DOCKER_IMAGE`',
-    kernel: 'shares the host’s; seccomp profile of the engine',
+    configuredBy: '`VALETKEY_DOCKER_IMAGE`; `gvisor` needs a runtime of the engine',
+    kernel: 'shares the host’s, with the engine’s seccomp profile; with `gvisor` gVisor’s own',
     network: 'none; a unix socket of the gateway',
     tools: 'the image’s',
     user: '10001, or the worker’s own where it is not root',
@@ -50,7 +50,7 @@ export const sandboxDescriptions: Record<SandboxProviderName, SandboxDescription
     egress: 'by name, through the worker',
     server: 'a unix socket in a folder that only the worker enters',
     expiry: 'a timer in it, 15 minutes after the job’s deadline',
-    testedOn: 'engines 20.10 and 26.1',
+    testedOn: 'engines 20.10 and 26.1; gVisor 20260905 on 20.10',
   },
   e2b: {
     place: 'E2B; any worker',

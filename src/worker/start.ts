@@ -230,7 +230,7 @@ function publicKeyOfProxies({ sealingPublicKey }: Config, own: Pick<Unsealer, 'p
 }
 
 function createAdapters(config: Config, { db }: Database, owner: string, unsealer: Unsealer): Omit<Adapters, 'database' | 'jobs'> {
-  const { stateDir, agentsDir, path, sandboxes: machine } = config;
+  const { stateDir, agentsDir, runsc, path, sandboxes: machine } = config;
   const { image } = config.docker;
   const egress = { ...config.egress, store: (jobId: string, events: SourcedEvent[]) => appendEvents(db, jobId, events) };
   const { socketDir, socketPath } = config.gateway;
@@ -238,7 +238,7 @@ function createAdapters(config: Config, { db }: Database, owner: string, unseale
   return {
     gateways: createGateways({ ...config.gateways, builtin: { db, socketPath }, owner, outbound: config.gateway.outbound }),
     sandboxes: createSandboxes({
-      local: { ...onHost, stateDir, agentsDir, path },
+      local: { ...onHost, stateDir, agentsDir, runsc, path },
       docker:
         image === undefined ? undefined : { ...onHost, ...config.docker, image, stateDir: join(stateDir, 'docker'), baseDir: stateDir },
       remote: {

@@ -4,7 +4,7 @@
 import { createSocket } from 'node:dgram';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
-import { homedir } from 'node:os';
+import { homedir, release } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -116,13 +116,35 @@ export function describeConfinement(title: string, isolation: Isolation, start: 
       for (const listener of listeners) listener.close();
     });
 
-    test('a process inside has no capability, cannot gain one, and cannot make a namespace', async () => {
+    test('a process inside has no capability, and cannot gain one', async () => {
       const status = await run(inside, 'cat /proc/self/status');
       expect(status).toMatch(/^CapEff:\s+0+$/m);
       expect(status).toMatch(/^CapBnd:\s+0+$/m);
       expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
+    });
+
+    test.runIf(isolation !== 'gvisor')('a process inside cannot make a namespace', async () => {
       expect(await run(inside, 'unshare --user true 2> /dev/null || echo refused')).toBe('refused\n');
     });
+
+    test.runIf(isolation === 'gvisor')(
+      'a process inside is on another kernel than the host’s, where being root changes nothing',
+      async () => {
+        expect(await run(inside, 'uname -r')).not.toBe(`${release()}\n`);
+        expect(await run(inside, 'dmesg')).toContain('gVisor');
+        expect(await run(inside, 'unshare -Ur id -u')).toBe('0\n');
+        const mounts = '/ /usr /etc /opt/valetkey /run/gateway /sys';
+        const attempts = [
+          `for at in ${mounts}; do mount -o remount,bind,rw $at; umount $at && echo $at; touch $at/written && echo $at; done`,
+          'mknod $TMPDIR/disk b 8 0 && echo device',
+          'mount -t devtmpfs none $TMPDIR && cd $TMPDIR && ls -d sd* vd* nvme* kvm mem kmsg',
+          'echo 1 > /proc/sys/kernel/hostname && echo setting',
+          'chroot /proc/1/root touch /usr/written && echo root',
+          'grep -v "^ *\\(lo\\|face\\|Inter-\\)" /proc/net/dev',
+        ];
+        for (const attempt of attempts) expect(await run(inside, `unshare -Urmnp sh -c '${attempt}' 2> /dev/null; true`)).toBe('');
+      },
+    );
 
     test('no name is resolved, no packet leaves, and no metadata service answers', async () => {
       const names = [

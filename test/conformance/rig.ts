@@ -8,6 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import type { Agent, AgentJob as JobOfAgent } from '../../src/agents/agent.ts';
 import { agents } from '../../src/agents/index.ts';
 import type { JobEventBody } from '../../src/contract/events.ts';
+import type { Isolation } from '../../src/contract/sandbox-provider.ts';
 import type { JobSpec } from '../../src/contract/spec.ts';
 import { startScriptedModel } from '../../src/dev/scripted-model/server.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
@@ -17,6 +18,7 @@ import { bindKey } from '../../src/session/bind-key.ts';
 import type { SessionState } from '../../src/session/turn/state.ts';
 import { runTurn, type EndedTurn, type Turn, type TurnOptions } from '../../src/session/turn/turn.ts';
 import { lastFailure } from '../../src/store/request-records.ts';
+import { testRunsc } from '../helpers/gvisor.ts';
 import { CREDENTIAL, jobOf, startRig, startUpstream, type TestKey } from '../proxy/rig.ts';
 import { EventStore } from '../session/collect.ts';
 import { AFTER, failAtOnce, failInTheMiddle, isAsking, type Trouble } from './trouble.ts';
@@ -27,7 +29,7 @@ const IDLE_TIMEOUT_MS = 3000;
 /** The gateway tries so often, so that an agent that asks once more still fails in seconds. */
 const TRIES = { maxTries: 3 };
 
-/** The real gateway over a real Postgres, sandboxes under bubblewrap, and the scripted model. */
+/** The real gateway over a real Postgres, local sandboxes, and the scripted model. */
 export interface AgentRig {
   /** What the model was sent, the oldest first. */
   requests: readonly string[];
@@ -63,7 +65,7 @@ export interface AgentJob {
   statuses(): Promise<(number | null)[]>;
 }
 
-export async function startAgentRig(agent: Agent): Promise<AgentRig> {
+export async function startAgentRig(agent: Agent, isolation: Isolation = 'bubblewrap'): Promise<AgentRig> {
   const model = await startScriptedModel({ credential: CREDENTIAL });
   const requests: string[] = [];
   let trouble: { after: number; times: number; trouble: Trouble } | null = null;
@@ -106,6 +108,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
     agentsDir: undefined,
     hostTaskQueue: 'host-of-tests',
     path: process.env['PATH'] ?? '',
+    runsc: testRunsc(),
   });
   const name = MODELS[agent.protocol];
   const mint = (): Promise<TestKey> => gateway.mint({ models: [name] });
@@ -120,7 +123,7 @@ export async function startAgentRig(agent: Agent): Promise<AgentRig> {
     async startJob(permissions, setup = {}) {
       const jobId = `job-${randomUUID()}`;
       ends.push(() => provider.stop(jobId));
-      const handle = await provider.start({ jobId, agent: agent.name, isolation: 'bubblewrap', env: { SITE: 'the marsh' } });
+      const handle = await provider.start({ jobId, agent: agent.name, isolation, env: { SITE: 'the marsh' } });
       const sandbox = provider.connect(handle);
       ends.push(() => sandbox.close());
       let key = await mint();

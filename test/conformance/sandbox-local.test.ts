@@ -5,6 +5,7 @@ import { execa } from 'execa';
 
 import type { Isolation } from '../../src/contract/sandbox-provider.ts';
 import { createLocalProvider } from '../../src/sandboxes/local/local.ts';
+import { describeWithGvisor } from '../helpers/gvisor.ts';
 import { killNow } from '../helpers/kill.ts';
 import { sandboxRemains } from '../helpers/sandbox-remains.ts';
 import { createRig, namespaceOf, processesOfJob } from '../sandboxes/rig.ts';
@@ -23,8 +24,9 @@ async function startLocalRig(isolation: Isolation): Promise<SandboxRig> {
     stranger: createLocalProvider({ ...options, owner: 'default/stranger' }),
     startElsewhere: (jobId) => startAndKillWorker('local', options, { jobId, isolation }),
     kill: async (handle) => {
-      if (isolation === 'none') for (const pid of await processesOfJob(rig, handle)) killNow(pid);
-      else killNow((await namespaceOf(rig.folderOf(handle.id))).pid);
+      // With the first process inside, bubblewrap and all others end.
+      if (isolation === 'bubblewrap') killNow((await namespaceOf(rig.folderOf(handle.id))).pid);
+      else for (const pid of await processesOfJob(rig, handle)) killNow(pid);
     },
     remains: (jobId) => sandboxRemains({ config: options }, jobId),
     visible: async (handle) => {
@@ -46,17 +48,10 @@ async function startLocalRig(isolation: Isolation): Promise<SandboxRig> {
   };
 }
 
-describeSandboxProvider('local', () => startLocalRig('bubblewrap'), {
-  isHostBound: true,
-  reportsLimits: true,
-  isolates: true,
-  hasLimits: true,
-  endsAtExpiry: true,
-});
-describeSandboxProvider('local without isolation', () => startLocalRig('none'), {
-  isHostBound: true,
-  reportsLimits: true,
-  isolates: false,
-  hasLimits: true,
-  endsAtExpiry: true,
+const abilities = { isHostBound: true, reportsLimits: true, isolates: true, hasLimits: true, endsAtExpiry: true, failsAlone: true };
+
+describeSandboxProvider('local', () => startLocalRig('bubblewrap'), abilities);
+describeSandboxProvider('local without isolation', () => startLocalRig('none'), { ...abilities, isolates: false });
+describeWithGvisor(() => {
+  describeSandboxProvider('local under gVisor', () => startLocalRig('gvisor'), { ...abilities, failsAlone: false });
 });

@@ -10,6 +10,7 @@ export function describeRemoteProvider(name: RemoteName, isolation: SandboxRig['
     isolates: true,
     hasLimits: false,
     endsAtExpiry: false,
+    failsAlone: true,
   });
 }
 

@@ -45,8 +45,9 @@ test.each<[string, object, RegExp]>([
   [
     'another provider’s isolation',
     { provider: 'docker', isolation: 'bubblewrap' },
-    /^sandbox\.isolation: must be "container" with the provider docker$/,
+    /^sandbox\.isolation: must be "container" or "gvisor" with the provider docker$/,
   ],
+  ['gVisor at a vendor', { provider: 'e2b', isolation: 'gvisor' }, /^sandbox\.isolation: must be "microvm"/],
   ['no isolation elsewhere', { provider: 'e2b', isolation: 'none' }, /^sandbox\.isolation: must be "microvm"/],
   ['a provider that is none', { provider: 'podman' }, /^sandbox\.provider: /],
   ['the variable of a secret', { env: { TOKEN_FILE: 'x' }, secrets: { TOKEN: SEALED } }, /^sandbox\.env: must not have/],

@@ -12,6 +12,7 @@ import { createLocalProvider, type LocalProviderOptions } from '../../src/sandbo
 import { processesIn, recordedProcess } from '../../src/sandboxes/local/processes.ts';
 import { DEFAULT_MACHINE_SETTINGS, type MachineSettings } from '../../src/sandboxes/machine-settings.ts';
 import type { SandboxConnection, SandboxHandle, SandboxProvider } from '../../src/sandboxes/sandbox.ts';
+import { testRunsc } from '../helpers/gvisor.ts';
 
 export interface Rig {
   options: LocalProviderOptions;
@@ -81,6 +82,7 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
     agentsDir: undefined,
     hostTaskQueue: 'host-of-tests',
     path: process.env['PATH'] ?? '',
+    runsc: testRunsc(),
     ...(egress === undefined ? {} : { egress }),
     machine,
   };
@@ -92,9 +94,9 @@ export async function createRig(egress?: EgressOptions, machine: MachineSettings
     async isAlive({ id, isolation }) {
       const folder = sandboxFolder(stateDir, id);
       if (folder === undefined) return false;
-      return isolation === 'none'
-        ? (await processesIn(folder.path)).members.length > 0
-        : (await recordedProcess(folder.record)) !== undefined;
+      return isolation === 'bubblewrap'
+        ? (await recordedProcess(folder.record)) !== undefined
+        : (await processesIn(folder.path)).members.length > 0;
     },
     close,
   };
@@ -127,10 +129,10 @@ export async function namespaceOf(folder: string): Promise<{ namespace: string; 
   return { namespace: `pid:[${record['pid-namespace']}]`, pid: record['child-pid'] };
 }
 
-/** The processes of a sandbox: those in its namespace, or without isolation those with the job's home in their environment. */
+/** The processes of a sandbox that the host sees: those in its namespace, those of gVisor, or those with the job's home in their environment. */
 export async function processesOfJob({ folderOf }: Pick<Rig, 'folderOf'>, { id, isolation }: SandboxHandle): Promise<number[]> {
   const folder = folderOf(id);
-  if (isolation !== 'none') return await processesOfNamespace((await namespaceOf(folder)).namespace);
+  if (isolation === 'bubblewrap') return await processesOfNamespace((await namespaceOf(folder)).namespace);
   return (await processesIn(folder)).members;
 }
 

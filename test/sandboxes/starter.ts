@@ -9,13 +9,14 @@ import type { SandboxProvider } from '../../src/sandboxes/sandbox.ts';
 import { providerAt } from './remote-rig.ts';
 
 const hostSchema = z.object({ owner: z.string(), stateDir: z.string(), socketDir: z.string(), hostTaskQueue: z.string() });
-const localSchema = hostSchema.extend({ path: z.string() });
+const localSchema = hostSchema.extend({ path: z.string(), runsc: z.string().optional() });
 const dockerSchema = hostSchema.extend({
   baseDir: z.string(),
   image: z.string(),
   socketPath: z.string(),
   maxConcurrentStarts: z.number(),
   engineStateDir: z.string().optional(),
+  gvisorRuntime: z.string().optional(),
 });
 const placeSchema = z.object({
   name: z.enum(['e2b', 'daytona']),
@@ -32,8 +33,8 @@ const PROVIDERS: Record<string, (options: unknown) => SandboxProvider> = {
   e2b: (options) => providerAt(placeSchema.parse(options)),
   daytona: (options) => providerAt(placeSchema.parse(options)),
   docker: (options) => {
-    const { engineStateDir, ...parsed } = dockerSchema.parse(options);
-    return createDockerProvider({ agents, ...parsed, engineStateDir });
+    const { engineStateDir, gvisorRuntime, ...parsed } = dockerSchema.parse(options);
+    return createDockerProvider({ agents, ...parsed, engineStateDir, gvisorRuntime });
   },
 };
 

@@ -66,7 +66,10 @@ export function addRun(program: Command): void {
     .option('--push <branch>', 'push the work to this branch of --git, once the job has completed')
     .option('--file <path=content>', 'workspace: a text file; may be repeated', addFile)
     .addOption(new Option('--sandbox <provider>', 'what starts the sandbox; local unless given').choices(SANDBOX_PROVIDERS))
-    .option('--isolation <how>', 'with local: bubblewrap, or none: the agent then runs on the host itself')
+    .option(
+      '--isolation <how>',
+      'with local: bubblewrap, gvisor, or none: the agent then runs on the host itself; with docker: container or gvisor',
+    )
     .addOption(new Option('--strategy <name>', 'whose credential pays; gateway unless given').choices(STRATEGIES))
     .option('--credential <name>', 'with shared or byok: the stored credential')
     .addOption(new Option('--gateway <name>', 'with gateway: what mints the key; builtin unless given').choices(GATEWAYS))

@@ -1,15 +1,21 @@
 import { ValetkeyError } from '../../contract/errors.ts';
 import { asEngineError, type Engine } from './engine.ts';
+import { requireGvisorRuntime } from './gvisor-runtime.ts';
 import { readImage } from './images.ts';
 import type { DockerSettings } from './settings.ts';
 
 /** Checks the engine and the image before the first job needs them: returns the errors with which jobs would fail. Never throws. */
-export async function checkEngine(open: () => Promise<Engine>, { image }: Pick<DockerSettings, 'image'>): Promise<ValetkeyError[]> {
+export async function checkEngine(
+  open: () => Promise<Engine>,
+  { image, gvisorRuntime }: Pick<DockerSettings, 'image' | 'gvisorRuntime'>,
+): Promise<ValetkeyError[]> {
   try {
     const engine = await open();
     const info: unknown = await engine.info();
     const problem = mappedUsers(info);
     await readImage(engine, image);
+    // Only who has configured it expects it.
+    if (gvisorRuntime !== undefined) await requireGvisorRuntime(engine, gvisorRuntime);
     return problem === null ? [] : [problem];
   } catch (error) {
     return [asEngineError(error)];

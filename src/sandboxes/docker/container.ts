@@ -3,10 +3,9 @@ import type { ContainerCreateOptions, MountSettings } from 'dockerode';
 import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import type { SandboxFolder } from '../host/folder.ts';
 import { insidePaths } from '../launch/inside.ts';
+import { sharedMemoryBytes } from '../launch/shared-memory.ts';
 
 const MIB = 1024 * 1024;
-/** The size of /dev/shm as a share of the memory limit. */
-const SHM_SHARE = 0.25;
 
 /** Names of the labels by which sandboxes are found. */
 export const LABELS = { owner: 'valetkey.owner', job: 'valetkey.job', sandbox: 'valetkey.sandbox' } as const;
@@ -22,6 +21,8 @@ export interface ContainerRequest {
   /** The user inside, not root. */
   user: { uid: number; gid: number };
   limits: SandboxLimits;
+  /** The engine’s runtime for gVisor; null: the engine’s default, on the kernel of the host. */
+  runtime: string | null;
   env: Record<string, string>;
   command: readonly string[];
   /** Turns a path of this process into the path at which the engine finds it. */
@@ -33,7 +34,7 @@ export interface ContainerRequest {
  * sockets. It holds no secret: whoever reaches the engine can read it.
  */
 export function containerOptions(request: ContainerRequest): Omit<ContainerCreateOptions, 'name'> {
-  const { folder, owner, jobId, image, user, limits, env, command } = request;
+  const { folder, owner, jobId, image, user, limits, runtime, env, command } = request;
   return {
     Image: image,
     Hostname: 'sandbox',
@@ -56,14 +57,16 @@ export function containerOptions(request: ContainerRequest): Omit<ContainerCreat
       SecurityOpt: ['no-new-privileges'],
       Init: true,
       IpcMode: 'private',
-      ShmSize: Math.floor(limits.memoryMiB * SHM_SHARE) * MIB,
+      ShmSize: sharedMemoryBytes(limits),
       Memory: limits.memoryMiB * MIB,
       MemorySwap: limits.memoryMiB * MIB,
-      PidsLimit: limits.processes,
+      ...(runtime === null ? { PidsLimit: limits.processes } : { Runtime: runtime }),
       ...(limits.cpus === null ? {} : { NanoCpus: Math.round(limits.cpus * 1e9) }),
       Ulimits: [
         { Name: 'core', Soft: 0, Hard: 0 },
         { Name: 'fsize', Soft: limits.diskMiB * MIB, Hard: limits.diskMiB * MIB },
+        // On the host gVisor has threads of its own: it counts the processes of a sandbox itself.
+        ...(runtime === null ? [] : [{ Name: 'nproc', Soft: limits.processes, Hard: limits.processes }]),
       ],
       LogConfig: { Type: 'local', Config: { 'max-size': '1m', 'max-file': '1', compress: 'false' } },
       RestartPolicy: { Name: 'no' },

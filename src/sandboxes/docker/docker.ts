@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 
 import pLimit from 'p-limit';
 
+import type { Isolation } from '../../contract/sandbox-provider.ts';
 import { exists } from '../../system/exists.ts';
 import { createHostProvider } from '../host/host-provider.ts';
 import { insidePaths, INSIDE_GATEWAY_PORT } from '../launch/inside.ts';
@@ -12,6 +13,7 @@ import type { SandboxProvider } from '../sandbox.ts';
 import { checkEngine } from './check-engine.ts';
 import { containerName, findContainer, listContainers, removeContainer } from './containers.ts';
 import { openEngine, type Engine } from './engine.ts';
+import { DEFAULT_GVISOR_RUNTIME, requireGvisorRuntime } from './gvisor-runtime.ts';
 import { readImage } from './images.ts';
 import { launchContainer } from './launch.ts';
 import type { DockerProviderOptions } from './settings.ts';
@@ -26,6 +28,8 @@ export function createDockerProvider(options: DockerProviderOptions): SandboxPro
   const engine = async (): Promise<Engine> => await (opened ??= openEngine(socketPath));
   const limit = pLimit(maxConcurrentStarts);
   const engineView = (path: string): string => (engineStateDir === undefined ? path : join(engineStateDir, path.slice(baseDir.length)));
+  const runtimeOf = (isolation: Isolation): string | null =>
+    isolation === 'gvisor' ? (options.gvisorRuntime ?? DEFAULT_GVISOR_RUNTIME) : null;
   const nameOf = (job: string): string => containerName(owner, basename(job));
 
   return createHostProvider(options, {
@@ -34,6 +38,8 @@ export function createDockerProvider(options: DockerProviderOptions): SandboxPro
     async prepare(request) {
       await prepareFolders(options);
       const { path } = await readImage(await engine(), options.image);
+      const runtime = runtimeOf(request.isolation);
+      if (runtime !== null) await requireGvisorRuntime(await engine(), runtime);
       const agent = agents[request.agent];
       return {
         gatewayPort: INSIDE_GATEWAY_PORT,
@@ -45,6 +51,7 @@ export function createDockerProvider(options: DockerProviderOptions): SandboxPro
             agent,
             request,
             limits,
+            runtime,
             imagePath: path,
           };
           return limit(() => launchContainer(folder, { ...launch, engineView }));

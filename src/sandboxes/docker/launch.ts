@@ -28,6 +28,8 @@ export interface ContainerLaunch extends Pick<DockerProviderOptions, 'owner' | '
   request: SandboxRequest;
   /** The limits that apply, defaults included. */
   limits: SandboxLimits;
+  /** The engine’s runtime for it; null: its default. */
+  runtime: string | null;
   /** The folders of the image's PATH. */
   imagePath: readonly string[];
   engineView: (path: string) => string;
@@ -35,7 +37,7 @@ export interface ContainerLaunch extends Pick<DockerProviderOptions, 'owner' | '
 
 /** Starts a container in a claimed folder. It outlives this process. Throws `sandbox_start_failed`, and then leaves no container. */
 export async function launchContainer(folder: SandboxFolder, launch: ContainerLaunch): Promise<LaunchedSandbox> {
-  const { engine, name, owner, image, agent, request, limits, engineView } = launch;
+  const { engine, name, owner, image, agent, request, limits, runtime, engineView } = launch;
   const { jobId, expiresAt } = request;
   const hasEgress = request.egress !== undefined;
   const caFile = launch.egress?.caFile;
@@ -50,7 +52,7 @@ export async function launchContainer(folder: SandboxFolder, launch: ContainerLa
   const env = sandboxEnvironment(view, agent, request, launch.imagePath);
   const command = initCommand(view, expiresAt);
   const options = containerOptions({
-    ...{ folder, owner, jobId, image, hasEgress, user, limits, env, command, engineView },
+    ...{ folder, owner, jobId, image, hasEgress, user, limits, runtime, env, command, engineView },
     gatewayFolder: launch.socketDir,
   });
   const id = await runContainer(engine, name, options);

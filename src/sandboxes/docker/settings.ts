@@ -9,6 +9,8 @@ export interface DockerSettings {
   socketPath: string;
   /** The folder of sandboxes and sockets as the engine finds it, where that is not as this process does. */
   engineStateDir: string | undefined;
+  /** The engine’s runtime for jobs with the isolation gVisor; undefined: `DEFAULT_GVISOR_RUNTIME`. */
+  gvisorRuntime: string | undefined;
   /** Containers that are started at once. */
   maxConcurrentStarts: number;
 }

@@ -1,4 +1,4 @@
-import { lstat, readFile, readlink } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { execa } from 'execa';
@@ -6,18 +6,15 @@ import { execa } from 'execa';
 import { codex, codexPlatformPackage, codexVendorFolder } from '../../agents/codex.ts';
 import { findAgentPackage } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
-import type { SandboxLimits } from '../../contract/limits-spec.ts';
 import { findExecutable, findPackage } from '../../system/packages.ts';
-import type { SandboxFolder } from '../host/folder.ts';
 import { insidePaths } from '../launch/inside.ts';
-import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
-import { groupMounts, type Group } from './cgroup.ts';
+import { sharedMemoryBytes } from '../launch/shared-memory.ts';
+import { SANDBOX_UID, type UserIdentity } from '../launch/tools.ts';
 import { decideNamespaceProblem, NAMESPACE_SETTINGS, type NamespaceSettings } from './decide-namespace-problem.ts';
+import type { FirstProgram, Isolator } from './isolator.ts';
+import type { Mount } from './mounts.ts';
 import { prlimitCommand } from './prlimit.ts';
 
-const MIB = 1024 * 1024;
-/** The size of /dev/shm as a share of the memory limit; control groups count it as memory. */
-const SHM_SHARE = 0.25;
 /** Runtimes read these to count CPUs and to size pages and heaps. They are the same for every user of the host. */
 const HARDWARE_INFO_FOLDERS = ['/sys/devices/system/cpu', '/sys/devices/system/node', '/sys/kernel/mm/transparent_hugepage'];
 
@@ -55,71 +52,35 @@ const namespaces = [
   ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--unshare-net', '--new-session', '--clearenv'],
 ];
 
-export interface BubblewrapRequest {
-  folder: SandboxFolder;
-  gatewayFolder: string;
-  node: string;
-  server: string;
-  packages: readonly HostPart[];
-  /** The folder that becomes /etc. */
-  etc: string;
-  /** Further folders of the host, each mounted at its own path. */
-  mounts: readonly string[];
-  limits: SandboxLimits;
-  groups: readonly Group[];
-  env: Record<string, string>;
-  command: readonly string[];
-  hasEgress: boolean;
+/** Runs sandboxes under the bubblewrap at this path, as `user` on the host. */
+export function createBubblewrap(bubblewrap: string, user: UserIdentity): Isolator {
+  return {
+    sharesHost: false,
+    selectGroups: (parents) => [...parents],
+    // Bubblewrap is the first process inside, and has what its parent gave it.
+    wrap: async (program) => ({ command: [bubblewrap, ...(await bubblewrapArguments(program))], user, cwd: '/', env: {} }),
+  };
 }
 
-/**
- * Builds the arguments of bubblewrap. They hold no secret: a sandbox sees the arguments of its first process. Descriptor 3
- * receives bubblewrap’s status record.
- */
-export async function bubblewrapArguments({
-  folder,
-  gatewayFolder,
-  node,
-  server,
-  packages,
-  etc,
-  mounts: extra,
-  limits,
-  groups,
-  env,
-  command,
-  hasEgress,
-}: BubblewrapRequest): Promise<string[]> {
-  const at = insidePaths;
-  const mounts = [
-    ...['--ro-bind', '/usr', '/usr', ...(await systemFolders())],
-    ...['--ro-bind', etc, '/etc', '--ro-bind', join(folder.tools, 'machine-id'), '/etc/machine-id'],
-    ...[...HARDWARE_INFO_FOLDERS.flatMap((path) => ['--ro-bind-try', path, path]), ...groupMounts(groups)],
-    ...['--ro-bind', folder.tools, at.tools, '--ro-bind', node, at.node, '--ro-bind', server, at.server],
-    ...packages.flatMap(({ name, path }) => ['--ro-bind', path, join(at.nodeModules, name)]),
-    ...(hasEgress ? ['--ro-bind', folder.egress, at.egressFolder] : []),
-    ...['--ro-bind', gatewayFolder, at.gatewayFolder, '--proc', '/proc', '--dev', '/dev'],
-    ...['--perms', '1777', '--size', String(Math.floor(limits.memoryMiB * SHM_SHARE) * MIB), '--tmpfs', '/dev/shm'],
-    ...['--bind', folder.tmp, '/tmp', '--bind', folder.varTmp, '/var/tmp', '--symlink', '/run', '/var/run'],
-    ...['--bind', folder.run, at.run, '--bind', folder.home, at.home, '--bind', folder.workspace, at.workspace, '--chdir', at.workspace],
-    ...extra.flatMap((path) => ['--ro-bind', path, path]),
+/** Builds the arguments of bubblewrap. Descriptor 3 receives its status record. */
+async function bubblewrapArguments({ mounts, limits, groups, env, command }: Omit<FirstProgram, 'folder'>): Promise<string[]> {
+  const fileSystem = [
+    ...mounts.flatMap(mountArguments),
+    ...[...HARDWARE_INFO_FOLDERS.flatMap((path) => ['--ro-bind-try', path, path]), '--proc', '/proc', '--dev', '/dev'],
+    ...['--perms', '1777', '--size', String(sharedMemoryBytes(limits)), '--tmpfs', '/dev/shm'],
+    ...['--chdir', insidePaths.workspace],
   ];
   const variables = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
   return [
-    ...[...namespaces, '--hostname', 'sandbox', '--json-status-fd', '3', ...mounts, ...variables],
-    ...[
-      '--cap-drop',
-      'ALL',
-      '--remount-ro',
-      '/dev',
-      '--remount-ro',
-      '/',
-      '--disable-userns',
-      '--',
-      ...(await prlimitCommand(limits, groups)),
-      ...command,
-    ],
+    ...[...namespaces, '--hostname', 'sandbox', '--json-status-fd', '3', ...fileSystem, ...variables],
+    ...['--cap-drop', 'ALL', '--remount-ro', '/dev', '--remount-ro', '/', '--disable-userns', '--'],
+    ...[...(await prlimitCommand(limits, groups)), ...command],
   ];
+}
+
+function mountArguments(mount: Mount): string[] {
+  if ('target' in mount) return ['--symlink', mount.target, mount.at];
+  return [mount.isWritable ? '--bind' : '--ro-bind', mount.source, mount.at];
 }
 
 export async function isolationUnavailable(tried: readonly string[]): Promise<ValetkeyError> {
@@ -146,16 +107,4 @@ async function readSetting(path: string): Promise<string | null> {
     (text) => text.trim(),
     () => null,
   );
-}
-
-/** Mounts /bin, /lib and so on: links into /usr, or folders of their own on some systems. */
-async function systemFolders(): Promise<string[]> {
-  const args = await Promise.all(
-    ['/bin', '/sbin', '/lib', '/lib32', '/lib64'].map(async (path) => {
-      const stats = await lstat(path).catch(() => undefined);
-      if (stats === undefined) return [];
-      return stats.isSymbolicLink() ? ['--symlink', await readlink(path), path] : ['--ro-bind', path, path];
-    }),
-  );
-  return args.flat();
 }

@@ -86,11 +86,6 @@ export function joinCommand(groups: readonly Group[], { uid, gid }: UserIdentity
   return ['/bin/sh', '-c', script, 'sh', ...files, ...become];
 }
 
-/** Bubblewrap’s arguments by which a sandbox sees its own groups and no others. */
-export function groupMounts(groups: readonly Group[]): string[] {
-  return groups.flatMap(({ path, seenAt }) => ['--ro-bind', path, seenAt]);
-}
-
 /** Counts since the start of the sandbox the processes killed for memory and the starts of processes that were refused. */
 export async function countLimitHits(groups: readonly Group[]): Promise<{ memory: number; processes: number }> {
   const count = async (controller: Controller, files: readonly string[], name: string): Promise<number> => {

@@ -1,5 +1,6 @@
 import { findAgentPackages } from '../../agents/installation.ts';
 import { ValetkeyError } from '../../contract/errors.ts';
+import { locateGvisor } from './gvisor/gvisor.ts';
 import { locateParts, type LocalProviderOptions } from './locate.ts';
 
 /**
@@ -11,6 +12,8 @@ export async function checkHost(options: LocalProviderOptions): Promise<Valetkey
   const checks = [
     ...agents.map(async (agent) => findAgentPackages(agent, options)),
     locateParts(options, options.agents.mock, 'bubblewrap'),
+    // Only who has configured it expects it.
+    ...(options.runsc === undefined ? [] : [locateGvisor(options)]),
   ];
   const results = await Promise.allSettled(checks);
   return results.flatMap((result) => (result.status === 'rejected' ? [toValetkeyError(result.reason)] : []));

@@ -14,9 +14,9 @@ import { writeLimitsRecord } from '../host/limits-record.ts';
 import { insidePaths, insideView } from '../launch/inside.ts';
 import { initCommand, sandboxEnvironment, type SandboxView } from '../launch/tools.ts';
 import type { SandboxRequest } from '../sandbox.ts';
-import { bubblewrapArguments } from './bubblewrap.ts';
 import { createGroups, groupsOf, joinCommand, removeGroups } from './cgroup.ts';
 import type { SandboxParts } from './locate.ts';
+import { sandboxMounts } from './mounts.ts';
 
 export interface LaunchRequest {
   located: SandboxParts;
@@ -34,15 +34,14 @@ export async function launchSandbox(
   folder: SandboxFolder,
   { located, agent, gatewayFolder, caFile, request, limits }: LaunchRequest,
 ): Promise<LaunchedSandbox> {
-  const { bubblewrap, identity, packages, toolFolders } = located;
+  const { isolator, identity, packages, toolFolders } = located;
   const hasEgress = request.egress !== undefined;
   await createFolders(folder);
   const certificates = hasEgress && caFile !== undefined ? await writeCertificates(caFile, folder.tools, insidePaths.tools) : null;
-  const view =
-    bubblewrap === undefined ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort, certificates, hasEgress);
-  await fillFolders(folder, view, agent, { links: bubblewrap === undefined ? packages : [], identity });
+  const view = isolator.sharesHost ? hostView(folder, located, gatewayFolder) : insideView(folder.gatewayPort, certificates, hasEgress);
+  await fillFolders(folder, view, agent, { links: isolator.sharesHost ? packages : [], identity });
 
-  const groups = groupsOf(located.groupParents, folder.id);
+  const groups = groupsOf(isolator.selectGroups(located.groupParents), folder.id);
   await writeLimitsRecord(folder.limits, { limits, groups });
   await createGroups(groups, limits);
   if (!(await exists(folder.path))) {
@@ -50,14 +49,15 @@ export async function launchSandbox(
     await removeGroups(groups);
     throw new ValetkeyError('sandbox_start_failed', 'The sandbox was stopped while it started.');
   }
+  const { command, user, cwd, env } = await isolator.wrap({
+    ...{ folder, limits, groups },
+    mounts: await sandboxMounts({ ...located, folder, gatewayFolder, groups, hasEgress }),
+    env: sandboxEnvironment(view, agent, request, toolFolders),
+    command: initCommand(view, request.expiresAt),
+  });
   // Only root may move a process into a group; the process becomes the sandboxes’ user afterwards.
-  const user = groups.length === 0 ? identity : {};
-  const joining = joinCommand(groups, identity);
-  const env = sandboxEnvironment(view, agent, request, toolFolders);
-  const command = initCommand(view, request.expiresAt);
-  if (bubblewrap === undefined) return await spawnDetached(folder, [...joining, ...command], { ...user, cwd: folder.workspace, env });
-  const args = await bubblewrapArguments({ folder, gatewayFolder, ...located, limits, groups, env, command, hasEgress });
-  return await spawnDetached(folder, [...joining, bubblewrap, ...args], { ...user, cwd: '/', env: {} });
+  const spawnUser = groups.length === 0 ? user : {};
+  return await spawnDetached(folder, [...joinCommand(groups, user), ...command], { ...spawnUser, cwd, env });
 }
 
 interface SpawnOptions {

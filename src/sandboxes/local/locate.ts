@@ -12,18 +12,21 @@ import { insidePaths } from '../launch/inside.ts';
 import { serverBinary } from '../launch/server-binary.ts';
 import { SANDBOX_UID, type HostPart, type UserIdentity } from '../launch/tools.ts';
 import { DEFAULT_MACHINE_SETTINGS } from '../machine-settings.ts';
-import { bubblewrapCandidates, canIsolate, isolationUnavailable } from './bubblewrap.ts';
+import { bubblewrapCandidates, canIsolate, createBubblewrap, isolationUnavailable } from './bubblewrap.ts';
 import { findGroupParents, type GroupParent } from './cgroup.ts';
 import { copyEtc } from './etc.ts';
+import { locateGvisor, type RunscOptions } from './gvisor/gvisor.ts';
+import type { Isolator } from './isolator.ts';
+import { createNoIsolation } from './no-isolation.ts';
 import { makeReadable, createOpenFolder, requireReadable } from './readable.ts';
 
-export interface LocalProviderOptions extends HostProviderOptions {
+export interface LocalProviderOptions extends HostProviderOptions, RunscOptions {
   /** The folder of the gateway’s socket, `gateway.sock`. */
   socketDir: string;
   agents: Agents;
   /** Folder whose `node_modules` holds the agents' adapters. */
   agentsDir: string | undefined;
-  /** PATH, to look for bubblewrap and adapters. */
+  /** PATH, to look for bubblewrap, gVisor and adapters. */
   path: string;
 }
 
@@ -32,8 +35,7 @@ const KNOWN_TOOL_FOLDERS = ['/usr/local/go/bin', '/usr/local/cargo/bin', '/usr/l
 
 /** The parts of a sandbox, each at a path that its user can read. */
 export interface SandboxParts {
-  /** The path of bubblewrap; undefined without isolation. */
-  bubblewrap: string | undefined;
+  isolator: Isolator;
   node: string;
   server: string;
   packages: HostPart[];
@@ -68,7 +70,7 @@ export async function locateParts(options: LocalProviderOptions, agent: Agent, i
     { name: 'sandbox-agent', path: await serverBinary() },
   ]);
   return {
-    bubblewrap: isolation === 'none' ? undefined : await workingBubblewrap(path, agentsDir, readable, identity),
+    isolator: await locateIsolator(options, isolation, identity, readable),
     node: pathOf(programs, 'node'),
     server: pathOf(programs, 'sandbox-agent'),
     packages: (await readable(packages)).map(({ name, path: folder }) => ({ name: name.slice('node_modules/'.length), path: folder })),
@@ -116,10 +118,23 @@ async function existing(folders: readonly string[]): Promise<string[]> {
   return folders.filter((_, index) => there[index]);
 }
 
+type MakeReadable = (parts: HostPart[]) => Promise<readonly HostPart[]>;
+
+/** Throws `isolation_unavailable` where this host cannot do it: an isolation is never replaced by another. */
+async function locateIsolator(
+  options: LocalProviderOptions,
+  isolation: Isolation,
+  identity: UserIdentity,
+  readable: MakeReadable,
+): Promise<Isolator> {
+  if (isolation === 'none') return createNoIsolation(identity);
+  if (isolation === 'gvisor') return await locateGvisor(options);
+  return createBubblewrap(await workingBubblewrap(options, readable, identity), identity);
+}
+
 async function workingBubblewrap(
-  path: string,
-  agentsDir: string | undefined,
-  readable: (parts: HostPart[]) => Promise<readonly HostPart[]>,
+  { path, agentsDir }: LocalProviderOptions,
+  readable: MakeReadable,
   identity: UserIdentity,
 ): Promise<string> {
   const candidates = await bubblewrapCandidates(path, agentsDir);

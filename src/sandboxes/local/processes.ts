@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { ValetkeyError } from '../../contract/errors.ts';
 import { parseJson } from '../../contract/json.ts';
+import { isGvisorProcess } from './gvisor/gvisor.ts';
 
 const KILL_TIMEOUT_MS = 15_000;
 /** The outer bubblewrap reaps the inner one and then ends by itself; killed first, it would leave the sandbox running. */
@@ -55,7 +56,8 @@ export async function recordedProcess(recordFile: string): Promise<number | unde
 
 /**
  * Finds the processes of this host that were started for a sandbox in `folder`, also without a record: bubblewrap has the folder
- * in its arguments; without isolation every process inherits a home in it, and one that cleared its environment is not found.
+ * in its arguments, and so have the processes of gVisor, which is all that the host sees of a sandbox in it; without isolation every process
+ * inherits a home in it, and one that cleared its environment is not found.
  */
 export async function processesIn(folder: string): Promise<{ bubblewraps: number[]; members: number[] }> {
   const prefix = `${folder}/`;
@@ -63,7 +65,9 @@ export async function processesIn(folder: string): Promise<{ bubblewraps: number
   const pidsOf = (belongs: (process: Process) => boolean): number[] => processes.filter(belongs).map(({ pid }) => pid);
   return {
     bubblewraps: pidsOf(({ words }) => words.includes('--json-status-fd') && words.some((word) => word.startsWith(prefix))),
-    members: pidsOf(({ variables }) => variables.some((entry) => entry.startsWith(`HOME=${prefix}`))),
+    members: pidsOf(
+      ({ words, variables }) => isGvisorProcess(words, folder) || variables.some((entry) => entry.startsWith(`HOME=${prefix}`)),
+    ),
   };
 }
 

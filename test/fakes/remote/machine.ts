@@ -11,8 +11,8 @@ import { agents } from '../../../src/agents/index.ts';
 import { parseJson } from '../../../src/contract/json.ts';
 import { claimFolder, jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { INSIDE_GATEWAY_PORT } from '../../../src/sandboxes/launch/inside.ts';
-import { bubblewrapArguments } from '../../../src/sandboxes/local/bubblewrap.ts';
 import { locateParts } from '../../../src/sandboxes/local/locate.ts';
+import { sandboxMounts } from '../../../src/sandboxes/local/mounts.ts';
 import { killProcesses } from '../../../src/sandboxes/local/processes.ts';
 
 /** The URL of the gateway inside every fake remote sandbox. */
@@ -48,7 +48,7 @@ export async function startMachine(host: MachineHost, id: string, reachesGateway
   const options = { ...host, agents, owner: 'fake', agentsDir: undefined, hostTaskQueue: '' };
   const [codex, claude] = [await locateParts(options, agents.codex, 'bubblewrap'), await locateParts(options, agents.claude, 'bubblewrap')];
   const folder = await claimFolder(stateDir, { jobId: id, owner: 'fake' }, INSIDE_GATEWAY_PORT);
-  if (folder === undefined || codex.bubblewrap === undefined) throw new Error('The fake machine cannot be started here.');
+  if (folder === undefined) throw new Error('The fake machine cannot be started here.');
   for (const name of [folder.home, folder.workspace, folder.run, folder.tools, folder.tmp, folder.varTmp]) await mkdir(name);
   await copyFile(join(import.meta.dirname, 'guest.ts'), join(folder.tools, 'guest.ts'));
   await writeFile(join(folder.tools, 'package.json'), '{"type":"module"}\n');
@@ -58,23 +58,25 @@ export async function startMachine(host: MachineHost, id: string, reachesGateway
   const { uid, gid } = codex.identity;
   if (uid !== undefined) await execa('chown', ['-R', `${uid}:${gid}`, dirname(folder.path)]);
   const packages = [...codex.packages, ...claude.packages.filter(({ name }) => !codex.packages.some((other) => other.name === name))];
-  const args = await bubblewrapArguments({
-    ...codex,
+  const gatewayFolder = reachesGateway ? socketDir : noGateway;
+  const {
+    command: words,
+    user,
+    ...place
+  } = await codex.isolator.wrap({
     folder,
-    packages,
-    gatewayFolder: reachesGateway ? socketDir : noGateway,
+    mounts: await sandboxMounts({ ...codex, folder, packages, gatewayFolder, groups: [], hasEgress: false }),
     limits: LIMITS,
     groups: [],
     env: { PATH: `/opt/node/bin:/usr/local/bin:/usr/bin:/bin`, HOME: '/home/agent', LANG: 'C.UTF-8' },
     command: ['/opt/node/bin/node', '/opt/valetkey/guest.ts', String(INSIDE_GATEWAY_PORT)],
-    hasEgress: false,
   });
+  const [bubblewrap = '', ...args] = words;
   await using log = await open(folder.log, 'a');
   await using record = await open(folder.record, 'w', 0o600);
-  const child = spawn(codex.bubblewrap, args, {
-    ...codex.identity,
-    cwd: '/',
-    env: {},
+  const child = spawn(bubblewrap, args, {
+    ...user,
+    ...place,
     detached: true,
     stdio: ['ignore', log.fd, log.fd, record.fd],
   });

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 
 import { openEngine, type Engine } from '../../../src/sandboxes/docker/engine.ts';
+import { testRunsc } from '../gvisor.ts';
 
 const START_TIMEOUT_MS = 60_000;
 
@@ -30,7 +31,7 @@ export async function startTestEngine(): Promise<TestEngine | string> {
   const folder = await mkdtemp(join(tmpdir(), 'vk-docker-'));
   const socketPath = join(folder, 'docker.sock');
   const config = join(folder, 'daemon.json');
-  await writeFile(config, '{}');
+  await writeFile(config, JSON.stringify({ runtimes: runtimes() }));
   await using log = await open(join(folder, 'log'), 'a');
   const places = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'run'), '--pidfile', join(folder, 'pid')];
   const network = ['--host', `unix://${socketPath}`, '--bridge=none', '--iptables=false', '--ip-forward=false', '--ip-masq=false'];
@@ -64,6 +65,13 @@ export async function startTestEngine(): Promise<TestEngine | string> {
     await sleep(50);
   }
   return { engine, socketPath, stop };
+}
+
+/** gVisor as the documentation has it, and one that lacks what sandboxes need; none where this machine has no gVisor. */
+function runtimes(): object {
+  const path = testRunsc();
+  if (path === undefined) return {};
+  return { runsc: { path, runtimeArgs: ['--platform=systrap', '--host-uds=all', '--overlay2=none'] }, 'runsc-bare': { path } };
 }
 
 async function whyNoEngine(): Promise<string | null> {

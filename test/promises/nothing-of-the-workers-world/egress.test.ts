@@ -13,6 +13,7 @@ import { jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import { seal } from '../../../src/secrets/seal.ts';
 import { generateSealingKey } from '../../../src/secrets/sealing-key.ts';
 import { expectEnded } from '../../helpers/ended.ts';
+import { testRunsc, whyNoGvisor } from '../../helpers/gvisor.ts';
 import { processStack } from '../../helpers/process-stack.ts';
 import { findSecrets } from '../../helpers/secrets.ts';
 import { jobSpec, useStack } from '../../helpers/stack.ts';
@@ -34,6 +35,7 @@ web.unref();
 const stack = useStack({
   environment: {
     VALETKEY_SEALING_KEY: privateKey,
+    VALETKEY_RUNSC: testRunsc(),
     VALETKEY_EGRESS_HOSTS: `web.test:${port}, *.example.org`,
     VALETKEY_EGRESS_PRIVATE_HOSTS: `web.test:${port}=127.0.0.1`,
   },
@@ -47,30 +49,31 @@ async function eventsOf(jobId: string): Promise<JobEvent[]> {
   return events;
 }
 
-test.each(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const)(
-  '%s reaches the host that its job names, and the model by the gateway',
-  async (agent) => {
-    const run = `curl -sS $WEB/${agent} > got.txt; curl -s http://elsewhere.test/ >> got.txt`;
-    const spec = jobSpec({
-      agent,
-      model: MODELS[agent],
-      prompts: [withScript('Read the page.', [{ run }, { say: 'Read.' }])],
-      sandbox: { egress, env: { WEB: `http://web.test:${port}` } },
-      artifacts: ['got.txt'],
-    });
-    const { jobId } = await stack().client.jobs.submit(spec);
-    const events = await eventsOf(jobId);
-    await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
-    const got = (await stack().client.jobs.artifact(jobId, 'files/got.txt'))?.content.toString();
-    expect(got).toContain(`page /${agent}`);
-    expect(got).toContain('Valetkey: elsewhere.test:80 is not among the hosts');
-    const passed = events.filter((event) => event.type === 'egress');
-    expect(passed).toContainEqual(expect.objectContaining({ host: 'web.test', port, connections: 1, refused: null }));
-    expect(passed).toContainEqual(expect.objectContaining({ host: 'elsewhere.test', port: 80, refused: 'not_allowed' }));
-    // The agent itself has not tried the gateway through it.
-    expect(JSON.stringify(passed)).not.toMatch(/127\.0\.0\.1|localhost|no host name/);
-  },
-);
+test.for([
+  ...(['codex', 'claude', 'opencode', 'qwen', 'mock'] as const).map((agent) => ({ agent, isolation: 'bubblewrap' as const })),
+  ...(['codex', 'claude'] as const).map((agent) => ({ agent, isolation: 'gvisor' as const })),
+])('$agent under $isolation reaches the host that its job names, and the model by the gateway', async ({ agent, isolation }, { skip }) => {
+  skip(isolation === 'gvisor' && whyNoGvisor() !== null, whyNoGvisor() ?? undefined);
+  const run = `curl -sS $WEB/${agent} > got.txt; curl -s http://elsewhere.test/ >> got.txt`;
+  const spec = jobSpec({
+    agent,
+    model: MODELS[agent],
+    prompts: [withScript('Read the page.', [{ run }, { say: 'Read.' }])],
+    sandbox: { isolation, egress, env: { WEB: `http://web.test:${port}` } },
+    artifacts: ['got.txt'],
+  });
+  const { jobId } = await stack().client.jobs.submit(spec);
+  const events = await eventsOf(jobId);
+  await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
+  const got = (await stack().client.jobs.artifact(jobId, 'files/got.txt'))?.content.toString();
+  expect(got).toContain(`page /${agent}`);
+  expect(got).toContain('Valetkey: elsewhere.test:80 is not among the hosts');
+  const passed = events.filter((event) => event.type === 'egress');
+  expect(passed).toContainEqual(expect.objectContaining({ host: 'web.test', port, connections: 1, refused: null }));
+  expect(passed).toContainEqual(expect.objectContaining({ host: 'elsewhere.test', port: 80, refused: 'not_allowed' }));
+  // The agent itself has not tried the gateway through it.
+  expect(JSON.stringify(passed)).not.toMatch(/127\.0\.0\.1|localhost|no host name/);
+});
 
 test('a job that names a host which the installation does not allow fails by that before its sandbox starts', async () => {
   const { jobId } = await stack().client.jobs.submit(

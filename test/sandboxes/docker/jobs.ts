@@ -11,6 +11,7 @@ import { containerName } from '../../../src/sandboxes/docker/containers.ts';
 import { jobFolder } from '../../../src/sandboxes/host/folder.ts';
 import type { TestEngine } from '../../helpers/docker/engine.ts';
 import { expectEnded } from '../../helpers/ended.ts';
+import { whyNoGvisor } from '../../helpers/gvisor.ts';
 import { inMidTurn } from '../../helpers/slow-turn.ts';
 import { jobSpec, useStack } from '../../helpers/stack.ts';
 
@@ -26,17 +27,25 @@ export function describeDockerJobs({ engine, socketPath }: TestEngine, image: st
       environment: { VALETKEY_DOCKER_IMAGE: image, DOCKER_HOST: `unix://${socketPath}`, VALETKEY_SWEEP_GRACE: '1s' },
     });
 
-    test.each(['mock', 'codex', 'claude'] as const)(
-      '%s changes a file, its patch comes out, and its key and its container end',
-      async (agent) => {
+    test.for([
+      ...(['mock', 'codex', 'claude'] as const).map((agent) => ({ agent, isolation: 'container' as const })),
+      ...(['codex', 'claude'] as const).map((agent) => ({ agent, isolation: 'gvisor' as const })),
+    ])(
+      '$agent with the isolation $isolation changes a file, its patch comes out, and its key and its container end',
+      async ({ agent, isolation }, { skip }) => {
+        skip(isolation === 'gvisor' && whyNoGvisor() !== null, whyNoGvisor() ?? undefined);
         const { client } = stack();
-        const prompt = withScript('Write it.', [{ write: { path: 'made.txt', content: 'by the agent\n' } }, { say: 'It is made.' }]);
+        const prompt = withScript('Write it.', [
+          ...[{ write: { path: 'made.txt', content: 'by the agent\n' } }, { run: 'uname -r > kernel.txt' }],
+          { say: 'It is made.' },
+        ]);
         const workspace = { files: { 'kept.txt': 'kept\n' } };
-        const { jobId } = await client.jobs.submit(jobSpec({ agent, sandbox: SANDBOX, workspace, prompts: [prompt] }));
+        const { jobId } = await client.jobs.submit(jobSpec({ agent, sandbox: { ...SANDBOX, isolation }, workspace, prompts: [prompt] }));
         const { turns } = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
         expect(turns.map(({ message }) => message)).toEqual([expect.stringContaining('It is made.')]);
         const patch = await client.jobs.artifact(jobId, 'patch');
         expect(patch?.content.toString()).toContain('+by the agent');
+        expect(patch?.content.toString().includes('-gvisor')).toBe(isolation === 'gvisor');
         expect(await containersOf(jobId)).toEqual([]);
       },
     );

@@ -33,7 +33,7 @@ export async function createDockerRig(
   const stateDir = join(baseDir, 'docker');
   const options: DockerProviderOptions = {
     ...{ agents, owner: 'default/tests', baseDir, stateDir, socketDir, image, socketPath },
-    ...{ hostTaskQueue: 'host-of-tests', engineStateDir: undefined, maxConcurrentStarts: 4 },
+    ...{ hostTaskQueue: 'host-of-tests', engineStateDir: undefined, gvisorRuntime: undefined, maxConcurrentStarts: 4 },
     ...(egress === undefined ? {} : { egress }),
   };
   const containers = async (label: string): Promise<string[]> =>
