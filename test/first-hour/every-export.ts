@@ -50,6 +50,7 @@ import {
   type PageOptions,
   type Phase,
   type PromptOptions,
+  type PushReport,
   type Question,
   type QuestionFilter,
   type RevokeReport,
@@ -94,7 +95,7 @@ export interface Everything {
   parts: [Credentials, Jobs, Keyring, Keys, Schedules, Tenants, TenantClient, ValetkeyClient];
   job: [JobEventBody, JobFailure, JobProgress, JobSpec, JobState, JobStatus, Phase, UnknownEventBody, Labels];
   questions: [OpenQuestion, Question, WaitingQuestion, UpdateAccepted];
-  results: [Artifact, ArtifactInfo, KeyLife, Outcome, TurnResult, Usage];
+  results: [Artifact, ArtifactInfo, KeyLife, Outcome, PushReport, TurnResult, Usage];
   keys: [EndCause, FailedEnd, KeyInfo, KeyRef, KeyringUse, KeyState, RevokeReport, Rotated, UnknownTenant, BlockedTenant];
   credentials: [CredentialInput, CredentialName, Login, NewCredential, SealLoginOptions, StoredCredential];
   sweeps: [Finding, FindingKind, SweepReport, ScheduledRun, ScheduleName, ScheduleStatus];

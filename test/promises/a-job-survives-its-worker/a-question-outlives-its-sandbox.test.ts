@@ -106,7 +106,7 @@ describe.concurrent('a job whose question nobody answers for long', () => {
   });
 
   test('is denied when its time is over, and the agent goes on', async () => {
-    const jobId = await submit(asking(LINE), { permissionTimeout: '6s' });
+    const jobId = await submit(asking(LINE), { permissionTimeout: '30s' });
     await hibernated(jobId);
     const result = await expectEnded(stack(), jobId, { outcome: 'completed', code: null });
     expect(result.turns.map(({ stopReason }) => stopReason)).toEqual(['end_turn']);
