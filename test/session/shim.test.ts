@@ -1,6 +1,6 @@
 /** Between the server and an agent nothing is lost, and nothing that was posted twice arrives twice. */
 import { once } from 'node:events';
-import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -265,6 +265,16 @@ test('a prompt that cannot be recorded fails, and does not reach the agent', asy
   const { stdout } = await child;
   expect(stdout.split('\n').slice(0, 2)).toEqual([receipt('turn-1'), expect.stringContaining('"id":"turn-1","error":{"code":-32603')]);
   expect(gotIn(stdout)).toEqual([request('a', 'session/new')]);
+});
+
+test('a session whose MCP servers cannot get their environment fails, and the agent runs on', async () => {
+  await mkdir(join(home, '.valetkey/environment.sh'), { recursive: true });
+  const params = { cwd: home, mcpServers: [{ name: 'birds', command: 'birds', args: [], env: [] }] };
+  const child = runShim(...telling());
+  child.stdin.end(`${JSON.stringify({ jsonrpc: '2.0', id: 'a', method: 'session/new', params })}\n${request('b', 'session/new')}\n`);
+  const { stdout } = await child;
+  expect(stdout).toContain('could not be written');
+  expect(gotIn(stdout)).toEqual([request('b', 'session/new')]);
 });
 
 test.each([

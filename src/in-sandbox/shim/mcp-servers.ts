@@ -12,13 +12,17 @@ const START = 'cd "$0" && . "$1" && shift && exec "$@"';
 /**
  * Returns the parameters of `session/new` and `session/load` with MCP servers that every agent can start: a remote one becomes a
  * program, and each gets the whole environment of the sandbox, of which some agents pass on a few variables only. That environment is
- * written to `file`; it holds no secret, only paths of them.
+ * written to `file`; it holds no secret, only paths of them. Null where it could not be written.
  */
-export function withStartableServers(params: Json, file: string): Json {
+export function withStartableServers(params: Json, file: string): Json | null {
   const servers = objects(params['mcpServers']);
   if (servers.length === 0) return params;
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(file, environmentScript(), { mode: 0o600 });
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, environmentScript(), { mode: 0o600 });
+  } catch {
+    return null;
+  }
   return { ...params, mcpServers: servers.map((server) => startable(server, text(params['cwd']), file)) };
 }
 

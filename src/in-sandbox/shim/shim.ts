@@ -68,7 +68,10 @@ function fromServer(line: string): void {
     // It could run twice.
     if (!requests.recordPrompt(id)) return answerWithError(id, 'The prompt could not be recorded: the disk may be full.');
   }
-  agent.send(opensSession(method, params) ? JSON.stringify({ ...message, params: withStartableServers(params, environmentFile) }) : line);
+  if (!opensSession(method, params)) return agent.send(line);
+  const startable = withStartableServers(params, environmentFile);
+  if (startable === null) return answerWithError(id, 'The environment of the MCP servers could not be written: the disk may be full.');
+  agent.send(JSON.stringify({ ...message, params: startable }));
 }
 
 function answerPing(params: unknown): void {
