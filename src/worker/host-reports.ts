@@ -28,30 +28,19 @@ export async function startHostReports(
   worker: WorkerProcess,
   { sandboxes, sharedQueue, leaveHost }: HostReportsOptions,
 ): Promise<() => Promise<void>> {
-  let ending = Promise.resolve();
-  let isEnding = false;
   const endAll = async (taskQueue: string, isResponsible: (provider: SandboxProvider) => boolean): Promise<void> => {
     const responsible = Object.values(sandboxes).filter(isResponsible);
     for (const given of await sandboxesOn(db, owner, [taskQueue], { givenUp: true })) await endSandbox(db, responsible, given);
   };
-  const endGivenUp = async (): Promise<void> => {
-    isEnding = true;
-    try {
-      await endAll(worker.taskQueue, ({ name }) => HOST_BOUND_PROVIDERS.has(name));
-      await endAll(sharedQueue, ({ name }) => !HOST_BOUND_PROVIDERS.has(name));
-    } catch (error) {
-      Runtime.instance().logger.warn('Sandboxes that were given up could not be ended.', { code: codeOf(error) });
-    } finally {
-      isEnding = false;
-    }
-  };
+  const ending = oneAtATime('Sandboxes that were given up could not be ended.', async () => {
+    await endAll(worker.taskQueue, ({ name }) => HOST_BOUND_PROVIDERS.has(name));
+    await endAll(sharedQueue, ({ name }) => !HOST_BOUND_PROVIDERS.has(name));
+  });
+  const leaving = oneAtATime('Jobs could not be asked to leave this host.', leaveHost);
   const report = async (): Promise<void> => {
     const isDraining = await recordWorkerHeartbeat(db, owner, worker).catch(() => false);
-    if (isDraining)
-      await leaveHost().catch((error: unknown) => {
-        Runtime.instance().logger.warn('Jobs could not be asked to leave this host.', { code: codeOf(error) });
-      });
-    if (!isEnding) ending = endGivenUp();
+    if (isDraining) leaving.start();
+    ending.start();
   };
   await recordWorkerHeartbeat(db, owner, worker);
   let reporting = report();
@@ -61,7 +50,23 @@ export async function startHostReports(
   return async () => {
     clearInterval(timer);
     await reporting;
-    await ending;
+    await Promise.all([ending.ended(), leaving.ended()]);
+  };
+}
+
+/** Work beside the reports, which wait for none of it: a worker whose reports stay away is taken for one that hangs. */
+function oneAtATime(failed: string, work: () => Promise<void>): { start(): void; ended(): Promise<void> } {
+  let isRunning = false;
+  let running = Promise.resolve();
+  return {
+    start() {
+      if (isRunning) return;
+      isRunning = true;
+      running = work()
+        .catch((error: unknown) => void Runtime.instance().logger.warn(failed, { code: codeOf(error) }))
+        .finally(() => (isRunning = false));
+    },
+    ended: () => running,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Db } from '../store/database.ts';
 import { sandboxesOn } from '../store/sandboxes.ts';
 import type { JobSteps } from '../temporal/job-steps.ts';
+import { withEach } from './with-each.ts';
 
 export interface LeaveHostOptions {
   db: Db;
@@ -20,10 +21,13 @@ export function createLeaveHost({ db, owner, taskQueue, steps, stopTaking }: Lea
   const asked = new Set<string>();
   return async () => {
     stopTaking();
-    for (const { jobId, id } of await sandboxesOn(db, owner, [taskQueue], { givenUp: false })) {
-      if (asked.has(id)) continue;
-      await steps.leave(jobId, { sandbox: id });
-      asked.add(id);
-    }
+    const driven = await sandboxesOn(db, owner, [taskQueue], { givenUp: false });
+    await withEach(
+      driven.filter(({ id }) => !asked.has(id)),
+      async ({ jobId, id }) => {
+        await steps.leave(jobId, { sandbox: id });
+        asked.add(id);
+      },
+    );
   };
 }

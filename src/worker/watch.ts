@@ -1,14 +1,13 @@
 import { Runtime } from '@temporalio/worker';
-import pMap from 'p-map';
 
 import { codeOf } from '../contract/errors.ts';
 import { decideLost, addScan, NO_QUIET_TIMES } from '../keys/sweep/decide-lost.ts';
-import { MAX_CONCURRENT_ITEMS } from '../keys/sweep/sweep-runner.ts';
 import { sweepClosedJobs, type SweepContext } from '../keys/sweep/sweep.ts';
 import { giveUpSandboxes, sandboxesOn } from '../store/sandboxes.ts';
 import { deleteStaleRows, listWorkers } from '../store/workers.ts';
 import type { JobSteps } from '../temporal/job-steps.ts';
 import type { Lock } from './lock.ts';
+import { withEach } from './with-each.ts';
 
 const EVERY_MS = 2_000;
 /** A look at closed jobs is about those of the last ten minutes: what it misses in them, the inventory finds. */
@@ -91,11 +90,4 @@ export function startWatch({ context, steps, lock, closedJobsMs, sharedQueue }: 
     clearInterval(timer);
     await watching;
   };
-}
-
-/** Does the work for each: one that fails keeps no other from its turn. Throws the first failure at the end. */
-async function withEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  const failures: unknown[] = [];
-  await pMap(items, (item) => work(item).catch((error: unknown) => failures.push(error)), { concurrency: MAX_CONCURRENT_ITEMS });
-  if (failures.length > 0) throw failures[0];
 }

@@ -65,6 +65,12 @@ test('its jobs continue on another host, each from where it is', async () => {
   const { stdout, exitCode } = await leaving.drain();
   expect({ exitCode, printed: document(stdout) }).toEqual({ exitCode: 0, printed: { drained: true, host: 'leaving' } });
   for (const jobId of [waiting, asking, running, fixed]) expect(await sandboxRemains(leaving, jobId)).toEqual([]);
+  const later = await Promise.all(Array.from({ length: 4 }, async () => submit({ prompts: ['!say hello'], keepOpen: '5m' })));
+  for (const jobId of later) {
+    await until(jobId, 'waiting');
+    expect(await sandboxRemains(leaving, jobId)).toEqual([]);
+    await client.jobs.cancel(jobId);
+  }
   await Promise.all([leaving.worker.kill('SIGTERM'), leaving.gateway.kill('SIGTERM')]);
 
   await until(waiting, 'hibernated');
