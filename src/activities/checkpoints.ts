@@ -110,11 +110,11 @@ export function checkpointActivities(deps: CheckpointDeps): Pick<Activities, Che
   };
 }
 
-export type CheckpointedTurn = Pick<RunSessionInput, 'jobId' | 'tenant' | 'agent' | 'turn' | 'handle' | 'startCommit'>;
+type CheckpointedTurn = Pick<RunSessionInput, 'jobId' | 'tenant' | 'agent' | 'turn' | 'handle' | 'startCommit'>;
 
 /**
- * Stores the state of the sandbox after a turn, or in a turn that waits. `source` names the occurrence, for its events. What fails is a warning: the work is in the sandbox then, and nowhere else. Throws `sandbox_lost`, so
- * that no turn counts as ended whose work is gone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
+ * Stores the state of the sandbox after a turn, or in a turn that waits. `source` names the occurrence, for its events. What fails is a
+ * warning: the work is in the sandbox then, and nowhere else. Throws `sandbox_lost`, so that no turn counts as ended whose work is gone. Resolves to whether the checkpoint holds all that the agent changed; undefined where none was stored.
  */
 export async function takeCheckpoint(
   deps: CheckpointDeps,

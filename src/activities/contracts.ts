@@ -7,7 +7,7 @@ import type { EndedKeys, RevokeTarget } from '../contract/revocation.ts';
 import type { RotationReport } from '../contract/rotation.ts';
 import type { SandboxProviderName } from '../contract/sandbox-provider.ts';
 import type { AgentName, JobSpec } from '../contract/spec.ts';
-import type { PermissionDecision, Question } from '../contract/status.ts';
+import type { AnsweredQuestion, PermissionDecision, Question } from '../contract/status.ts';
 import type { SweepReport } from '../contract/sweep.ts';
 import type { WorkspaceReport } from '../contract/workspace-report.ts';
 import type { SandboxHandle } from '../sandboxes/sandbox.ts';
@@ -109,12 +109,6 @@ export interface RunSessionInput extends KeyInput {
   interrupt: boolean;
   /** The question at which the job hibernated in the middle of this turn: in this sandbox the agent is asked to go on from there. */
   resumes?: AnsweredQuestion;
-}
-
-/** A question and what was decided. */
-export interface AnsweredQuestion {
-  question: Question;
-  answer: PermissionDecision['answer'];
 }
 
 export interface StoreCheckpointInput extends JobIdentity {

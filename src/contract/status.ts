@@ -29,6 +29,12 @@ export interface PermissionDecision {
   by: 'policy' | 'user' | 'timeout';
 }
 
+/** A question and what was decided. */
+export interface AnsweredQuestion {
+  question: Question;
+  answer: PermissionDecision['answer'];
+}
+
 /** A question that the job waits at. */
 export interface OpenedQuestion extends Question {
   /** ISO 8601: it is denied then. */

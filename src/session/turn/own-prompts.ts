@@ -1,4 +1,4 @@
-import type { TurnOptions } from './turn-options.ts';
+import type { AnsweredQuestion } from '../../contract/status.ts';
 
 const CONTINUED = 'Your process was ended before you had finished.';
 const RESUMED = 'You were interrupted while you waited for permission to do this:';
@@ -7,7 +7,7 @@ const RESUMED = 'You were interrupted while you waited for permission to do this
 export const CONTINUE_PROMPT = `${CONTINUED} Look at what is done already, then go on from there.`;
 
 /** The prompt that brings an answer to an agent in another sandbox: its session ends with the tool call that the question was about, without a result. */
-export function resumePrompt({ question, answer }: NonNullable<TurnOptions['resumes']>): string {
+export function resumePrompt({ question, answer }: AnsweredQuestion): string {
   const decision =
     answer === 'allow' ? 'The user allows it: do it now, then go on.' : 'The user denies it: do not do it, and go on without it.';
   return `${RESUMED} ${question.title}\n${decision}`;

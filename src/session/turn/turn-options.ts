@@ -1,7 +1,7 @@
 import type { SessionSettings } from '../../agents/agent.ts';
 import type { McpServerSpec } from '../../contract/mcp-spec.ts';
 import type { JobSpec } from '../../contract/spec.ts';
-import type { PermissionDecision, Question, QuestionSubject } from '../../contract/status.ts';
+import type { AnsweredQuestion, PermissionDecision, Question, QuestionSubject } from '../../contract/status.ts';
 import type { SandboxConnection } from '../../sandboxes/sandbox.ts';
 import type { Secret } from '../../secrets/secret.ts';
 import type { SourcedEvent } from '../../store/events.ts';
@@ -29,7 +29,7 @@ export interface TurnOptions {
   /** The reaction when the agent's process ended after it had received the prompt: the session continues in a new process, or the turn fails. */
   onInterrupted: JobSpec['onInterrupted'];
   /** The question at which the sandbox of this turn was stopped, and its answer: the agent is asked to go on from there, in place of the prompt. */
-  resumes?: { question: Question; answer: PermissionDecision['answer'] } | undefined;
+  resumes?: AnsweredQuestion | undefined;
   /** The turn ends as `stalled` when the agent sends no message for so many ms. */
   stallMs: number;
   /** Stores events, each source once; one call at a time. Its error ends the call and leaves the agent running. */

@@ -1,8 +1,8 @@
 import { ActivityFailure, CancellationScope, CancelledFailure, condition, TimeoutFailure } from '@temporalio/workflow';
 
-import type { Answer, AnsweredQuestion, RunSessionInput, RunSessionResult } from '../../activities/contracts.ts';
+import type { Answer, RunSessionInput, RunSessionResult } from '../../activities/contracts.ts';
 import type { PromptRef } from '../../contract/requests.ts';
-import type { OpenedQuestion, PermissionDecision, Question } from '../../contract/status.ts';
+import type { AnsweredQuestion, OpenedQuestion, PermissionDecision, Question } from '../../contract/status.ts';
 
 /** Answers that came before the workflow had their question. An agent asks that many things at once at most. */
 const MAX_EARLY_ANSWERS = 500;
